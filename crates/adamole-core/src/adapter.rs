@@ -1,0 +1,116 @@
+//! A bank of LoRA experts as one low-rank pair, with the gate that weighs them.
+
+use crate::{
+    AdapterConfig, CounterRng, Pass,
+    router::{self, Router},
+};
+use burn::{
+    module::{Module, Param, ParamId},
+    tensor::{Device, Tensor, TensorData, activation::softmax},
+};
+use std::sync::Arc;
+
+/// The learned threshold of AdaMoLE: one linear unit on the layer's input.
+#[derive(Module, Debug)]
+pub struct Threshold {
+    /// `[1, d_in]`.
+    pub weight: Param<Tensor<2>>,
+    /// `[1]`.
+    pub bias: Param<Tensor<1>>,
+}
+
+/// N experts of rank r on one linear layer from `d_in` to `d_out`.
+///
+/// All experts together are one pair of matrices, so a mixture costs what one LoRA of rank `N r` costs, and the
+/// gate and threshold rows ride in the same product:
+/// `y = ((x A^T) * repeat(w, r) * s) B^T` with `w` the router's weights.
+#[derive(Module, Debug)]
+pub struct Adapter {
+    /// The experts' A stacked, `[N r, d_in]`: expert i holds rows `i r .. (i + 1) r`.
+    pub a: Param<Tensor<2>>,
+    /// The experts' B side by side, `[d_out, N r]`: expert i holds columns `i r .. (i + 1) r`.
+    pub b: Param<Tensor<2>>,
+    /// The gate, `[N, d_in]`, without bias; absent for a plain LoRA.
+    pub gate: Option<Param<Tensor<2>>>,
+    /// The learned threshold, for routers that take one.
+    pub threshold: Option<Threshold>,
+    #[module(skip)]
+    config: AdapterConfig,
+    #[module(skip)]
+    router: Option<Arc<dyn Router>>,
+}
+
+impl Adapter {
+    /// A new adapter: A, gate and threshold uniform in `+-1/sqrt(d_in)` (Kaiming uniform with a = sqrt 5, as
+    /// published; the paper's text says Gaussian), B zero, so that it changes nothing at first.
+    ///
+    /// The values are a function of `seed` alone. Parameters are trainable once the device is an autodiff one.
+    pub fn new(config: AdapterConfig, d_in: usize, d_out: usize, seed: &[u64], device: &Device) -> Self {
+        let mut rng = CounterRng::new(seed);
+        let bound = 1.0 / (d_in as f32).sqrt();
+        let width = config.num_experts() * config.rank.get();
+        let mut uniform =
+            |rows: usize| Tensor::from_data(TensorData::new(rng.uniform(rows * d_in, bound), [rows, d_in]), device);
+        let router = router::for_config(&config);
+        let a = uniform(width);
+        let gate = router.is_some().then(|| uniform(config.num_experts()));
+        let threshold_weight = router.as_ref().filter(|r| r.learns_threshold()).map(|_| uniform(1));
+        let bias = Tensor::from_data(TensorData::new(rng.uniform(1, bound), [1]), device);
+        Self {
+            a: trainable(a),
+            b: trainable(Tensor::zeros([d_out, width], device)),
+            gate: gate.map(trainable),
+            threshold: threshold_weight.map(|w| Threshold { weight: trainable(w), bias: trainable(bias) }),
+            config,
+            router,
+        }
+    }
+
+    /// The settings this adapter was made with.
+    pub fn config(&self) -> &AdapterConfig {
+        &self.config
+    }
+
+    /// What the adapter adds to the frozen layer's output: `[T, d_in]` to `[T, d_out]`.
+    pub fn forward(&self, x: Tensor<2>, pass: &mut Pass) -> Tensor<2> {
+        let site = pass.enter_site();
+        let dropped = pass.drop_input(x.clone(), self.config.dropout, site);
+        let (Some(gate), Some(router)) = (&self.gate, &self.router) else {
+            let hidden = dropped.unwrap_or(x).matmul(self.a.val().transpose());
+            return (hidden * self.config.scale()).matmul(self.b.val().transpose());
+        };
+
+        // Rows of the input-side product, in this order: experts, gate, threshold.
+        let mut gate_rows = vec![gate.val()];
+        gate_rows.extend(self.threshold.as_ref().map(|t| t.weight.val()));
+        let (num_experts, rank) = (self.config.num_experts(), self.config.rank.get());
+        let width = num_experts * rank;
+        let [rows, _] = x.dims();
+        let (hidden, gate_logits) = match dropped {
+            Some(dropped) => {
+                (dropped.matmul(self.a.val().transpose()), x.matmul(Tensor::cat(gate_rows, 0).transpose()))
+            }
+            None => {
+                gate_rows.insert(0, self.a.val());
+                let product = x.matmul(Tensor::cat(gate_rows, 0).transpose());
+                let columns = product.dims()[1];
+                (product.clone().slice([0..rows, 0..width]), product.slice([0..rows, width..columns]))
+            }
+        };
+        let probs = softmax(gate_logits.clone().slice([0..rows, 0..num_experts]), 1);
+        let threshold_logits = self
+            .threshold
+            .as_ref()
+            .map(|t| gate_logits.slice([0..rows, num_experts..num_experts + 1]) + t.bias.val().unsqueeze::<2>());
+
+        let routing = router.route(probs, threshold_logits);
+        pass.record(&routing);
+        let weights = (routing.weights * self.config.scale()).reshape([rows, num_experts, 1]);
+        let mixed = (hidden.reshape([rows, num_experts, rank]) * weights).reshape([rows, width]);
+        mixed.matmul(self.b.val().transpose())
+    }
+}
+
+fn trainable<const D: usize>(value: Tensor<D>) -> Param<Tensor<D>> {
+    Param::initialized(ParamId::new(), value).set_require_grad(true)
+}

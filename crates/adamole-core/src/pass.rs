@@ -1,0 +1,133 @@
+//! What travels with one forward pass: dropout on the way in, routing and the auxiliary loss on the way out.
+//! Modules keep none of it, so that a pass leaves nothing stale behind.
+
+use crate::{DropoutSeed, Probability, dropout, load_balancing_loss, router::Routing};
+use burn::tensor::{Device, Tensor};
+
+/// How much of the routing a pass keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Detail {
+    /// Nothing.
+    Off,
+    /// Counts per expert and the mean threshold, per site.
+    Counts,
+    /// Also every row's probabilities, thresholds and selection.
+    Rows,
+}
+
+/// The rows of the flattened input that are tokens and not padding.
+#[derive(Debug, Clone)]
+pub struct ValidRows {
+    /// `[T, 1]`: 1 for a token, 0 for padding.
+    pub mask: Tensor<2>,
+    /// Number of ones in the mask.
+    pub count: usize,
+}
+
+/// One adapted linear's routing in one pass. Tensors carry no gradient.
+#[derive(Debug, Clone)]
+pub struct SiteRouting {
+    /// Rows that selected each expert, `[1, N]`.
+    pub selected_count: Tensor<2>,
+    /// Sum of the thresholds over the rows, `[1, 1]`, where the router has one.
+    pub threshold_sum: Option<Tensor<2>>,
+    /// This site's share of the auxiliary loss, one element.
+    pub balance_loss: Tensor<1>,
+    /// Rows that counted.
+    pub rows: usize,
+    /// Every row, with [`Detail::Rows`].
+    pub routing: Option<Routing>,
+}
+
+/// The state of one forward pass. Sites (adapted linears with a gate) are numbered in the order of their calls.
+#[derive(Debug)]
+pub struct Pass {
+    dropout: Option<DropoutSeed>,
+    valid_rows: Option<ValidRows>,
+    detail: Detail,
+    next_site: usize,
+    balance_loss: Option<Tensor<1>>,
+    sites: Vec<SiteRouting>,
+}
+
+impl Pass {
+    /// No dropout, nothing recorded.
+    pub fn evaluation() -> Self {
+        Self {
+            dropout: None,
+            valid_rows: None,
+            detail: Detail::Off,
+            next_site: 0,
+            balance_loss: None,
+            sites: Vec::new(),
+        }
+    }
+
+    /// Dropout drawn from `seed`.
+    pub fn training(seed: DropoutSeed) -> Self {
+        Self { dropout: Some(seed), ..Self::evaluation() }
+    }
+
+    /// Records routing at this level; anything above [`Detail::Off`] also accumulates the auxiliary loss.
+    pub fn recording(mut self, detail: Detail) -> Self {
+        self.detail = detail;
+        self
+    }
+
+    /// Counts only these rows in the auxiliary loss and in the counts; all rows, padding included, without it.
+    pub fn counting(mut self, rows: ValidRows) -> Self {
+        self.valid_rows = Some(rows);
+        self
+    }
+
+    /// The auxiliary loss summed over all sites so far, with its gradient; `None` where nothing was routed.
+    pub fn balance_loss(&self) -> Option<Tensor<1>> {
+        self.balance_loss.clone()
+    }
+
+    /// What each routed site did, in the order of the calls.
+    pub fn into_sites(self) -> Vec<SiteRouting> {
+        self.sites
+    }
+
+    /// The input of the experts: dropped out in training, as it is otherwise.
+    pub(crate) fn drop_input(&self, x: Tensor<2>, p: Probability, site: usize) -> Option<Tensor<2>> {
+        let seed = self.dropout.filter(|_| p.get() > 0.0)?;
+        let device: Device = x.device();
+        let shape = x.dims();
+        Some(x * dropout::mask(seed, site, p, shape, &device))
+    }
+
+    /// A number for the adapter that asks, unique within the pass.
+    pub(crate) fn enter_site(&mut self) -> usize {
+        self.next_site += 1;
+        self.next_site - 1
+    }
+
+    pub(crate) fn record(&mut self, routing: &Routing) {
+        if self.detail == Detail::Off {
+            return;
+        }
+        let [total_rows, _] = routing.selected.dims();
+        let (count, sum_rows): (usize, Box<dyn Fn(Tensor<2>) -> Tensor<2>>) = match &self.valid_rows {
+            None => (total_rows, Box::new(|t: Tensor<2>| t.sum_dim(0))),
+            Some(rows) => {
+                let mask = rows.mask.clone();
+                (rows.count, Box::new(move |t: Tensor<2>| (t * mask.clone()).sum_dim(0)))
+            }
+        };
+        let selected_count = sum_rows(routing.selected.clone());
+        let loss = load_balancing_loss(selected_count.clone(), sum_rows(routing.balance.clone()), count as f32);
+        self.sites.push(SiteRouting {
+            selected_count: selected_count.detach(),
+            threshold_sum: routing.thresholds.clone().map(|t| sum_rows(t.detach())),
+            balance_loss: loss.clone().detach(),
+            rows: count,
+            routing: (self.detail == Detail::Rows).then(|| routing.clone().detach()),
+        });
+        self.balance_loss = Some(match self.balance_loss.take() {
+            None => loss,
+            Some(sum) => sum + loss,
+        });
+    }
+}
