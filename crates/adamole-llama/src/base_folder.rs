@@ -1,0 +1,140 @@
+//! Base models as Hugging Face folders: one safetensors file, or several with an index.
+
+use crate::{
+    CausalLm, ModelConfig, ModelError, TensorFile, TensorMismatch,
+    model::TensorSource,
+    tensor_file::{write_atomically, write_tensors},
+};
+use burn::{
+    module::{Module, ModuleVisitor, Param},
+    tensor::{Device, Tensor, TensorData},
+};
+use serde::Deserialize;
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Loads a base model, frozen and in float32, from `config.json` and `model.safetensors` or
+/// `model.safetensors.index.json` in `folder`.
+///
+/// # Errors
+/// A file is missing, truncated or foreign; the config describes something that is not implemented; tensors are
+/// missing, unexpected or misshaped, in which case all of them are listed.
+pub fn load_base(folder: &Path, device: &Device) -> Result<CausalLm, ModelError> {
+    let config = ModelConfig::from_folder(folder)?;
+    let shards = Shards::open(folder)?;
+    let mut source =
+        CheckedSource { unread: shards.names(), shards, mismatch: Default::default(), error: None, device };
+    let tied = config.tie_word_embeddings;
+    let model = CausalLm::build(config, &mut source);
+    if let Some(error) = source.error {
+        return Err(error);
+    }
+    let ignorable = |name: &String| name.ends_with("rotary_emb.inv_freq") || (tied && name == "lm_head.weight");
+    source.mismatch.unexpected.extend(source.unread.into_iter().filter(|name| !ignorable(name)));
+    if !source.mismatch.is_empty() {
+        return Err(ModelError::Mismatch { path: folder.to_owned(), what: "model", mismatch: source.mismatch });
+    }
+    Ok(model)
+}
+
+/// Writes `config.json` and `model.safetensors` (float32) to `folder`, which is created.
+///
+/// # Errors
+/// A file cannot be written.
+pub fn save_base(model: &CausalLm, folder: &Path) -> Result<(), ModelError> {
+    struct Tensors(Vec<String>, Vec<(String, TensorData)>);
+    impl ModuleVisitor for Tensors {
+        fn enter_module(&mut self, name: &str, _container: &str) {
+            self.0.push(name.to_owned());
+        }
+        fn exit_module(&mut self, _name: &str, _container: &str) {
+            self.0.pop();
+        }
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            if !self.0.iter().any(|part| part == "adapter") {
+                self.1.push((self.0.join("."), param.val().into_data()));
+            }
+        }
+    }
+    let mut tensors = Tensors(Vec::new(), Vec::new());
+    model.visit(&mut tensors);
+    fs::create_dir_all(folder).map_err(ModelError::io(folder))?;
+    write_tensors(&folder.join("model.safetensors"), &tensors.1)?;
+    let path = folder.join("config.json");
+    let config = serde_json::to_string_pretty(&model.config().to_json()).map_err(ModelError::json(&path))?;
+    write_atomically(&path, format!("{config}\n").as_bytes())
+}
+
+/// The weight files of one model.
+struct Shards {
+    files: Vec<TensorFile>,
+    /// Tensor name to its file's place in `files`.
+    index: BTreeMap<String, usize>,
+}
+
+impl Shards {
+    fn open(folder: &Path) -> Result<Self, ModelError> {
+        #[derive(Deserialize)]
+        struct Index {
+            weight_map: BTreeMap<String, PathBuf>,
+        }
+        let single = folder.join("model.safetensors");
+        if single.exists() {
+            let file = TensorFile::open(&single)?;
+            let index = file.names().into_iter().map(|name| (name, 0)).collect();
+            return Ok(Self { files: vec![file], index });
+        }
+        let path = folder.join("model.safetensors.index.json");
+        if !path.exists() {
+            fs::read_dir(folder).map_err(ModelError::io(folder))?;
+            return Err(ModelError::NoWeights { folder: folder.to_owned() });
+        }
+        let text = fs::read_to_string(&path).map_err(ModelError::io(&path))?;
+        let weight_map = serde_json::from_str::<Index>(&text).map_err(ModelError::json(&path))?.weight_map;
+        let names: BTreeSet<&PathBuf> = weight_map.values().collect();
+        let places: HashMap<&PathBuf, usize> = names.iter().enumerate().map(|(i, name)| (*name, i)).collect();
+        let index = weight_map.iter().map(|(tensor, file)| (tensor.clone(), places[file])).collect();
+        let files = names.iter().map(|name| TensorFile::open(&folder.join(name))).collect::<Result<_, _>>()?;
+        Ok(Self { files, index })
+    }
+
+    fn names(&self) -> BTreeSet<String> {
+        self.index.keys().cloned().collect()
+    }
+
+    fn file_of(&self, name: &str) -> Option<&TensorFile> {
+        self.index.get(name).map(|&place| &self.files[place])
+    }
+}
+
+/// Hands out tensors and notes all that does not fit, so that one error can list everything.
+struct CheckedSource<'a> {
+    shards: Shards,
+    unread: BTreeSet<String>,
+    mismatch: TensorMismatch,
+    error: Option<ModelError>,
+    device: &'a Device,
+}
+
+impl TensorSource for CheckedSource<'_> {
+    fn tensor<const D: usize>(&mut self, name: &str, shape: [usize; D]) -> Tensor<D> {
+        self.unread.remove(name);
+        let file = self.shards.file_of(name);
+        match file.and_then(|file| file.shape(name)) {
+            None => self.mismatch.missing.push(name.to_owned()),
+            Some(found) if found != shape => {
+                self.mismatch.misshaped.push((name.to_owned(), found.to_vec(), shape.to_vec()));
+            }
+            Some(_) => match file.map(|file| file.floats(name)) {
+                Some(Ok(data)) => return Tensor::from_data(data, self.device),
+                Some(Err(error)) => self.error = Some(error),
+                None => {}
+            },
+        }
+        // A stand-in: the model is thrown away once the differences are collected.
+        Tensor::zeros([1; D], self.device)
+    }
+}

@@ -1,0 +1,57 @@
+//! Cross-entropy over the vocabulary.
+
+use burn::tensor::{Int, Tensor, activation::log_softmax};
+
+/// Rows of the vocabulary product that exist at a time.
+const CHUNK: usize = 256;
+
+/// The sum over T rows of `-log softmax(hidden projection^T)[target]`, divided by `divisor`; differentiable in both
+/// operands. Holds the whole `[T, vocab]` matrix.
+pub fn cross_entropy(hidden: Tensor<2>, projection: Tensor<2>, targets: Tensor<1, Int>, divisor: f32) -> Tensor<1> {
+    let rows = targets.dims()[0];
+    let log_probs = log_softmax(hidden.matmul(projection.transpose()), 1);
+    log_probs.gather(1, targets.reshape([rows, 1])).sum() * (-1.0 / divisor)
+}
+
+/// [`cross_entropy`] for a projection that is frozen, with the same value and the same gradient in `hidden`.
+///
+/// The gradient `(softmax - onehot) projection / divisor` is formed by hand in the same pass, 256 rows at a time, on
+/// tensors without autodiff, and handed over by the surrogate `sum(hidden * stop(gradient))`: no `[T, vocab]` tensor is
+/// kept, on any backend. Without autodiff only the value is computed.
+pub fn frozen_cross_entropy(
+    hidden: Tensor<2>,
+    projection: Tensor<2>,
+    targets: Tensor<1, Int>,
+    divisor: f32,
+) -> Tensor<1> {
+    let tracked = hidden.is_autodiff();
+    let plain = if tracked { hidden.clone().inner() } else { hidden.clone() };
+    let projection = if projection.is_autodiff() { projection.inner() } else { projection };
+    let targets = if targets.is_autodiff() { targets.inner() } else { targets };
+    let [rows, width] = plain.dims();
+
+    let mut value = Tensor::<1>::zeros([1], &plain.device());
+    let mut gradients = Vec::new();
+    for start in (0..rows).step_by(CHUNK) {
+        let end = (start + CHUNK).min(rows);
+        let chunk = plain.clone().slice([start..end, 0..width]);
+        let target = targets.clone().slice([start..end]);
+        let logits = chunk.matmul(projection.clone().transpose());
+        let max = logits.clone().max_dim(1);
+        let exp = (logits.clone() - max.clone()).exp();
+        let sum = exp.clone().sum_dim(1);
+        let picked = logits.gather(1, target.clone().reshape([end - start, 1]));
+        value = value + (sum.clone().log() + max - picked).sum();
+        if tracked {
+            let expected = exp.matmul(projection.clone()) / sum;
+            gradients.push((expected - projection.clone().select(0, target)) / divisor);
+        }
+    }
+    value = value / divisor;
+    if !tracked {
+        return value;
+    }
+    let surrogate = (hidden * Tensor::from_inner(Tensor::cat(gradients, 0))).sum();
+    let correction = value - surrogate.clone().inner();
+    surrogate + Tensor::from_inner(correction)
+}

@@ -1,0 +1,260 @@
+//! The decoder-only language model: embedding, layers, output projection.
+
+use crate::{
+    ModelConfig,
+    attention::{Attention, AttentionMask},
+    mlp::Mlp,
+    norm::RmsNorm,
+    rope::Rotary,
+};
+use adamole_core::{AdaptedLinear, AdapterConfig, CounterRng, Pass};
+use burn::{
+    module::{Module, Param, ParamId},
+    tensor::{Device, Int, Tensor, TensorData},
+};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// The linears that can be adapted, by their names in Hugging Face checkpoints, in the order of the forward pass.
+pub const TARGETS: [&str; 7] = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
+
+/// A set of linears to adapt, in every layer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Vec<String>", into = "Vec<String>")]
+pub struct Targets(Vec<&'static str>);
+
+impl Targets {
+    /// q, k, v and o: the paper's choice.
+    pub fn attention() -> Self {
+        Self(TARGETS[..4].to_vec())
+    }
+
+    /// Whether the linear of this name is one of them.
+    pub fn contains(&self, name: &str) -> bool {
+        self.0.contains(&name)
+    }
+}
+
+impl TryFrom<Vec<String>> for Targets {
+    type Error = String;
+    fn try_from(names: Vec<String>) -> Result<Self, String> {
+        if let Some(unknown) = names.iter().find(|name| !TARGETS.contains(&name.as_str())) {
+            return Err(format!("target {unknown} is unknown, expected some of {}", TARGETS.join(", ")));
+        }
+        match TARGETS.into_iter().filter(|target| names.iter().any(|name| name == target)).collect::<Vec<_>>() {
+            targets if targets.is_empty() => Err("no target is named, expected at least one".into()),
+            targets => Ok(Self(targets)),
+        }
+    }
+}
+
+impl From<Targets> for Vec<String> {
+    fn from(targets: Targets) -> Self {
+        targets.0.into_iter().map(str::to_owned).collect()
+    }
+}
+
+impl fmt::Display for Targets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join(", "))
+    }
+}
+
+/// Where a model's tensors come from while it is put together.
+pub(crate) trait TensorSource {
+    fn tensor<const D: usize>(&mut self, name: &str, shape: [usize; D]) -> Tensor<D>;
+}
+
+/// The token embedding.
+#[derive(Module, Debug)]
+pub(crate) struct Embedding {
+    /// `[vocab, hidden]`.
+    pub(crate) weight: Param<Tensor<2>>,
+}
+
+#[derive(Module, Debug)]
+pub(crate) struct DecoderLayer {
+    pub(crate) input_layernorm: RmsNorm,
+    pub(crate) self_attn: Attention,
+    pub(crate) post_attention_layernorm: RmsNorm,
+    pub(crate) mlp: Mlp,
+}
+
+impl DecoderLayer {
+    fn forward(&self, x: Tensor<2>, rotary: &Rotary, mask: &AttentionMask, batch: usize, pass: &mut Pass) -> Tensor<2> {
+        let x = x.clone() + self.self_attn.forward(self.input_layernorm.forward(x), rotary, mask, batch, pass);
+        x.clone() + self.mlp.forward(self.post_attention_layernorm.forward(x), pass)
+    }
+}
+
+/// Everything below the output projection. Field names are those of the checkpoints, so that the path of a parameter
+/// in the module is its key in the file.
+#[derive(Module, Debug)]
+pub struct Decoder {
+    pub(crate) embed_tokens: Embedding,
+    pub(crate) layers: Vec<DecoderLayer>,
+    pub(crate) norm: RmsNorm,
+}
+
+/// A causal language model whose linears can carry adapters.
+#[derive(Module, Debug)]
+pub struct CausalLm {
+    /// Embedding, layers and final norm.
+    pub model: Decoder,
+    pub(crate) lm_head: Option<Embedding>,
+    #[module(skip)]
+    config: ModelConfig,
+}
+
+impl CausalLm {
+    /// A model with all weights trainable and drawn from a normal distribution of deviation 0.02 (norms are 1), as a
+    /// function of `seed`.
+    pub fn random(config: ModelConfig, seed: u64, device: &Device) -> Self {
+        struct Random<'a>(u64, u64, &'a Device);
+        impl TensorSource for Random<'_> {
+            fn tensor<const D: usize>(&mut self, _name: &str, shape: [usize; D]) -> Tensor<D> {
+                self.1 += 1;
+                if D == 1 {
+                    return Tensor::ones(shape, self.2);
+                }
+                let values = CounterRng::new(&[self.0, self.1]).normal(shape.iter().product(), 0.02);
+                Tensor::from_data(TensorData::new(values, shape), self.2)
+            }
+        }
+        Self::build(config, &mut Random(seed, 0, device)).unfreeze()
+    }
+
+    /// Puts a model together from named tensors, all frozen.
+    pub(crate) fn build(config: ModelConfig, source: &mut impl TensorSource) -> Self {
+        let (hidden, inner) = (config.hidden_size, config.intermediate_size);
+        let q_width = config.num_attention_heads * config.head_dim;
+        let kv_width = config.num_key_value_heads * config.head_dim;
+        let embed_tokens =
+            Embedding { weight: frozen(source.tensor("model.embed_tokens.weight", [config.vocab_size, hidden])) };
+        let layers = (0..config.num_hidden_layers)
+            .map(|i| {
+                let prefix = format!("model.layers.{i}");
+                let mut linear = |name: &str, d_out: usize, d_in: usize, bias: bool| {
+                    let weight = source.tensor(&format!("{prefix}.{name}.weight"), [d_out, d_in]);
+                    let bias = bias.then(|| source.tensor(&format!("{prefix}.{name}.bias"), [d_out]));
+                    AdaptedLinear::frozen(weight, bias)
+                };
+                let self_attn = Attention {
+                    q_proj: linear("self_attn.q_proj", q_width, hidden, config.attention_bias),
+                    k_proj: linear("self_attn.k_proj", kv_width, hidden, config.attention_bias),
+                    v_proj: linear("self_attn.v_proj", kv_width, hidden, config.attention_bias),
+                    o_proj: linear("self_attn.o_proj", hidden, q_width, config.attention_bias),
+                    num_heads: config.num_attention_heads,
+                    num_kv_heads: config.num_key_value_heads,
+                    head_dim: config.head_dim,
+                };
+                let mlp = Mlp {
+                    gate_proj: linear("mlp.gate_proj", inner, hidden, config.mlp_bias),
+                    up_proj: linear("mlp.up_proj", inner, hidden, config.mlp_bias),
+                    down_proj: linear("mlp.down_proj", hidden, inner, config.mlp_bias),
+                };
+                let mut norm = |name: &str| RmsNorm {
+                    weight: frozen(source.tensor(&format!("{prefix}.{name}.weight"), [hidden])),
+                    eps: config.rms_norm_eps,
+                };
+                DecoderLayer {
+                    input_layernorm: norm("input_layernorm"),
+                    post_attention_layernorm: norm("post_attention_layernorm"),
+                    self_attn,
+                    mlp,
+                }
+            })
+            .collect();
+        let norm = RmsNorm { weight: frozen(source.tensor("model.norm.weight", [hidden])), eps: config.rms_norm_eps };
+        let lm_head = (!config.tie_word_embeddings)
+            .then(|| Embedding { weight: frozen(source.tensor("lm_head.weight", [config.vocab_size, hidden])) });
+        Self { model: Decoder { embed_tokens, layers, norm }, lm_head, config }
+    }
+
+    /// The shape of the model.
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// Puts fresh adapters on the targets of every layer; their values are a function of `seed` alone.
+    pub fn adapt(&mut self, config: AdapterConfig, targets: &Targets, seed: u64) {
+        for (site, (_, linear)) in self
+            .linears_mut()
+            .into_iter()
+            .filter(|(name, _)| name.rsplit('.').next().is_some_and(|name| targets.contains(name)))
+            .enumerate()
+        {
+            linear.adapt(config, &[seed, site as u64]);
+        }
+    }
+
+    /// Every linear with its key prefix (`model.layers.0.self_attn.q_proj`), in the order of the forward pass. The
+    /// adapted ones among them are the sites of a [`Pass`], in this order.
+    pub fn linears(&self) -> Vec<(String, &AdaptedLinear)> {
+        let layers = self.model.layers.iter().enumerate();
+        layers
+            .flat_map(|(i, layer)| {
+                let (attention, mlp) = (&layer.self_attn, &layer.mlp);
+                let linears = [
+                    &attention.q_proj,
+                    &attention.k_proj,
+                    &attention.v_proj,
+                    &attention.o_proj,
+                    &mlp.gate_proj,
+                    &mlp.up_proj,
+                    &mlp.down_proj,
+                ];
+                TARGETS.into_iter().zip(linears).map(move |(target, linear)| (linear_name(i, target), linear))
+            })
+            .collect()
+    }
+
+    pub(crate) fn linears_mut(&mut self) -> Vec<(String, &mut AdaptedLinear)> {
+        let layers = self.model.layers.iter_mut().enumerate();
+        layers
+            .flat_map(|(i, layer)| {
+                let (attention, mlp) = (&mut layer.self_attn, &mut layer.mlp);
+                let linears = [
+                    &mut attention.q_proj,
+                    &mut attention.k_proj,
+                    &mut attention.v_proj,
+                    &mut attention.o_proj,
+                    &mut mlp.gate_proj,
+                    &mut mlp.up_proj,
+                    &mut mlp.down_proj,
+                ];
+                TARGETS.into_iter().zip(linears).map(move |(target, linear)| (linear_name(i, target), linear))
+            })
+            .collect()
+    }
+
+    /// The final hidden states: token ids `[B, L]` to `[B L, hidden]`, after the last norm.
+    pub fn hidden(&self, ids: Tensor<2, Int>, mask: &AttentionMask, pass: &mut Pass) -> Tensor<2> {
+        let [batch, length] = ids.dims();
+        let device = ids.device();
+        let rotary = Rotary::new(length, self.config.head_dim, self.config.rope_theta, &device);
+        let embedded = self.model.embed_tokens.weight.val().select(0, ids.reshape([batch * length]));
+        let layers = self.model.layers.iter();
+        let x = layers.fold(embedded, |x, layer| layer.forward(x, &rotary, mask, batch, pass));
+        self.model.norm.forward(x)
+    }
+
+    /// The output projection, `[vocab, hidden]`: the embedding itself where it is tied.
+    pub fn projection(&self) -> Tensor<2> {
+        self.lm_head.as_ref().unwrap_or(&self.model.embed_tokens).weight.val()
+    }
+
+    /// Scores over the vocabulary: `[T, hidden]` to `[T, vocab]`.
+    pub fn logits(&self, hidden: Tensor<2>) -> Tensor<2> {
+        hidden.matmul(self.projection().transpose())
+    }
+}
+
+fn linear_name(layer: usize, target: &str) -> String {
+    let block = if TARGETS[..4].contains(&target) { "self_attn" } else { "mlp" };
+    format!("model.layers.{layer}.{block}.{target}")
+}
+
+fn frozen<const D: usize>(value: Tensor<D>) -> Param<Tensor<D>> {
+    Param::initialized(ParamId::new(), value).set_require_grad(false)
+}

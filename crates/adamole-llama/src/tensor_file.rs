@@ -1,0 +1,137 @@
+//! Memory-mapped safetensors files, read; and written through a temporary name.
+
+use crate::ModelError;
+use burn::tensor::{DType, TensorData};
+use half::{bf16, f16};
+use memmap2::Mmap;
+use safetensors::{
+    Dtype, SafeTensors,
+    tensor::{Metadata, TensorView},
+};
+use std::{
+    collections::HashMap,
+    fs::File,
+    path::{Path, PathBuf},
+};
+
+/// An open safetensors file. Tensors are read from the mapping when asked for.
+#[derive(Debug)]
+pub struct TensorFile {
+    path: PathBuf,
+    map: Mmap,
+    metadata: Metadata,
+    data_start: usize,
+}
+
+impl TensorFile {
+    /// Maps the file and checks its header against its length.
+    ///
+    /// # Errors
+    /// The file cannot be opened, is truncated, or is not safetensors.
+    pub fn open(path: &Path) -> Result<Self, ModelError> {
+        let file = File::open(path).map_err(ModelError::io(path))?;
+        // SAFETY: the mapping is read-only; a file that another process shortens meanwhile would fault, which every
+        // memory-mapped loader accepts.
+        let map = unsafe { Mmap::map(&file) }.map_err(ModelError::io(path))?;
+        let (header, metadata) = SafeTensors::read_metadata(&map)
+            .and_then(|(header, metadata)| SafeTensors::deserialize(&map).map(|_| (header, metadata)))
+            .map_err(|source| ModelError::Safetensors { path: path.to_owned(), source })?;
+        Ok(Self { path: path.to_owned(), map, metadata, data_start: header + 8 })
+    }
+
+    /// Where the file is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The names of all tensors, sorted.
+    pub fn names(&self) -> Vec<String> {
+        let mut names = self.metadata.offset_keys();
+        names.sort();
+        names
+    }
+
+    /// The shape of a tensor; `None` where there is no such tensor.
+    pub fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.metadata.info(name).map(|info| info.shape.as_slice())
+    }
+
+    /// A float tensor (f32, f16 or bf16) as float32.
+    ///
+    /// # Errors
+    /// There is no such tensor, or it is of another type.
+    pub fn floats(&self, name: &str) -> Result<TensorData, ModelError> {
+        let (dtype, shape, bytes) = self.raw(name)?;
+        match dtype {
+            Dtype::F32 => Ok(TensorData::from_bytes_vec(bytes.to_vec(), shape, DType::F32)),
+            Dtype::F16 => Ok(TensorData::new(widen(bytes, |b| f16::from_le_bytes(b).to_f32()), shape)),
+            Dtype::BF16 => Ok(TensorData::new(widen(bytes, |b| bf16::from_le_bytes(b).to_f32()), shape)),
+            other => Err(self.wrong_type(name, other, "F32, F16 or BF16")),
+        }
+    }
+
+    /// An int64 or uint8 tensor as int64 values with its shape.
+    ///
+    /// # Errors
+    /// There is no such tensor, or it is of another type.
+    pub fn integers(&self, name: &str) -> Result<(Vec<i64>, Vec<usize>), ModelError> {
+        let (dtype, shape, bytes) = self.raw(name)?;
+        let values = match dtype {
+            Dtype::I64 => bytes.chunks_exact(8).map(|b| i64::from_le_bytes(b.try_into().unwrap_or_default())).collect(),
+            Dtype::U8 | Dtype::BOOL => bytes.iter().map(|&b| i64::from(b)).collect(),
+            other => return Err(self.wrong_type(name, other, "I64 or U8")),
+        };
+        Ok((values, shape))
+    }
+
+    fn raw(&self, name: &str) -> Result<(Dtype, Vec<usize>, &[u8]), ModelError> {
+        let info = self.metadata.info(name).ok_or_else(|| ModelError::Safetensors {
+            path: self.path.clone(),
+            source: safetensors::SafeTensorError::TensorNotFound(name.to_owned()),
+        })?;
+        let (start, end) = info.data_offsets;
+        Ok((info.dtype, info.shape.clone(), &self.map[self.data_start + start..self.data_start + end]))
+    }
+
+    fn wrong_type(&self, name: &str, found: Dtype, expected: &str) -> ModelError {
+        ModelError::Unsupported {
+            path: self.path.clone(),
+            field: "dtype",
+            value: format!("{found:?} in {name}"),
+            expected: expected.to_owned(),
+        }
+    }
+}
+
+fn widen(bytes: &[u8], convert: impl Fn([u8; 2]) -> f32) -> Vec<f32> {
+    bytes.chunks_exact(2).map(|b| convert([b[0], b[1]])).collect()
+}
+
+/// Writes float32 tensors as safetensors: complete under a temporary name first, then renamed, so that no reader ever
+/// sees half a file.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn write_tensors(path: &Path, tensors: &[(String, TensorData)]) -> Result<(), ModelError> {
+    let failed = |source| ModelError::Safetensors { path: path.to_owned(), source };
+    let views = tensors
+        .iter()
+        .map(|(name, data)| {
+            let shape = data.shape().iter().copied().collect();
+            Ok((name.as_str(), TensorView::new(Dtype::F32, shape, data.as_bytes())?))
+        })
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(failed)?;
+    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    let bytes = safetensors::serialize(views, Some(metadata)).map_err(failed)?;
+    write_atomically(path, &bytes)
+}
+
+/// Writes a whole file through a temporary name in the same folder.
+pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), ModelError> {
+    let temporary = path.with_added_extension("partial");
+    std::fs::write(&temporary, bytes)
+        .and_then(|()| std::fs::rename(&temporary, path))
+        .inspect_err(|_| drop(std::fs::remove_file(&temporary)))
+        .map_err(ModelError::io(path))
+}
