@@ -1,0 +1,9 @@
+//! The crate from outside: files to items, items to token ids.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+mod encoding;
+mod reading;
+mod real_data;
+mod tokenizer;
+mod toy_tokenizers;
