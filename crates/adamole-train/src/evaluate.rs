@@ -1,0 +1,132 @@
+//! Accuracy on multiple choice: the choice whose letter scores highest after the prompt.
+
+use crate::{DeviceBatch, RoutingCounts, Workers, batch::integers, routing::floats};
+use adamole_core::{Detail, Pass};
+use adamole_data::{Batch, Example, LabelScope, plan_evaluation};
+use adamole_llama::CausalLm;
+use burn::tensor::Device;
+use serde::Serialize;
+use std::time::Instant;
+
+/// Tokens per evaluation batch, padding included.
+const BATCH_TOKENS: usize = 1024;
+
+/// What the model answered to one item.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Prediction {
+    /// Index of the item in its split.
+    pub item: usize,
+    /// Index of the choice with the highest score.
+    pub predicted: usize,
+    /// Index of the right choice.
+    pub answer: Option<usize>,
+    /// Logit of each choice's letter.
+    pub scores: Vec<f64>,
+}
+
+/// The result of an evaluation.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Evaluation {
+    /// Share of labelled items answered rightly.
+    pub accuracy: f64,
+    /// Mean cross-entropy of the answer among the item's own choices.
+    pub choice_loss: f64,
+    /// Labelled items.
+    pub items: usize,
+    /// Items answered rightly.
+    pub correct: usize,
+    /// Tokens scored, padding apart.
+    pub tokens: usize,
+    /// Wall time.
+    pub seconds: f64,
+    /// Experts that a token fires on a site; absent where nothing is routed.
+    pub mean_active_experts: Option<f64>,
+    /// In the order of the items.
+    pub predictions: Vec<Prediction>,
+    /// Who fired.
+    #[serde(skip)]
+    pub routing: RoutingCounts,
+}
+
+/// Scores every example on `model`, which lives on a plain device (`Module::valid` of one that trains).
+///
+/// An example is scored at the last token of its prompt, over the letters of its own choices. Only those rows of the
+/// vocabulary product are computed.
+pub fn evaluate(model: &CausalLm, examples: &[Example], workers: &Workers, device: &Device) -> Evaluation {
+    let start = Instant::now();
+    let prompts: Vec<Example> = examples.iter().map(prompt_only).collect();
+    let lengths: Vec<usize> = prompts.iter().map(|example| example.ids.len()).collect();
+    let plan = plan_evaluation(&lengths, BATCH_TOKENS);
+    let parts = workers.map(&plan, |indices| {
+        let batch = Batch::collate(&prompts, indices, 0, LabelScope::Answer);
+        let mut routing = RoutingCounts::default();
+        let predictions = score(model, &batch, device, &mut routing);
+        (predictions, routing)
+    });
+
+    let mut routing = RoutingCounts::default();
+    let mut predictions = Vec::with_capacity(examples.len());
+    for (part, counts) in parts {
+        predictions.extend(part);
+        routing.add(&counts);
+    }
+    predictions.sort_by_key(|prediction| prediction.item);
+    let labelled: Vec<&Prediction> = predictions.iter().filter(|p| p.answer.is_some()).collect();
+    let correct = labelled.iter().filter(|p| p.answer == Some(p.predicted)).count();
+    let items = labelled.len();
+    let choice_loss = labelled.iter().map(|p| choice_loss(p)).sum::<f64>() / items.max(1) as f64;
+    Evaluation {
+        accuracy: correct as f64 / items.max(1) as f64,
+        choice_loss,
+        items,
+        correct,
+        tokens: lengths.iter().sum(),
+        seconds: start.elapsed().as_secs_f64(),
+        mean_active_experts: routing.mean_active_experts(),
+        predictions,
+        routing,
+    }
+}
+
+/// The example without its answer, which evaluation must not see.
+fn prompt_only(example: &Example) -> Example {
+    let ids = example.ids[..example.prompt_len].to_vec();
+    Example { ids, ..example.clone() }
+}
+
+fn score(model: &CausalLm, batch: &Batch, device: &Device, routing: &mut RoutingCounts) -> Vec<Prediction> {
+    let mut letters: Vec<u32> = batch.choice_ids.iter().flatten().copied().collect();
+    letters.sort_unstable();
+    letters.dedup();
+    let positions = integers(batch.score_positions.iter().map(|&p| p as i32), device);
+    let letter_rows = integers(letters.iter().map(|&id| id as i32), device);
+
+    let mut pass = Pass::evaluation().recording(Detail::Counts);
+    // Nothing is to be learned here, so labels are left out.
+    let device_batch =
+        DeviceBatch::new(&Batch { label_positions: vec![], label_targets: vec![], ..batch.clone() }, device);
+    if let Some(rows) = device_batch.valid_rows {
+        pass = pass.counting(rows);
+    }
+    let hidden = model.hidden(device_batch.ids, &device_batch.mask, &mut pass).select(0, positions);
+    let logits = floats(hidden.matmul(model.projection().select(0, letter_rows).transpose()).into_data());
+    routing.add(&RoutingCounts::read(&pass.into_sites()));
+
+    (0..batch.rows)
+        .map(|row| {
+            let logit = |id: &u32| logits[row * letters.len() + letters.partition_point(|letter| letter < id)];
+            let scores: Vec<f64> = batch.choice_ids[row].iter().map(logit).collect();
+            // The first of equals, so that the result does not depend on how the maximum is searched.
+            let best = |best, i| if scores[i] > scores[best] { i } else { best };
+            let predicted = (1..scores.len()).fold(0, best);
+            Prediction { item: batch.items[row], predicted, answer: batch.answers[row], scores }
+        })
+        .collect()
+}
+
+fn choice_loss(prediction: &Prediction) -> f64 {
+    let Some(answer) = prediction.answer else { return 0.0 };
+    let max = prediction.scores.iter().copied().fold(f64::MIN, f64::max);
+    let sum: f64 = prediction.scores.iter().map(|score| (score - max).exp()).sum();
+    sum.ln() + max - prediction.scores[answer]
+}

@@ -1,0 +1,70 @@
+//! What a run reports while it goes on; the lines of `metrics.jsonl`.
+
+use serde::Serialize;
+
+/// One optimizer step.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StepMetrics {
+    /// Counted from 0 over the whole run.
+    pub step: usize,
+    /// Counted from 1.
+    pub epoch: usize,
+    /// Mean cross-entropy over the step's labels.
+    pub task_loss: f64,
+    /// Auxiliary loss summed over sites, before its coefficient.
+    pub balance_loss: Option<f64>,
+    /// Before clipping.
+    pub gradient_norm: f64,
+    /// Of this step.
+    pub learning_rate: f64,
+    /// Experts that a token fires on a site.
+    pub mean_active_experts: Option<f64>,
+    /// Over tokens and sites.
+    pub mean_threshold: Option<f64>,
+    /// Tokens of the step, padding apart.
+    pub tokens: usize,
+    /// Wall time of the step.
+    pub seconds: f64,
+}
+
+/// The validation after one epoch; epoch 0 is the model before training.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct EpochMetrics {
+    /// 0 is before training.
+    pub epoch: usize,
+    /// Share of validation items whose highest-scored choice is right.
+    pub accuracy: f64,
+    /// Mean cross-entropy of the answer among the item's choices.
+    pub choice_loss: f64,
+    /// Mean task loss over the epoch's steps; `None` for epoch 0.
+    pub task_loss: Option<f64>,
+    /// Mean auxiliary loss over the epoch's steps.
+    pub balance_loss: Option<f64>,
+    /// On the validation items.
+    pub mean_active_experts: Option<f64>,
+    /// Whether this is the best epoch so far, whose adapter is saved.
+    pub best: bool,
+    /// Wall time since the run began.
+    pub seconds: f64,
+}
+
+/// One line of `metrics.jsonl`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "lowercase")]
+pub enum TrainEvent {
+    /// The run's size, before anything is computed.
+    Start {
+        /// Optimizer steps in all.
+        steps: usize,
+        /// Trainable elements.
+        trainable_parameters: usize,
+        /// All elements.
+        parameters: usize,
+        /// Share of the work of the whole run that one validation is, in `[0, 1]`.
+        validation_share: f64,
+    },
+    /// A step was applied.
+    Step(StepMetrics),
+    /// A validation was done.
+    Epoch(EpochMetrics),
+}

@@ -1,0 +1,156 @@
+//! Training a small base model from nothing: next-token prediction with every weight trainable.
+
+use crate::{AdamW, AdamWSettings, Schedule, TrainError, Workers, batch::integers, routing::floats};
+use adamole_core::{CounterRng, Pass};
+use adamole_llama::{AttentionMask, CausalLm, cross_entropy};
+use burn::{
+    module::Module,
+    optim::{GradientsAccumulator, GradientsParams},
+    tensor::Device,
+};
+use serde::{Deserialize, Serialize};
+
+/// The settings of a pretraining run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PretrainRecipe {
+    /// Tokens per sequence; documents are packed one after the other.
+    pub sequence_length: usize,
+    /// Sequences per step.
+    pub batch_size: usize,
+    /// Optimizer steps.
+    pub steps: usize,
+    /// Peak learning rate; it falls along a cosine to a tenth.
+    pub learning_rate: f64,
+    /// Steps of linear warm-up.
+    pub warmup_steps: usize,
+    /// Decoupled weight decay.
+    pub weight_decay: f32,
+    /// Decay of the second moment.
+    pub beta2: f32,
+    /// Seed of initialisation and order.
+    pub seed: u64,
+}
+
+/// What is reported of a pretraining step.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct PretrainStep {
+    /// Counted from 0.
+    pub step: usize,
+    /// Mean cross-entropy of the batch.
+    pub loss: f64,
+    /// Of this step.
+    pub learning_rate: f64,
+}
+
+/// Micro-batches per step; fixed, so that the sum of gradients does not depend on the number of workers.
+const SLICES: usize = 2;
+
+/// Trains `model` (on the autodiff device) on a stream of token ids and returns it on the plain device.
+///
+/// # Errors
+/// The stream is shorter than one sequence, or a gradient is not finite.
+pub fn pretrain(
+    mut model: CausalLm,
+    tokens: &[u32],
+    recipe: &PretrainRecipe,
+    workers: &Workers,
+    device: &Device,
+    mut observe: impl FnMut(PretrainStep),
+) -> Result<CausalLm, TrainError> {
+    let sequences = sequences(tokens, recipe.sequence_length);
+    if sequences.is_empty() {
+        return Err(TrainError::NoExamples { what: "training" });
+    }
+    let mut optimizer = AdamW::new(AdamWSettings {
+        beta_2: recipe.beta2,
+        weight_decay: recipe.weight_decay,
+        ..AdamWSettings::default()
+    });
+    let schedule =
+        Schedule { peak: recipe.learning_rate, warmup_steps: recipe.warmup_steps, decay_steps: Some(recipe.steps) };
+    let mut order = Order::new(sequences.len(), recipe.seed);
+    for step in 0..recipe.steps {
+        let batch: Vec<&[u32]> = (0..recipe.batch_size).map(|_| sequences[order.next()]).collect();
+        let slices: Vec<&[&[u32]]> = batch.chunks(batch.len().div_ceil(SLICES)).collect();
+        let labels = (batch.len() * recipe.sequence_length) as f32;
+        let parts = workers.map(&slices, |slice| {
+            let model = model.clone().fork(device);
+            let loss = sequence_loss(&model, slice, labels, device);
+            let gradients = GradientsParams::from_grads(loss.backward(), &model);
+            (gradients, floats(loss.inner().into_data())[0])
+        });
+        let mut accumulator = GradientsAccumulator::new();
+        let mut loss = 0.0;
+        for (gradients, part) in parts {
+            accumulator.accumulate(&model, gradients);
+            loss += part;
+        }
+        let learning_rate = schedule.rate(step);
+        optimizer.step(learning_rate, &mut model, accumulator.grads())?;
+        observe(PretrainStep { step, loss, learning_rate });
+    }
+    Ok(model.valid())
+}
+
+/// Mean cross-entropy per token of `model` (on the plain device) on a stream of token ids.
+///
+/// # Errors
+/// The stream is shorter than one sequence.
+pub fn validation_loss(
+    model: &CausalLm,
+    tokens: &[u32],
+    sequence_length: usize,
+    workers: &Workers,
+    device: &Device,
+) -> Result<f64, TrainError> {
+    let sequences = sequences(tokens, sequence_length);
+    if sequences.is_empty() {
+        return Err(TrainError::NoExamples { what: "validation" });
+    }
+    let batches: Vec<&[&[u32]]> = sequences.chunks(16).collect();
+    let labels = (sequences.len() * sequence_length) as f32;
+    let parts = workers.map(&batches, |batch| floats(sequence_loss(model, batch, labels, device).into_data())[0]);
+    Ok(parts.iter().sum())
+}
+
+/// Sequences of `length` inputs and one more label each.
+fn sequences(tokens: &[u32], length: usize) -> Vec<&[u32]> {
+    (0..).map_while(|i| tokens.get(i * length..(i + 1) * length + 1)).collect()
+}
+
+fn sequence_loss(model: &CausalLm, batch: &[&[u32]], labels: f32, device: &Device) -> burn::tensor::Tensor<1> {
+    let length = batch[0].len() - 1;
+    let ids = batch.iter().flat_map(|sequence| &sequence[..length]).map(|&id| id as i32);
+    let targets = batch.iter().flat_map(|sequence| &sequence[1..]).map(|&id| id as i32);
+    let ids = integers(ids, device).reshape([batch.len(), length]);
+    let hidden = model.hidden(ids, &AttentionMask::causal(length, device), &mut Pass::evaluation());
+    cross_entropy(hidden, model.projection(), integers(targets, device), labels)
+}
+
+/// Endless permutations, one after the other.
+struct Order {
+    indices: Vec<usize>,
+    position: usize,
+    round: u64,
+    seed: u64,
+}
+
+impl Order {
+    fn new(length: usize, seed: u64) -> Self {
+        Self { indices: (0..length).collect(), position: length, round: 0, seed }
+    }
+
+    fn next(&mut self) -> usize {
+        if self.position == self.indices.len() {
+            let mut rng = CounterRng::new(&[self.seed, self.round]);
+            for i in (1..self.indices.len()).rev() {
+                self.indices.swap(i, (rng.next_u64() % (i as u64 + 1)) as usize);
+            }
+            self.position = 0;
+            self.round += 1;
+        }
+        self.position += 1;
+        self.indices[self.position - 1]
+    }
+}

@@ -1,0 +1,75 @@
+//! How many experts fired, summed over tokens.
+
+use adamole_core::SiteRouting;
+use burn::tensor::{Tensor, TensorData};
+use serde::Serialize;
+
+/// Counts per adapted linear, in the order of the forward pass. Empty for a plain LoRA.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct RoutingCounts {
+    /// Tokens that fired each expert, per site.
+    pub selected: Vec<Vec<f64>>,
+    /// Sum of the thresholds, per site that learns one.
+    pub threshold_sums: Vec<f64>,
+    /// Tokens counted.
+    pub tokens: usize,
+}
+
+impl RoutingCounts {
+    /// Reads the counts of one pass off the device, in one transfer.
+    pub fn read(sites: &[SiteRouting]) -> Self {
+        let Some(first) = sites.first() else { return Self::default() };
+        let counts = sites.iter().map(|site| site.selected_count.clone());
+        let thresholds = sites.iter().filter_map(|site| site.threshold_sum.clone());
+        let widths: Vec<usize> = sites.iter().map(|site| site.selected_count.dims()[1]).collect();
+        let all = floats(Tensor::cat(counts.chain(thresholds).collect(), 1).into_data());
+        let (counts, thresholds) = all.split_at(widths.iter().sum());
+        let mut rest = counts;
+        let selected = widths
+            .iter()
+            .map(|&width| {
+                let (site, others) = rest.split_at(width);
+                rest = others;
+                site.to_vec()
+            })
+            .collect();
+        Self { selected, threshold_sums: thresholds.to_vec(), tokens: first.rows }
+    }
+
+    /// Adds the counts of another pass over the same model.
+    pub fn add(&mut self, other: &Self) {
+        if self.selected.is_empty() {
+            *self = other.clone();
+            return;
+        }
+        for (mine, theirs) in self.selected.iter_mut().flatten().zip(other.selected.iter().flatten()) {
+            *mine += theirs;
+        }
+        for (mine, theirs) in self.threshold_sums.iter_mut().zip(&other.threshold_sums) {
+            *mine += theirs;
+        }
+        self.tokens += other.tokens;
+    }
+
+    /// Mean number of experts that a token fires on a site; `None` where nothing is routed.
+    pub fn mean_active_experts(&self) -> Option<f64> {
+        let total: f64 = self.selected.iter().flatten().sum();
+        (self.tokens > 0 && !self.selected.is_empty()).then(|| total / (self.tokens * self.selected.len()) as f64)
+    }
+
+    /// Mean number of experts that a token fires, per site.
+    pub fn mean_active_per_site(&self) -> Vec<f64> {
+        self.selected.iter().map(|site| site.iter().sum::<f64>() / self.tokens.max(1) as f64).collect()
+    }
+
+    /// Mean threshold over tokens and sites; `None` where no threshold is learned.
+    pub fn mean_threshold(&self) -> Option<f64> {
+        let sites = self.threshold_sums.len();
+        (self.tokens > 0 && sites > 0).then(|| self.threshold_sums.iter().sum::<f64>() / (self.tokens * sites) as f64)
+    }
+}
+
+pub(crate) fn floats(data: TensorData) -> Vec<f64> {
+    // Float tensors hold float32 here; another type would be a bug of this crate, seen by its tests.
+    data.as_slice::<f32>().map(|values| values.iter().map(|&v| f64::from(v)).collect()).unwrap_or_default()
+}
