@@ -1,0 +1,101 @@
+//! What the tests share: golden files, comparisons with stated tolerances, and folders that tests find outside the
+//! repository.
+
+use adamole::llama::TensorFile;
+use burn::tensor::{Device, Tensor, TensorData};
+use std::path::{Path, PathBuf};
+
+/// The device that the tests run on: `ADAMOLE_TEST_DEVICE`, or the CPU.
+pub fn device() -> Device {
+    let name = std::env::var("ADAMOLE_TEST_DEVICE").unwrap_or_else(|_| "cpu".into());
+    adamole::device::open(&name).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// A folder of golden numbers, recorded from the published implementation.
+pub fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(name)
+}
+
+/// A folder of large test material outside the repository: `ADAMOLE_SHARED`, or `shared` beside the checkout. Tests
+/// that need one say so and pass where it is absent.
+pub fn shared(name: &str) -> Option<PathBuf> {
+    let root = std::env::var_os("ADAMOLE_SHARED")
+        .map(PathBuf::from)
+        .unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared"));
+    let folder = root.join(name);
+    let found = folder.exists();
+    if !found {
+        eprintln!("passed over: {} is not there", folder.display());
+    }
+    found.then_some(folder)
+}
+
+/// A case of the golden files: its tensors and its `case.json`.
+pub struct Case {
+    /// Where it is.
+    pub folder: PathBuf,
+    /// `tensors.safetensors`.
+    pub tensors: TensorFile,
+    /// `case.json`.
+    pub json: serde_json::Value,
+}
+
+impl Case {
+    /// Opens the case of this name.
+    pub fn open(name: &str) -> Self {
+        let folder = golden(name);
+        let text = std::fs::read_to_string(folder.join("case.json")).unwrap_or_else(|e| panic!("{name}: {e}"));
+        Self {
+            tensors: TensorFile::open(&folder.join("tensors.safetensors")).unwrap_or_else(|e| panic!("{e}")),
+            json: serde_json::from_str(&text).unwrap_or_else(|e| panic!("{name}: {e}")),
+            folder,
+        }
+    }
+
+    /// A number of `case.json`, by its path.
+    pub fn number(&self, pointer: &str) -> f64 {
+        self.json.pointer(pointer).and_then(|v| v.as_f64()).unwrap_or_else(|| panic!("{pointer} is no number"))
+    }
+
+    /// A float tensor, flattened.
+    pub fn floats(&self, name: &str) -> Vec<f32> {
+        floats(&self.tensors, name)
+    }
+
+    /// A float tensor on a device.
+    pub fn tensor<const D: usize>(&self, name: &str, device: &Device) -> Tensor<D> {
+        Tensor::from_data(self.tensors.floats(name).unwrap_or_else(|e| panic!("{e}")), device)
+    }
+
+    /// An integer tensor, flattened.
+    pub fn integers(&self, name: &str) -> Vec<i64> {
+        self.tensors.integers(name).unwrap_or_else(|e| panic!("{e}")).0
+    }
+}
+
+/// A float tensor of a file, flattened.
+pub fn floats(file: &TensorFile, name: &str) -> Vec<f32> {
+    values(file.floats(name).unwrap_or_else(|e| panic!("{e}")))
+}
+
+/// Float data, flattened.
+pub fn values(data: TensorData) -> Vec<f32> {
+    data.as_slice::<f32>().unwrap_or_else(|e| panic!("{e:?}")).to_vec()
+}
+
+/// The largest `|actual - expected|`; panics on different lengths and on NaN.
+pub fn max_difference(actual: &[f32], expected: &[f32]) -> f32 {
+    assert_eq!(actual.len(), expected.len());
+    let differences = actual.iter().zip(expected).map(|(a, e)| (a - e).abs());
+    differences.fold(0.0, |max, d| if d.is_nan() { f32::NAN } else { d.max(max) })
+}
+
+/// Asserts `|actual - expected| <= absolute + relative |expected|` for every element.
+#[track_caller]
+pub fn assert_close(what: &str, actual: &[f32], expected: &[f32], absolute: f32, relative: f32) {
+    assert_eq!(actual.len(), expected.len(), "{what}: lengths");
+    for (i, (a, e)) in actual.iter().zip(expected).enumerate() {
+        let allowed = absolute + relative * e.abs();
+        assert!((a - e).abs() <= allowed, "{what}[{i}]: {a}, expected {e} within {allowed:e}");
+    }
+}

@@ -1,0 +1,157 @@
+//! One adapted linear against the published layers: outputs, routing, auxiliary loss and every gradient.
+
+use adamole::{
+    core::{AdaptedLinear, Adapter, AdapterConfig, Detail, Method, Pass},
+    llama::AdapterTensors,
+};
+use adamole_tests::{Case, assert_close, device, values};
+use burn::{
+    module::Param,
+    tensor::{Device, Tensor},
+};
+use std::collections::BTreeMap;
+
+const CASES: [&str; 13] = [
+    "lora",
+    "lora_bias",
+    "mole_thr",
+    "mole_thr_high_none",
+    "mole_thr_uniform_eq",
+    "ada_1",
+    "ada_2",
+    "ada_half",
+    "ada_max1",
+    "ada_bias_base",
+    "ada_exact_eq",
+    "ada_none_selected",
+    "ada_peaked_single",
+];
+
+fn config(case: &Case) -> AdapterConfig {
+    let integer = |name: &str| case.number(name) as usize;
+    let num_experts = || integer("/num_experts").try_into().unwrap();
+    let method = match case.json["kind"].as_str() {
+        Some("lora") => Method::Lora,
+        Some("mole") => Method::Mole { num_experts: num_experts(), threshold: case.number("/tau") as f32 },
+        _ => {
+            let tau_max = case.json["tau"].as_f64().map(|tau| (tau as f32).try_into().unwrap());
+            Method::AdaMole { num_experts: num_experts(), tau_max }
+        }
+    };
+    AdapterConfig {
+        method,
+        rank: integer("/rank").try_into().unwrap(),
+        alpha: case.number("/alpha") as f32,
+        dropout: 0.0.try_into().unwrap(),
+    }
+}
+
+fn set<const D: usize>(param: &mut Param<Tensor<D>>, value: Tensor<D>) {
+    assert_eq!(param.val().dims(), value.dims());
+    *param = Param::initialized(param.id, value).set_require_grad(true);
+}
+
+fn fill(adapter: &mut Adapter, case: &Case, device: &Device) {
+    let experts = adapter.config().num_experts();
+    let gated = adapter.gate.is_some();
+    let bank = |letter: char, dim: usize| {
+        let key = |i: usize| if gated { format!("lora_{letter}.{i}") } else { format!("lora_{letter}") };
+        let parts = (0..experts).map(|i| case.tensor::<2>(&format!("param.{}.weight", key(i)), device)).collect();
+        Tensor::cat(parts, dim)
+    };
+    set(&mut adapter.a, bank('A', 0));
+    set(&mut adapter.b, bank('B', 1));
+    if let Some(gate) = &mut adapter.gate {
+        set(gate, case.tensor("param.lora_gating.weight", device));
+    }
+    if let Some(threshold) = &mut adapter.threshold {
+        set(&mut threshold.weight, case.tensor("param.lora_threshold.weight", device));
+        set(&mut threshold.bias, case.tensor("param.lora_threshold.bias", device));
+    }
+}
+
+#[test]
+fn layers_equal_the_published_ones() {
+    let device = device().autodiff();
+    for name in CASES {
+        let case = Case::open(&format!("layers/{name}"));
+        let bias = case.tensors.shape("param.base_layer.bias").map(|_| case.tensor("param.base_layer.bias", &device));
+        let mut layer = AdaptedLinear::frozen(case.tensor("param.base_layer.weight", &device), bias);
+        layer.adapt(config(&case), &[0]);
+        let adapter = layer.adapter.as_mut().unwrap();
+        fill(adapter, &case, &device);
+        let rows = |name: &str| {
+            let tensor = case.tensor::<3>(name, &device);
+            let [b, l, d] = tensor.dims();
+            tensor.reshape([b * l, d])
+        };
+        let x = rows("x").require_grad();
+        let y = layer.forward(x.clone(), &mut Pass::evaluation());
+        assert_close(&format!("{name} y"), &values(y.clone().into_data()), &case.floats("y"), 1e-5, 1e-5);
+
+        let task = AdapterTensors::gradients(
+            layer.adapter.as_ref().unwrap(),
+            &check_input_gradient(name, "grad_task", &case, (y * rows("upstream")).sum(), &x),
+        );
+        check_gradients(name, "grad_task", &case, task);
+
+        // A graph serves one backward pass.
+        let x = rows("x").require_grad();
+        let mut pass = Pass::evaluation().recording(Detail::Rows);
+        layer.forward(x.clone(), &mut pass);
+        let balance = pass.balance_loss();
+        let Some(site) = pass.into_sites().pop() else {
+            assert_eq!(case.json["kind"], "lora");
+            continue;
+        };
+        let routing = site.routing.unwrap();
+        let close = |what: &str, tensor: Tensor<2>, key: &str| {
+            let expected = match key {
+                "selected" => case.integers(key).iter().map(|&v| v as f32).collect(),
+                key => case.floats(key),
+            };
+            assert_close(&format!("{name} {what}"), &values(tensor.into_data()), &expected, 1e-6, 1e-5);
+        };
+        close("probabilities", routing.probs, "probs");
+        close("weights", routing.weights, "weights");
+        close("selection", routing.selected, "selected");
+        if let Some(thresholds) = routing.thresholds {
+            close("thresholds", thresholds, "thresholds");
+        }
+        let balance = balance.unwrap();
+        let expected = case.number("/aux_loss") as f32;
+        assert_close(&format!("{name} balance loss"), &values(balance.clone().into_data()), &[expected], 1e-6, 1e-5);
+        let gradients = check_input_gradient(name, "grad_aux", &case, balance, &x);
+        let auxiliary = AdapterTensors::gradients(layer.adapter.as_ref().unwrap(), &gradients);
+        check_gradients(name, "grad_aux", &case, auxiliary);
+    }
+}
+
+fn check_input_gradient(
+    name: &str,
+    kind: &str,
+    case: &Case,
+    loss: Tensor<1>,
+    x: &Tensor<2>,
+) -> burn::tensor::Gradients {
+    let gradients = loss.backward();
+    let key = format!("{kind}.x");
+    let actual = values(x.grad(&gradients).unwrap().into_data());
+    assert_close(&format!("{name} {key}"), &actual, &case.floats(&key), 1e-5, 1e-4);
+    gradients
+}
+
+/// Every recorded gradient is ours too; where the published code has none, ours is absent or zero.
+fn check_gradients(name: &str, kind: &str, case: &Case, gradients: AdapterTensors) {
+    let mut ours: BTreeMap<String, Vec<f32>> =
+        gradients.split().into_iter().map(|(key, data)| (key, values(data))).collect();
+    let prefix = format!("{kind}.");
+    for recorded in case.tensors.names() {
+        let Some(key) = recorded.strip_prefix(&prefix).filter(|key| *key != "x") else { continue };
+        let actual = ours.remove(key).unwrap_or_else(|| panic!("{name}: no {recorded}"));
+        assert_close(&format!("{name} {recorded}"), &actual, &case.floats(&recorded), 1e-5, 1e-4);
+    }
+    for (key, values) in ours {
+        assert!(values.iter().all(|v| *v == 0.0), "{name} {kind}.{key} is not zero");
+    }
+}
