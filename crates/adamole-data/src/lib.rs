@@ -13,6 +13,7 @@ mod shuffle;
 mod special_tokens;
 mod split;
 mod tokenizer;
+mod train_tokenizer;
 
 pub use batch::{Batch, LabelScope};
 pub use benchmarks::Benchmark;
@@ -24,3 +25,4 @@ pub use read::{SplitReader, read_split, require_labels};
 pub use row::RowError;
 pub use split::Split;
 pub use tokenizer::Tokenizer;
+pub use train_tokenizer::train_tokenizer;

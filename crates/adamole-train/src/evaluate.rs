@@ -6,7 +6,7 @@ use adamole_data::{Batch, Example, LabelScope, plan_evaluation};
 use adamole_llama::CausalLm;
 use burn::tensor::Device;
 use serde::Serialize;
-use std::time::Instant;
+use std::{collections::BTreeMap, time::Instant};
 
 /// Tokens per evaluation batch, padding included.
 const BATCH_TOKENS: usize = 1024;
@@ -35,6 +35,8 @@ pub struct Evaluation {
     pub items: usize,
     /// Items answered rightly.
     pub correct: usize,
+    /// Accuracy of always giving the most frequent answer.
+    pub majority_accuracy: f64,
     /// Tokens scored, padding apart.
     pub tokens: usize,
     /// Wall time.
@@ -60,7 +62,10 @@ pub fn evaluate(model: &CausalLm, examples: &[Example], workers: &Workers, devic
     let parts = workers.map(&plan, |indices| {
         let batch = Batch::collate(&prompts, indices, 0, LabelScope::Answer);
         let mut routing = RoutingCounts::default();
-        let predictions = score(model, &batch, device, &mut routing);
+        let mut predictions = score(model, &batch, device, &mut routing);
+        for (prediction, &index) in predictions.iter_mut().zip(indices) {
+            prediction.answer = examples[index].answer;
+        }
         (predictions, routing)
     });
 
@@ -74,12 +79,18 @@ pub fn evaluate(model: &CausalLm, examples: &[Example], workers: &Workers, devic
     let labelled: Vec<&Prediction> = predictions.iter().filter(|p| p.answer.is_some()).collect();
     let correct = labelled.iter().filter(|p| p.answer == Some(p.predicted)).count();
     let items = labelled.len();
+    let mut frequencies = BTreeMap::new();
+    for prediction in &labelled {
+        *frequencies.entry(prediction.answer).or_insert(0_usize) += 1;
+    }
+    let majority = frequencies.into_values().max().unwrap_or(0);
     let choice_loss = labelled.iter().map(|p| choice_loss(p)).sum::<f64>() / items.max(1) as f64;
     Evaluation {
         accuracy: correct as f64 / items.max(1) as f64,
         choice_loss,
         items,
         correct,
+        majority_accuracy: majority as f64 / items.max(1) as f64,
         tokens: lengths.iter().sum(),
         seconds: start.elapsed().as_secs_f64(),
         mean_active_experts: routing.mean_active_experts(),
@@ -91,7 +102,7 @@ pub fn evaluate(model: &CausalLm, examples: &[Example], workers: &Workers, devic
 /// The example without its answer, which evaluation must not see.
 fn prompt_only(example: &Example) -> Example {
     let ids = example.ids[..example.prompt_len].to_vec();
-    Example { ids, ..example.clone() }
+    Example { ids, answer: None, ..example.clone() }
 }
 
 fn score(model: &CausalLm, batch: &Batch, device: &Device, routing: &mut RoutingCounts) -> Vec<Prediction> {
@@ -102,9 +113,7 @@ fn score(model: &CausalLm, batch: &Batch, device: &Device, routing: &mut Routing
     let letter_rows = integers(letters.iter().map(|&id| id as i32), device);
 
     let mut pass = Pass::evaluation().recording(Detail::Counts);
-    // Nothing is to be learned here, so labels are left out.
-    let device_batch =
-        DeviceBatch::new(&Batch { label_positions: vec![], label_targets: vec![], ..batch.clone() }, device);
+    let device_batch = DeviceBatch::new(batch, device);
     if let Some(rows) = device_batch.valid_rows {
         pass = pass.counting(rows);
     }
@@ -119,7 +128,7 @@ fn score(model: &CausalLm, batch: &Batch, device: &Device, routing: &mut Routing
             // The first of equals, so that the result does not depend on how the maximum is searched.
             let best = |best, i| if scores[i] > scores[best] { i } else { best };
             let predicted = (1..scores.len()).fold(0, best);
-            Prediction { item: batch.items[row], predicted, answer: batch.answers[row], scores }
+            Prediction { item: batch.items[row], predicted, answer: None, scores }
         })
         .collect()
 }

@@ -56,6 +56,8 @@ pub enum TrainEvent {
     Start {
         /// Optimizer steps in all.
         steps: usize,
+        /// Validations in all, the one before training included.
+        validations: usize,
         /// Trainable elements.
         trainable_parameters: usize,
         /// All elements.

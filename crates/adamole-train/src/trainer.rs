@@ -77,6 +77,7 @@ pub fn train(
     observe(
         &TrainEvent::Start {
             steps,
+            validations: recipe.epochs + 1,
             trainable_parameters: size(true),
             parameters: size(false),
             validation_share: validation_share(data, recipe.epochs),

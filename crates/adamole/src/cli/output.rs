@@ -1,0 +1,48 @@
+//! Results on stdout.
+
+use clap::ValueEnum;
+use serde::Serialize;
+use std::io::Write;
+
+/// How a result is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Lines for people.
+    Text,
+    /// One JSON object.
+    Json,
+}
+
+/// Prints `value` as one line of JSON, or `text`.
+pub(crate) fn print(format: Format, value: &impl Serialize, text: impl FnOnce() -> String) {
+    let line = match format {
+        Format::Text => text(),
+        Format::Json => serde_json::to_string(value).unwrap_or_else(|error| error.to_string()),
+    };
+    // A closed pipe is the reader's choice, not an error.
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+/// `0.8125` as `81.2 %`.
+pub(crate) fn percent(share: f64) -> String {
+    format!("{:.1} %", 100.0 * share)
+}
+
+/// Bytes as gibibytes or mebibytes.
+pub(crate) fn size(bytes: Option<u64>) -> String {
+    match bytes.map(|bytes| bytes as f64 / (1 << 20) as f64) {
+        None => "unknown".into(),
+        Some(mebibytes) if mebibytes < 1024.0 => format!("{mebibytes:.0} MiB"),
+        Some(mebibytes) => format!("{:.2} GiB", mebibytes / 1024.0),
+    }
+}
+
+/// Seconds as `42 s`, `3 min 05 s` or `2 h 10 min`.
+pub(crate) fn duration(seconds: f64) -> String {
+    let whole = seconds.round() as u64;
+    match whole {
+        0..60 => format!("{whole} s"),
+        60..3600 => format!("{} min {:02} s", whole / 60, whole % 60),
+        _ => format!("{} h {:02} min", whole / 3600, whole / 60 % 60),
+    }
+}

@@ -1,0 +1,156 @@
+//! `adamole pretrain`: a small base model from nothing.
+
+use super::{
+    Failure,
+    inputs::workers,
+    output::{Format, duration, print},
+};
+use adamole::{
+    data::train_tokenizer,
+    device,
+    llama::{CausalLm, ModelConfig, save_base},
+    train::{PretrainRecipe, Workers, pretrain, validation_loss},
+};
+use clap::Args;
+use serde::{Deserialize, Serialize};
+use std::{fs, path::{Path, PathBuf}, time::Instant};
+
+#[derive(Args)]
+pub(crate) struct PretrainArguments {
+    /// TOML file with the sections [model] and [train]
+    #[arg(long)]
+    config: PathBuf,
+    /// Training documents: JSON Lines with a "text"
+    #[arg(long)]
+    corpus: PathBuf,
+    /// Validation documents
+    #[arg(long)]
+    validation: PathBuf,
+    /// Hugging Face folder to write
+    #[arg(long)]
+    output: PathBuf,
+    /// auto, cpu, wgpu, vulkan, cuda or cuda:INDEX
+    #[arg(long, default_value = "auto")]
+    device: String,
+    /// How the result is printed
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+/// The configuration file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Config {
+    model: Shape,
+    train: PretrainRecipe,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Shape {
+    hidden_size: usize,
+    intermediate_size: usize,
+    num_hidden_layers: usize,
+    num_attention_heads: usize,
+    num_key_value_heads: usize,
+    vocab_size: usize,
+    rope_theta: f32,
+    rms_norm_eps: f32,
+}
+
+#[derive(Serialize)]
+struct Report {
+    parameters: usize,
+    train_tokens: usize,
+    train_loss: f64,
+    validation_loss: f64,
+    seconds: f64,
+    tokens_per_second: f64,
+}
+
+pub(crate) fn run(arguments: PretrainArguments) -> Result<(), Failure> {
+    let usage = |error: String| Failure::Usage(format!("{}: {}", arguments.config.display(), error.trim_end()));
+    let text = fs::read_to_string(&arguments.config).map_err(|error| usage(error.to_string()))?;
+    let Config { model: shape, train: recipe } = toml::from_str(&text).map_err(|error| usage(error.to_string()))?;
+    let device = device::open(&arguments.device)?.autodiff();
+    let plain = device.clone().inner();
+    let documents = read_documents(&arguments.corpus)?;
+    let held_out = read_documents(&arguments.validation)?;
+
+    let tokenizer = train_tokenizer(&documents, shape.vocab_size, &arguments.output)?;
+    let tokens = |documents: &[String]| -> Result<Vec<u32>, Failure> {
+        let mut tokens = Vec::new();
+        for document in documents {
+            tokens.extend(tokenizer.encode_text(document)?);
+            tokens.extend(tokenizer.eos());
+        }
+        Ok(tokens)
+    };
+    let (tokens, held_out) = (tokens(&documents)?, tokens(&held_out)?);
+    eprintln!("{} training tokens, {} validation tokens", tokens.len(), held_out.len());
+
+    let workers = Workers::new(workers(None, &arguments.device));
+    let model = CausalLm::random(shape.config(&recipe), recipe.seed, &device);
+    let parameters = burn::module::Module::num_params(&model);
+    let started = Instant::now();
+    let mut train_loss = f64::NAN;
+    let model = pretrain(model, &tokens, &recipe, &workers, &device, |step| {
+        train_loss = if train_loss.is_nan() { step.loss } else { 0.98 * train_loss + 0.02 * step.loss };
+        let done = step.step + 1;
+        if done % 100 == 0 {
+            let left = started.elapsed().as_secs_f64() * (recipe.steps - done) as f64 / done as f64;
+            eprintln!("step {done} of {}: loss {train_loss:.4}, {} left", recipe.steps, duration(left));
+        }
+    })?;
+    let seconds = started.elapsed().as_secs_f64();
+    let validation_loss = validation_loss(&model, &held_out, recipe.sequence_length, &workers, &plain)?;
+    save_base(&model, &arguments.output)?;
+    let train_tokens = recipe.steps * recipe.batch_size * recipe.sequence_length;
+    let report = Report {
+        parameters,
+        train_tokens,
+        train_loss,
+        validation_loss,
+        seconds,
+        tokens_per_second: train_tokens as f64 / seconds,
+    };
+    print(arguments.format, &report, || {
+        format!("{parameters} parameters, validation loss {validation_loss:.4} after {}", duration(seconds))
+    });
+    Ok(())
+}
+
+impl Shape {
+    fn config(&self, recipe: &PretrainRecipe) -> ModelConfig {
+        ModelConfig {
+            hidden_size: self.hidden_size,
+            intermediate_size: self.intermediate_size,
+            num_hidden_layers: self.num_hidden_layers,
+            num_attention_heads: self.num_attention_heads,
+            num_key_value_heads: self.num_key_value_heads,
+            head_dim: self.hidden_size / self.num_attention_heads,
+            vocab_size: self.vocab_size,
+            rms_norm_eps: self.rms_norm_eps,
+            rope_theta: self.rope_theta,
+            tie_word_embeddings: true,
+            attention_bias: false,
+            mlp_bias: false,
+            max_position_embeddings: recipe.sequence_length,
+        }
+    }
+}
+
+fn read_documents(path: &Path) -> Result<Vec<String>, Failure> {
+    #[derive(Deserialize)]
+    struct Document {
+        text: String,
+    }
+    let usage = |message: String| Failure::Usage(format!("{}: {message}", path.display()));
+    let text = fs::read_to_string(path).map_err(|error| usage(error.to_string()))?;
+    let documents = text.lines().enumerate().map(|(i, line)| {
+        let document: Document =
+            serde_json::from_str(line).map_err(|error| usage(format!("line {}: {error}", i + 1)))?;
+        Ok(document.text)
+    });
+    documents.collect()
+}

@@ -1,0 +1,255 @@
+//! The settings of a run, named alike on the command line and in the configuration file. A flag wins over the file,
+//! the file over the default.
+
+use super::Failure;
+use adamole::{
+    core::{AdapterConfig, ConfigError, Method},
+    data::LabelScope,
+    llama::{AdapterSpec, Targets},
+    train::Recipe,
+};
+use clap::{Args, ValueEnum};
+use serde::{Deserialize, Serialize};
+use std::{fs, path::{Path, PathBuf}};
+
+/// A method by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum MethodName {
+    /// One low-rank pair
+    Lora,
+    /// Experts with a fixed threshold
+    Mole,
+    /// Experts with a threshold learned per token
+    Adamole,
+}
+
+/// Which tokens are trained on, by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Labels {
+    /// The answer's token
+    Answer,
+    /// The whole text, as published
+    Text,
+}
+
+/// Every setting, absent where it was not given.
+#[derive(Debug, Clone, Default, Args, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Settings {
+    /// Base model: a Hugging Face folder, or org/name[@revision] in the local cache
+    #[arg(long)]
+    pub(crate) model: Option<String>,
+    /// Folder of the benchmark: train.jsonl, validation.jsonl
+    #[arg(long)]
+    pub(crate) data: Option<PathBuf>,
+    /// Benchmark: boolq, cb, copa, rte, wic, commonsense_qa, cosmos_qa, social_i_qa, piqa or scienceqa
+    #[arg(long)]
+    pub(crate) benchmark: Option<String>,
+    /// Folder of the run, which must not hold one [runs/BENCHMARK-METHOD-SEED]
+    #[arg(long)]
+    pub(crate) output: Option<PathBuf>,
+    /// auto, cpu, wgpu, vulkan, cuda or cuda:INDEX [auto]
+    #[arg(long)]
+    pub(crate) device: Option<String>,
+    /// Micro-batches side by side [the number of cores on the CPU, 1 on a GPU]
+    #[arg(long)]
+    pub(crate) workers: Option<usize>,
+
+    /// Method [adamole]
+    #[arg(long)]
+    pub(crate) method: Option<MethodName>,
+    /// Experts on each adapted linear [8]
+    #[arg(long)]
+    pub(crate) num_experts: Option<usize>,
+    /// Rank of one expert [32 for LoRA, 32 / num_experts for mixtures]
+    #[arg(long)]
+    pub(crate) rank: Option<usize>,
+    /// The scale is alpha / rank [16]
+    #[arg(long)]
+    pub(crate) alpha: Option<f32>,
+    /// Dropout on the experts' input [0.05]
+    #[arg(long)]
+    pub(crate) dropout: Option<f32>,
+    /// AdaMoLE: upper end of the threshold [1 / num_experts]
+    #[arg(long)]
+    pub(crate) tau_max: Option<f32>,
+    /// MoLE: the fixed threshold [1 / num_experts]
+    #[arg(long)]
+    pub(crate) threshold: Option<f32>,
+    /// Linears to adapt, comma-separated [q_proj,k_proj,v_proj,o_proj]
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) targets: Option<Vec<String>>,
+
+    /// Passes over the training data [10]
+    #[arg(long)]
+    pub(crate) epochs: Option<usize>,
+    /// Examples per optimizer step [16]
+    #[arg(long)]
+    pub(crate) batch_size: Option<usize>,
+    /// Examples per forward and backward pass [4]
+    #[arg(long)]
+    pub(crate) micro_batch_size: Option<usize>,
+    /// Peak learning rate [1e-4]
+    #[arg(long)]
+    pub(crate) learning_rate: Option<f64>,
+    /// Steps of linear warm-up [200]
+    #[arg(long)]
+    pub(crate) warmup_steps: Option<usize>,
+    /// Decoupled weight decay [0]
+    #[arg(long)]
+    pub(crate) weight_decay: Option<f32>,
+    /// Largest gradient norm [1]
+    #[arg(long)]
+    pub(crate) max_grad_norm: Option<f32>,
+    /// Weight of the load-balancing loss [1e-3]
+    #[arg(long)]
+    pub(crate) balance_coefficient: Option<f32>,
+    /// Tokens that are trained on [answer]
+    #[arg(long)]
+    pub(crate) labels: Option<Labels>,
+    /// Longest text in tokens; longer prompts lose their beginning [256]
+    #[arg(long)]
+    pub(crate) max_tokens: Option<usize>,
+    /// Seed of initialisation, order and dropout [0]
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// Use the first N training items only
+    #[arg(long)]
+    pub(crate) limit_train: Option<usize>,
+    /// Use the first N validation items only
+    #[arg(long)]
+    pub(crate) limit_validation: Option<usize>,
+}
+
+/// Settings with nothing left open; what `config.json` of a run records.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Resolved {
+    pub(crate) model: String,
+    pub(crate) data: PathBuf,
+    pub(crate) benchmark: String,
+    pub(crate) output: PathBuf,
+    pub(crate) device: String,
+    pub(crate) adapter: AdapterConfig,
+    pub(crate) targets: Targets,
+    pub(crate) recipe: Recipe,
+    pub(crate) max_tokens: usize,
+    pub(crate) limit_train: Option<usize>,
+    pub(crate) limit_validation: Option<usize>,
+    pub(crate) version: &'static str,
+    pub(crate) dtype: &'static str,
+}
+
+impl Settings {
+    /// Reads a TOML file with the keys of [`Settings`].
+    pub(crate) fn from_file(path: &Path) -> Result<Self, Failure> {
+        let usage = |message: String| Failure::Usage(format!("{}: {}", path.display(), message.trim_end()));
+        let text = fs::read_to_string(path).map_err(|error| usage(error.to_string()))?;
+        toml::from_str(&text).map_err(|error| usage(error.to_string()))
+    }
+
+    /// These settings where they are given, `other` where they are not.
+    pub(crate) fn or(self, other: Self) -> Self {
+        macro_rules! first_given {
+            ($($field:ident),* $(,)?) => {
+                Self { $($field: self.$field.or(other.$field)),* }
+            };
+        }
+        first_given!(
+            model, data, benchmark, output, device, workers, method, num_experts, rank, alpha, dropout, tau_max,
+            threshold, targets, epochs, batch_size, micro_batch_size, learning_rate, warmup_steps, weight_decay,
+            max_grad_norm, balance_coefficient, labels, max_tokens, seed, limit_train, limit_validation,
+        )
+    }
+
+    /// Fills in the defaults and checks every value.
+    pub(crate) fn resolve(self) -> Result<Resolved, Failure> {
+        let adapter = self.adapter().map_err(|error| Failure::Usage(error.to_string()))?;
+        let targets = match self.targets.clone() {
+            None => Targets::attention(),
+            Some(names) => Targets::try_from(names).map_err(Failure::Usage)?,
+        };
+        let recipe = self.recipe();
+        recipe.validate()?;
+        let required = |value: Option<String>, flag: &str| {
+            value.ok_or_else(|| Failure::Usage(format!("--{flag} is needed, here or in the configuration file")))
+        };
+        let benchmark = required(self.benchmark, "benchmark")?;
+        let method = match adapter.method {
+            Method::Lora => "lora",
+            Method::Mole { .. } => "mole",
+            Method::AdaMole { .. } => "adamole",
+        };
+        let output = self
+            .output
+            .unwrap_or_else(|| PathBuf::from("runs").join(format!("{benchmark}-{method}-{}", recipe.seed)));
+        Ok(Resolved {
+            model: required(self.model, "model")?,
+            data: required(self.data.map(|path| path.display().to_string()), "data")?.into(),
+            benchmark,
+            output,
+            device: self.device.unwrap_or_else(|| "auto".into()),
+            adapter,
+            targets,
+            recipe,
+            max_tokens: self.max_tokens.unwrap_or(256),
+            limit_train: self.limit_train,
+            limit_validation: self.limit_validation,
+            version: env!("CARGO_PKG_VERSION"),
+            dtype: "float32",
+        })
+    }
+
+    fn adapter(&self) -> Result<AdapterConfig, ConfigError> {
+        let experts = self.num_experts.unwrap_or(8);
+        let method = match self.method.unwrap_or(MethodName::Adamole) {
+            MethodName::Lora => Method::Lora,
+            MethodName::Mole => Method::Mole {
+                num_experts: experts.try_into()?,
+                threshold: self.threshold.unwrap_or(1.0 / experts as f32),
+            },
+            MethodName::Adamole => Method::AdaMole {
+                num_experts: experts.try_into()?,
+                tau_max: self.tau_max.map(TryInto::try_into).transpose()?,
+            },
+        };
+        let default_rank = match method {
+            Method::Lora => 32,
+            _ => (32 / experts).max(1),
+        };
+        Ok(AdapterConfig {
+            method,
+            rank: self.rank.unwrap_or(default_rank).try_into()?,
+            alpha: self.alpha.unwrap_or(16.0),
+            dropout: self.dropout.unwrap_or(0.05).try_into()?,
+        })
+    }
+
+    fn recipe(&self) -> Recipe {
+        let default = Recipe::default();
+        Recipe {
+            epochs: self.epochs.unwrap_or(default.epochs),
+            batch_size: self.batch_size.unwrap_or(default.batch_size),
+            micro_batch_size: self.micro_batch_size.unwrap_or(default.micro_batch_size),
+            learning_rate: self.learning_rate.unwrap_or(default.learning_rate),
+            warmup_steps: self.warmup_steps.unwrap_or(default.warmup_steps),
+            weight_decay: self.weight_decay.unwrap_or(default.weight_decay),
+            max_grad_norm: self.max_grad_norm.unwrap_or(default.max_grad_norm),
+            balance_coefficient: self.balance_coefficient.unwrap_or(default.balance_coefficient),
+            labels: match self.labels {
+                None => default.labels,
+                Some(Labels::Answer) => LabelScope::Answer,
+                Some(Labels::Text) => LabelScope::Text,
+            },
+            seed: self.seed.unwrap_or(default.seed),
+        }
+    }
+}
+
+impl Resolved {
+    /// What the adapter folder will say of itself.
+    pub(crate) fn spec(&self) -> AdapterSpec {
+        AdapterSpec { config: self.adapter, targets: self.targets.clone(), base: Some(self.model.clone()) }
+    }
+}
