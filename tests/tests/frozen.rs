@@ -1,4 +1,5 @@
 //! Frozen means frozen: no base weight gets a gradient, every adapter parameter does.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use adamole::{
     core::{Detail, Pass},

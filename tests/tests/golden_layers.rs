@@ -1,4 +1,5 @@
 //! One adapted linear against the published layers: outputs, routing, auxiliary loss and every gradient.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use adamole::{
     core::{AdaptedLinear, Adapter, AdapterConfig, Detail, Method, Pass},

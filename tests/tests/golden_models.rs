@@ -1,5 +1,6 @@
 //! Whole models against the published implementation: logits, losses, gradients, and parameters after its optimizer's
 //! steps. Tolerances are those that the golden files state.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use adamole::{
     core::{Detail, Pass},

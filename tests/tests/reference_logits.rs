@@ -1,4 +1,5 @@
 //! Real checkpoints through the real loader, where they are at hand.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use adamole::{
     core::Pass,

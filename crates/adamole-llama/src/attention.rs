@@ -31,6 +31,14 @@ impl AttentionMask {
         })
     }
 
+    /// Later positions and other documents are hidden, for sequences that hold several documents one after the other.
+    /// `documents` numbers the document of each token, `[B, L]` in row-major order.
+    pub fn documents(documents: &[u32], length: usize, device: &Device) -> Self {
+        Self::new(documents.len() / length, length, device, |row, query, key| {
+            key > query || documents[row * length + query] != documents[row * length + key]
+        })
+    }
+
     fn new(rows: usize, length: usize, device: &Device, hidden: impl Fn(usize, usize, usize) -> bool) -> Self {
         let bias: Vec<f32> = (0..rows * length * length)
             .map(|i| if hidden(i / (length * length), i / length % length, i % length) { f32::MIN } else { 0.0 })

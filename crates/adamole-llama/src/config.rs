@@ -132,11 +132,11 @@ impl RawConfig {
             }
         }
         let kv_heads = self.num_key_value_heads.unwrap_or(self.num_attention_heads);
-        if kv_heads == 0 || self.num_attention_heads % kv_heads != 0 {
+        if kv_heads == 0 || !self.num_attention_heads.is_multiple_of(kv_heads) {
             return unsupported("num_key_value_heads", kv_heads.to_string(), "a divisor of num_attention_heads");
         }
         let head_dim = self.head_dim.unwrap_or(self.hidden_size / self.num_attention_heads);
-        if head_dim == 0 || head_dim % 2 != 0 {
+        if head_dim == 0 || !head_dim.is_multiple_of(2) {
             return unsupported("head_dim", head_dim.to_string(), "an even number");
         }
         Ok(ModelConfig {

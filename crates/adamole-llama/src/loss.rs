@@ -35,7 +35,7 @@ pub fn frozen_cross_entropy(
     for start in (0..rows).step_by(CHUNK) {
         let end = (start + CHUNK).min(rows);
         let chunk = plain.clone().slice([start..end, 0..width]);
-        let target = targets.clone().slice([start..end]);
+        let target = targets.clone().narrow(0, start, end - start);
         let logits = chunk.matmul(projection.clone().transpose());
         let max = logits.clone().max_dim(1);
         let exp = (logits.clone() - max.clone()).exp();

@@ -1,12 +1,12 @@
 //! Training a small base model from nothing: next-token prediction with every weight trainable.
 
 use crate::{AdamW, AdamWSettings, Schedule, TrainError, Workers, batch::integers, routing::floats};
-use adamole_core::{CounterRng, Pass};
+use adamole_core::Pass;
 use adamole_llama::{AttentionMask, CausalLm, cross_entropy};
 use burn::{
     module::Module,
     optim::{GradientsAccumulator, GradientsParams},
-    tensor::Device,
+    tensor::{Device, Tensor},
 };
 use serde::{Deserialize, Serialize};
 
@@ -28,7 +28,7 @@ pub struct PretrainRecipe {
     pub weight_decay: f32,
     /// Decay of the second moment.
     pub beta2: f32,
-    /// Seed of initialisation and order.
+    /// Seed of initialisation.
     pub seed: u64,
 }
 
@@ -46,13 +46,16 @@ pub struct PretrainStep {
 /// Micro-batches per step; fixed, so that the sum of gradients does not depend on the number of workers.
 const SLICES: usize = 2;
 
-/// Trains `model` (on the autodiff device) on a stream of token ids and returns it on the plain device.
+/// Trains `model` (on the autodiff device) on a stream of token ids, in its order and from its beginning again once it is
+/// used up, and returns it on the plain device. A corpus can so be a curriculum. A document begins with `bos`, and its tokens
+/// see no other document.
 ///
 /// # Errors
 /// The stream is shorter than one sequence, or a gradient is not finite.
 pub fn pretrain(
     mut model: CausalLm,
     tokens: &[u32],
+    bos: Option<u32>,
     recipe: &PretrainRecipe,
     workers: &Workers,
     device: &Device,
@@ -69,14 +72,13 @@ pub fn pretrain(
     });
     let schedule =
         Schedule { peak: recipe.learning_rate, warmup_steps: recipe.warmup_steps, decay_steps: Some(recipe.steps) };
-    let mut order = Order::new(sequences.len(), recipe.seed);
     for step in 0..recipe.steps {
-        let batch: Vec<&[u32]> = (0..recipe.batch_size).map(|_| sequences[order.next()]).collect();
+        let batch: Vec<&[u32]> = (0..recipe.batch_size).map(|i| sequences[(step * recipe.batch_size + i) % sequences.len()]).collect();
         let slices: Vec<&[&[u32]]> = batch.chunks(batch.len().div_ceil(SLICES)).collect();
         let labels = (batch.len() * recipe.sequence_length) as f32;
         let parts = workers.map(&slices, |slice| {
             let model = model.clone().fork(device);
-            let loss = sequence_loss(&model, slice, labels, device);
+            let loss = sequence_loss(&model, slice, bos, labels, device);
             let gradients = GradientsParams::from_grads(loss.backward(), &model);
             (gradients, floats(loss.inner().into_data())[0])
         });
@@ -100,6 +102,7 @@ pub fn pretrain(
 pub fn validation_loss(
     model: &CausalLm,
     tokens: &[u32],
+    bos: Option<u32>,
     sequence_length: usize,
     workers: &Workers,
     device: &Device,
@@ -110,7 +113,7 @@ pub fn validation_loss(
     }
     let batches: Vec<&[&[u32]]> = sequences.chunks(16).collect();
     let labels = (sequences.len() * sequence_length) as f32;
-    let parts = workers.map(&batches, |batch| floats(sequence_loss(model, batch, labels, device).into_data())[0]);
+    let parts = workers.map(&batches, |batch| floats(sequence_loss(model, batch, bos, labels, device).into_data())[0]);
     Ok(parts.iter().sum())
 }
 
@@ -119,38 +122,22 @@ fn sequences(tokens: &[u32], length: usize) -> Vec<&[u32]> {
     (0..).map_while(|i| tokens.get(i * length..(i + 1) * length + 1)).collect()
 }
 
-fn sequence_loss(model: &CausalLm, batch: &[&[u32]], labels: f32, device: &Device) -> burn::tensor::Tensor<1> {
+fn sequence_loss(
+    model: &CausalLm,
+    batch: &[&[u32]],
+    bos: Option<u32>,
+    labels: f32,
+    device: &Device,
+) -> Tensor<1> {
     let length = batch[0].len() - 1;
-    let ids = batch.iter().flat_map(|sequence| &sequence[..length]).map(|&id| id as i32);
+    let inputs = || batch.iter().flat_map(|sequence| &sequence[..length]);
     let targets = batch.iter().flat_map(|sequence| &sequence[1..]).map(|&id| id as i32);
-    let ids = integers(ids, device).reshape([batch.len(), length]);
-    let hidden = model.hidden(ids, &AttentionMask::causal(length, device), &mut Pass::evaluation());
+    let documents = inputs().scan(0, |document, &id| {
+        *document += u32::from(Some(id) == bos);
+        Some(*document)
+    });
+    let mask = AttentionMask::documents(&documents.collect::<Vec<_>>(), length, device);
+    let ids = integers(inputs().map(|&id| id as i32), device).reshape([batch.len(), length]);
+    let hidden = model.hidden(ids, &mask, &mut Pass::evaluation());
     cross_entropy(hidden, model.projection(), integers(targets, device), labels)
-}
-
-/// Endless permutations, one after the other.
-struct Order {
-    indices: Vec<usize>,
-    position: usize,
-    round: u64,
-    seed: u64,
-}
-
-impl Order {
-    fn new(length: usize, seed: u64) -> Self {
-        Self { indices: (0..length).collect(), position: length, round: 0, seed }
-    }
-
-    fn next(&mut self) -> usize {
-        if self.position == self.indices.len() {
-            let mut rng = CounterRng::new(&[self.seed, self.round]);
-            for i in (1..self.indices.len()).rev() {
-                self.indices.swap(i, (rng.next_u64() % (i as u64 + 1)) as usize);
-            }
-            self.position = 0;
-            self.round += 1;
-        }
-        self.position += 1;
-        self.indices[self.position - 1]
-    }
 }

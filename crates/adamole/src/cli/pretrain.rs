@@ -94,7 +94,7 @@ pub(crate) fn run(arguments: PretrainArguments) -> Result<(), Failure> {
     let parameters = burn::module::Module::num_params(&model);
     let started = Instant::now();
     let mut train_loss = f64::NAN;
-    let model = pretrain(model, &tokens, &recipe, &workers, &device, |step| {
+    let model = pretrain(model, &tokens, tokenizer.bos(), &recipe, &workers, &device, |step| {
         train_loss = if train_loss.is_nan() { step.loss } else { 0.98 * train_loss + 0.02 * step.loss };
         let done = step.step + 1;
         if done % 100 == 0 {
@@ -103,7 +103,7 @@ pub(crate) fn run(arguments: PretrainArguments) -> Result<(), Failure> {
         }
     })?;
     let seconds = started.elapsed().as_secs_f64();
-    let validation_loss = validation_loss(&model, &held_out, recipe.sequence_length, &workers, &plain)?;
+    let validation_loss = validation_loss(&model, &held_out, tokenizer.bos(), recipe.sequence_length, &workers, &plain)?;
     save_base(&model, &arguments.output)?;
     let train_tokens = recipe.steps * recipe.batch_size * recipe.sequence_length;
     let report = Report {

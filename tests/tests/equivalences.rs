@@ -1,0 +1,217 @@
+//! Forms that must agree: the fused mixture with a loop over experts, the chunked loss with the plain one, any number of
+//! workers with one, a padded batch with its rows alone.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use adamole::{
+    core::{AdaptedLinear, AdapterConfig, CounterRng, Detail, Method, Pass},
+    data::{Batch, Example, LabelScope},
+    llama::{AttentionMask, CausalLm, Targets, cross_entropy, frozen_cross_entropy, load_base},
+    train::{StepInput, Workers, accumulate},
+};
+use adamole_tests::{assert_close, device, golden, values};
+use burn::{
+    module::{Module, ModuleVisitor, Param},
+    optim::GradientsParams,
+    tensor::{Device, Int, Tensor, TensorData},
+};
+use proptest::prelude::*;
+
+fn adamole(num_experts: usize, rank: usize, dropout: f32) -> AdapterConfig {
+    AdapterConfig {
+        method: Method::AdaMole { num_experts: num_experts.try_into().unwrap(), tau_max: None },
+        rank: rank.try_into().unwrap(),
+        alpha: 16.0,
+        dropout: dropout.try_into().unwrap(),
+    }
+}
+
+fn random<const D: usize>(seed: u64, shape: [usize; D], device: &Device) -> Tensor<D> {
+    let values = CounterRng::new(&[seed]).normal(shape.iter().product(), 1.0);
+    Tensor::from_data(TensorData::new(values, shape), device)
+}
+
+/// A layer whose B is not zero, so that its experts matter.
+fn layer(config: AdapterConfig, d_in: usize, d_out: usize, seed: u64, device: &Device) -> AdaptedLinear {
+    let mut layer = AdaptedLinear::frozen(random(seed, [d_out, d_in], device), None);
+    layer.adapt(config, &[seed]);
+    let adapter = layer.adapter.as_mut().unwrap();
+    let shape = adapter.b.val().dims();
+    adapter.b = Param::initialized(adapter.b.id, random(seed + 1, shape, device)).set_require_grad(true);
+    layer
+}
+
+/// The definition, expert by expert and token by token.
+fn loop_over_experts(layer: &AdaptedLinear, x: &[f32], rows: usize) -> Vec<f32> {
+    let adapter = layer.adapter.as_ref().unwrap();
+    let (experts, rank) = (adapter.config().num_experts(), adapter.config().rank.get());
+    let [d_out, d_in] = layer.weight.val().dims();
+    let read = |t: Tensor<2>| values(t.into_data());
+    let (w, a, b) = (read(layer.weight.val()), read(adapter.a.val()), read(adapter.b.val()));
+    let gate = read(adapter.gate.as_ref().unwrap().val());
+    let threshold = adapter.threshold.as_ref().unwrap();
+    let (tw, tb) = (read(threshold.weight.val()), values(threshold.bias.val().into_data())[0]);
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+    let mut y = Vec::new();
+    for x in x.chunks(d_in).take(rows) {
+        let exp: Vec<f64> = gate.chunks(d_in).map(|g| dot(g, x).exp()).collect();
+        let sum: f64 = exp.iter().sum();
+        let tau = 1.0 / experts as f64 / (1.0 + (-dot(&tw, x) - f64::from(tb)).exp());
+        let margins: Vec<f64> = exp.iter().map(|e| (e / sum - tau).max(0.0)).collect();
+        let total: f64 = margins.iter().sum();
+        let mut row: Vec<f64> = w.chunks(d_in).map(|w| dot(w, x)).collect();
+        for (expert, margin) in margins.iter().enumerate().filter(|(_, m)| **m > 0.0) {
+            let scale = margin / total * f64::from(adapter.config().scale());
+            for r in 0..rank {
+                let column = expert * rank + r;
+                let hidden = dot(&a[column * d_in..(column + 1) * d_in], x);
+                for (o, y) in row.iter_mut().enumerate() {
+                    *y += scale * hidden * f64::from(b[o * experts * rank + column]);
+                }
+            }
+        }
+        y.extend(row.into_iter().map(|v| v as f32));
+    }
+    assert_eq!(y.len(), rows * d_out);
+    y
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn the_fused_mixture_equals_the_loop(
+        rows in 1_usize..9, d_in in 1_usize..20, d_out in 1_usize..20, experts in 1_usize..9, rank in 1_usize..5, seed: u32,
+    ) {
+        let device = device();
+        let layer = layer(adamole(experts, rank, 0.0), d_in, d_out, u64::from(seed), &device);
+        let x = random::<2>(u64::from(seed) + 7, [rows, d_in], &device);
+        let mut pass = Pass::evaluation().recording(Detail::Rows);
+        let y = values(layer.forward(x.clone(), &mut pass).into_data());
+        let expected = loop_over_experts(&layer, &values(x.into_data()), rows);
+        let scale = expected.iter().fold(1.0_f32, |max, v| max.max(v.abs()));
+        assert_close("y", &y, &expected, 2e-5 * scale, 1e-4);
+
+        let routing = pass.into_sites().pop().unwrap().routing.unwrap();
+        for row in values(routing.weights.into_data()).chunks(experts) {
+            let sum: f32 = row.iter().sum();
+            prop_assert!(row.iter().all(|w| *w >= 0.0));
+            prop_assert!(sum == 0.0 || (sum - 1.0).abs() < 1e-5, "weights sum to {}", sum);
+        }
+    }
+
+    #[test]
+    fn one_expert_is_a_plain_lora(rows in 1_usize..6, d_in in 1_usize..12, d_out in 1_usize..12, rank in 1_usize..5, seed: u32) {
+        let device = device();
+        let seed = u64::from(seed);
+        let mixture = layer(adamole(1, rank, 0.0), d_in, d_out, seed, &device);
+        let mut lora = layer(AdapterConfig { method: Method::Lora, ..adamole(1, rank, 0.0) }, d_in, d_out, seed, &device);
+        let adapter = mixture.adapter.as_ref().unwrap();
+        lora.adapter.as_mut().unwrap().a = adapter.a.clone();
+        lora.adapter.as_mut().unwrap().b = adapter.b.clone();
+        let x = random::<2>(seed + 7, [rows, d_in], &device);
+        let forward = |layer: &AdaptedLinear| values(layer.forward(x.clone(), &mut Pass::evaluation()).into_data());
+        assert_close("y", &forward(&mixture), &forward(&lora), 1e-4, 1e-5);
+    }
+
+    #[test]
+    fn the_chunked_loss_equals_the_plain_one(rows in 1_usize..600, width in 1_usize..9, vocabulary in 2_usize..40, seed: u32) {
+        let device = device().autodiff();
+        let seed = u64::from(seed);
+        let hidden = random::<2>(seed, [rows, width], &device).require_grad();
+        let projection = random::<2>(seed + 1, [vocabulary, width], &device);
+        let targets: Vec<i32> = (0..rows).map(|i| (i * 7 % vocabulary) as i32).collect();
+        let targets = Tensor::<1, Int>::from_data(TensorData::new(targets, [rows]), &device);
+        let loss = |f: fn(Tensor<2>, Tensor<2>, Tensor<1, Int>, f32) -> Tensor<1>| {
+            let loss = f(hidden.clone(), projection.clone(), targets.clone(), rows as f32);
+            let gradients = loss.backward();
+            (values(loss.into_data()), values(hidden.grad(&gradients).unwrap().into_data()))
+        };
+        let (plain, plain_gradient) = loss(cross_entropy);
+        let (chunked, chunked_gradient) = loss(frozen_cross_entropy);
+        assert_close("loss", &chunked, &plain, 1e-5, 1e-5);
+        assert_close("gradient", &chunked_gradient, &plain_gradient, 1e-7, 1e-4);
+    }
+}
+
+fn adapted_model(device: &Device, dropout: f32) -> CausalLm {
+    let mut model = load_base(&golden("bases/llama_gqa_s11"), device).unwrap();
+    model.adapt(adamole(4, 2, dropout), &Targets::attention(), 3);
+    model
+}
+
+fn examples() -> Vec<Example> {
+    (0..10_u32)
+        .map(|i| {
+            let ids: Vec<u32> = (0..6 + i).map(|t| (t * 13 + i * 29) % 128).collect();
+            Example { prompt_len: ids.len() - 2, ids, answer: Some(0), choice_ids: vec![4, 5], truncated: false, item: i as usize }
+        })
+        .collect()
+}
+
+fn flat_gradients(model: &CausalLm, gradients: &GradientsParams) -> Vec<f32> {
+    struct Flat<'a>(&'a GradientsParams, Vec<f32>);
+    impl ModuleVisitor for Flat<'_> {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            self.1.extend(self.0.get::<D>(param.id).map(|g| values(g.into_data())).unwrap_or_default());
+        }
+    }
+    let mut flat = Flat(gradients, Vec::new());
+    model.visit(&mut flat);
+    flat.1
+}
+
+#[test]
+fn a_step_does_not_depend_on_the_number_of_workers() {
+    let device = device().autodiff();
+    let model = adapted_model(&device, 0.1);
+    let examples = examples();
+    let batches: Vec<Batch> = [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
+        .map(|indices| Batch::collate(&examples, &indices, 0, LabelScope::Text))
+        .to_vec();
+    let run = |workers| {
+        let input = StepInput { batches: &batches, seed: 5, step: 2, balance_coefficient: 1e-3 };
+        let outcome = accumulate(&model, input, &Workers::new(workers), &device);
+        (outcome.task_loss, outcome.balance_loss, flat_gradients(&model, &outcome.gradients))
+    };
+    let one = run(1);
+    assert!(one.2.iter().any(|g| *g != 0.0));
+    for workers in [2, 3] {
+        assert_eq!(run(workers), one, "{workers} workers");
+    }
+}
+
+#[test]
+fn dropout_is_drawn_from_the_step_and_changes_the_gradient() {
+    let device = device().autodiff();
+    let examples = examples();
+    let batches = [Batch::collate(&examples, &[7, 8], 0, LabelScope::Text)];
+    let gradient = |dropout, step| {
+        let model = adapted_model(&device, dropout);
+        let input = StepInput { batches: &batches, seed: 5, step, balance_coefficient: 0.0 };
+        flat_gradients(&model, &accumulate(&model, input, &Workers::new(1), &device).gradients)
+    };
+    assert_eq!(gradient(0.5, 1), gradient(0.5, 1));
+    assert_ne!(gradient(0.5, 1), gradient(0.5, 2));
+    assert_eq!(gradient(0.0, 1), gradient(0.0, 2));
+}
+
+#[test]
+fn padding_changes_nothing_for_the_tokens() {
+    let device = device();
+    let model = adapted_model(&device, 0.0);
+    let examples = examples();
+    let batch = Batch::collate(&examples, &[0, 4, 9], 0, LabelScope::Text);
+    let hidden = |ids: Vec<u32>, rows: usize| {
+        let cols = ids.len() / rows;
+        let ids: Vec<i32> = ids.into_iter().map(|id| id as i32).collect();
+        let ids = Tensor::<2, Int>::from_data(TensorData::new(ids, [rows, cols]), &device);
+        values(model.hidden(ids, &AttentionMask::causal(cols, &device), &mut Pass::evaluation()).into_data())
+    };
+    let width = model.config().hidden_size;
+    let together = hidden(batch.ids.clone(), batch.rows);
+    for (row, &index) in [0, 4, 9].iter().enumerate() {
+        let alone = hidden(examples[index].ids.clone(), 1);
+        let start = row * batch.cols * width;
+        assert_close("hidden", &together[start..start + alone.len()], &alone, 1e-5, 1e-4);
+    }
+}
