@@ -143,7 +143,14 @@ fn examples() -> Vec<Example> {
     (0..10_u32)
         .map(|i| {
             let ids: Vec<u32> = (0..6 + i).map(|t| (t * 13 + i * 29) % 128).collect();
-            Example { prompt_len: ids.len() - 2, ids, answer: Some(0), choice_ids: vec![4, 5], truncated: false, item: i as usize }
+            Example {
+                prompt_len: ids.len() - 2,
+                ids,
+                answer: Some(0),
+                choice_ids: vec![4, 5],
+                truncated: false,
+                item: i as usize,
+            }
         })
         .collect()
 }

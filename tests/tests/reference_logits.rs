@@ -14,13 +14,15 @@ fn last_logits(model: &CausalLm, ids: &[i32]) -> Vec<f32> {
     let device = device();
     let input = Tensor::<2, Int>::from_data(TensorData::new(ids.to_vec(), [1, ids.len()]), &device);
     let hidden = model.hidden(input, &AttentionMask::causal(ids.len(), &device), &mut Pass::evaluation());
-    let last = hidden.slice([ids.len() - 1..ids.len()]);
+    let last = hidden.narrow(0, ids.len() - 1, 1);
     values(model.logits(last).into_data())
 }
 
 /// The folder that `make_smollm2.py` wrote: `ADAMOLE_SMOLLM2`, or `smollm2` in the home directory.
 fn smollm2() -> Option<PathBuf> {
-    let folder = std::env::var_os("ADAMOLE_SMOLLM2").map(PathBuf::from).or_else(|| Some(std::env::home_dir()?.join("smollm2")))?;
+    let folder = std::env::var_os("ADAMOLE_SMOLLM2")
+        .map(PathBuf::from)
+        .or_else(|| Some(std::env::home_dir()?.join("smollm2")))?;
     if !folder.join("model.safetensors").exists() {
         eprintln!("passed over: no SmolLM2 in {}", folder.display());
         return None;
@@ -47,7 +49,8 @@ fn stories260k_tells_a_story() {
     let Some(folder) = shared("models/stories260k") else { return };
     let model = load_base(&folder, &device()).unwrap();
     let tokenizer = Tokenizer::from_folder(&folder).unwrap();
-    let mut ids: Vec<i32> = tokenizer.encode_text("Once upon a time, there was").unwrap().iter().map(|&id| id as i32).collect();
+    let mut ids: Vec<i32> =
+        tokenizer.encode_text("Once upon a time, there was").unwrap().iter().map(|&id| id as i32).collect();
     for _ in 0..24 {
         let logits = last_logits(&model, &ids);
         let best = (0..logits.len()).max_by(|&a, &b| logits[a].total_cmp(&logits[b])).unwrap();

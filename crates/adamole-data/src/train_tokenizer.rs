@@ -61,3 +61,24 @@ pub fn train_tokenizer<S: AsRef<str> + Send + Sync>(
     fs::write(folder.join("tokenizer_config.json"), format!("{config:#}\n")).map_err(cannot_write)?;
     Tokenizer::from_folder(folder)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_texts_give_the_same_file_and_survive_a_round_trip() -> Result<(), Box<dyn std::error::Error>> {
+        let texts = ["the kite flew over the red barn", "the red kite fell", "a barn is not a kite"].repeat(5);
+        let folders = [tempfile::tempdir()?, tempfile::tempdir()?];
+        let [first, second] = folders.each_ref().map(|folder| train_tokenizer(&texts, 300, folder.path()));
+        let (first, _) = (first?, second?);
+        let [one, other] = folders.each_ref().map(|folder| fs::read(folder.path().join("tokenizer.json")));
+        assert!(one? == other?);
+
+        let ids = first.encode_text("the red kite")?;
+        assert_eq!(ids.first().copied(), first.bos());
+        assert_eq!(first.decode(&ids)?, "the red kite");
+        assert!(first.eos().is_some() && first.vocab_size() <= 300);
+        Ok(())
+    }
+}

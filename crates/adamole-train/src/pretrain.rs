@@ -73,7 +73,8 @@ pub fn pretrain(
     let schedule =
         Schedule { peak: recipe.learning_rate, warmup_steps: recipe.warmup_steps, decay_steps: Some(recipe.steps) };
     for step in 0..recipe.steps {
-        let batch: Vec<&[u32]> = (0..recipe.batch_size).map(|i| sequences[(step * recipe.batch_size + i) % sequences.len()]).collect();
+        let batch: Vec<&[u32]> =
+            (0..recipe.batch_size).map(|i| sequences[(step * recipe.batch_size + i) % sequences.len()]).collect();
         let slices: Vec<&[&[u32]]> = batch.chunks(batch.len().div_ceil(SLICES)).collect();
         let labels = (batch.len() * recipe.sequence_length) as f32;
         let parts = workers.map(&slices, |slice| {
@@ -122,13 +123,7 @@ fn sequences(tokens: &[u32], length: usize) -> Vec<&[u32]> {
     (0..).map_while(|i| tokens.get(i * length..(i + 1) * length + 1)).collect()
 }
 
-fn sequence_loss(
-    model: &CausalLm,
-    batch: &[&[u32]],
-    bos: Option<u32>,
-    labels: f32,
-    device: &Device,
-) -> Tensor<1> {
+fn sequence_loss(model: &CausalLm, batch: &[&[u32]], bos: Option<u32>, labels: f32, device: &Device) -> Tensor<1> {
     let length = batch[0].len() - 1;
     let inputs = || batch.iter().flat_map(|sequence| &sequence[..length]);
     let targets = batch.iter().flat_map(|sequence| &sequence[1..]).map(|&id| id as i32);

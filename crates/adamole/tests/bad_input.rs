@@ -1,5 +1,6 @@
 //! What people get wrong, seen from outside: one clear error that names the thing, the right exit code, and nothing
 //! half written.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use adamole::{
     data::train_tokenizer,
@@ -26,7 +27,8 @@ impl Scene {
         let texts = ["Answer: A", "Answer: B"].repeat(20);
         train_tokenizer(&texts, 300, &scene.path("model")).unwrap();
         // The shape of the golden base, so that its adapters fit; the vocabulary is the tokenizer's.
-        let config = ModelConfig { vocab_size: 300, ..ModelConfig::from_folder(&golden("bases/llama_gqa_s11")).unwrap() };
+        let config =
+            ModelConfig { vocab_size: 300, ..ModelConfig::from_folder(&golden("bases/llama_gqa_s11")).unwrap() };
         save_base(&CausalLm::random(config, 1, &device()), &scene.path("model")).unwrap();
         fs::create_dir(scene.path("copa")).unwrap();
         scene.write("copa/train.jsonl", ROWS);
@@ -125,7 +127,12 @@ fn configs_that_are_not_implemented_are_refused() {
     scene.write("model/config.json", config.replace("\"num_key_value_heads\": 2", "\"num_key_value_heads\": 3"));
     scene.fails("train", &[], 1, &["num_key_value_heads is 3, expected a divisor"]);
     scene.write("model/config.json", config.replace("\"intermediate_size\": 64", "\"intermediate_size\": 65"));
-    scene.fails("train", &[], 1, &["tensors do not fit the model", "mlp.up_proj.weight: found [64, 32], expected [65, 32]"]);
+    scene.fails(
+        "train",
+        &[],
+        1,
+        &["tensors do not fit the model", "mlp.up_proj.weight: found [64, 32], expected [65, 32]"],
+    );
 }
 
 #[test]

@@ -13,7 +13,11 @@ use adamole::{
 };
 use clap::Args;
 use serde::{Deserialize, Serialize};
-use std::{fs, path::{Path, PathBuf}, time::Instant};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 #[derive(Args)]
 pub(crate) struct PretrainArguments {
@@ -103,7 +107,8 @@ pub(crate) fn run(arguments: PretrainArguments) -> Result<(), Failure> {
         }
     })?;
     let seconds = started.elapsed().as_secs_f64();
-    let validation_loss = validation_loss(&model, &held_out, tokenizer.bos(), recipe.sequence_length, &workers, &plain)?;
+    let validation_loss =
+        validation_loss(&model, &held_out, tokenizer.bos(), recipe.sequence_length, &workers, &plain)?;
     save_base(&model, &arguments.output)?;
     let train_tokens = recipe.steps * recipe.batch_size * recipe.sequence_length;
     let report = Report {

@@ -10,7 +10,10 @@ use adamole::{
 };
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
-use std::{fs, path::{Path, PathBuf}};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 /// A method by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
@@ -157,9 +160,33 @@ impl Settings {
             };
         }
         first_given!(
-            model, data, benchmark, output, device, workers, method, num_experts, rank, alpha, dropout, tau_max,
-            threshold, targets, epochs, batch_size, micro_batch_size, learning_rate, warmup_steps, weight_decay,
-            max_grad_norm, balance_coefficient, labels, max_tokens, seed, limit_train, limit_validation,
+            model,
+            data,
+            benchmark,
+            output,
+            device,
+            workers,
+            method,
+            num_experts,
+            rank,
+            alpha,
+            dropout,
+            tau_max,
+            threshold,
+            targets,
+            epochs,
+            batch_size,
+            micro_batch_size,
+            learning_rate,
+            warmup_steps,
+            weight_decay,
+            max_grad_norm,
+            balance_coefficient,
+            labels,
+            max_tokens,
+            seed,
+            limit_train,
+            limit_validation,
         )
     }
 
@@ -181,9 +208,8 @@ impl Settings {
             Method::Mole { .. } => "mole",
             Method::AdaMole { .. } => "adamole",
         };
-        let output = self
-            .output
-            .unwrap_or_else(|| PathBuf::from("runs").join(format!("{benchmark}-{method}-{}", recipe.seed)));
+        let output =
+            self.output.unwrap_or_else(|| PathBuf::from("runs").join(format!("{benchmark}-{method}-{}", recipe.seed)));
         Ok(Resolved {
             model: required(self.model, "model")?,
             data: required(self.data.map(|path| path.display().to_string()), "data")?.into(),

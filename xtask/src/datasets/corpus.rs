@@ -1,0 +1,105 @@
+//! The pretraining corpus: facts, stories and lessons in plain text, one document a line of JSON.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::random::Random;
+use super::{facts, lessons, stories};
+
+/// The stages of the corpus, which is read in order.
+///
+/// To find an option's letter is the skill that is hardest to come by. Unless it is met at first almost alone and with
+/// few words, the model does not learn it in so short a training.
+const STAGES: [Stage; 4] = [
+    Stage { documents: 90_000, shares: [96, 0, 0, 0, 2, 2] },
+    Stage { documents: 50_000, shares: [15, 25, 15, 35, 8, 2] },
+    Stage { documents: 60_000, shares: [4, 6, 15, 55, 15, 0] },
+    Stage { documents: 80_000, shares: [2, 3, 8, 17, 15, 5] },
+];
+
+struct Stage {
+    documents: usize,
+    /// The percentage of each kind of document; the rest are lessons.
+    shares: [usize; 6],
+}
+
+#[derive(Serialize)]
+struct Document {
+    text: String,
+}
+
+/// Writes the two splits of the corpus; the validation split is like the last stage.
+pub(crate) fn write_corpus(train: &Path, validation: &Path) -> io::Result<()> {
+    let [.., last] = STAGES;
+    write(train, 1, &STAGES)?;
+    write(validation, 2, &[Stage { documents: 1_000, ..last }])
+}
+
+fn write(path: &Path, seed: u64, stages: &[Stage]) -> io::Result<()> {
+    let mut random = Random::new(seed);
+    let mut file = BufWriter::new(File::create(path)?);
+    for stage in stages {
+        for _ in 0..stage.documents {
+            let text = document(&mut random, stage);
+            serde_json::to_writer(&mut file, &Document { text })?;
+            file.write_all(b"\n")?;
+        }
+    }
+    file.flush()
+}
+
+fn document(random: &mut Random, stage: &Stage) -> String {
+    let kinds =
+        [lessons::letters, lessons::more_letters, lessons::matching, lessons::quick, facts::paragraph, stories::story];
+    let mut drawn = random.below(100);
+    for (kind, share) in kinds.into_iter().zip(stage.shares) {
+        if drawn < share {
+            return kind(random);
+        }
+        drawn -= share;
+    }
+    lessons::lesson(random)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn documents(seed: u64) -> Vec<String> {
+        let mut random = Random::new(seed);
+        (0..2_000).map(|_| document(&mut random, &STAGES[3])).collect()
+    }
+
+    #[test]
+    fn the_same_text_twice() {
+        assert_eq!(documents(7), documents(7));
+    }
+
+    #[test]
+    fn no_answer_is_a_letter() {
+        for text in documents(8) {
+            assert!(!text.contains("Choices:\n"), "{text}");
+            for letter in ["A", "B", "C", "D", "E"] {
+                let answer = format!("Answer: {letter}");
+                let mut answers = text.match_indices(&answer);
+                assert!(answers.all(|(at, found)| text[at + found.len()..].starts_with(char::is_alphabetic)), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_vocabulary_is_closed_and_small() {
+        let mut words = BTreeMap::new();
+        for text in documents(9) {
+            for word in text.split(|letter: char| !letter.is_alphabetic()).filter(|word| !word.is_empty()) {
+                *words.entry(word.to_lowercase()).or_insert(0) += 1;
+            }
+        }
+        assert!((600..1_400).contains(&words.len()), "{}", words.len());
+    }
+}

@@ -1,0 +1,105 @@
+//! Words with two senses. In a sentence `_` stands for the word and `{n}` for a person's name.
+
+pub(crate) struct Sense {
+    /// Completes "Here the word means".
+    pub(crate) gloss: &'static str,
+    pub(crate) sentences: [&'static str; 3],
+}
+
+pub(crate) struct Word {
+    pub(crate) spelling: &'static str,
+    pub(crate) senses: [Sense; 2],
+}
+
+const fn word(
+    spelling: &'static str,
+    first: &'static str,
+    first_sentences: [&'static str; 3],
+    second: &'static str,
+    second_sentences: [&'static str; 3],
+) -> Word {
+    Word {
+        spelling,
+        senses: [
+            Sense { gloss: first, sentences: first_sentences },
+            Sense { gloss: second, sentences: second_sentences },
+        ],
+    }
+}
+
+// One line a sense, as in a dictionary.
+#[rustfmt::skip]
+pub(crate) const WORDS: &[Word] = &[
+    word("bat",
+        "an animal", ["The _ slept in the cave.", "{n} saw the _ catch a moth.", "The _ flew at night."],
+        "a club", ["{n} hit the ball with the _.", "The _ broke in the game.", "{n} swung the _ at the ball."]),
+    word("bank",
+        "a money house", ["{n} took money from the _.", "The _ gave a loan.", "{n} works as a clerk in the _."],
+        "a river side", ["{n} sat on the _ of the river.", "The boat hit the muddy _.", "Ducks rest on the grassy _."]),
+    word("bark",
+        "a dog sound", ["{n} heard the dog _.", "Puppies _ at strangers.", "The guard dogs _ all night."],
+        "a tree skin", ["{n} peeled the _ off the log.", "The oak has thick _.", "Beetles live under the _."]),
+    word("ring",
+        "a jewel", ["{n} wore a gold _.", "The _ has a diamond.", "The bride lost the _."],
+        "a bell sound", ["{n} heard the phone _.", "The bells _ at noon.", "The loud _ of the bell woke {n}."]),
+    word("spring",
+        "a season", ["Flowers open in _.", "{n} plants corn in _.", "After winter comes _."],
+        "a coil", ["The _ in the bed squeaks.", "{n} bent the steel _.", "The toy jumps on a _."]),
+    word("nail",
+        "a metal pin", ["{n} hammered the _ into wood.", "The rusty _ held the board.", "The picture hangs on a _."],
+        "a finger tip", ["{n} painted each _ pink.", "The baby bit a _.", "{n} cut the long _ of the thumb."]),
+    word("trunk",
+        "an elephant nose", ["The elephant lifted its _.", "The elephant drinks with the _.", "{n} fed the elephant by the _."],
+        "a tree part", ["The _ of the oak is wide.", "{n} leaned on the _ of the tree.", "The axe cut into the _."]),
+    word("star",
+        "a light in the sky", ["{n} saw a _ in the sky.", "The _ shines at night.", "Sailors follow the north _."],
+        "a famous actor", ["The film _ signed photos.", "{n} met a movie _.", "The _ of the show sang."]),
+    word("wave",
+        "moving water", ["The _ hit the beach.", "{n} surfed on a big _.", "The _ rocked the ship."],
+        "a hand sign", ["{n} gave a friendly _.", "The queen greets with a _.", "With a _ of the hand {n} left."]),
+    word("seal",
+        "a sea animal", ["The _ swam under the ice.", "{n} fed fish to the _.", "The fat _ lay on the rocks."],
+        "a wax stamp", ["The letter had a wax _.", "{n} broke the _ of the letter.", "The king put a _ on the law."]),
+    word("crane",
+        "a long bird", ["The _ built a nest.", "{n} saw a _ spread its wings.", "The _ ate a frog."],
+        "a lifting machine", ["The _ lifted steel beams.", "{n} drives a _ at the port.", "The _ loads the ship."]),
+    word("mouse",
+        "a small animal", ["The cat caught a _.", "The _ ate the cheese.", "{n} saw a _ in the hole."],
+        "a computer part", ["{n} clicked with the _.", "The _ moves the arrow on the screen.", "The computer needs a new _."]),
+    word("match",
+        "a fire stick", ["{n} lit the fire with a _.", "The _ burned out.", "The wet _ would not light."],
+        "a game", ["The team won the _.", "{n} watched the football _.", "The _ ended with no goals."]),
+    word("note",
+        "a short text", ["{n} left a _ on the desk.", "The _ said goodbye.", "{n} read the _ and smiled."],
+        "a music sound", ["{n} sang a high _.", "The flute played a wrong _.", "The last _ of the song was low."]),
+    word("palm",
+        "a tree", ["The _ grows on the beach.", "{n} climbed the _ for nuts.", "The _ gave shade."],
+        "a hand part", ["{n} held the coin in the _.", "The _ of the hand was wet.", "{n} had a cut on the _."]),
+    word("pen",
+        "a writing tool", ["{n} wrote with a _.", "The _ ran out of ink.", "{n} signed the paper with the _."],
+        "an animal yard", ["The pigs sleep in the _.", "{n} drove the sheep into the _.", "The _ has a low fence."]),
+    word("club",
+        "a group", ["{n} joined the chess _.", "The members of the _ met.", "The _ has ten members."],
+        "a heavy stick", ["The giant swung a _.", "{n} beat the snake with a _.", "The _ was made of oak."]),
+    word("letter",
+        "a mailed text", ["{n} mailed a _ home.", "The _ came in the mail.", "The postman brought a _."],
+        "a written sign", ["The word starts with the _ K.", "{n} learned each _ of the alphabet.", "The child drew the first _ of the name."]),
+    word("jam",
+        "sweet fruit", ["{n} spread _ on the toast.", "The plum _ is sweet.", "The jar is full of _."],
+        "stuck cars", ["The cars stood in a _.", "{n} was late due to the traffic _.", "The _ blocked the road."]),
+    word("chest",
+        "a body part", ["{n} felt pain in the _.", "The doctor listened to the _.", "The shirt is tight at the _."],
+        "a big box", ["The pirates hid the _ of gold.", "{n} locked the old _.", "The _ was full of coins."]),
+    word("fan",
+        "a cooling machine", ["The _ cooled the room.", "{n} turned on the _.", "The _ blew the papers away."],
+        "an admirer", ["The _ cheered for the team.", "{n} is a _ of the singer.", "The _ asked for a photo."]),
+    word("tank",
+        "an army machine", ["The soldiers drove the _.", "The _ fired a shell.", "{n} steered the _ in the war."],
+        "a water box", ["The fish swim in the _.", "{n} filled the _ with water.", "The _ leaks water."]),
+    word("court",
+        "a law house", ["The judge sat in _.", "The thief went to _.", "{n} told the truth in _."],
+        "a game field", ["{n} plays tennis on the _.", "The players left the _.", "The ball flew off the _."]),
+    word("scale",
+        "a weighing tool", ["{n} weighed the apples on the _.", "The _ shows two pounds.", "The baker put flour on the _."],
+        "a fish skin part", ["The fish lost a _.", "{n} scraped a _ off the trout.", "The _ of the snake is shiny."]),
+];

@@ -1,0 +1,63 @@
+//! Workspace tasks. They start programs and read result files, and know nothing of Burn, so that they build in seconds.
+
+#![allow(clippy::print_stdout, reason = "a program prints its results")]
+
+mod cargo;
+mod ci;
+mod datasets;
+mod regenerate;
+mod reproduce;
+
+use clap::{Parser, Subcommand};
+use std::{path::PathBuf, process::ExitCode};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Tasks of the AdaMoLE workspace")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Train and evaluate the cells of an experiment and write its report
+    Reproduce(reproduce::Options),
+    /// Run all tests, in the profile and features that the program is built with
+    Test {
+        /// Passed on to the test programs
+        #[arg(last = true)]
+        arguments: Vec<String>,
+    },
+    /// Formatting, lints, documentation, tests, and a reproduction with its report checked
+    Ci,
+    /// Regenerate the shipped samples and the small base that is pretrained on their world
+    Datasets {
+        /// Leave the base as it is
+        #[arg(long)]
+        samples_only: bool,
+    },
+}
+
+/// A task's failure, already in words.
+type Failure = Box<dyn std::error::Error>;
+
+/// The workspace's root folder.
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap_or_else(|_| PathBuf::from("."))
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().task {
+        Task::Reproduce(options) => reproduce::run(&options),
+        Task::Test { arguments } => cargo::test(&arguments),
+        Task::Ci => ci::run(),
+        Task::Datasets { samples_only } => regenerate::run(samples_only),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
