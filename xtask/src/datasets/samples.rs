@@ -8,7 +8,7 @@ use super::benchmarks::{BENCHMARKS, Benchmark};
 use super::problem::{Problem, Voice};
 use super::random::Random;
 
-const SPLITS: [(&str, usize); 3] = [("train", 400), ("validation", 100), ("test", 200)];
+const SPLITS: [(&str, usize); 3] = [("train", 800), ("validation", 100), ("test", 200)];
 
 /// Writes `root/<benchmark>/<split>.jsonl`.
 pub(crate) fn write_samples(root: &Path) -> io::Result<()> {
