@@ -1,4 +1,4 @@
-//! One cell: a training run of the program, and evaluations on the split that chose nothing.
+//! One cell: a training run of the program, and evaluations on the test split.
 
 use crate::Failure;
 use serde_json::Value;

@@ -88,7 +88,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     if options.check { check(&experiment, &results) } else { Ok(()) }
 }
 
-/// Every cell is there, and training has gained over the untuned base on the split that chose nothing.
+/// Every cell is there, and training has gained over the untuned base on the test split.
 fn check(experiment: &Experiment, results: &[CellResult]) -> Result<(), Failure> {
     for result in results {
         let name = format!("{} on {}", result.method, result.benchmark);

@@ -23,7 +23,7 @@ fn write_report(out: &mut String, experiment: &Experiment, results: &[CellResult
     writeln!(out, "# {}\n\n{}\n", experiment.title, experiment.about.trim())?;
 
     writeln!(out, "## Accuracy on the test split\n")?;
-    writeln!(out, "The epoch was chosen on the validation split; the test split chose nothing.\n")?;
+    writeln!(out, "The epoch was chosen on the validation split.\n")?;
     writeln!(out, "| benchmark | items | majority | untuned | {} |", methods.join(" | "))?;
     writeln!(out, "|---|---:|---:|---:|{}", "---:|".repeat(methods.len()))?;
     for benchmark in &experiment.benchmarks {
