@@ -34,7 +34,6 @@ impl TensorFile {
         // memory-mapped loader accepts.
         let map = unsafe { Mmap::map(&file) }.map_err(ModelError::io(path))?;
         let (header, metadata) = SafeTensors::read_metadata(&map)
-            .and_then(|(header, metadata)| SafeTensors::deserialize(&map).map(|_| (header, metadata)))
             .map_err(|source| ModelError::Safetensors { path: path.to_owned(), source })?;
         Ok(Self { path: path.to_owned(), map, metadata, data_start: header + 8 })
     }
