@@ -3,7 +3,11 @@
 
 use adamole::llama::TensorFile;
 use burn::tensor::{Device, Tensor, TensorData};
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::{Path, PathBuf},
+};
 
 /// The device that the tests run on: `ADAMOLE_TEST_DEVICE`, or the CPU.
 pub fn device() -> Device {
@@ -97,5 +101,53 @@ pub fn assert_close(what: &str, actual: &[f32], expected: &[f32], absolute: f32,
     for (i, (a, e)) in actual.iter().zip(expected).enumerate() {
         let allowed = absolute + relative * e.abs();
         assert!((a - e).abs() <= allowed, "{what}[{i}]: {a}, expected {e} within {allowed:e}");
+    }
+}
+
+/// The largest difference of each kind that a case came to, beside assertions on every element.
+#[derive(Debug, Default)]
+pub struct Differences(BTreeMap<&'static str, f32>);
+
+/// The kinds, in the order of the columns.
+const KINDS: [&str; 10] = [
+    "logits",
+    "task loss",
+    "balance loss",
+    "total loss",
+    "routing",
+    "gradients",
+    "gradient norm",
+    "loss of steps",
+    "parameters",
+    "logits after",
+];
+
+impl Differences {
+    /// The columns of a printed line.
+    pub const HEADER: &'static str = "logits | task loss | balance loss | total loss | routing | gradients | \
+        gradient norm | loss of steps | parameters | logits after";
+
+    /// [`assert_close`], remembering the largest difference under `kind`.
+    #[track_caller]
+    pub fn check(
+        &mut self,
+        kind: &'static str,
+        what: &str,
+        actual: &[f32],
+        expected: &[f32],
+        absolute: f32,
+        relative: f32,
+    ) {
+        assert!(KINDS.contains(&kind), "{kind}");
+        assert_close(&format!("{what} {kind}"), actual, expected, absolute, relative);
+        let largest = self.0.entry(kind).or_insert(0.0);
+        *largest = largest.max(max_difference(actual, expected));
+    }
+}
+
+impl fmt::Display for Differences {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let column = |kind: &&str| self.0.get(kind).map_or("-".to_owned(), |largest| format!("{largest:.0e}"));
+        f.write_str(&KINDS.iter().map(column).collect::<Vec<_>>().join(" | "))
     }
 }

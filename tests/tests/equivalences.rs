@@ -5,8 +5,8 @@
 use adamole::{
     core::{AdaptedLinear, AdapterConfig, CounterRng, Detail, Method, Pass},
     data::{Batch, Example, LabelScope},
-    llama::{AttentionMask, CausalLm, Targets, cross_entropy, frozen_cross_entropy, load_base},
-    train::{StepInput, Workers, accumulate},
+    llama::{AdapterLayout, AttentionMask, CausalLm, Targets, cross_entropy, frozen_cross_entropy, load_base},
+    train::{DeviceBatch, StepInput, Workers, accumulate},
 };
 use adamole_tests::{assert_close, device, golden, values};
 use burn::{
@@ -135,7 +135,8 @@ proptest! {
 
 fn adapted_model(device: &Device, dropout: f32) -> CausalLm {
     let mut model = load_base(&golden("bases/llama_gqa_s11"), device).unwrap();
-    model.adapt(adamole(4, 2, dropout), &Targets::attention(), 3);
+    let layout = AdapterLayout::uniform(adamole(4, 2, dropout), &Targets::attention(), 2);
+    model.adapt(&layout, 3);
     model
 }
 
@@ -200,6 +201,24 @@ fn dropout_is_drawn_from_the_step_and_changes_the_gradient() {
     assert_eq!(gradient(0.5, 1), gradient(0.5, 1));
     assert_ne!(gradient(0.5, 1), gradient(0.5, 2));
     assert_eq!(gradient(0.0, 1), gradient(0.0, 2));
+}
+
+#[test]
+fn a_balance_loss_of_no_weight_leaves_the_gradients_alone() {
+    let device = device().autodiff();
+    let model = adapted_model(&device, 0.0);
+    let batches = [Batch::collate(&examples(), &[3, 8], 0, LabelScope::Text)];
+    let gradients = |balance_coefficient| {
+        let input = StepInput { batches: &batches, seed: 5, step: 2, balance_coefficient };
+        flat_gradients(&model, &accumulate(&model, input, &Workers::new(1), &device).gradients)
+    };
+    let batch = DeviceBatch::new(&batches[0], &device);
+    // Nothing recorded, so no balance loss at all.
+    let hidden = model.hidden(batch.ids, &batch.mask, &mut Pass::evaluation()).select(0, batch.label_positions);
+    let loss = frozen_cross_entropy(hidden, model.projection(), batch.label_targets, batch.labels as f32);
+    let without = flat_gradients(&model, &GradientsParams::from_grads(loss.backward(), &model));
+    assert_eq!(gradients(0.0), without);
+    assert_ne!(gradients(1e-2), without);
 }
 
 #[test]

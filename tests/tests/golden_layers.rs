@@ -2,28 +2,40 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use adamole::{
-    core::{AdaptedLinear, Adapter, AdapterConfig, Detail, Method, Pass},
+    core::{
+        AdaptedLinear, Adapter, AdapterConfig, Detail, Method, Pass, Rows, Selection,
+        router::{Capacity, Router, RouterInput, Sira},
+    },
     llama::AdapterTensors,
 };
 use adamole_tests::{Case, assert_close, device, values};
 use burn::{
     module::Param,
-    tensor::{Device, Tensor},
+    optim::GradientsParams,
+    tensor::{Device, Tensor, activation::softmax},
 };
 use std::collections::BTreeMap;
 
-const CASES: [&str; 13] = [
+const CASES: [&str; 21] = [
     "lora",
     "lora_bias",
     "mole_thr",
     "mole_thr_high_none",
+    "mole_thr_low",
     "mole_thr_uniform_eq",
+    "mole_top1",
+    "mole_top2",
+    "mole_top3",
+    "mole_top4",
     "ada_1",
     "ada_2",
+    "ada_3half",
     "ada_half",
     "ada_max1",
     "ada_bias_base",
+    "ada_default",
     "ada_exact_eq",
+    "ada_low_tau",
     "ada_none_selected",
     "ada_peaked_single",
 ];
@@ -33,7 +45,13 @@ fn config(case: &Case) -> AdapterConfig {
     let num_experts = || integer("/num_experts").try_into().unwrap();
     let method = match case.json["kind"].as_str() {
         Some("lora") => Method::Lora,
-        Some("mole") => Method::Mole { num_experts: num_experts(), threshold: case.number("/tau") as f32 },
+        Some("mole") => {
+            let selection = match case.json["top_k"].as_u64() {
+                Some(k) => Selection::TopK((k as usize).try_into().unwrap()),
+                None => Selection::Threshold(case.number("/tau") as f32),
+            };
+            Method::Mole { num_experts: num_experts(), selection }
+        }
         _ => {
             let tau_max = case.json["tau"].as_f64().map(|tau| (tau as f32).try_into().unwrap());
             Method::AdaMole { num_experts: num_experts(), tau_max }
@@ -90,11 +108,8 @@ fn layers_equal_the_published_ones() {
         let y = layer.forward(x.clone(), &mut Pass::evaluation());
         assert_close(&format!("{name} y"), &values(y.clone().into_data()), &case.floats("y"), 1e-5, 1e-5);
 
-        let task = AdapterTensors::gradients(
-            layer.adapter.as_ref().unwrap(),
-            &check_input_gradient(name, "grad_task", &case, (y * rows("upstream")).sum(), &x),
-        );
-        check_gradients(name, "grad_task", &case, task);
+        let loss = (y * rows("upstream")).sum();
+        check_gradients(name, "grad_task", &case, check_input_gradient(name, "grad_task", &case, loss, &x, &layer));
 
         // A graph serves one backward pass.
         let x = rows("x").require_grad();
@@ -122,9 +137,7 @@ fn layers_equal_the_published_ones() {
         let balance = balance.unwrap();
         let expected = case.number("/aux_loss") as f32;
         assert_close(&format!("{name} balance loss"), &values(balance.clone().into_data()), &[expected], 1e-6, 1e-5);
-        let gradients = check_input_gradient(name, "grad_aux", &case, balance, &x);
-        let auxiliary = AdapterTensors::gradients(layer.adapter.as_ref().unwrap(), &gradients);
-        check_gradients(name, "grad_aux", &case, auxiliary);
+        check_gradients(name, "grad_aux", &case, check_input_gradient(name, "grad_aux", &case, balance, &x, &layer));
     }
 }
 
@@ -134,12 +147,13 @@ fn check_input_gradient(
     case: &Case,
     loss: Tensor<1>,
     x: &Tensor<2>,
-) -> burn::tensor::Gradients {
+    layer: &AdaptedLinear,
+) -> AdapterTensors {
     let gradients = loss.backward();
     let key = format!("{kind}.x");
     let actual = values(x.grad(&gradients).unwrap().into_data());
     assert_close(&format!("{name} {key}"), &actual, &case.floats(&key), 1e-5, 1e-4);
-    gradients
+    AdapterTensors::gradients(layer.adapter.as_ref().unwrap(), &GradientsParams::from_grads(gradients, layer))
 }
 
 /// Every recorded gradient is ours too; where the published code has none, ours is absent or zero.
@@ -154,5 +168,72 @@ fn check_gradients(name: &str, kind: &str, case: &Case, gradients: AdapterTensor
     }
     for (key, values) in ours {
         assert!(values.iter().all(|v| *v == 0.0), "{name} {kind}.{key} is not zero");
+    }
+}
+
+/// SiRA has no published code; the numbers are from an implementation of the paper's text, and the gate's dropout mask
+/// is part of the input.
+#[test]
+fn sira_follows_its_definition() {
+    let device = device().autodiff();
+    for name in ["sira_train", "sira_eval", "sira_cap1_top1", "sira_renorm", "sira_nocap"] {
+        let case = Case::open(&format!("layers/{name}"));
+        let [groups, length] = ["/groups", "/seq"].map(|key| case.number(key) as usize);
+        let [experts, rank] = ["/num_experts", "/rank"].map(|key| case.number(key) as usize);
+        let router = Sira {
+            top_k: (case.number("/top_k") as usize).try_into().unwrap(),
+            capacity: Some(Capacity::Tokens(case.number("/capacity") as usize)),
+            capacity_in_evaluation: true,
+            gate_dropout: (case.number("/gate_dropout") as f32).try_into().unwrap(),
+            renormalise: case.json["renormalise"].as_bool().unwrap(),
+        };
+        let flat = |key: &str| {
+            let tensor = case.tensor::<3>(key, &device);
+            let [b, l, d] = tensor.dims();
+            tensor.reshape([b * l, d])
+        };
+        let matrix = |key: &str| case.tensor::<2>(key, &device).require_grad();
+        let (x, gate) = (flat("x").require_grad(), matrix("Wg"));
+        let a = case.tensor::<3>("A", &device).require_grad();
+        let b = case.tensor::<3>("B", &device).require_grad();
+        let (d_in, d_out) = (x.dims()[1], b.dims()[1]);
+        let rows = Rows::new(groups * length, groups, None);
+        let probs = softmax(x.clone().matmul(gate.clone().transpose()), 1);
+        let dropout = case.number("/gate_dropout");
+        // Recorded as kept or not.
+        let gate_mask = (dropout > 0.0).then(|| flat("dropout_mask") / (1.0 - dropout));
+        let training = gate_mask.is_some();
+        let routing = router.route(RouterInput { probs, threshold_logits: None, gate_mask, rows: &rows, training });
+        let weights = flat("weights").into_data();
+        assert_close(name, &values(routing.weights.clone().into_data()), &values(weights), 1e-6, 1e-5);
+        let dropped: f32 = values((routing.chosen.clone() - routing.selected.clone()).sum().into_data())[0];
+        assert_eq!(dropped as f64, case.number("/dropped_assignments"), "{name}");
+
+        let hidden = x.clone().matmul(a.clone().reshape([experts * rank, d_in]).transpose());
+        let scaled = routing.weights.clone().reshape([groups * length, experts, 1]) * case.number("/scaling") as f32;
+        let mixed =
+            (hidden.reshape([groups * length, experts, rank]) * scaled).reshape([groups * length, experts * rank]);
+        let stacked = b.clone().swap_dims(1, 2).reshape([experts * rank, d_out]);
+        let y = x.clone().matmul(matrix("W0").detach().transpose()) + mixed.matmul(stacked);
+        assert_close(name, &values(y.clone().into_data()), &case.floats("y"), 1e-5, 1e-5);
+
+        let balance = router.balance_loss(&routing, &rows);
+        let expected = case.number("/aux_loss") as f32;
+        assert_close(name, &values(balance.clone().into_data()), &[expected], 1e-7, 1e-5);
+        // A graph serves one backward pass: the sum's gradients are the sums of the recorded ones.
+        let gradients = ((y * flat("upstream")).sum() + balance).backward();
+        let sum = |key: &str| -> Vec<f32> {
+            let task = case.floats(&format!("grad_task.{key}"));
+            match case.tensors.shape(&format!("grad_aux.{key}")) {
+                Some(_) => task.iter().zip(case.floats(&format!("grad_aux.{key}"))).map(|(t, a)| t + a).collect(),
+                None => task,
+            }
+        };
+        let check =
+            |key: &str, actual: Vec<f32>| assert_close(&format!("{name} {key}"), &actual, &sum(key), 1e-5, 1e-4);
+        check("x", values(x.grad(&gradients).unwrap().into_data()));
+        check("Wg", values(gate.grad(&gradients).unwrap().into_data()));
+        check("A", values(a.grad(&gradients).unwrap().into_data()));
+        check("B", values(b.grad(&gradients).unwrap().into_data()));
     }
 }

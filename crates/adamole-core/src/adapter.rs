@@ -2,7 +2,7 @@
 
 use crate::{
     AdapterConfig, CounterRng, Pass,
-    router::{self, Router},
+    router::{self, Router, RouterInput},
 };
 use burn::{
     module::{Module, Param, ParamId},
@@ -46,12 +46,35 @@ impl Adapter {
     ///
     /// The values are a function of `seed` alone. Parameters are trainable once the device is an autodiff one.
     pub fn new(config: AdapterConfig, d_in: usize, d_out: usize, seed: &[u64], device: &Device) -> Self {
+        Self::build(config, router::for_config(&config), d_in, d_out, seed, device)
+    }
+
+    /// [`Adapter::new`] with a router of one's own in place of the method's; the method still says how many experts
+    /// there are.
+    pub fn with_router(
+        config: AdapterConfig,
+        router: Arc<dyn Router>,
+        d_in: usize,
+        d_out: usize,
+        seed: &[u64],
+        device: &Device,
+    ) -> Self {
+        Self::build(config, Some(router), d_in, d_out, seed, device)
+    }
+
+    fn build(
+        config: AdapterConfig,
+        router: Option<Arc<dyn Router>>,
+        d_in: usize,
+        d_out: usize,
+        seed: &[u64],
+        device: &Device,
+    ) -> Self {
         let mut rng = CounterRng::new(seed);
         let bound = 1.0 / (d_in as f32).sqrt();
         let width = config.num_experts() * config.rank.get();
         let mut uniform =
             |rows: usize| Tensor::from_data(TensorData::new(rng.uniform(rows * d_in, bound), [rows, d_in]), device);
-        let router = router::for_config(&config);
         let a = uniform(width);
         let gate = router.is_some().then(|| uniform(config.num_experts()));
         let threshold_weight = router.as_ref().filter(|r| r.learns_threshold()).map(|_| uniform(1));
@@ -69,6 +92,11 @@ impl Adapter {
     /// The settings this adapter was made with.
     pub fn config(&self) -> &AdapterConfig {
         &self.config
+    }
+
+    /// The router; `None` for a plain LoRA.
+    pub fn router(&self) -> Option<&dyn Router> {
+        self.router.as_deref()
     }
 
     /// What the adapter adds to the frozen layer's output: `[T, d_in]` to `[T, d_out]`.
@@ -103,8 +131,11 @@ impl Adapter {
             .as_ref()
             .map(|t| gate_logits.slice([0..rows, num_experts..num_experts + 1]) + t.bias.val().unsqueeze::<2>());
 
-        let routing = router.route(probs, threshold_logits);
-        pass.record(&routing);
+        let gate_mask = router.gate_dropout().and_then(|p| pass.gate_mask(p, site, probs.dims(), &probs.device()));
+        let layout = pass.rows(rows);
+        let training = pass.is_training();
+        let routing = router.route(RouterInput { probs, threshold_logits, gate_mask, rows: &layout, training });
+        pass.record(router.as_ref(), &routing, &layout);
         let weights = (routing.weights * self.config.scale()).reshape([rows, num_experts, 1]);
         let mixed = (hidden.reshape([rows, num_experts, rank]) * weights).reshape([rows, width]);
         mixed.matmul(self.b.val().transpose())

@@ -43,6 +43,10 @@ positive_integer! {
     /// Number of experts N on one linear layer.
     NumExperts, "num_experts"
 }
+positive_integer! {
+    /// Number of experts k that a token fires; a router of fewer experts fires them all.
+    TopK, "top_k"
+}
 
 /// A finite float within a range, as a type of its own.
 macro_rules! bounded_float {
@@ -88,18 +92,41 @@ bounded_float! {
     Probability, "dropout", "a number in [0, 1)", |v| (0.0..1.0).contains(&v)
 }
 
+bounded_float! {
+    /// Share of the gate's probability that the chosen experts have to reach, in `(0, 1]`.
+    TopP, "top_p", "a number in (0, 1]", |v| v > 0.0 && v <= 1.0
+}
+bounded_float! {
+    /// Tokens that an expert takes from one sequence, as a multiple of its even share `k S / N`.
+    CapacityFactor, "capacity_factor", "a number above 0", |v| v > 0.0
+}
+
+/// How the experts of a MoLE are chosen from the gate's probabilities. The weights of the chosen are their
+/// probabilities, scaled to sum to 1.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Selection {
+    /// The k most probable.
+    TopK(TopK),
+    /// All whose probability reaches this threshold.
+    Threshold(f32),
+    /// The fewest whose probabilities together reach this share.
+    TopP(TopP),
+}
+
 /// Which experts there are and how a token chooses among them.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "lowercase")]
 pub enum Method {
     /// One low-rank pair, no gate (Hu et al. 2021).
     Lora,
-    /// A softmax gate and a fixed threshold that an expert's probability has to reach.
+    /// A softmax gate and a fixed rule of choice.
     Mole {
         /// N.
         num_experts: NumExperts,
-        /// The threshold tau; an expert fires where p >= tau.
-        threshold: f32,
+        /// The rule.
+        #[serde(flatten)]
+        selection: Selection,
     },
     /// A softmax gate and a threshold learned per token (Liu & Luo 2024).
     AdaMole {
@@ -108,6 +135,22 @@ pub enum Method {
         /// Upper end of the threshold's range; 1/N where absent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         tau_max: Option<TauMax>,
+    },
+    /// Sparse mixture of LoRA: top-k of a gate that is itself dropped out, with a limit on the tokens that an expert
+    /// takes (Zhu et al. 2023; its settings are not all published, and the defaults here are ours).
+    Sira {
+        /// N.
+        num_experts: NumExperts,
+        /// k.
+        top_k: TopK,
+        /// Limit per expert and sequence; no limit where absent. Evaluation knows none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        capacity_factor: Option<CapacityFactor>,
+        /// Dropout on the gate's probabilities, in training only.
+        gate_dropout: Probability,
+        /// Whether the weights are scaled to sum to 1; the paper does not.
+        #[serde(default)]
+        renormalise: bool,
     },
 }
 
@@ -129,7 +172,9 @@ impl AdapterConfig {
     pub fn num_experts(&self) -> usize {
         match self.method {
             Method::Lora => 1,
-            Method::Mole { num_experts, .. } | Method::AdaMole { num_experts, .. } => num_experts.get(),
+            Method::Mole { num_experts, .. }
+            | Method::AdaMole { num_experts, .. }
+            | Method::Sira { num_experts, .. } => num_experts.get(),
         }
     }
 
@@ -148,5 +193,6 @@ mod tests {
         assert_eq!(Rank::try_from(0).unwrap_err().to_string(), "rank is 0, expected an integer of at least 1");
         assert!(TauMax::try_from(-0.1).is_err() && TauMax::try_from(f32::NAN).is_err());
         assert!(Probability::try_from(1.0).is_err() && Probability::try_from(0.0).is_ok());
+        assert!(TopP::try_from(0.0).is_err() && TopP::try_from(1.0).is_ok() && TopK::try_from(0).is_err());
     }
 }

@@ -9,12 +9,14 @@ mod linear;
 mod pass;
 mod random;
 pub mod router;
+mod rows;
 
 pub use adapter::{Adapter, Threshold};
 pub use balance::load_balancing_loss;
-pub use config::{AdapterConfig, Method, NumExperts, Probability, Rank, TauMax};
+pub use config::{AdapterConfig, CapacityFactor, Method, NumExperts, Probability, Rank, Selection, TauMax, TopK, TopP};
 pub use dropout::DropoutSeed;
 pub use error::ConfigError;
 pub use linear::AdaptedLinear;
-pub use pass::{Detail, Pass, SiteRouting, ValidRows};
+pub use pass::{Detail, Pass, SiteRouting};
 pub use random::CounterRng;
+pub use rows::{Rows, ValidRows};

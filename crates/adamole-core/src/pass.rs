@@ -1,7 +1,10 @@
 //! What travels with one forward pass: dropout on the way in, routing and the auxiliary loss on the way out.
 //! Modules keep none of it, so that a pass leaves nothing stale behind.
 
-use crate::{DropoutSeed, Probability, dropout, load_balancing_loss, router::Routing};
+use crate::{
+    DropoutSeed, Probability, Rows, ValidRows, dropout,
+    router::{Router, Routing},
+};
 use burn::tensor::{Device, Tensor};
 
 /// How much of the routing a pass keeps.
@@ -13,15 +16,6 @@ pub enum Detail {
     Counts,
     /// Also every row's probabilities, thresholds and selection.
     Rows,
-}
-
-/// The rows of the flattened input that are tokens and not padding.
-#[derive(Debug, Clone)]
-pub struct ValidRows {
-    /// `[T, 1]`: 1 for a token, 0 for padding.
-    pub mask: Tensor<2>,
-    /// Number of ones in the mask.
-    pub count: usize,
 }
 
 /// One adapted linear's routing in one pass. Tensors carry no gradient.
@@ -39,11 +33,15 @@ pub struct SiteRouting {
     pub routing: Option<Routing>,
 }
 
+/// Where the numbers of the gates' dropout masks start.
+const GATE_SITES: usize = 1 << 32;
+
 /// The state of one forward pass. Sites (adapted linears with a gate) are numbered in the order of their calls.
 #[derive(Debug)]
 pub struct Pass {
     dropout: Option<DropoutSeed>,
     valid_rows: Option<ValidRows>,
+    sequences: usize,
     detail: Detail,
     next_site: usize,
     balance_loss: Option<Tensor<1>>,
@@ -56,6 +54,7 @@ impl Pass {
         Self {
             dropout: None,
             valid_rows: None,
+            sequences: 1,
             detail: Detail::Off,
             next_site: 0,
             balance_loss: None,
@@ -78,6 +77,12 @@ impl Pass {
     pub fn counting(mut self, rows: ValidRows) -> Self {
         self.valid_rows = Some(rows);
         self
+    }
+
+    /// Declares the rows to be those of `sequences` sequences of one length, one after the other; a single one without
+    /// it. Routers that share experts out within a sequence need to know.
+    pub fn set_sequences(&mut self, sequences: usize) {
+        self.sequences = sequences;
     }
 
     /// The auxiliary loss summed over all sites so far, with its gradient; `None` where nothing was routed.
@@ -104,25 +109,37 @@ impl Pass {
         self.next_site - 1
     }
 
-    pub(crate) fn record(&mut self, routing: &Routing) {
+    /// The router's dropout on `[T, N]` probabilities: 0 or 1 / (1 - p); `None` outside training.
+    pub(crate) fn gate_mask(
+        &self,
+        p: Probability,
+        site: usize,
+        shape: [usize; 2],
+        device: &Device,
+    ) -> Option<Tensor<2>> {
+        // A stream of its own beside the one of the input's mask.
+        self.dropout.map(|seed| dropout::mask(seed, GATE_SITES + site, p, shape, device))
+    }
+
+    pub(crate) fn is_training(&self) -> bool {
+        self.dropout.is_some()
+    }
+
+    /// The layout of an input of so many rows.
+    pub(crate) fn rows(&self, total: usize) -> Rows {
+        Rows::new(total, self.sequences, self.valid_rows.clone())
+    }
+
+    pub(crate) fn record(&mut self, router: &dyn Router, routing: &Routing, rows: &Rows) {
         if self.detail == Detail::Off {
             return;
         }
-        let [total_rows, _] = routing.selected.dims();
-        let (count, sum_rows): (usize, Box<dyn Fn(Tensor<2>) -> Tensor<2>>) = match &self.valid_rows {
-            None => (total_rows, Box::new(|t: Tensor<2>| t.sum_dim(0))),
-            Some(rows) => {
-                let mask = rows.mask.clone();
-                (rows.count, Box::new(move |t: Tensor<2>| (t * mask.clone()).sum_dim(0)))
-            }
-        };
-        let selected_count = sum_rows(routing.selected.clone());
-        let loss = load_balancing_loss(selected_count.clone(), sum_rows(routing.balance.clone()), count as f32);
+        let loss = router.balance_loss(routing, rows);
         self.sites.push(SiteRouting {
-            selected_count: selected_count.detach(),
-            threshold_sum: routing.thresholds.clone().map(|t| sum_rows(t.detach())),
+            selected_count: rows.sum(routing.selected.clone()).detach(),
+            threshold_sum: routing.thresholds.clone().map(|t| rows.sum(t.detach())),
             balance_loss: loss.clone().detach(),
-            rows: count,
+            rows: rows.count(),
             routing: (self.detail == Detail::Rows).then(|| routing.clone().detach()),
         });
         self.balance_loss = Some(match self.balance_loss.take() {

@@ -2,7 +2,11 @@
 //! again. Values and gradients go the same way.
 
 use adamole_core::Adapter;
-use burn::tensor::{Gradients, Tensor, TensorData};
+use burn::{
+    module::Param,
+    optim::GradientsParams,
+    tensor::{Tensor, TensorData},
+};
 
 /// The tensors of one adapter, values or gradients; absent where the adapter has none.
 #[derive(Debug, Clone)]
@@ -36,15 +40,17 @@ impl AdapterTensors {
     }
 
     /// The gradients of a backward pass that reached this adapter.
-    pub fn gradients(adapter: &Adapter, gradients: &Gradients) -> Self {
-        let values = Self::values(adapter);
+    pub fn gradients(adapter: &Adapter, gradients: &GradientsParams) -> Self {
+        fn of<const D: usize>(gradients: &GradientsParams, param: &Param<Tensor<D>>) -> Option<Tensor<D>> {
+            gradients.get(param.id)
+        }
         Self {
-            a: values.a.and_then(|t| t.grad(gradients)),
-            b: values.b.and_then(|t| t.grad(gradients)),
-            gate: values.gate.and_then(|t| t.grad(gradients)),
-            threshold_weight: values.threshold_weight.and_then(|t| t.grad(gradients)),
-            threshold_bias: values.threshold_bias.and_then(|t| t.grad(gradients)),
-            ..values
+            a: of(gradients, &adapter.a),
+            b: of(gradients, &adapter.b),
+            gate: adapter.gate.as_ref().and_then(|p| of(gradients, p)),
+            threshold_weight: adapter.threshold.as_ref().and_then(|t| of(gradients, &t.weight)),
+            threshold_bias: adapter.threshold.as_ref().and_then(|t| of(gradients, &t.bias)),
+            ..Self::values(adapter)
         }
     }
 
@@ -66,6 +72,26 @@ impl AdapterTensors {
         tensors.extend(self.threshold_bias.map(|t| ("lora_threshold.bias".to_owned(), t.into_data())));
         tensors
     }
+}
+
+/// The keys of [`AdapterTensors::split`] and their shapes.
+pub(crate) fn shapes(adapter: &Adapter) -> Vec<(String, Vec<usize>)> {
+    let [width, d_in] = adapter.a.shape().dims();
+    let [d_out, _] = adapter.b.shape().dims::<2>();
+    let experts = adapter.config().num_experts();
+    let rank = width / experts;
+    let numbers = (0..experts).map(|i| adapter.gate.is_some().then_some(i));
+    let mut shapes: Vec<(String, Vec<usize>)> = numbers
+        .flat_map(|i| [(expert_key('A', i), vec![rank, d_in]), (expert_key('B', i), vec![d_out, rank])])
+        .collect();
+    if adapter.gate.is_some() {
+        shapes.push(("lora_gating.weight".to_owned(), vec![experts, d_in]));
+    }
+    if adapter.threshold.is_some() {
+        shapes.push(("lora_threshold.weight".to_owned(), vec![1, d_in]));
+        shapes.push(("lora_threshold.bias".to_owned(), vec![1]));
+    }
+    shapes
 }
 
 /// Replaces an adapter's values by tensors looked up by their published keys; shapes have been checked.

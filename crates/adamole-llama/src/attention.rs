@@ -10,14 +10,21 @@ use burn::{
 /// Which positions a query must not see.
 #[derive(Debug, Clone)]
 pub struct AttentionMask {
-    /// `[1 or B, 1, L, L]`, added to the scores: 0 where seen, the lowest float where hidden.
+    /// `[1 or B, 1, queries, keys]`, added to the scores: 0 where seen, the lowest float where hidden.
     bias: Tensor<4>,
+}
+
+/// The keys and values of the positions so far, `[B, kv_heads, length, head_dim]` each.
+#[derive(Debug, Clone)]
+pub(crate) struct LayerCache {
+    keys: Tensor<4>,
+    values: Tensor<4>,
 }
 
 impl AttentionMask {
     /// Later positions are hidden. Enough for batches padded on the right, where padding is always later.
     pub fn causal(length: usize, device: &Device) -> Self {
-        Self::new(1, length, device, |_, query, key| key > query)
+        Self::new([1, length, length], device, |_, query, key| key > query)
     }
 
     /// Later positions and padding are hidden, for any place of the padding. `tokens` is 1 for a token and 0 for
@@ -26,24 +33,32 @@ impl AttentionMask {
     /// A query that sees nothing attends to every position alike, and its gradient flows, as in the published
     /// implementation: the bias absorbs the scores.
     pub fn padded(tokens: &[u8], length: usize, device: &Device) -> Self {
-        Self::new(tokens.len() / length, length, device, |row, query, key| {
-            key > query || tokens[row * length + key] == 0
+        Self::padded_from(tokens, length, 0, device)
+    }
+
+    /// The part of [`AttentionMask::padded`] that belongs to the queries from position `start` on.
+    pub(crate) fn padded_from(tokens: &[u8], length: usize, start: usize, device: &Device) -> Self {
+        Self::new([tokens.len() / length, length - start, length], device, |row, query, key| {
+            key > start + query || tokens[row * length + key] == 0
         })
     }
 
     /// Later positions and other documents are hidden, for sequences that hold several documents one after the other.
     /// `documents` numbers the document of each token, `[B, L]` in row-major order.
     pub fn documents(documents: &[u32], length: usize, device: &Device) -> Self {
-        Self::new(documents.len() / length, length, device, |row, query, key| {
+        Self::new([documents.len() / length, length, length], device, |row, query, key| {
             key > query || documents[row * length + query] != documents[row * length + key]
         })
     }
 
-    fn new(rows: usize, length: usize, device: &Device, hidden: impl Fn(usize, usize, usize) -> bool) -> Self {
-        let bias: Vec<f32> = (0..rows * length * length)
-            .map(|i| if hidden(i / (length * length), i / length % length, i % length) { f32::MIN } else { 0.0 })
-            .collect();
-        Self { bias: Tensor::from_data(TensorData::new(bias, [rows, 1, length, length]), device) }
+    fn new([rows, queries, keys]: [usize; 3], device: &Device, hidden: impl Fn(usize, usize, usize) -> bool) -> Self {
+        let mut bias = Vec::with_capacity(rows * queries * keys);
+        for row in 0..rows {
+            for query in 0..queries {
+                bias.extend((0..keys).map(|key| if hidden(row, query, key) { f32::MIN } else { 0.0 }));
+            }
+        }
+        Self { bias: Tensor::from_data(TensorData::new(bias, [rows, 1, queries, keys]), device) }
     }
 }
 
@@ -62,28 +77,36 @@ pub(crate) struct Attention {
 }
 
 impl Attention {
-    /// `[B L, hidden]` to `[B L, hidden]`.
+    /// `[B L, hidden]` to `[B L, hidden]`. With a cache, its positions come before the L new ones, which join it.
     pub(crate) fn forward(
         &self,
         x: Tensor<2>,
         rotary: &Rotary,
         mask: &AttentionMask,
         batch: usize,
+        cache: Option<&mut Option<LayerCache>>,
         pass: &mut Pass,
     ) -> Tensor<2> {
         let (heads, kv_heads, dim) = (self.num_heads, self.num_kv_heads, self.head_dim);
         let length = x.dims()[0] / batch;
         let split = |t: Tensor<2>, heads| t.reshape([batch, length, heads, dim]).swap_dims(1, 2);
         let q = rotary.apply(split(self.q_proj.forward(x.clone(), pass), heads));
-        let k = rotary.apply(split(self.k_proj.forward(x.clone(), pass), kv_heads));
-        let v = split(self.v_proj.forward(x, pass), kv_heads);
+        let mut k = rotary.apply(split(self.k_proj.forward(x.clone(), pass), kv_heads));
+        let mut v = split(self.v_proj.forward(x, pass), kv_heads);
+        if let Some(cache) = cache {
+            if let Some(past) = cache.take() {
+                k = Tensor::cat(vec![past.keys, k], 2);
+                v = Tensor::cat(vec![past.values, v], 2);
+            }
+            *cache = Some(LayerCache { keys: k.clone(), values: v.clone() });
+        }
 
         // The queries that share a key head are folded into its rows, so that keys and values are not repeated.
-        let group = heads / kv_heads;
+        let (group, keys) = (heads / kv_heads, k.dims()[2]);
         let q = q.reshape([batch, kv_heads, group * length, dim]) * (dim as f32).sqrt().recip();
-        let scores = q.matmul(k.swap_dims(2, 3)).reshape([batch, heads, length, length]);
+        let scores = q.matmul(k.swap_dims(2, 3)).reshape([batch, heads, length, keys]);
         let weights = softmax(scores + mask.bias.clone(), 3);
-        let mixed = weights.reshape([batch, kv_heads, group * length, length]).matmul(v);
+        let mixed = weights.reshape([batch, kv_heads, group * length, keys]).matmul(v);
         let mixed = mixed.reshape([batch, heads, length, dim]).swap_dims(1, 2).reshape([batch * length, heads * dim]);
         self.o_proj.forward(mixed, pass)
     }

@@ -35,6 +35,20 @@ pub enum ModelError {
         /// What the reader said.
         source: safetensors::SafeTensorError,
     },
+    /// A file of `torch.save` is damaged, or is something else.
+    #[error("{}: not a PyTorch file: {source}", path.display())]
+    Pickle {
+        /// The file.
+        path: PathBuf,
+        /// What the reader said.
+        source: Box<pytorch_reader::PytorchError>,
+    },
+    /// A routed mixture cannot be folded into one matrix.
+    #[error("{linear} has a routed mixture, expected a plain LoRA: what a mixture adds depends on the token")]
+    NotMergeable {
+        /// The first such linear.
+        linear: String,
+    },
     /// A config describes a model or an adapter that is not implemented, or contradicts itself.
     #[error("{}: {field} is {value}, expected {expected}", path.display())]
     Unsupported {

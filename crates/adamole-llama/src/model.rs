@@ -1,64 +1,18 @@
 //! The decoder-only language model: embedding, layers, output projection.
 
 use crate::{
-    ModelConfig,
-    attention::{Attention, AttentionMask},
+    AdapterLayout, ModelConfig, TARGETS,
+    attention::{Attention, AttentionMask, LayerCache},
+    layout::linear_name,
     mlp::Mlp,
     norm::RmsNorm,
     rope::Rotary,
 };
-use adamole_core::{AdaptedLinear, AdapterConfig, CounterRng, Pass};
+use adamole_core::{AdaptedLinear, CounterRng, Pass};
 use burn::{
     module::{Module, Param, ParamId},
     tensor::{Device, Int, Tensor, TensorData},
 };
-use serde::{Deserialize, Serialize};
-use std::fmt;
-
-/// The linears that can be adapted, by their names in Hugging Face checkpoints, in the order of the forward pass.
-pub const TARGETS: [&str; 7] = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
-
-/// A set of linears to adapt, in every layer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Vec<String>", into = "Vec<String>")]
-pub struct Targets(Vec<&'static str>);
-
-impl Targets {
-    /// q, k, v and o: the paper's choice.
-    pub fn attention() -> Self {
-        Self(TARGETS[..4].to_vec())
-    }
-
-    /// Whether the linear of this name is one of them.
-    pub fn contains(&self, name: &str) -> bool {
-        self.0.contains(&name)
-    }
-}
-
-impl TryFrom<Vec<String>> for Targets {
-    type Error = String;
-    fn try_from(names: Vec<String>) -> Result<Self, String> {
-        if let Some(unknown) = names.iter().find(|name| !TARGETS.contains(&name.as_str())) {
-            return Err(format!("target {unknown} is unknown, expected some of {}", TARGETS.join(", ")));
-        }
-        match TARGETS.into_iter().filter(|target| names.iter().any(|name| name == target)).collect::<Vec<_>>() {
-            targets if targets.is_empty() => Err("no target is named, expected at least one".into()),
-            targets => Ok(Self(targets)),
-        }
-    }
-}
-
-impl From<Targets> for Vec<String> {
-    fn from(targets: Targets) -> Self {
-        targets.0.into_iter().map(str::to_owned).collect()
-    }
-}
-
-impl fmt::Display for Targets {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.join(", "))
-    }
-}
 
 /// Where a model's tensors come from while it is put together.
 pub(crate) trait TensorSource {
@@ -70,6 +24,7 @@ struct RandomSource<'a> {
     seed: u64,
     drawn: u64,
     queries: Vec<f32>,
+    norm_offset: f32,
     device: &'a Device,
 }
 
@@ -77,7 +32,8 @@ impl TensorSource for RandomSource<'_> {
     fn tensor<const D: usize>(&mut self, name: &str, shape: [usize; D]) -> Tensor<D> {
         self.drawn += 1;
         if D == 1 {
-            return Tensor::ones(shape, self.device);
+            let initial = if name.ends_with("norm.weight") { 1.0 - self.norm_offset } else { 0.0 };
+            return Tensor::full(shape, initial, self.device);
         }
         let deviation = if name.contains("embed") { 0.5 } else { (shape[1] as f32).sqrt().recip() };
         let mut values = CounterRng::new(&[self.seed, self.drawn]).normal(shape.iter().product(), deviation);
@@ -108,9 +64,36 @@ pub(crate) struct DecoderLayer {
 }
 
 impl DecoderLayer {
-    fn forward(&self, x: Tensor<2>, rotary: &Rotary, mask: &AttentionMask, batch: usize, pass: &mut Pass) -> Tensor<2> {
-        let x = x.clone() + self.self_attn.forward(self.input_layernorm.forward(x), rotary, mask, batch, pass);
+    fn forward(
+        &self,
+        x: Tensor<2>,
+        rotary: &Rotary,
+        mask: &AttentionMask,
+        batch: usize,
+        cache: Option<&mut Option<LayerCache>>,
+        pass: &mut Pass,
+    ) -> Tensor<2> {
+        let x = x.clone() + self.self_attn.forward(self.input_layernorm.forward(x), rotary, mask, batch, cache, pass);
         x.clone() + self.mlp.forward(self.post_attention_layernorm.forward(x), pass)
+    }
+}
+
+/// What the layers keep of the positions that a generation has passed.
+#[derive(Debug, Clone)]
+pub struct KvCache {
+    layers: Vec<Option<LayerCache>>,
+    length: usize,
+}
+
+impl KvCache {
+    /// Nothing passed yet.
+    pub fn new(model: &CausalLm) -> Self {
+        Self { layers: vec![None; model.model.layers.len()], length: 0 }
+    }
+
+    /// Positions passed.
+    pub fn length(&self) -> usize {
+        self.length
     }
 }
 
@@ -135,12 +118,13 @@ pub struct CausalLm {
 
 impl CausalLm {
     /// A model with all weights trainable, as a function of `seed`: the embedding normal with deviation 0.5, linears
-    /// normal with variance 1 / d_in, norms 1.
+    /// normal with variance 1 / d_in, biases 0, normalisations without effect.
     ///
     /// Where queries and keys have one shape, the keys start close to the queries (correlation 0.9), so that a head looks
     /// for tokens like its own from the beginning. Small models learn to look things up in a fraction of the steps.
     pub fn random(config: ModelConfig, seed: u64, device: &Device) -> Self {
-        let mut source = RandomSource { seed, drawn: 0, queries: Vec::new(), device };
+        let norm_offset = config.norm_offset();
+        let mut source = RandomSource { seed, drawn: 0, queries: Vec::new(), norm_offset, device };
         Self::build(config, &mut source).unfreeze()
     }
 
@@ -172,10 +156,12 @@ impl CausalLm {
                     gate_proj: linear("mlp.gate_proj", inner, hidden, config.mlp_bias),
                     up_proj: linear("mlp.up_proj", inner, hidden, config.mlp_bias),
                     down_proj: linear("mlp.down_proj", hidden, inner, config.mlp_bias),
+                    activation: config.activation,
                 };
                 let mut norm = |name: &str| RmsNorm {
                     weight: frozen(source.tensor(&format!("{prefix}.{name}.weight"), [hidden])),
                     eps: config.rms_norm_eps,
+                    offset: config.norm_offset(),
                 };
                 DecoderLayer {
                     input_layernorm: norm("input_layernorm"),
@@ -185,7 +171,11 @@ impl CausalLm {
                 }
             })
             .collect();
-        let norm = RmsNorm { weight: frozen(source.tensor("model.norm.weight", [hidden])), eps: config.rms_norm_eps };
+        let norm = RmsNorm {
+            weight: frozen(source.tensor("model.norm.weight", [hidden])),
+            eps: config.rms_norm_eps,
+            offset: config.norm_offset(),
+        };
         let lm_head = (!config.tie_word_embeddings)
             .then(|| Embedding { weight: frozen(source.tensor("lm_head.weight", [config.vocab_size, hidden])) });
         Self { model: Decoder { embed_tokens, layers, norm }, lm_head, config }
@@ -196,16 +186,23 @@ impl CausalLm {
         &self.config
     }
 
-    /// Puts fresh adapters on the targets of every layer; their values are a function of `seed` alone.
-    pub fn adapt(&mut self, config: AdapterConfig, targets: &Targets, seed: u64) {
-        for (site, (_, linear)) in self
-            .linears_mut()
-            .into_iter()
-            .filter(|(name, _)| name.rsplit('.').next().is_some_and(|name| targets.contains(name)))
-            .enumerate()
-        {
-            linear.adapt(config, &[seed, site as u64]);
+    /// Puts fresh adapters on the linears of the layout, in place of any that the model has; their values are a function
+    /// of `seed` alone.
+    pub fn adapt(&mut self, layout: &AdapterLayout, seed: u64) {
+        let mut site = 0;
+        for (name, linear) in self.linears_mut() {
+            linear.adapter = None;
+            if let Some(config) = layout.get(&name) {
+                linear.adapt(*config, &[seed, site]);
+                site += 1;
+            }
         }
+    }
+
+    /// What the model's linears carry.
+    pub fn layout(&self) -> AdapterLayout {
+        let adapters = |(name, linear): (String, &AdaptedLinear)| Some((name, *linear.adapter.as_ref()?.config()));
+        self.linears().into_iter().filter_map(adapters).collect()
     }
 
     /// Every linear with its key prefix (`model.layers.0.self_attn.q_proj`), in the order of the forward pass. The
@@ -250,12 +247,43 @@ impl CausalLm {
 
     /// The final hidden states: token ids `[B, L]` to `[B L, hidden]`, after the last norm.
     pub fn hidden(&self, ids: Tensor<2, Int>, mask: &AttentionMask, pass: &mut Pass) -> Tensor<2> {
+        self.run(ids, mask, None, pass)
+    }
+
+    /// [`CausalLm::hidden`] for the L positions after those in the cache, which they join. The mask has the cached
+    /// positions among its keys.
+    pub fn hidden_cached(
+        &self,
+        ids: Tensor<2, Int>,
+        mask: &AttentionMask,
+        cache: &mut KvCache,
+        pass: &mut Pass,
+    ) -> Tensor<2> {
+        self.run(ids, mask, Some(cache), pass)
+    }
+
+    fn run(
+        &self,
+        ids: Tensor<2, Int>,
+        mask: &AttentionMask,
+        mut cache: Option<&mut KvCache>,
+        pass: &mut Pass,
+    ) -> Tensor<2> {
         let [batch, length] = ids.dims();
-        let device = ids.device();
-        let rotary = Rotary::new(length, self.config.head_dim, self.config.rope_theta, &device);
-        let embedded = self.model.embed_tokens.weight.val().select(0, ids.reshape([batch * length]));
-        let layers = self.model.layers.iter();
-        let x = layers.fold(embedded, |x, layer| layer.forward(x, &rotary, mask, batch, pass));
+        let start = cache.as_ref().map_or(0, |cache| cache.length);
+        let rotary = Rotary::new(start..start + length, &self.config, &ids.device());
+        pass.set_sequences(batch);
+        let mut x = self.model.embed_tokens.weight.val().select(0, ids.reshape([batch * length]));
+        if let Some(scale) = self.config.embedding_scale() {
+            x = x * scale;
+        }
+        for (i, layer) in self.model.layers.iter().enumerate() {
+            let cache = cache.as_mut().map(|cache| &mut cache.layers[i]);
+            x = layer.forward(x, &rotary, mask, batch, cache, pass);
+        }
+        if let Some(cache) = cache {
+            cache.length += length;
+        }
         self.model.norm.forward(x)
     }
 
@@ -268,11 +296,6 @@ impl CausalLm {
     pub fn logits(&self, hidden: Tensor<2>) -> Tensor<2> {
         hidden.matmul(self.projection().transpose())
     }
-}
-
-fn linear_name(layer: usize, target: &str) -> String {
-    let block = if TARGETS[..4].contains(&target) { "self_attn" } else { "mlp" };
-    format!("model.layers.{layer}.{block}.{target}")
 }
 
 fn frozen<const D: usize>(value: Tensor<D>) -> Param<Tensor<D>> {

@@ -5,19 +5,25 @@ use burn::{
     tensor::Tensor,
 };
 
-/// `x / sqrt(mean(x^2) + eps) * weight`, over the last dimension.
+/// `x / sqrt(mean(x^2) + eps) * (offset + weight)`, over the last dimension; the offset is 0, and 1 for Gemma.
 #[derive(Module, Debug)]
 pub(crate) struct RmsNorm {
     /// `[hidden]`.
     pub(crate) weight: Param<Tensor<1>>,
     #[module(skip)]
     pub(crate) eps: f32,
+    #[module(skip)]
+    pub(crate) offset: f32,
 }
 
 impl RmsNorm {
     /// `[T, hidden]` to `[T, hidden]`.
     pub(crate) fn forward(&self, x: Tensor<2>) -> Tensor<2> {
         let mean_square = x.clone().square().mean_dim(1);
-        x * (mean_square + self.eps).sqrt().recip() * self.weight.val().unsqueeze::<2>()
+        let weight = match self.offset {
+            0.0 => self.weight.val(),
+            offset => self.weight.val() + offset,
+        };
+        x * (mean_square + self.eps).sqrt().recip() * weight.unsqueeze::<2>()
     }
 }

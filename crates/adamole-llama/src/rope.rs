@@ -1,8 +1,10 @@
 //! Rotary position embedding in the half-split layout of Hugging Face checkpoints (Su et al. 2021).
 
+use crate::{Llama3Rope, ModelConfig};
 use burn::tensor::{Device, Tensor, TensorData};
+use std::{f32::consts::PI, ops::Range};
 
-/// Cosines and sines for positions `0..length`, each `[1, 1, length, head_dim]`.
+/// Cosines and sines for a range of positions, each `[1, 1, length, head_dim]`.
 #[derive(Debug, Clone)]
 pub(crate) struct Rotary {
     cos: Tensor<4>,
@@ -10,16 +12,15 @@ pub(crate) struct Rotary {
 }
 
 impl Rotary {
-    /// `theta` is the base of the wavelengths; `head_dim` is even.
-    pub(crate) fn new(length: usize, head_dim: usize, theta: f32, device: &Device) -> Self {
-        let half = head_dim / 2;
-        let frequencies: Vec<f32> = (0..half).map(|j| 1.0 / theta.powf(2.0 * j as f32 / head_dim as f32)).collect();
-        let angles: Vec<f32> = (0..length)
+    pub(crate) fn new(positions: Range<usize>, config: &ModelConfig, device: &Device) -> Self {
+        let (length, dim) = (positions.len(), config.head_dim);
+        let frequencies = frequencies(config);
+        let angles: Vec<f32> = positions
             .flat_map(|t| frequencies.iter().chain(&frequencies).map(move |frequency| t as f32 * frequency))
             .collect();
         let table = |f: fn(f32) -> f32| {
             let values = angles.iter().copied().map(f).collect::<Vec<_>>();
-            Tensor::from_data(TensorData::new(values, [1, 1, length, head_dim]), device)
+            Tensor::from_data(TensorData::new(values, [1, 1, length, dim]), device)
         };
         Self { cos: table(f32::cos), sin: table(f32::sin) }
     }
@@ -31,5 +32,26 @@ impl Rotary {
         let second = x.clone().narrow(3, half, half);
         let rotated = Tensor::cat(vec![second.neg(), first], 3);
         x * self.cos.clone() + rotated * self.sin.clone()
+    }
+}
+
+/// Radians per position, for each pair of a head's dimensions.
+fn frequencies(config: &ModelConfig) -> Vec<f32> {
+    let plain = |j| 1.0 / config.rope_theta.powf(2.0 * j as f32 / config.head_dim as f32);
+    let scaled = |frequency| config.rope_scaling.map_or(frequency, |rope| stretched(frequency, rope));
+    (0..config.head_dim / 2).map(plain).map(scaled).collect()
+}
+
+/// Short wavelengths stay, long ones are stretched, those between pass over smoothly (Llama 3.1).
+fn stretched(frequency: f32, rope: Llama3Rope) -> f32 {
+    let context = rope.original_max_position_embeddings as f32;
+    let wavelength = 2.0 * PI / frequency;
+    if wavelength < context / rope.high_freq_factor {
+        frequency
+    } else if wavelength > context / rope.low_freq_factor {
+        frequency / rope.factor
+    } else {
+        let kept = (context / wavelength - rope.low_freq_factor) / (rope.high_freq_factor - rope.low_freq_factor);
+        (1.0 - kept) * frequency / rope.factor + kept * frequency
     }
 }

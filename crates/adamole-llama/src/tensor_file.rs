@@ -61,12 +61,7 @@ impl TensorFile {
     /// There is no such tensor, or it is of another type.
     pub fn floats(&self, name: &str) -> Result<TensorData, ModelError> {
         let (dtype, shape, bytes) = self.raw(name)?;
-        match dtype {
-            Dtype::F32 => Ok(TensorData::from_bytes_vec(bytes.to_vec(), shape, DType::F32)),
-            Dtype::F16 => Ok(TensorData::new(widen(bytes, |b| f16::from_le_bytes(b).to_f32()), shape)),
-            Dtype::BF16 => Ok(TensorData::new(widen(bytes, |b| bf16::from_le_bytes(b).to_f32()), shape)),
-            other => Err(self.wrong_type(name, other, "F32, F16 or BF16")),
-        }
+        to_float32(dtype, shape, bytes).ok_or_else(|| self.wrong_type(name, dtype, "F32, F16 or BF16"))
     }
 
     /// An int64 or uint8 tensor as int64 values with its shape.
@@ -102,11 +97,21 @@ impl TensorFile {
     }
 }
 
+/// Floats of any width as float32; `None` for other types.
+pub(crate) fn to_float32(dtype: Dtype, shape: Vec<usize>, bytes: &[u8]) -> Option<TensorData> {
+    match dtype {
+        Dtype::F32 => Some(TensorData::from_bytes_vec(bytes.to_vec(), shape, DType::F32)),
+        Dtype::F16 => Some(TensorData::new(widen(bytes, |b| f16::from_le_bytes(b).to_f32()), shape)),
+        Dtype::BF16 => Some(TensorData::new(widen(bytes, |b| bf16::from_le_bytes(b).to_f32()), shape)),
+        _ => None,
+    }
+}
+
 fn widen(bytes: &[u8], convert: impl Fn([u8; 2]) -> f32) -> Vec<f32> {
     bytes.chunks_exact(2).map(|b| convert([b[0], b[1]])).collect()
 }
 
-/// Writes float32 tensors as safetensors: complete under a temporary name first, then renamed, so that no reader ever
+/// Writes float32, int64 and uint8 tensors as safetensors: complete under a temporary name first, then renamed, so that no reader ever
 /// sees half a file.
 ///
 /// # Errors
@@ -117,7 +122,13 @@ pub fn write_tensors(path: &Path, tensors: &[(String, TensorData)]) -> Result<()
         .iter()
         .map(|(name, data)| {
             let shape = data.shape().iter().copied().collect();
-            Ok((name.as_str(), TensorView::new(Dtype::F32, shape, data.as_bytes())?))
+            let dtype = match data.dtype() {
+                DType::U8 => Dtype::U8,
+                DType::I64 => Dtype::I64,
+                // Another type has another size, which the view refuses.
+                _ => Dtype::F32,
+            };
+            Ok((name.as_str(), TensorView::new(dtype, shape, data.as_bytes())?))
         })
         .collect::<Result<Vec<_>, _>>()
         .map_err(failed)?;

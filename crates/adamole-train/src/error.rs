@@ -16,6 +16,12 @@ pub enum TrainError {
         /// The range that would be right.
         expected: &'static str,
     },
+    /// A batch that was handed over contradicts itself or the model.
+    #[error("{what}")]
+    Batch {
+        /// What is wrong, and what was expected.
+        what: String,
+    },
     /// A loss or gradient became infinite or not a number. The parameters are those before the step.
     #[error("{what} is {value} in step {step}; nothing of the step was applied")]
     NotFinite {

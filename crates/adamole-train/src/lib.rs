@@ -11,6 +11,7 @@ mod recipe;
 mod routing;
 mod run_directory;
 mod step;
+mod trace;
 mod trainer;
 mod workers;
 
@@ -25,5 +26,6 @@ pub use recipe::Recipe;
 pub use routing::RoutingCounts;
 pub use run_directory::RunDirectory;
 pub use step::{StepInput, StepOutcome, accumulate};
+pub use trace::{Trace, TraceBatch, TraceOptions, TracedSite, trace};
 pub use trainer::{Outcome, TrainingData, train};
 pub use workers::Workers;

@@ -1,13 +1,13 @@
 //! AdamW with clipping by norm, and the learning rate's course.
 
-use crate::{TrainError, routing::floats};
+use crate::{RoutingCounts, TrainError, routing::floats};
 use adamole_llama::CausalLm;
 use burn::{
-    module::{Module, ModuleVisitor, Param},
-    optim::{AdamWConfig, GradientsParams, ModuleOptimizer},
-    tensor::Tensor,
+    module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId},
+    optim::GradientsParams,
+    tensor::{Tensor, TensorData},
 };
-use std::f64::consts::PI;
+use std::{collections::HashMap, f64::consts::PI};
 
 /// The settings of [`AdamW`].
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -54,41 +54,152 @@ impl Schedule {
     }
 }
 
-/// Burn's AdamW behind a clip of the global norm, as torch's `clip_grad_norm_` does it.
+/// AdamW (Loshchilov & Hutter 2019) as torch computes it, behind a clip of the global norm as torch's
+/// `clip_grad_norm_` does it.
+///
+/// A parameter without a gradient is left alone, and so is an expert that rested in the step where its router says so
+/// ([`Router::rests_idle_experts`](adamole_core::router::Router::rests_idle_experts)): neither value nor moments move,
+/// and its count of steps, which corrects their bias, stays. Burn's own optimizer counts steps per parameter, and the
+/// experts of a layer are one parameter here; hence this one.
 pub struct AdamW {
-    optimizer: ModuleOptimizer,
-    max_grad_norm: f32,
+    settings: AdamWSettings,
+    moments: HashMap<ParamId, Moments>,
     steps: usize,
+}
+
+/// Running means of the gradient and its square, `[outer, groups, inner]`, and the steps that each group has taken.
+struct Moments {
+    first: Tensor<3>,
+    second: Tensor<3>,
+    steps: Vec<u32>,
+}
+
+/// How a parameter divides into experts: it is seen as `[outer, groups, inner]`, and the groups of `idle` rest.
+struct Groups {
+    outer: usize,
+    idle: Vec<bool>,
 }
 
 impl AdamW {
     /// An optimizer without state yet.
     pub fn new(settings: AdamWSettings) -> Self {
-        let optimizer = AdamWConfig::new()
-            .with_beta_1(settings.beta_1)
-            .with_beta_2(settings.beta_2)
-            .with_epsilon(settings.epsilon)
-            .with_weight_decay(settings.weight_decay)
-            .init();
-        Self { optimizer, max_grad_norm: settings.max_grad_norm, steps: 0 }
+        Self { settings, moments: HashMap::new(), steps: 0 }
     }
 
-    /// Applies one step and returns the gradients' norm before clipping.
+    /// Applies one step and returns the gradients' norm before clipping. `routing` tells which experts the step fired.
     ///
     /// # Errors
-    /// A gradient is not finite. The error names the parameter, and the model is returned unchanged through `model`.
-    pub fn step(&mut self, rate: f64, model: &mut CausalLm, gradients: GradientsParams) -> Result<f64, TrainError> {
+    /// A gradient is not finite. The error names the parameter, and the model is as it was.
+    pub fn step(
+        &mut self,
+        rate: f64,
+        model: &mut CausalLm,
+        gradients: GradientsParams,
+        routing: &RoutingCounts,
+    ) -> Result<f64, TrainError> {
         let squares = squared_norms(model, &gradients);
         let norm = squares.iter().map(|(_, square)| square).sum::<f64>().sqrt();
         if !norm.is_finite() {
             let (name, value) = squares.into_iter().find(|(_, square)| !square.is_finite()).unwrap_or_default();
             return Err(TrainError::NotFinite { what: format!("gradient of {name}"), value, step: self.steps });
         }
-        let factor = f64::from(self.max_grad_norm) / (norm + 1e-6);
-        let gradients = if factor < 1.0 { scaled(model, gradients, factor) } else { gradients };
-        *model = self.optimizer.step(rate, model.clone(), gradients);
+        let clip = (f64::from(self.settings.max_grad_norm) / (norm + 1e-6)).min(1.0);
+        let groups = resting_experts(model, routing);
+        let mut update = Update { settings: self.settings, rate, clip, gradients, groups, moments: &mut self.moments };
+        *model = model.clone().map(&mut update);
         self.steps += 1;
         Ok(norm)
+    }
+}
+
+/// The expert banks of which some experts may rest in a step, by parameter.
+fn resting_experts(model: &CausalLm, routing: &RoutingCounts) -> HashMap<ParamId, Groups> {
+    let adapters = model.linears().into_iter().filter_map(|(_, linear)| linear.adapter.as_ref());
+    let routed = adapters.filter_map(|adapter| Some((adapter, adapter.router()?)));
+    let mut groups = HashMap::new();
+    for ((adapter, router), fired) in routed.zip(&routing.selected) {
+        if router.rests_idle_experts() {
+            let idle: Vec<bool> = fired.iter().map(|tokens| *tokens == 0.0).collect();
+            groups.insert(adapter.a.id, Groups { outer: 1, idle: idle.clone() });
+            groups.insert(adapter.b.id, Groups { outer: adapter.b.shape()[0], idle });
+        }
+    }
+    groups
+}
+
+struct Update<'a> {
+    settings: AdamWSettings,
+    rate: f64,
+    clip: f64,
+    gradients: GradientsParams,
+    groups: HashMap<ParamId, Groups>,
+    moments: &'a mut HashMap<ParamId, Moments>,
+}
+
+impl ModuleMapper for Update<'_> {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let Some(gradient) = self.gradients.remove::<D>(param.id) else { return param };
+        let id = param.id;
+        param.map(|value| {
+            let shape = value.shape();
+            let (tracked, value) = if value.is_autodiff() { (true, value.inner()) } else { (false, value) };
+            let groups = self.groups.remove(&id).unwrap_or(Groups { outer: 1, idle: vec![false] });
+            let count = groups.idle.len();
+            let inner = shape.num_elements() / (groups.outer * count);
+            let view = [groups.outer, count, inner];
+            let moments = self.moments.entry(id).or_insert_with(|| Moments {
+                first: Tensor::zeros(view, &value.device()),
+                second: Tensor::zeros(view, &value.device()),
+                steps: vec![0; count],
+            });
+            let gradient = gradient.reshape(view) * self.clip;
+            let updated = moments.update(value.reshape(view), gradient, &groups.idle, self.rate, self.settings);
+            let updated = updated.reshape(shape);
+            if tracked { Tensor::from_inner(updated).require_grad() } else { updated }
+        })
+    }
+}
+
+impl Moments {
+    /// The parameter after one step.
+    fn update(
+        &mut self,
+        value: Tensor<3>,
+        gradient: Tensor<3>,
+        idle: &[bool],
+        rate: f64,
+        settings: AdamWSettings,
+    ) -> Tensor<3> {
+        for (steps, _) in self.steps.iter_mut().zip(idle).filter(|(_, idle)| !**idle) {
+            *steps += 1;
+        }
+        let (beta_1, beta_2) = (f64::from(settings.beta_1), f64::from(settings.beta_2));
+        let first = self.first.clone() * beta_1 + gradient.clone() * (1.0 - beta_1);
+        let second = self.second.clone() * beta_2 + gradient.square() * (1.0 - beta_2);
+        // 1 / (1 - beta^t), which is 1 / 0 for an expert that never fired and does not move.
+        let correction = |beta: f64, steps: u32| if steps == 0 { 0.0 } else { 1.0 / (1.0 - beta.powi(steps as i32)) };
+        let decay = 1.0 - rate * f64::from(settings.weight_decay);
+        let epsilon = f64::from(settings.epsilon);
+        if idle.iter().all(|idle| !idle) && self.steps.iter().all(|steps| *steps == self.steps[0]) {
+            let (of_first, of_second) = (correction(beta_1, self.steps[0]), correction(beta_2, self.steps[0]));
+            let change = first.clone() / (second.clone().sqrt() * of_second.sqrt() + epsilon) * (rate * of_first);
+            (self.first, self.second) = (first, second);
+            return value * decay - change;
+        }
+        // As above, group by group; an idle one keeps everything.
+        let device = value.device();
+        let per_group = |f: &dyn Fn(usize) -> f64| {
+            let values: Vec<f32> = (0..idle.len()).map(|group| f(group) as f32).collect();
+            Tensor::<3>::from_data(TensorData::new(values, [1, idle.len(), 1]), &device)
+        };
+        let step_size = per_group(&|group| rate * correction(beta_1, self.steps[group]));
+        let of_second = per_group(&|group| correction(beta_2, self.steps[group]).sqrt());
+        let change = first.clone() / (second.clone().sqrt() * of_second + epsilon) * step_size;
+        let resting = per_group(&|group| f64::from(u8::from(idle[group]))).greater_scalar(0.5).expand(value.dims());
+        let updated = value.clone() * decay - change;
+        self.first = first.mask_where(resting.clone(), self.first.clone());
+        self.second = second.mask_where(resting.clone(), self.second.clone());
+        updated.mask_where(resting, value)
     }
 }
 
@@ -120,20 +231,6 @@ fn squared_norms(model: &CausalLm, gradients: &GradientsParams) -> Vec<(String, 
         return Vec::new();
     }
     visitor.names.into_iter().zip(floats(Tensor::cat(visitor.squares, 0).into_data())).collect()
-}
-
-fn scaled(model: &CausalLm, gradients: GradientsParams, factor: f64) -> GradientsParams {
-    struct Scale(GradientsParams, f64);
-    impl ModuleVisitor for Scale {
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            if let Some(gradient) = self.0.remove::<D>(param.id) {
-                self.0.register(param.id, gradient * self.1);
-            }
-        }
-    }
-    let mut scale = Scale(gradients, factor);
-    model.visit(&mut scale);
-    scale.0
 }
 
 #[cfg(test)]

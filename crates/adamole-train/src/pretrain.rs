@@ -1,6 +1,6 @@
 //! Training a small base model from nothing: next-token prediction with every weight trainable.
 
-use crate::{AdamW, AdamWSettings, Schedule, TrainError, Workers, batch::integers, routing::floats};
+use crate::{AdamW, AdamWSettings, RoutingCounts, Schedule, TrainError, Workers, batch::integers, routing::floats};
 use adamole_core::Pass;
 use adamole_llama::{AttentionMask, CausalLm, cross_entropy};
 use burn::{
@@ -90,7 +90,7 @@ pub fn pretrain(
             loss += part;
         }
         let learning_rate = schedule.rate(step);
-        optimizer.step(learning_rate, &mut model, accumulator.grads())?;
+        optimizer.step(learning_rate, &mut model, accumulator.grads(), &RoutingCounts::default())?;
         observe(PretrainStep { step, loss, learning_rate });
     }
     Ok(model.valid())

@@ -23,6 +23,9 @@ pub struct Recipe {
     pub max_grad_norm: f32,
     /// Weight of the auxiliary loss.
     pub balance_coefficient: f32,
+    /// Links of a Chain of LoRA, which divide the epochs among them: at each new one the adapter is folded into the
+    /// base and a fresh one begins, with its own warm-up and optimizer state. 1 for no chain.
+    pub chain_links: usize,
     /// Which tokens are trained on. Ours is the answer's token; the published code trains on the whole text.
     pub labels: LabelScope,
     /// Seed of initialisation, order and dropout.
@@ -40,6 +43,7 @@ impl Default for Recipe {
             weight_decay: 0.0,
             max_grad_norm: 1.0,
             balance_coefficient: 1e-3,
+            chain_links: 1,
             labels: LabelScope::Answer,
             seed: 0,
         }
@@ -60,6 +64,10 @@ impl Recipe {
                 return Err(TrainError::Recipe { name, value: value.to_string(), expected: positive });
             }
         }
+        if self.chain_links == 0 || self.chain_links > self.epochs {
+            let value = self.chain_links.to_string();
+            return Err(TrainError::Recipe { name: "chain_links", value, expected: "1 to the number of epochs" });
+        }
         for (name, value, positive) in [
             ("learning_rate", self.learning_rate, true),
             ("max_grad_norm", f64::from(self.max_grad_norm), true),
@@ -74,6 +82,12 @@ impl Recipe {
         Ok(())
     }
 
+    /// Whether a link of the chain, other than the first, begins with this epoch (counted from 1).
+    pub(crate) fn begins_link(&self, epoch: usize) -> bool {
+        let link = |epoch: usize| epoch * self.chain_links / self.epochs;
+        epoch > 1 && link(epoch - 1) != link(epoch.saturating_sub(2))
+    }
+
     /// The optimizer's part.
     pub fn optimizer(&self) -> AdamWSettings {
         AdamWSettings { weight_decay: self.weight_decay, max_grad_norm: self.max_grad_norm, ..AdamWSettings::default() }
@@ -82,5 +96,22 @@ impl Recipe {
     /// The learning rate's course.
     pub fn schedule(&self) -> Schedule {
         Schedule { peak: self.learning_rate, warmup_steps: self.warmup_steps, decay_steps: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_divide_the_epochs() {
+        let begins = |chain_links, epochs| {
+            let recipe = Recipe { chain_links, epochs, ..Recipe::default() };
+            (1..=epochs).filter(|epoch| recipe.begins_link(*epoch)).collect::<Vec<_>>()
+        };
+        assert!(begins(1, 5).is_empty());
+        assert_eq!(begins(2, 4), [3]);
+        assert_eq!(begins(3, 7), [4, 6]);
+        assert_eq!(begins(4, 4), [2, 3, 4]);
     }
 }

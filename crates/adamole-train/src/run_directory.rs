@@ -1,7 +1,7 @@
 //! Where a run leaves its traces.
 
 use crate::{TrainError, TrainEvent};
-use adamole_llama::{AdapterSpec, CausalLm, save_adapter};
+use adamole_llama::{CausalLm, save_adapter};
 use serde::Serialize;
 use std::{
     fs::{self, File},
@@ -42,12 +42,12 @@ impl RunDirectory {
         writeln!(self.metrics, "{line}").map_err(TrainError::io(path))
     }
 
-    /// Saves the adapters of `model` as the best so far.
+    /// Saves the adapters of `model`, trained on `base`, as the best so far.
     ///
     /// # Errors
     /// A file cannot be written.
-    pub fn save_best(&self, model: &CausalLm, spec: &AdapterSpec) -> Result<(), TrainError> {
-        Ok(save_adapter(model, spec, &self.adapter())?)
+    pub fn save_best(&self, model: &CausalLm, base: &str) -> Result<(), TrainError> {
+        Ok(save_adapter(model, Some(base), &self.adapter())?)
     }
 
     /// The folder of the best adapter.

@@ -4,8 +4,9 @@ use crate::{
     AdamW, EpochMetrics, Evaluation, Recipe, StepInput, StepMetrics, TrainError, TrainEvent, Workers, accumulate,
     evaluate,
 };
+use adamole_core::Method;
 use adamole_data::{Batch, Example, plan_epoch};
-use adamole_llama::{CausalLm, ParameterKind, parameters};
+use adamole_llama::{CausalLm, Chain, ParameterKind, parameters};
 use burn::{module::Module, tensor::Device};
 use std::time::Instant;
 
@@ -65,6 +66,10 @@ pub fn train(
     if size(true) == 0 {
         return Err(TrainError::NothingToTrain);
     }
+    if recipe.chain_links > 1 && model.layout().method() != Some(Method::Lora) {
+        let value = recipe.chain_links.to_string();
+        return Err(TrainError::Recipe { name: "chain_links", value, expected: "1, for all but a plain LoRA" });
+    }
     for (what, examples) in [("training", data.train), ("validation", data.validation)] {
         if examples.is_empty() {
             return Err(TrainError::NoExamples { what });
@@ -88,9 +93,15 @@ pub fn train(
     observe(&TrainEvent::Epoch(epoch_metrics(0, &before, &[], false, started)), None)?;
 
     let mut optimizer = AdamW::new(recipe.optimizer());
+    let (mut chain, mut link_start) = (Chain::new(&model), 0);
     let (mut step, mut train_tokens, mut train_seconds) = (0, 0, 0.0);
     let mut best: Option<(usize, Evaluation, CausalLm)> = None;
     for epoch in 1..=recipe.epochs {
+        if recipe.begins_link(epoch) {
+            model = chain.link(model, recipe.seed)?;
+            optimizer = AdamW::new(recipe.optimizer());
+            link_start = step;
+        }
         let mut history = Vec::new();
         for micro_batches in plan_epoch(&lengths, recipe.batch_size, recipe.micro_batch_size, recipe.seed, epoch as u64)
         {
@@ -107,8 +118,8 @@ pub fn train(
             if !outcome.task_loss.is_finite() {
                 return Err(TrainError::NotFinite { what: "task loss".into(), value: outcome.task_loss, step });
             }
-            let learning_rate = recipe.schedule().rate(step);
-            let gradient_norm = optimizer.step(learning_rate, &mut model, outcome.gradients)?;
+            let learning_rate = recipe.schedule().rate(step - link_start);
+            let gradient_norm = optimizer.step(learning_rate, &mut model, outcome.gradients, &outcome.routing)?;
             let metrics = StepMetrics {
                 step,
                 epoch,
@@ -131,9 +142,11 @@ pub fn train(
         let evaluation = evaluate(&valid, data.validation, workers, &plain);
         let is_best = best.as_ref().is_none_or(|(_, best, _)| better(&evaluation, best));
         let metrics = epoch_metrics(epoch, &evaluation, &history, is_best, started);
-        observe(&TrainEvent::Epoch(metrics), is_best.then_some(&valid))?;
-        if is_best {
-            best = Some((epoch, evaluation, valid));
+        // A chain is kept as the one adapter that it amounts to.
+        let whole = is_best.then(|| chain.whole(&model).valid());
+        observe(&TrainEvent::Epoch(metrics), whole.as_ref())?;
+        if let Some(whole) = whole {
+            best = Some((epoch, evaluation, whole));
         }
     }
     let (epoch, evaluation, best_model) = best.ok_or(TrainError::NoExamples { what: "training" })?;

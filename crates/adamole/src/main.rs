@@ -18,6 +18,12 @@ enum Command {
     Train(Box<cli::train::TrainArguments>),
     /// Measure the accuracy of a base model or an adapter on a benchmark
     Evaluate(cli::evaluate::EvaluateArguments),
+    /// Continue a text
+    Generate(cli::generate::GenerateArguments),
+    /// Write a base model with an adapter folded into its weights
+    Export(cli::export::ExportArguments),
+    /// Lay one forward and backward pass open, to compare with another implementation
+    Trace(cli::trace::TraceArguments),
     /// Train a small base model from nothing on a corpus
     Pretrain(cli::pretrain::PretrainArguments),
 }
@@ -26,6 +32,9 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Train(arguments) => cli::train::run(*arguments),
         Command::Evaluate(arguments) => cli::evaluate::run(arguments),
+        Command::Generate(arguments) => cli::generate::run(arguments),
+        Command::Export(arguments) => cli::export::run(arguments),
+        Command::Trace(arguments) => cli::trace::run(arguments),
         Command::Pretrain(arguments) => cli::pretrain::run(arguments),
     };
     match result {

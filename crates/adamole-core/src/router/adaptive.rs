@@ -1,7 +1,7 @@
 //! AdaMoLE: a threshold learned for each token.
 
-use super::{Router, Routing, normalise};
-use burn::tensor::{Tensor, activation::sigmoid};
+use super::{Router, RouterInput, Routing, normalise};
+use burn::tensor::activation::sigmoid;
 
 /// `tau = tau_max sigmoid(w x + b)`; experts with `p >= tau` fire with weights proportional to `p - tau`
 /// (Liu & Luo 2024, equations 5 to 7).
@@ -22,17 +22,22 @@ impl Router for AdaptiveThreshold {
         true
     }
 
-    fn route(&self, probs: Tensor<2>, threshold_logits: Option<Tensor<2>>) -> Routing {
-        let logits = threshold_logits.expect("an adaptive router is given its threshold logits");
+    fn rests_idle_experts(&self) -> bool {
+        true
+    }
+
+    fn route(&self, input: RouterInput<'_>) -> Routing {
+        let logits = input.threshold_logits.expect("an adaptive router is given its threshold logits");
         let thresholds = sigmoid(logits) * self.tau_max;
-        let margin = probs.clone() - thresholds.clone();
+        let margin = input.probs.clone() - thresholds.clone();
         // Not relu: at a margin of exactly 0 an expert counts as selected and its gradient flows.
         let selected = margin.clone().detach().greater_equal_scalar(0.0).float();
         Routing {
             weights: normalise(margin.clone() * selected.clone()),
+            chosen: selected.clone(),
             selected,
             balance: margin,
-            probs,
+            probs: input.probs,
             thresholds: Some(thresholds),
         }
     }

@@ -1,7 +1,6 @@
 //! MoLE with a fixed threshold.
 
-use super::{Router, Routing, normalise};
-use burn::tensor::Tensor;
+use super::{Router, RouterInput, Routing};
 
 /// Experts with `p >= tau` fire with weights proportional to `p`.
 #[derive(Debug, Clone, Copy)]
@@ -17,14 +16,12 @@ impl FixedThreshold {
 }
 
 impl Router for FixedThreshold {
-    fn route(&self, probs: Tensor<2>, _threshold_logits: Option<Tensor<2>>) -> Routing {
-        let selected = probs.clone().detach().greater_equal_scalar(self.tau).float();
-        Routing {
-            weights: normalise(probs.clone() * selected.clone()),
-            selected,
-            balance: probs.clone(),
-            probs,
-            thresholds: None,
-        }
+    fn rests_idle_experts(&self) -> bool {
+        true
+    }
+
+    fn route(&self, input: RouterInput<'_>) -> Routing {
+        let selected = input.probs.clone().detach().greater_equal_scalar(self.tau).float();
+        Routing::proportional(input.probs, selected)
     }
 }

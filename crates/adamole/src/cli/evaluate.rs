@@ -2,7 +2,7 @@
 
 use super::{
     Failure,
-    inputs::{Base, workers},
+    inputs::{Base, adapter_folder, workers},
     output::{Format, duration, percent, print, size},
 };
 use adamole::{
@@ -76,8 +76,7 @@ pub(crate) fn run(arguments: EvaluateArguments) -> Result<(), Failure> {
     let device = device::open(&arguments.device)?;
     let mut base = Base::load(&arguments.model, &device)?;
     if let Some(adapter) = &arguments.adapter {
-        let run = adapter.join("adapter");
-        load_adapter(&mut base.model, if run.is_dir() { &run } else { adapter })?;
+        load_adapter(&mut base.model, &adapter_folder(adapter))?;
     }
     let examples = base.examples(benchmark, &arguments.data, split, arguments.limit, arguments.max_tokens)?;
     let workers = Workers::new(workers(arguments.workers, &arguments.device));

@@ -45,6 +45,9 @@ impl Failure {
             Self::Model(ModelError::NoWeights { .. }) => {
                 "--model takes a Hugging Face folder: config.json, tokenizer.json and safetensors weights".into()
             }
+            Self::Model(ModelError::NotMergeable { .. }) => {
+                "keep the adapter beside its base, and give both to --model and --adapter".into()
+            }
             Self::Train(TrainError::RunExists { .. }) => "choose another --output, or remove that folder".into(),
             Self::Train(TrainError::NotFinite { .. }) => "try a lower --learning-rate".into(),
             Self::Data(DataError::MissingFile { .. }) => {

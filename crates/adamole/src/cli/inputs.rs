@@ -15,10 +15,21 @@ pub(crate) struct Base {
     pub(crate) tokenizer: Tokenizer,
 }
 
+/// The folder of the model `name`, which is one already or a cached repository.
+pub(crate) fn model_folder(name: &str) -> Result<PathBuf, Failure> {
+    Ok(Source::parse(name)?.locate(Kind::Model)?)
+}
+
+/// The folder of an adapter: the folder itself, or a run's.
+pub(crate) fn adapter_folder(folder: &Path) -> PathBuf {
+    let of_run = folder.join("adapter");
+    if of_run.is_dir() { of_run } else { folder.to_owned() }
+}
+
 impl Base {
     /// Loads the model `name`, a folder or a cached repository, onto `device`.
     pub(crate) fn load(name: &str, device: &Device) -> Result<Self, Failure> {
-        let folder = Source::parse(name)?.locate(Kind::Model)?;
+        let folder = model_folder(name)?;
         // The tokenizer first: it is small, and a folder without one is found out before weights are read.
         let tokenizer = Tokenizer::from_folder(&folder)?;
         Ok(Self { model: load_base(&folder, device)?, tokenizer })

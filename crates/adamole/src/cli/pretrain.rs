@@ -8,7 +8,7 @@ use super::{
 use adamole::{
     data::train_tokenizer,
     device,
-    llama::{CausalLm, ModelConfig, save_base},
+    llama::{Activation, CausalLm, Family, ModelConfig, save_base},
     train::{PretrainRecipe, Workers, pretrain, validation_loss},
 };
 use clap::Args;
@@ -128,6 +128,9 @@ pub(crate) fn run(arguments: PretrainArguments) -> Result<(), Failure> {
 impl Shape {
     fn config(&self, recipe: &PretrainRecipe) -> ModelConfig {
         ModelConfig {
+            family: Family::Llama,
+            activation: Activation::Silu,
+            rope_scaling: None,
             hidden_size: self.hidden_size,
             intermediate_size: self.intermediate_size,
             num_hidden_layers: self.num_hidden_layers,

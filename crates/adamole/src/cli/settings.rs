@@ -3,9 +3,9 @@
 
 use super::Failure;
 use adamole::{
-    core::{AdapterConfig, ConfigError, Method},
+    core::{AdapterConfig, ConfigError, Method, Selection},
     data::LabelScope,
-    llama::{AdapterSpec, Targets},
+    llama::{AdapterLayout, Allocation, Targets},
     train::Recipe,
 };
 use clap::{Args, ValueEnum};
@@ -21,10 +21,23 @@ use std::{
 pub(crate) enum MethodName {
     /// One low-rank pair
     Lora,
-    /// Experts with a fixed threshold
+    /// Experts chosen by a fixed rule: top-k, a threshold, or top-p
     Mole,
     /// Experts with a threshold learned per token
     Adamole,
+    /// Top-k experts with a limited number of tokens and dropout on the gate
+    Sira,
+}
+
+impl MethodName {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Lora => "lora",
+            Self::Mole => "mole",
+            Self::Adamole => "adamole",
+            Self::Sira => "sira",
+        }
+    }
 }
 
 /// Which tokens are trained on, by name.
@@ -63,12 +76,13 @@ pub(crate) struct Settings {
     /// Method [adamole]
     #[arg(long)]
     pub(crate) method: Option<MethodName>,
-    /// Experts on each adapted linear [8]
+    /// Experts on each adapted linear: a number, one for each group of layers (8,6,4,2), or triangle,
+    /// inverted-triangle, hourglass, rectangle [8]
     #[arg(long)]
-    pub(crate) num_experts: Option<usize>,
-    /// Rank of one expert [32 for LoRA, 32 / num_experts for mixtures]
+    pub(crate) num_experts: Option<Allocation>,
+    /// Rank of one expert, or one for each group of layers [32 for LoRA, 32 / num_experts for mixtures]
     #[arg(long)]
-    pub(crate) rank: Option<usize>,
+    pub(crate) rank: Option<Allocation>,
     /// The scale is alpha / rank [16]
     #[arg(long)]
     pub(crate) alpha: Option<f32>,
@@ -78,9 +92,27 @@ pub(crate) struct Settings {
     /// AdaMoLE: upper end of the threshold [1 / num_experts]
     #[arg(long)]
     pub(crate) tau_max: Option<f32>,
-    /// MoLE: the fixed threshold [1 / num_experts]
+    /// MoLE: the fixed threshold [1 / num_experts, where neither top_k nor top_p is given]
     #[arg(long)]
     pub(crate) threshold: Option<f32>,
+    /// MoLE and SiRA: experts that a token fires, or one number for each group of layers [SiRA: 2]
+    #[arg(long)]
+    pub(crate) top_k: Option<Allocation>,
+    /// MoLE: the share of the probability that the experts reach together
+    #[arg(long)]
+    pub(crate) top_p: Option<f32>,
+    /// SiRA: tokens that an expert takes from a sequence in training, as a multiple of its even share [1.25]
+    #[arg(long)]
+    pub(crate) capacity_factor: Option<f32>,
+    /// SiRA: dropout on the gate [0.1]
+    #[arg(long)]
+    pub(crate) gate_dropout: Option<f32>,
+    /// SiRA: whether the weights of the experts are scaled to sum to 1 [false]
+    #[arg(long)]
+    pub(crate) renormalise: Option<bool>,
+    /// LoRA: links of a Chain of LoRA, which share out the epochs [1]
+    #[arg(long)]
+    pub(crate) chain_links: Option<usize>,
     /// Linears to adapt, comma-separated [q_proj,k_proj,v_proj,o_proj]
     #[arg(long, value_delimiter = ',')]
     pub(crate) targets: Option<Vec<String>>,
@@ -106,7 +138,7 @@ pub(crate) struct Settings {
     /// Largest gradient norm [1]
     #[arg(long)]
     pub(crate) max_grad_norm: Option<f32>,
-    /// Weight of the load-balancing loss [1e-3]
+    /// Weight of the load-balancing loss [1e-3; SiRA: 1e-3 num_experts]
     #[arg(long)]
     pub(crate) balance_coefficient: Option<f32>,
     /// Tokens that are trained on [answer]
@@ -134,14 +166,74 @@ pub(crate) struct Resolved {
     pub(crate) benchmark: String,
     pub(crate) output: PathBuf,
     pub(crate) device: String,
-    pub(crate) adapter: AdapterConfig,
-    pub(crate) targets: Targets,
+    #[serde(flatten)]
+    pub(crate) adapter: AdapterSettings,
     pub(crate) recipe: Recipe,
     pub(crate) max_tokens: usize,
     pub(crate) limit_train: Option<usize>,
     pub(crate) limit_validation: Option<usize>,
     pub(crate) version: &'static str,
     pub(crate) dtype: &'static str,
+}
+
+/// The adapter's part of the settings, for any number of layers.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct AdapterSettings {
+    pub(crate) method: MethodName,
+    num_experts: Allocation,
+    rank: Allocation,
+    alpha: f32,
+    dropout: f32,
+    tau_max: Option<f32>,
+    threshold: Option<f32>,
+    top_k: Option<Allocation>,
+    top_p: Option<f32>,
+    capacity_factor: Option<f32>,
+    gate_dropout: Option<f32>,
+    renormalise: Option<bool>,
+    targets: Targets,
+}
+
+impl AdapterSettings {
+    /// The adapters of a model of so many layers.
+    pub(crate) fn layout(&self, layers: usize) -> Result<AdapterLayout, Failure> {
+        let configs = (0..layers).map(|layer| self.config(layer, layers)).collect::<Result<Vec<_>, _>>();
+        let configs = configs.map_err(|error| Failure::Usage(error.to_string()))?;
+        Ok(AdapterLayout::per_layer(&configs, &self.targets))
+    }
+
+    fn config(&self, layer: usize, layers: usize) -> Result<AdapterConfig, ConfigError> {
+        let experts = self.num_experts.at(layer, layers);
+        let num_experts = experts.try_into()?;
+        let top_k = self.top_k.as_ref().map(|k| k.at(layer, layers).try_into()).transpose()?;
+        let method = match self.method {
+            MethodName::Lora => Method::Lora,
+            MethodName::Mole => {
+                let selection = match (top_k, self.top_p) {
+                    (Some(k), _) => Selection::TopK(k),
+                    (None, Some(share)) => Selection::TopP(share.try_into()?),
+                    (None, None) => Selection::Threshold(self.threshold.unwrap_or(1.0 / experts as f32)),
+                };
+                Method::Mole { num_experts, selection }
+            }
+            MethodName::Adamole => {
+                Method::AdaMole { num_experts, tau_max: self.tau_max.map(TryInto::try_into).transpose()? }
+            }
+            MethodName::Sira => Method::Sira {
+                num_experts,
+                top_k: top_k.map_or_else(|| 2.try_into(), Ok)?,
+                capacity_factor: Some(self.capacity_factor.unwrap_or(1.25).try_into()?),
+                gate_dropout: self.gate_dropout.unwrap_or(0.1).try_into()?,
+                renormalise: self.renormalise.unwrap_or(false),
+            },
+        };
+        Ok(AdapterConfig {
+            method,
+            rank: self.rank.at(layer, layers).try_into()?,
+            alpha: self.alpha,
+            dropout: self.dropout.try_into()?,
+        })
+    }
 }
 
 impl Settings {
@@ -173,6 +265,12 @@ impl Settings {
             dropout,
             tau_max,
             threshold,
+            top_k,
+            top_p,
+            capacity_factor,
+            gate_dropout,
+            renormalise,
+            chain_links,
             targets,
             epochs,
             batch_size,
@@ -192,22 +290,16 @@ impl Settings {
 
     /// Fills in the defaults and checks every value.
     pub(crate) fn resolve(self) -> Result<Resolved, Failure> {
-        let adapter = self.adapter().map_err(|error| Failure::Usage(error.to_string()))?;
-        let targets = match self.targets.clone() {
-            None => Targets::attention(),
-            Some(names) => Targets::try_from(names).map_err(Failure::Usage)?,
-        };
-        let recipe = self.recipe();
+        let adapter = self.adapter()?;
+        // Every group of layers has its turn among this many, so that what is wrong is found before a model is read.
+        adapter.layout(adapter.num_experts.groups() * adapter.rank.groups() * 12)?;
+        let recipe = self.recipe(&adapter);
         recipe.validate()?;
         let required = |value: Option<String>, flag: &str| {
             value.ok_or_else(|| Failure::Usage(format!("--{flag} is needed, here or in the configuration file")))
         };
         let benchmark = required(self.benchmark, "benchmark")?;
-        let method = match adapter.method {
-            Method::Lora => "lora",
-            Method::Mole { .. } => "mole",
-            Method::AdaMole { .. } => "adamole",
-        };
+        let method = adapter.method.as_str();
         let output =
             self.output.unwrap_or_else(|| PathBuf::from("runs").join(format!("{benchmark}-{method}-{}", recipe.seed)));
         Ok(Resolved {
@@ -217,7 +309,6 @@ impl Settings {
             output,
             device: self.device.unwrap_or_else(|| "auto".into()),
             adapter,
-            targets,
             recipe,
             max_tokens: self.max_tokens.unwrap_or(256),
             limit_train: self.limit_train,
@@ -227,33 +318,56 @@ impl Settings {
         })
     }
 
-    fn adapter(&self) -> Result<AdapterConfig, ConfigError> {
-        let experts = self.num_experts.unwrap_or(8);
-        let method = match self.method.unwrap_or(MethodName::Adamole) {
-            MethodName::Lora => Method::Lora,
-            MethodName::Mole => Method::Mole {
-                num_experts: experts.try_into()?,
-                threshold: self.threshold.unwrap_or(1.0 / experts as f32),
-            },
-            MethodName::Adamole => Method::AdaMole {
-                num_experts: experts.try_into()?,
-                tau_max: self.tau_max.map(TryInto::try_into).transpose()?,
-            },
+    fn adapter(&self) -> Result<AdapterSettings, Failure> {
+        let method = self.method.unwrap_or(MethodName::Adamole);
+        let belongs = [
+            ("tau_max", self.tau_max.is_some(), &[MethodName::Adamole][..]),
+            ("threshold", self.threshold.is_some(), &[MethodName::Mole]),
+            ("top_k", self.top_k.is_some(), &[MethodName::Mole, MethodName::Sira]),
+            ("top_p", self.top_p.is_some(), &[MethodName::Mole]),
+            ("capacity_factor", self.capacity_factor.is_some(), &[MethodName::Sira]),
+            ("gate_dropout", self.gate_dropout.is_some(), &[MethodName::Sira]),
+            ("renormalise", self.renormalise.is_some(), &[MethodName::Sira]),
+        ];
+        if let Some((name, ..)) = belongs.iter().find(|(_, given, methods)| *given && !methods.contains(&method)) {
+            return Err(Failure::Usage(format!("{name} is no setting of the method {}", method.as_str())));
+        }
+        let rules = [self.threshold.is_some(), self.top_k.is_some(), self.top_p.is_some()];
+        if rules.iter().filter(|given| **given).count() > 1 {
+            return Err(Failure::Usage("threshold, top_k and top_p are rules of which only one can be given".into()));
+        }
+        let num_experts = match method {
+            MethodName::Lora => Allocation::uniform(1),
+            _ => self.num_experts.clone().unwrap_or_else(|| Allocation::uniform(8)),
         };
-        let default_rank = match method {
-            Method::Lora => 32,
-            _ => (32 / experts).max(1),
-        };
-        Ok(AdapterConfig {
+        let default_rank = (32 / num_experts.max().max(1)).max(1);
+        Ok(AdapterSettings {
             method,
-            rank: self.rank.unwrap_or(default_rank).try_into()?,
+            rank: self.rank.clone().unwrap_or_else(|| Allocation::uniform(default_rank)),
+            num_experts,
             alpha: self.alpha.unwrap_or(16.0),
-            dropout: self.dropout.unwrap_or(0.05).try_into()?,
+            dropout: self.dropout.unwrap_or(0.05),
+            tau_max: self.tau_max,
+            threshold: self.threshold,
+            top_k: self.top_k.clone(),
+            top_p: self.top_p,
+            capacity_factor: self.capacity_factor,
+            gate_dropout: self.gate_dropout,
+            renormalise: self.renormalise,
+            targets: match self.targets.clone() {
+                None => Targets::attention(),
+                Some(names) => Targets::try_from(names).map_err(Failure::Usage)?,
+            },
         })
     }
 
-    fn recipe(&self) -> Recipe {
+    fn recipe(&self, adapter: &AdapterSettings) -> Recipe {
         let default = Recipe::default();
+        // SiRA's loss is a mean over experts, where the others' is a sum of N terms.
+        let balance_coefficient = match adapter.method {
+            MethodName::Sira => default.balance_coefficient * adapter.num_experts.max() as f32,
+            _ => default.balance_coefficient,
+        };
         Recipe {
             epochs: self.epochs.unwrap_or(default.epochs),
             batch_size: self.batch_size.unwrap_or(default.batch_size),
@@ -262,7 +376,8 @@ impl Settings {
             warmup_steps: self.warmup_steps.unwrap_or(default.warmup_steps),
             weight_decay: self.weight_decay.unwrap_or(default.weight_decay),
             max_grad_norm: self.max_grad_norm.unwrap_or(default.max_grad_norm),
-            balance_coefficient: self.balance_coefficient.unwrap_or(default.balance_coefficient),
+            balance_coefficient: self.balance_coefficient.unwrap_or(balance_coefficient),
+            chain_links: self.chain_links.unwrap_or(default.chain_links),
             labels: match self.labels {
                 None => default.labels,
                 Some(Labels::Answer) => LabelScope::Answer,
@@ -270,12 +385,5 @@ impl Settings {
             },
             seed: self.seed.unwrap_or(default.seed),
         }
-    }
-}
-
-impl Resolved {
-    /// What the adapter folder will say of itself.
-    pub(crate) fn spec(&self) -> AdapterSpec {
-        AdapterSpec { config: self.adapter, targets: self.targets.clone(), base: Some(self.model.clone()) }
     }
 }

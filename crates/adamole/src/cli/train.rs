@@ -5,7 +5,7 @@ use super::{
     inputs::{Base, workers},
     output::{Format, duration, percent, print, size},
     progress::Progress,
-    settings::Settings,
+    settings::{MethodName, Settings},
 };
 use adamole::{
     data::{Benchmark, Example, Split},
@@ -32,7 +32,7 @@ pub(crate) struct TrainArguments {
 #[derive(Serialize)]
 struct Report {
     benchmark: String,
-    method: adamole::core::Method,
+    method: MethodName,
     /// Of the best epoch, on the validation split, which also chose the epoch.
     accuracy: f64,
     accuracy_before: f64,
@@ -71,11 +71,11 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<(), Failure> {
     let training = read(Split::Train, config.limit_train)?;
     let validation = read(Split::Validation, config.limit_validation)?;
     let pad_id = base.pad_id();
-    base.model.adapt(config.adapter, &config.targets, config.recipe.seed);
+    let layout = config.adapter.layout(base.model.config().num_hidden_layers)?;
+    base.model.adapt(&layout, config.recipe.seed);
 
     // Nothing is written before everything has been read and checked.
     let mut directory = RunDirectory::create(&config.output, &config)?;
-    let spec = config.spec();
     let mut progress = Progress::new();
     let (mut trainable, mut task_losses, mut balance_losses) = (0, Vec::new(), Vec::new());
     let outcome = train(
@@ -95,7 +95,7 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<(), Failure> {
                 TrainEvent::Step(_) => {}
             }
             directory.record(event)?;
-            best_model.map_or(Ok(()), |model| directory.save_best(model, &spec))
+            best_model.map_or(Ok(()), |model| directory.save_best(model, &config.model))
         },
     )?;
 

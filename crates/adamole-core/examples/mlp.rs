@@ -1,0 +1,54 @@
+//! A frozen perceptron of one's own, adapted to another target by AdaMoLE experts on its two linears.
+
+use adamole_core::{AdaptedLinear, AdapterConfig, ConfigError, Detail, Method, Pass};
+use burn::{
+    module::Module,
+    optim::{AdamWConfig, GradientsParams},
+    tensor::{Device, Distribution, Tensor, activation::tanh},
+};
+
+#[derive(Module, Debug)]
+struct Mlp {
+    up: AdaptedLinear,
+    down: AdaptedLinear,
+}
+
+impl Mlp {
+    fn forward(&self, x: Tensor<2>, pass: &mut Pass) -> Tensor<2> {
+        let hidden = tanh(self.up.forward(x, pass));
+        self.down.forward(hidden, pass)
+    }
+}
+
+fn main() -> Result<(), ConfigError> {
+    let device = Device::default().autodiff();
+    device.seed(0);
+    let weight = |d_out, d_in| Tensor::random([d_out, d_in], Distribution::Normal(0.0, 0.3), &device);
+    let mut mlp =
+        Mlp { up: AdaptedLinear::frozen(weight(32, 8), None), down: AdaptedLinear::frozen(weight(1, 32), None) };
+    let method = Method::AdaMole { num_experts: 4.try_into()?, tau_max: None };
+    let config = AdapterConfig { method, rank: 2.try_into()?, alpha: 4.0, dropout: 0.0.try_into()? };
+    mlp.up.adapt(config, &[0]);
+    mlp.down.adapt(config, &[1]);
+
+    let x = Tensor::<2>::random([256, 8], Distribution::Uniform(-1.0, 1.0), &device);
+    let target = x.clone().narrow(1, 0, 1) * x.clone().narrow(1, 1, 1);
+    let mut optimizer = AdamWConfig::new().init();
+    let (mut first, mut last) = (None, 0.0);
+    for step in 0..300 {
+        let mut pass = Pass::evaluation().recording(Detail::Counts);
+        let error = (mlp.forward(x.clone(), &mut pass) - target.clone()).square().mean();
+        last = error.clone().into_scalar::<f32>();
+        first.get_or_insert(last);
+        let balance = pass.balance_loss().map_or_else(|| Tensor::zeros([1], &device), |loss| loss * 1e-3);
+        let gradients = GradientsParams::from_grads((error + balance).backward(), &mlp);
+        mlp = optimizer.step(1e-2, mlp, gradients);
+        if step % 100 == 99 {
+            let fired: Vec<_> =
+                pass.into_sites().iter().map(|site| site.selected_count.to_data().to_string()).collect();
+            eprintln!("step {}: error {last:.4}, tokens per expert {}", step + 1, fired.join(" "));
+        }
+    }
+    assert!(last < 0.3 * first.unwrap_or(0.0), "the experts learn: {first:?} to {last}");
+    Ok(())
+}

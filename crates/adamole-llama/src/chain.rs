@@ -1,0 +1,87 @@
+//! Chain of LoRA (Xia et al. 2024): train an adapter, fold it into the base, start afresh with another.
+
+use crate::{CausalLm, ModelError, merge};
+use adamole_core::AdapterConfig;
+use burn::tensor::Tensor;
+use std::collections::BTreeMap;
+
+/// The links of a chain so far. Each is folded into the model that goes on training; together they are one plain LoRA,
+/// whose rank is the sum of theirs, on the base that the chain began with.
+#[derive(Debug, Clone)]
+pub struct Chain {
+    base: CausalLm,
+    /// A stacked and B side by side, by linear.
+    links: BTreeMap<String, Vec<(Tensor<2>, Tensor<2>)>>,
+    count: usize,
+}
+
+impl Chain {
+    /// A chain that begins with this model's base.
+    pub fn new(model: &CausalLm) -> Self {
+        let mut base = model.clone();
+        for (_, linear) in base.linears_mut() {
+            linear.adapter = None;
+        }
+        Self { base, links: BTreeMap::new(), count: 0 }
+    }
+
+    /// Ends a link: folds the model's adapters into its weights and gives it fresh ones.
+    ///
+    /// # Errors
+    /// An adapter is a routed mixture.
+    pub fn link(&mut self, model: CausalLm, seed: u64) -> Result<CausalLm, ModelError> {
+        let layout = model.layout();
+        let links = factors(&model);
+        let mut next = merge(model)?;
+        for (name, link) in links {
+            self.links.entry(name).or_default().push(link);
+        }
+        self.count += 1;
+        // Other values than the link before began with.
+        next.adapt(&layout, seed.wrapping_add(self.count as u64));
+        Ok(next)
+    }
+
+    /// The first base with one adapter that does what all links and the model's own adapter do.
+    pub fn whole(&self, model: &CausalLm) -> CausalLm {
+        if self.count == 0 {
+            return model.clone();
+        }
+        let mut links = self.links.clone();
+        for (name, link) in factors(model) {
+            links.entry(name).or_default().push(link);
+        }
+        let one_link = model.layout();
+        let longer = |config: &AdapterConfig| {
+            let links = self.count + 1;
+            // The sum of ranks is at least one, since each is; the scale alpha / rank stays.
+            let rank = (config.rank.get() * links).try_into().unwrap_or(config.rank);
+            AdapterConfig { rank, alpha: config.alpha * links as f32, ..*config }
+        };
+        let mut whole = self.base.clone();
+        whole.adapt(&one_link.iter().map(|(name, config)| (name.to_owned(), longer(config))).collect(), 0);
+        for (name, linear) in whole.linears_mut() {
+            if let (Some(adapter), Some(links)) = (&mut linear.adapter, links.remove(&name)) {
+                let (a, b): (Vec<_>, Vec<_>) = links.into_iter().unzip();
+                let device = adapter.a.val().device();
+                let place = |t: Tensor<2>| if device.is_autodiff() { Tensor::from_inner(t) } else { t };
+                let (a, b) = (Tensor::cat(a, 0), Tensor::cat(b, 1));
+                adapter.a = adapter.a.clone().map(|_| place(a));
+                adapter.b = adapter.b.clone().map(|_| place(b));
+            }
+        }
+        whole
+    }
+}
+
+/// A and B of every adapted linear, without autodiff.
+fn factors(model: &CausalLm) -> Vec<(String, (Tensor<2>, Tensor<2>))> {
+    let plain = |t: Tensor<2>| if t.is_autodiff() { t.inner() } else { t };
+    let linears = model.linears().into_iter();
+    linears
+        .filter_map(|(name, linear)| {
+            let adapter = linear.adapter.as_ref()?;
+            Some((name, (plain(adapter.a.val()), plain(adapter.b.val()))))
+        })
+        .collect()
+}

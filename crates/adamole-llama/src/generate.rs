@@ -1,0 +1,127 @@
+//! Text generation with cached keys and values.
+
+use crate::{AttentionMask, CausalLm, KvCache};
+use adamole_core::{CounterRng, Pass};
+use burn::tensor::{Device, Int, Tensor, TensorData};
+
+/// How the next token is chosen.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Sampling {
+    /// The most probable; the first among equals.
+    Greedy,
+    /// Drawn from the distribution.
+    Random {
+        /// Logits are divided by this; above 0.
+        temperature: f32,
+        /// Draws from the fewest tokens whose probabilities reach this share; 1 for all.
+        top_p: f32,
+        /// Together with a token's place it determines the draw.
+        seed: u64,
+    },
+}
+
+/// The limits of a generation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Generation {
+    /// Tokens to add at most.
+    pub max_new_tokens: usize,
+    /// How each is chosen.
+    pub sampling: Sampling,
+    /// A sequence ends with any of these, which is kept.
+    pub eos: Vec<u32>,
+    /// Whether keys and values are kept from step to step; without it every step runs over the whole text, with the
+    /// same result.
+    pub cached: bool,
+}
+
+/// Continues each prompt; returns the new tokens alone.
+///
+/// Prompts of different lengths are filled up on the left by tokens that nothing sees.
+pub fn generate(model: &CausalLm, prompts: &[Vec<u32>], options: &Generation, device: &Device) -> Vec<Vec<u32>> {
+    let rows = prompts.len();
+    let width = prompts.iter().map(Vec::len).max().unwrap_or(0);
+    let mut texts: Vec<Vec<u32>> = prompts
+        .iter()
+        .map(|prompt| std::iter::repeat_n(0, width - prompt.len()).chain(prompt.iter().copied()).collect())
+        .collect();
+    let first_token: Vec<usize> = prompts.iter().map(|prompt| width - prompt.len()).collect();
+    let mut done = vec![width == 0; rows];
+    let mut cache = KvCache::new(model);
+    for step in 0..options.max_new_tokens {
+        if done.iter().all(|done| *done) {
+            break;
+        }
+        let length = width + step;
+        let start = if options.cached { cache.length() } else { 0 };
+        let logits =
+            next_logits(model, &texts, &first_token, start..length, options.cached.then_some(&mut cache), device);
+        for (row, logits) in logits.chunks(model.config().vocab_size).enumerate() {
+            let next = choose(logits, options.sampling, row, step);
+            texts[row].push(next);
+            // What follows an end is dropped below.
+            done[row] |= options.eos.contains(&next);
+        }
+    }
+    texts.into_iter().map(|text| until_end(&text[width..], &options.eos)).collect()
+}
+
+/// Logits of the token after the last, `[rows, vocab]` flattened.
+fn next_logits(
+    model: &CausalLm,
+    texts: &[Vec<u32>],
+    first_token: &[usize],
+    positions: std::ops::Range<usize>,
+    cache: Option<&mut KvCache>,
+    device: &Device,
+) -> Vec<f32> {
+    let (rows, new, length) = (texts.len(), positions.len(), positions.end);
+    let ids: Vec<i32> = texts.iter().flat_map(|text| text[positions.clone()].iter().map(|&id| id as i32)).collect();
+    let ids = Tensor::<2, Int>::from_data(TensorData::new(ids, [rows, new]), device);
+    let seen = |&first: &usize| (0..length).map(move |position| u8::from(position >= first));
+    let tokens: Vec<u8> = first_token.iter().flat_map(seen).collect();
+    let mask = AttentionMask::padded_from(&tokens, length, positions.start, device);
+    let mut pass = Pass::evaluation();
+    let hidden = match cache {
+        Some(cache) => model.hidden_cached(ids, &mask, cache, &mut pass),
+        None => model.hidden(ids, &mask, &mut pass),
+    };
+    let last: Vec<i32> = (0..rows).map(|row| ((row + 1) * new - 1) as i32).collect();
+    let last = Tensor::<1, Int>::from_data(TensorData::new(last, [rows]), device);
+    let logits = model.logits(hidden.select(0, last)).into_data();
+    logits.as_slice::<f32>().map(<[f32]>::to_vec).unwrap_or_default()
+}
+
+fn choose(logits: &[f32], sampling: Sampling, row: usize, step: usize) -> u32 {
+    let best = |best: usize, i: usize| if logits[i] > logits[best] { i } else { best };
+    let Sampling::Random { temperature, top_p, seed } = sampling else {
+        return (0..logits.len()).fold(0, best) as u32;
+    };
+    let max = logits.iter().copied().fold(f32::MIN, f32::max);
+    let mut weighted: Vec<(f64, usize)> =
+        logits.iter().enumerate().map(|(id, logit)| (f64::from((logit - max) / temperature).exp(), id)).collect();
+    weighted.sort_by(|(one, i), (other, j)| other.total_cmp(one).then(i.cmp(j)));
+    let total: f64 = weighted.iter().map(|(weight, _)| weight).sum();
+    let mut kept = 0.0;
+    let count = weighted.iter().take_while(|(weight, _)| {
+        let needed = kept < f64::from(top_p) * total;
+        kept += weight;
+        needed
+    });
+    let count = count.count().max(1);
+    let kept: f64 = weighted[..count].iter().map(|(weight, _)| weight).sum();
+    // 53 random bits as a number in [0, 1).
+    let draw = (CounterRng::new(&[seed, row as u64, step as u64]).next_u64() >> 11) as f64 / (1_u64 << 53) as f64;
+    let mut rest = draw * kept;
+    for (weight, id) in &weighted[..count] {
+        if rest < *weight {
+            return *id as u32;
+        }
+        rest -= weight;
+    }
+    weighted[count - 1].1 as u32
+}
+
+fn until_end(tokens: &[u32], eos: &[u32]) -> Vec<u32> {
+    let end = tokens.iter().position(|token| eos.contains(token)).map_or(tokens.len(), |end| end + 1);
+    tokens[..end].to_vec()
+}

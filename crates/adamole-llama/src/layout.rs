@@ -1,0 +1,107 @@
+//! Which linears of a model carry adapters, and each how.
+
+use adamole_core::{AdapterConfig, Method};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, fmt};
+
+/// The linears that can be adapted, by their names in Hugging Face checkpoints, in the order of the forward pass.
+pub const TARGETS: [&str; 7] = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
+
+/// A set of linears to adapt, in every layer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Vec<String>", into = "Vec<String>")]
+pub struct Targets(Vec<&'static str>);
+
+impl Targets {
+    /// q, k, v and o: the paper's choice.
+    pub fn attention() -> Self {
+        Self(TARGETS[..4].to_vec())
+    }
+
+    /// Every linear of the attention and the feed-forward block.
+    pub fn all() -> Self {
+        Self(TARGETS.to_vec())
+    }
+
+    /// Whether the linear of this name is one of them.
+    pub fn contains(&self, name: &str) -> bool {
+        self.0.contains(&name)
+    }
+}
+
+impl TryFrom<Vec<String>> for Targets {
+    type Error = String;
+    fn try_from(names: Vec<String>) -> Result<Self, String> {
+        if let Some(unknown) = names.iter().find(|name| !TARGETS.contains(&name.as_str())) {
+            return Err(format!("target {unknown} is unknown, expected some of {}", TARGETS.join(", ")));
+        }
+        match TARGETS.into_iter().filter(|target| names.iter().any(|name| name == target)).collect::<Vec<_>>() {
+            targets if targets.is_empty() => Err("no target is named, expected at least one".into()),
+            targets => Ok(Self(targets)),
+        }
+    }
+}
+
+impl From<Targets> for Vec<String> {
+    fn from(targets: Targets) -> Self {
+        targets.0.into_iter().map(str::to_owned).collect()
+    }
+}
+
+impl fmt::Display for Targets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join(", "))
+    }
+}
+
+/// The settings of every adapted linear, by its name (`model.layers.0.self_attn.q_proj`).
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AdapterLayout(BTreeMap<String, AdapterConfig>);
+
+impl AdapterLayout {
+    /// The same adapter on the targets of each of `layers` layers.
+    pub fn uniform(config: AdapterConfig, targets: &Targets, layers: usize) -> Self {
+        Self::per_layer(&vec![config; layers], targets)
+    }
+
+    /// An adapter of its own kind for every layer, on the targets.
+    pub fn per_layer(configs: &[AdapterConfig], targets: &Targets) -> Self {
+        let layers = configs.iter().enumerate();
+        let linears = layers.flat_map(|(i, config)| targets.0.iter().map(move |t| (linear_name(i, t), *config)));
+        Self(linears.collect())
+    }
+
+    /// What sits on the linear of this name.
+    pub fn get(&self, linear: &str) -> Option<&AdapterConfig> {
+        self.0.get(linear)
+    }
+
+    /// Every adapted linear.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &AdapterConfig)> {
+        self.0.iter().map(|(name, config)| (name.as_str(), config))
+    }
+
+    /// The method, which is one for all; `None` where nothing is adapted.
+    pub fn method(&self) -> Option<Method> {
+        self.0.values().next().map(|config| config.method)
+    }
+}
+
+impl FromIterator<(String, AdapterConfig)> for AdapterLayout {
+    fn from_iter<I: IntoIterator<Item = (String, AdapterConfig)>>(linears: I) -> Self {
+        Self(linears.into_iter().collect())
+    }
+}
+
+/// The name of a linear in checkpoints.
+pub(crate) fn linear_name(layer: usize, target: &str) -> String {
+    let block = if TARGETS[..4].contains(&target) { "self_attn" } else { "mlp" };
+    format!("model.layers.{layer}.{block}.{target}")
+}
+
+/// Layer and target of a linear's name.
+pub(crate) fn layer_and_target(linear: &str) -> Option<(usize, &'static str)> {
+    let (layer, rest) = linear.strip_prefix("model.layers.")?.split_once('.')?;
+    let target = rest.rsplit('.').next()?;
+    Some((layer.parse().ok()?, TARGETS.into_iter().find(|known| *known == target)?))
+}

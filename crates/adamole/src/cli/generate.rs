@@ -1,0 +1,91 @@
+//! `adamole generate`.
+
+use super::{
+    Failure,
+    inputs::{Base, adapter_folder},
+    output::{Format, print},
+};
+use adamole::{
+    device,
+    llama::{Generation, Sampling, generate, load_adapter},
+};
+use clap::Args;
+use serde::Serialize;
+use std::{path::PathBuf, time::Instant};
+
+#[derive(Args)]
+pub(crate) struct GenerateArguments {
+    /// Base model: a Hugging Face folder, or org/name[@revision] in the local cache
+    #[arg(long)]
+    model: String,
+    /// Adapter folder, or the folder of a run; the base alone without it
+    #[arg(long)]
+    adapter: Option<PathBuf>,
+    /// Text to continue
+    #[arg(long)]
+    prompt: String,
+    /// Tokens to add at most
+    #[arg(long, default_value_t = 64)]
+    max_new_tokens: usize,
+    /// Draw tokens at this temperature; the most probable token without it
+    #[arg(long)]
+    temperature: Option<f32>,
+    /// Draw from the fewest tokens whose probabilities reach this share
+    #[arg(long, default_value_t = 1.0)]
+    top_p: f32,
+    /// Seed of the draws
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// auto, cpu, wgpu, vulkan, cuda or cuda:INDEX
+    #[arg(long, default_value = "auto")]
+    device: String,
+    /// How the result is printed
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+#[derive(Serialize)]
+struct Report {
+    text: String,
+    tokens: usize,
+    seconds: f64,
+    tokens_per_second: f64,
+}
+
+pub(crate) fn run(arguments: GenerateArguments) -> Result<(), Failure> {
+    let usage = |name: &str, value: f32, expected: &str| {
+        Failure::Usage(format!("--{name} is {value}, expected a number {expected}"))
+    };
+    if !(arguments.top_p > 0.0 && arguments.top_p <= 1.0) {
+        return Err(usage("top-p", arguments.top_p, "above 0 and at most 1"));
+    }
+    let sampling = match arguments.temperature {
+        None => Sampling::Greedy,
+        Some(temperature) if temperature > 0.0 && temperature.is_finite() => {
+            Sampling::Random { temperature, top_p: arguments.top_p, seed: arguments.seed }
+        }
+        Some(temperature) => return Err(usage("temperature", temperature, "above 0")),
+    };
+    let device = device::open(&arguments.device)?;
+    let mut base = Base::load(&arguments.model, &device)?;
+    if let Some(adapter) = &arguments.adapter {
+        load_adapter(&mut base.model, &adapter_folder(adapter))?;
+    }
+    let prompt = base.tokenizer.encode_text(&arguments.prompt)?;
+    if prompt.is_empty() {
+        return Err(Failure::Usage("--prompt is empty, expected at least one token".into()));
+    }
+    let eos = base.tokenizer.eos().into_iter().collect();
+    let options = Generation { max_new_tokens: arguments.max_new_tokens, sampling, eos, cached: true };
+    let started = Instant::now();
+    let new = generate(&base.model, &[prompt], &options, &device).pop().unwrap_or_default();
+    let seconds = started.elapsed().as_secs_f64();
+    let report = Report {
+        text: base.tokenizer.decode(&new)?,
+        tokens: new.len(),
+        seconds,
+        tokens_per_second: new.len() as f64 / seconds,
+    };
+    print(arguments.format, &report, || format!("{}{}", arguments.prompt, report.text));
+    Ok(())
+}

@@ -1,0 +1,126 @@
+//! `adamole trace`.
+
+use super::{
+    Failure,
+    inputs::{adapter_folder, model_folder},
+    output::{Format, print},
+};
+use adamole::{
+    device,
+    llama::{TensorFile, load_adapter, load_base, write_tensors},
+    train::{TraceBatch, TraceOptions, trace},
+};
+use burn::tensor::{DType, Tensor, TensorData};
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+use std::{collections::BTreeMap, path::PathBuf};
+
+/// Whose behaviour is repeated where implementations differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Compatibility {
+    /// The published implementation's: padding counts
+    Reference,
+}
+
+#[derive(Args)]
+pub(crate) struct TraceArguments {
+    /// Base model: a Hugging Face folder, or org/name[@revision] in the local cache
+    #[arg(long)]
+    model: String,
+    /// Adapter folder, or the folder of a run; the base alone without it
+    #[arg(long)]
+    adapter: Option<PathBuf>,
+    /// Safetensors file with input_ids, attention_mask and, optionally, labels: int64 [B, L], -100 ignored
+    #[arg(long)]
+    input: PathBuf,
+    /// Safetensors file to write: logits, route.MODULE.{probs,thresholds,selected}, grad.KEY
+    #[arg(long)]
+    output: PathBuf,
+    /// Also write the gradient of every adapter parameter
+    #[arg(long)]
+    gradients: bool,
+    /// Weight of the load-balancing loss
+    #[arg(long, default_value_t = 1e-3)]
+    aux_coefficient: f32,
+    /// Repeat another implementation where it differs
+    #[arg(long, value_enum)]
+    compat: Option<Compatibility>,
+    /// auto, cpu, wgpu, vulkan, cuda or cuda:INDEX
+    #[arg(long, default_value = "auto")]
+    device: String,
+    /// How the result is printed; it is one JSON object either way
+    #[arg(long, value_enum, default_value_t = Format::Json)]
+    format: Format,
+}
+
+#[derive(Serialize)]
+struct Report {
+    task_loss: Option<f64>,
+    /// 0 where nothing is routed.
+    auxiliary_loss: f64,
+    auxiliary_loss_per_module: BTreeMap<String, f64>,
+    total_loss: Option<f64>,
+    mean_active_experts_per_module: BTreeMap<String, f64>,
+}
+
+pub(crate) fn run(arguments: TraceArguments) -> Result<(), Failure> {
+    let device = device::open(&arguments.device)?;
+    let device = if arguments.gradients { device.autodiff() } else { device };
+    let batch = read_batch(&arguments.input)?;
+    let mut model = load_base(&model_folder(&arguments.model)?, &device)?;
+    if let Some(adapter) = &arguments.adapter {
+        load_adapter(&mut model, &adapter_folder(adapter))?;
+    }
+    let options = TraceOptions {
+        balance_coefficient: arguments.aux_coefficient,
+        gradients: arguments.gradients && arguments.adapter.is_some(),
+        padding_counts: arguments.compat == Some(Compatibility::Reference),
+    };
+    let trace = trace(&model, &batch, options, &device)?;
+
+    let mut tensors = vec![("logits".to_owned(), trace.logits.clone().into_data())];
+    for site in &trace.sites {
+        let routing = &site.routing;
+        tensors.push((format!("route.{}.probs", site.module), routing.probs.clone().into_data()));
+        tensors.push((format!("route.{}.selected", site.module), bytes(&routing.selected)));
+        if let Some(thresholds) = &routing.thresholds {
+            let rows = thresholds.dims()[0];
+            tensors.push((format!("route.{}.thresholds", site.module), thresholds.clone().reshape([rows]).into_data()));
+        }
+    }
+    tensors.extend(trace.named_gradients(&model).into_iter().map(|(key, data)| (format!("grad.{key}"), data)));
+    write_tensors(&arguments.output, &tensors)?;
+
+    let report = Report {
+        task_loss: trace.task_loss,
+        auxiliary_loss: trace.balance_loss.unwrap_or(0.0),
+        auxiliary_loss_per_module: trace.sites.iter().map(|s| (s.module.clone(), s.balance_loss)).collect(),
+        total_loss: trace.total_loss(options),
+        mean_active_experts_per_module: trace.sites.iter().map(|s| (s.module.clone(), s.mean_active_experts)).collect(),
+    };
+    print(arguments.format, &report, || serde_json::to_string_pretty(&report).unwrap_or_default());
+    Ok(())
+}
+
+fn read_batch(path: &std::path::Path) -> Result<TraceBatch, Failure> {
+    let file = TensorFile::open(path)?;
+    let (ids, shape) = file.integers("input_ids")?;
+    let [rows, _] = shape[..] else {
+        return Err(Failure::Usage(format!("{}: input_ids has shape {shape:?}, expected [B, L]", path.display())));
+    };
+    let attention_mask = match file.shape("attention_mask") {
+        Some(_) => file.integers("attention_mask")?.0,
+        None => vec![1; ids.len()],
+    };
+    let labels = file.shape("labels").is_some().then(|| file.integers("labels")).transpose()?.map(|(labels, _)| labels);
+    Ok(TraceBatch { ids, attention_mask, labels, rows })
+}
+
+/// Ones and zeros as uint8.
+fn bytes(selected: &Tensor<2>) -> TensorData {
+    let shape = selected.dims();
+    TensorData::new(
+        selected.to_data().convert_dtype(DType::F32).iter::<f32>().map(|v| u8::from(v > 0.5)).collect::<Vec<u8>>(),
+        shape,
+    )
+}
