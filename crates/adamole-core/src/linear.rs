@@ -3,7 +3,7 @@
 use crate::{Adapter, AdapterConfig, Pass};
 use burn::{
     module::{Module, Param, ParamId},
-    tensor::Tensor,
+    tensor::{DType, FloatDType, Tensor},
 };
 
 /// `y = x W^T (+ bias) (+ adapter(x))` with W and bias frozen: no gradient is computed or stored for them.
@@ -35,9 +35,14 @@ impl AdaptedLinear {
         if let Some(bias) = &self.bias {
             y = y + bias.val().unsqueeze::<2>();
         }
-        match &self.adapter {
-            Some(adapter) => y + adapter.forward(x, pass),
-            None => y,
+        let Some(adapter) = &self.adapter else { return y };
+        // The adapter is float32 whatever the frozen weights are, and the sum is rounded once.
+        match y.dtype() {
+            DType::F32 => y + adapter.forward(x, pass),
+            dtype => {
+                let added = adapter.forward(x.cast(FloatDType::F32), pass);
+                (y.cast(FloatDType::F32) + added).cast(FloatDType::from(dtype))
+            }
         }
     }
 }

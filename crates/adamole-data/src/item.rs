@@ -42,7 +42,7 @@ impl Item {
     }
 }
 
-/// What a benchmark reads from a row; [`Question::into_item`] puts it in the form all ten share.
+/// What a benchmark reads from a row; [`Question::into_item`] puts it in the form that all share.
 pub(crate) struct Question {
     /// Everything before the list of choices, without a final newline.
     pub(crate) text: String,

@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::item::Choice;
+
 /// A field of a row that is not as its benchmark has it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -107,6 +109,22 @@ impl<'a> Row<'a> {
                 None => Err(self.label_out_of_range(field, format!("{names:?}"), &Value::from(label))),
             },
         }
+    }
+
+    /// The choices of an object with the lists `label` and `text`, and which of them `answer` names.
+    pub(crate) fn labelled_choices(
+        &self,
+        choices: &str,
+        answer: &str,
+    ) -> Result<(Vec<Choice>, Option<usize>), RowError> {
+        let choices = self.object(choices)?;
+        let (letters, texts) = (choices.choice_texts("label")?, choices.choice_texts("text")?);
+        if texts.len() != letters.len() {
+            return Err(choices.inconsistent("text", format!("{} texts, one per label", letters.len()), texts.len()));
+        }
+        let answer = self.named_label(answer, &letters)?;
+        let choice = |(letter, text): (&str, &str)| Choice { letter: letter.into(), text: text.into() };
+        Ok((letters.into_iter().zip(texts).map(choice).collect(), answer))
     }
 
     /// An offset or other count.

@@ -1,6 +1,9 @@
 //! Causal self-attention with grouped keys and values.
 
-use crate::rope::Rotary;
+use crate::{
+    precision::{narrowed, widened},
+    rope::Rotary,
+};
 use adamole_core::{AdaptedLinear, Pass};
 use burn::{
     module::Module,
@@ -105,7 +108,8 @@ impl Attention {
         let (group, keys) = (heads / kv_heads, k.dims()[2]);
         let q = q.reshape([batch, kv_heads, group * length, dim]) * (dim as f32).sqrt().recip();
         let scores = q.matmul(k.swap_dims(2, 3)).reshape([batch, heads, length, keys]);
-        let weights = softmax(scores + mask.bias.clone(), 3);
+        let dtype = scores.dtype();
+        let weights = narrowed(softmax(widened(scores) + mask.bias.clone(), 3), dtype);
         let mixed = weights.reshape([batch, kv_heads, group * length, keys]).matmul(v);
         let mixed = mixed.reshape([batch, heads, length, dim]).swap_dims(1, 2).reshape([batch * length, heads * dim]);
         self.o_proj.forward(mixed, pass)

@@ -1,7 +1,7 @@
 //! Base models as Hugging Face folders: one safetensors file, or several with an index.
 
 use crate::{
-    CausalLm, ModelConfig, ModelError, TensorFile, TensorMismatch,
+    CausalLm, ModelConfig, ModelError, Precision, TensorFile, TensorMismatch,
     model::TensorSource,
     tensor_file::{write_atomically, write_tensors},
 };
@@ -16,17 +16,25 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Loads a base model, frozen and in float32, from `config.json` and `model.safetensors` or
+/// [`load_base_as`] in float32.
+///
+/// # Errors
+/// Those of [`load_base_as`].
+pub fn load_base(folder: &Path, device: &Device) -> Result<CausalLm, ModelError> {
+    load_base_as(folder, Precision::Float32, device)
+}
+
+/// Loads a base model, frozen, from `config.json` and `model.safetensors` or
 /// `model.safetensors.index.json` in `folder`.
 ///
 /// # Errors
 /// A file is missing, truncated or foreign; the config describes something that is not implemented; tensors are
 /// missing, unexpected or misshaped, in which case all of them are listed.
-pub fn load_base(folder: &Path, device: &Device) -> Result<CausalLm, ModelError> {
+pub fn load_base_as(folder: &Path, precision: Precision, device: &Device) -> Result<CausalLm, ModelError> {
     let config = ModelConfig::from_folder(folder)?;
     let shards = Shards::open(folder)?;
     let mut source =
-        CheckedSource { unread: shards.names(), shards, mismatch: Default::default(), error: None, device };
+        CheckedSource { unread: shards.names(), shards, mismatch: Default::default(), error: None, precision, device };
     let tied = config.tie_word_embeddings;
     let model = CausalLm::build(config, &mut source);
     if let Some(error) = source.error {
@@ -40,7 +48,7 @@ pub fn load_base(folder: &Path, device: &Device) -> Result<CausalLm, ModelError>
     Ok(model)
 }
 
-/// Writes `config.json` and `model.safetensors` (float32) to `folder`, which is created.
+/// Writes `config.json` and `model.safetensors`, in the type that the weights have, to `folder`, which is created.
 ///
 /// # Errors
 /// A file cannot be written.
@@ -64,7 +72,8 @@ pub fn save_base(model: &CausalLm, folder: &Path) -> Result<(), ModelError> {
     fs::create_dir_all(folder).map_err(ModelError::io(folder))?;
     write_tensors(&folder.join("model.safetensors"), &tensors.1)?;
     let path = folder.join("config.json");
-    let config = serde_json::to_string_pretty(&model.config().to_json()).map_err(ModelError::json(&path))?;
+    let config =
+        serde_json::to_string_pretty(&model.config().to_json(model.dtype())).map_err(ModelError::json(&path))?;
     write_atomically(&path, format!("{config}\n").as_bytes())
 }
 
@@ -116,6 +125,7 @@ struct CheckedSource<'a> {
     unread: BTreeSet<String>,
     mismatch: TensorMismatch,
     error: Option<ModelError>,
+    precision: Precision,
     device: &'a Device,
 }
 
@@ -128,8 +138,8 @@ impl TensorSource for CheckedSource<'_> {
             Some(found) if found != shape => {
                 self.mismatch.misshaped.push((name.to_owned(), found.to_vec(), shape.to_vec()));
             }
-            Some(_) => match file.map(|file| file.floats(name)) {
-                Some(Ok(data)) => return Tensor::from_data(data, self.device),
+            Some(_) => match file.map(|file| file.floats_as(name, self.precision.dtype())) {
+                Some(Ok(data)) => return Tensor::from_data(data, (self.device, self.precision.dtype())),
                 Some(Err(error)) => self.error = Some(error),
                 None => {}
             },

@@ -1,6 +1,7 @@
 //! `config.json` of a Hugging Face folder, in the spellings before and after transformers 5.
 
 use crate::ModelError;
+use burn::tensor::DType;
 use serde::{Deserialize, Serialize};
 use std::{fs, path::Path};
 
@@ -136,11 +137,16 @@ impl ModelConfig {
         raw.validate(&path)
     }
 
-    /// The `config.json` of this model.
-    pub fn to_json(&self) -> serde_json::Value {
+    /// The `config.json` of this model with weights of this type.
+    pub(crate) fn to_json(&self, weights: DType) -> serde_json::Value {
         let architecture = match self.family {
             Family::Llama => "LlamaForCausalLM",
             Family::Gemma => "GemmaForCausalLM",
+        };
+        let dtype = match weights {
+            DType::BF16 => "bfloat16",
+            DType::F16 => "float16",
+            _ => "float32",
         };
         serde_json::json!({
             "architectures": [architecture],
@@ -166,7 +172,7 @@ impl ModelConfig {
             "mlp_bias": self.mlp_bias,
             "hidden_act": self.activation,
             "max_position_embeddings": self.max_position_embeddings,
-            "torch_dtype": "float32",
+            "torch_dtype": dtype,
         })
     }
 

@@ -1,5 +1,6 @@
 //! Cross-entropy over the vocabulary.
 
+use crate::precision::{narrowed, widened};
 use burn::tensor::{Int, Tensor, activation::log_softmax};
 
 /// Rows of the vocabulary product that exist at a time.
@@ -9,7 +10,7 @@ const CHUNK: usize = 256;
 /// operands. Holds the whole `[T, vocab]` matrix.
 pub fn cross_entropy(hidden: Tensor<2>, projection: Tensor<2>, targets: Tensor<1, Int>, divisor: f32) -> Tensor<1> {
     let rows = targets.dims()[0];
-    let log_probs = log_softmax(hidden.matmul(projection.transpose()), 1);
+    let log_probs = log_softmax(widened(hidden.matmul(projection.transpose())), 1);
     log_probs.gather(1, targets.reshape([rows, 1])).sum() * (-1.0 / divisor)
 }
 
@@ -36,22 +37,22 @@ pub fn frozen_cross_entropy(
         let end = (start + CHUNK).min(rows);
         let chunk = plain.clone().slice([start..end, 0..width]);
         let target = targets.clone().narrow(0, start, end - start);
-        let logits = chunk.matmul(projection.clone().transpose());
+        let logits = widened(chunk.matmul(projection.clone().transpose()));
         let max = logits.clone().max_dim(1);
         let exp = (logits.clone() - max.clone()).exp();
         let sum = exp.clone().sum_dim(1);
         let picked = logits.gather(1, target.clone().reshape([end - start, 1]));
         value = value + (sum.clone().log() + max - picked).sum();
         if tracked {
-            let expected = exp.matmul(projection.clone()) / sum;
-            gradients.push((expected - projection.clone().select(0, target)) / divisor);
+            let expected = widened(narrowed(exp / sum, projection.dtype()).matmul(projection.clone()));
+            gradients.push((expected - widened(projection.clone().select(0, target))) / divisor);
         }
     }
     value = value / divisor;
     if !tracked {
         return value;
     }
-    let surrogate = (hidden * Tensor::from_inner(Tensor::cat(gradients, 0))).sum();
+    let surrogate = (widened(hidden) * Tensor::from_inner(Tensor::cat(gradients, 0))).sum();
     let correction = value - surrogate.clone().inner();
     surrogate + Tensor::from_inner(correction)
 }

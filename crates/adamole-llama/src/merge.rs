@@ -1,6 +1,6 @@
 //! Plain LoRAs folded into the weights that they adapt.
 
-use crate::{CausalLm, ModelError};
+use crate::{CausalLm, ModelError, precision::narrowed};
 use adamole_core::AdaptedLinear;
 use burn::tensor::Tensor;
 
@@ -17,7 +17,7 @@ pub fn merge(mut model: CausalLm) -> Result<CausalLm, ModelError> {
             let update: Tensor<2> = adapter.b.val().matmul(adapter.a.val()) * adapter.config().scale();
             linear.weight = linear.weight.clone().map(|weight| {
                 let update = if weight.is_autodiff() { update.detach() } else { update };
-                weight + update
+                weight.clone() + narrowed(update, weight.dtype())
             });
         }
     }

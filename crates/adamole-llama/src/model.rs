@@ -6,12 +6,13 @@ use crate::{
     layout::linear_name,
     mlp::Mlp,
     norm::RmsNorm,
+    precision::widened,
     rope::Rotary,
 };
 use adamole_core::{AdaptedLinear, CounterRng, Pass};
 use burn::{
     module::{Module, Param, ParamId},
-    tensor::{Device, Int, Tensor, TensorData},
+    tensor::{DType, Device, Int, Tensor, TensorData},
 };
 
 /// Where a model's tensors come from while it is put together.
@@ -292,9 +293,19 @@ impl CausalLm {
         self.lm_head.as_ref().unwrap_or(&self.model.embed_tokens).weight.val()
     }
 
-    /// Scores over the vocabulary: `[T, hidden]` to `[T, vocab]`.
+    /// Scores over the vocabulary in float32: `[T, hidden]` to `[T, vocab]`.
     pub fn logits(&self, hidden: Tensor<2>) -> Tensor<2> {
-        hidden.matmul(self.projection().transpose())
+        widened(hidden.matmul(self.projection().transpose()))
+    }
+
+    /// Scores of these tokens alone: `[T, hidden]` to `[T, tokens]`.
+    pub fn logits_of(&self, hidden: Tensor<2>, tokens: Tensor<1, Int>) -> Tensor<2> {
+        widened(hidden.matmul(self.projection().select(0, tokens).transpose()))
+    }
+
+    /// The type of the base's weights.
+    pub fn dtype(&self) -> DType {
+        self.model.norm.weight.dtype()
     }
 }
 

@@ -1,5 +1,6 @@
 //! Root-mean-square normalisation (Zhang & Sennrich 2019).
 
+use crate::precision::{narrowed, widened};
 use burn::{
     module::{Module, Param},
     tensor::Tensor,
@@ -19,11 +20,13 @@ pub(crate) struct RmsNorm {
 impl RmsNorm {
     /// `[T, hidden]` to `[T, hidden]`.
     pub(crate) fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        let dtype = x.dtype();
+        let x = widened(x);
         let mean_square = x.clone().square().mean_dim(1);
         let weight = match self.offset {
-            0.0 => self.weight.val(),
-            offset => self.weight.val() + offset,
+            0.0 => widened(self.weight.val()),
+            offset => widened(self.weight.val()) + offset,
         };
-        x * (mean_square + self.eps).sqrt().recip() * weight.unsqueeze::<2>()
+        narrowed(x * (mean_square + self.eps).sqrt().recip() * weight.unsqueeze::<2>(), dtype)
     }
 }

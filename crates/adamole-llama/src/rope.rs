@@ -1,6 +1,6 @@
 //! Rotary position embedding in the half-split layout of Hugging Face checkpoints (Su et al. 2021).
 
-use crate::{Llama3Rope, ModelConfig};
+use crate::{Llama3Rope, ModelConfig, precision::narrowed};
 use burn::tensor::{Device, Tensor, TensorData};
 use std::{f32::consts::PI, ops::Range};
 
@@ -31,7 +31,8 @@ impl Rotary {
         let first = x.clone().narrow(3, 0, half);
         let second = x.clone().narrow(3, half, half);
         let rotated = Tensor::cat(vec![second.neg(), first], 3);
-        x * self.cos.clone() + rotated * self.sin.clone()
+        let dtype = x.dtype();
+        x * narrowed(self.cos.clone(), dtype) + rotated * narrowed(self.sin.clone(), dtype)
     }
 }
 

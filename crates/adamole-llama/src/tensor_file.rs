@@ -60,8 +60,33 @@ impl TensorFile {
     /// # Errors
     /// There is no such tensor, or it is of another type.
     pub fn floats(&self, name: &str) -> Result<TensorData, ModelError> {
+        self.floats_as(name, DType::F32)
+    }
+
+    /// A float tensor (f32, f16 or bf16) as another float type. What was read of the file leaves the memory again.
+    pub(crate) fn floats_as(&self, name: &str, target: DType) -> Result<TensorData, ModelError> {
         let (dtype, shape, bytes) = self.raw(name)?;
-        to_float32(dtype, shape, bytes).ok_or_else(|| self.wrong_type(name, dtype, "F32, F16 or BF16"))
+        let width = width(dtype).ok_or_else(|| self.wrong_type(name, dtype, "F32, F16 or BF16"))?;
+        let mut converted = Vec::with_capacity(bytes.len() / width * target.size());
+        for piece in bytes.chunks(PIECE) {
+            convert(piece, dtype, target, &mut converted);
+            self.release(piece);
+        }
+        Ok(TensorData::from_bytes_vec(converted, shape, target))
+    }
+
+    /// Tells the system that these pages have been read: otherwise they stay beside the copy that was made of them, and
+    /// loading takes twice the model's size.
+    fn release(&self, bytes: &[u8]) {
+        #[cfg(unix)]
+        {
+            let start = bytes.as_ptr() as usize - self.map.as_ptr() as usize;
+            // SAFETY: the mapping is of a file and read-only, so that pages dropped are read again when asked for.
+            let advised =
+                unsafe { self.map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, start, bytes.len()) };
+            // Advice only: without it loading takes more memory.
+            drop(advised);
+        }
     }
 
     /// An int64 or uint8 tensor as int64 values with its shape.
@@ -97,21 +122,50 @@ impl TensorFile {
     }
 }
 
+/// Bytes of a file that are converted at a time; a multiple of every width.
+const PIECE: usize = 1 << 22;
+
 /// Floats of any width as float32; `None` for other types.
 pub(crate) fn to_float32(dtype: Dtype, shape: Vec<usize>, bytes: &[u8]) -> Option<TensorData> {
+    let mut converted = Vec::with_capacity(bytes.len() / width(dtype)? * 4);
+    convert(bytes, dtype, DType::F32, &mut converted);
+    Some(TensorData::from_bytes_vec(converted, shape, DType::F32))
+}
+
+/// Bytes of a float type that can be read; `None` for other types.
+fn width(dtype: Dtype) -> Option<usize> {
     match dtype {
-        Dtype::F32 => Some(TensorData::from_bytes_vec(bytes.to_vec(), shape, DType::F32)),
-        Dtype::F16 => Some(TensorData::new(widen(bytes, |b| f16::from_le_bytes(b).to_f32()), shape)),
-        Dtype::BF16 => Some(TensorData::new(widen(bytes, |b| bf16::from_le_bytes(b).to_f32()), shape)),
+        Dtype::F32 => Some(4),
+        Dtype::F16 | Dtype::BF16 => Some(2),
         _ => None,
     }
 }
 
-fn widen(bytes: &[u8], convert: impl Fn([u8; 2]) -> f32) -> Vec<f32> {
-    bytes.chunks_exact(2).map(|b| convert([b[0], b[1]])).collect()
+/// Appends the floats in `bytes`, of a type that has a [`width`], as another float type.
+fn convert(bytes: &[u8], from: Dtype, to: DType, converted: &mut Vec<u8>) {
+    match (from, to) {
+        (Dtype::F32, DType::F32) | (Dtype::F16, DType::F16) | (Dtype::BF16, DType::BF16) => {
+            converted.extend_from_slice(bytes);
+        }
+        (Dtype::F32, _) => {
+            narrow(bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])), to, converted)
+        }
+        (Dtype::F16, _) => {
+            narrow(bytes.chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32()), to, converted)
+        }
+        (_, _) => narrow(bytes.chunks_exact(2).map(|b| bf16::from_le_bytes([b[0], b[1]]).to_f32()), to, converted),
+    }
 }
 
-/// Writes float32, int64 and uint8 tensors as safetensors: complete under a temporary name first, then renamed, so that no reader ever
+fn narrow(values: impl Iterator<Item = f32>, to: DType, converted: &mut Vec<u8>) {
+    match to {
+        DType::F16 => values.for_each(|v| converted.extend_from_slice(&f16::from_f32(v).to_le_bytes())),
+        DType::BF16 => values.for_each(|v| converted.extend_from_slice(&bf16::from_f32(v).to_le_bytes())),
+        _ => values.for_each(|v| converted.extend_from_slice(&v.to_le_bytes())),
+    }
+}
+
+/// Writes float, int64 and uint8 tensors as safetensors: complete under a temporary name first, then renamed, so that no reader ever
 /// sees half a file.
 ///
 /// # Errors
@@ -125,6 +179,8 @@ pub fn write_tensors(path: &Path, tensors: &[(String, TensorData)]) -> Result<()
             let dtype = match data.dtype() {
                 DType::U8 => Dtype::U8,
                 DType::I64 => Dtype::I64,
+                DType::BF16 => Dtype::BF16,
+                DType::F16 => Dtype::F16,
                 // Another type has another size, which the view refuses.
                 _ => Dtype::F32,
             };

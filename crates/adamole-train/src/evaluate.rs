@@ -118,7 +118,7 @@ fn score(model: &CausalLm, batch: &Batch, device: &Device, routing: &mut Routing
         pass = pass.counting(rows);
     }
     let hidden = model.hidden(device_batch.ids, &device_batch.mask, &mut pass).select(0, positions);
-    let logits = floats(hidden.matmul(model.projection().select(0, letter_rows).transpose()).into_data());
+    let logits = floats(model.logits_of(hidden, letter_rows).into_data());
     routing.add(&RoutingCounts::read(&pass.into_sites()));
 
     (0..batch.rows)

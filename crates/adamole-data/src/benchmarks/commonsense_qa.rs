@@ -1,7 +1,7 @@
 //! CommonsenseQA: everyday knowledge (Talmor et al., 2019).
 
 use super::{ALL_SPLITS, Benchmark, TRAIN_AND_VALIDATION};
-use crate::item::{Choice, Question};
+use crate::item::Question;
 use crate::row::{Row, RowError};
 
 pub(super) const COMMONSENSE_QA: Benchmark = Benchmark {
@@ -15,18 +15,8 @@ pub(super) const COMMONSENSE_QA: Benchmark = Benchmark {
 };
 
 fn question(row: &Row<'_>) -> Result<Option<Question>, RowError> {
-    let choices = row.object("choices")?;
-    let (letters, texts) = (choices.choice_texts("label")?, choices.choice_texts("text")?);
-    if texts.len() != letters.len() {
-        return Err(choices.inconsistent("text", format!("{} texts, one per label", letters.len()), texts.len()));
-    }
-    let answer = row.named_label("answerKey", &letters)?;
-    let choice = |(letter, text): (&str, &str)| Choice { letter: letter.into(), text: text.into() };
-    Ok(Some(Question {
-        text: format!("Question: {}", row.text("question")?),
-        choices: letters.into_iter().zip(texts).map(choice).collect(),
-        answer,
-    }))
+    let (choices, answer) = row.labelled_choices("choices", "answerKey")?;
+    Ok(Some(Question { text: format!("Question: {}", row.text("question")?), choices, answer }))
 }
 
 #[cfg(test)]

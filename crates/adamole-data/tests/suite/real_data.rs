@@ -26,12 +26,14 @@ fn folder(shared: &Path, benchmark: &Benchmark) -> PathBuf {
     match (benchmark.hub_id, benchmark.name) {
         ("super_glue", name) => shared.join("data/super_glue").join(name),
         (_, "scienceqa") => shared.join("data/science_qa"),
+        (_, "openbookqa") => shared.join("data/openbookqa_main"),
+        (_, "ai2_arc") => shared.join("data/ai2_arc/ARC-Challenge"),
         (_, name) => shared.join("data").join(name),
     }
 }
 
 #[test]
-fn every_item_of_the_ten_benchmarks_is_read_and_aligned() {
+fn every_item_of_the_real_benchmarks_is_read_and_aligned() {
     let Some(shared) = shared() else { return };
     let tokenizer = Tokenizer::from_folder(&shared.join("tokenizers/llama2")).unwrap();
     let encoder = Encoder::new(&tokenizer, &EncodeOptions::default()).unwrap();

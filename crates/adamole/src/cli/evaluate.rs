@@ -8,7 +8,7 @@ use super::{
 use adamole::{
     data::{Benchmark, Split},
     device,
-    llama::load_adapter,
+    llama::{Precision, load_adapter},
     train::{Evaluation, Workers, evaluate, peak_memory_bytes},
 };
 use clap::Args;
@@ -38,6 +38,9 @@ pub(crate) struct EvaluateArguments {
     /// Longest text in tokens; longer prompts lose their beginning
     #[arg(long, default_value_t = 256)]
     max_tokens: usize,
+    /// Type of the frozen weights: float32, bfloat16 or float16
+    #[arg(long, default_value = "float32")]
+    dtype: Precision,
     /// auto, cpu, wgpu, vulkan, cuda or cuda:INDEX
     #[arg(long, default_value = "auto")]
     device: String,
@@ -74,7 +77,7 @@ pub(crate) fn run(arguments: EvaluateArguments) -> Result<(), Failure> {
     let benchmark = Benchmark::by_name(&arguments.benchmark)?;
     let split: Split = arguments.split.parse()?;
     let device = device::open(&arguments.device)?;
-    let mut base = Base::load(&arguments.model, &device)?;
+    let mut base = Base::load(&arguments.model, arguments.dtype, &device)?;
     if let Some(adapter) = &arguments.adapter {
         load_adapter(&mut base.model, &adapter_folder(adapter))?;
     }

@@ -7,7 +7,7 @@ use super::{
 };
 use adamole::{
     device,
-    llama::{Generation, Sampling, generate, load_adapter},
+    llama::{Generation, Precision, Sampling, generate, load_adapter},
 };
 use clap::Args;
 use serde::Serialize;
@@ -36,6 +36,9 @@ pub(crate) struct GenerateArguments {
     /// Seed of the draws
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// Type of the frozen weights: float32, bfloat16 or float16
+    #[arg(long, default_value = "float32")]
+    dtype: Precision,
     /// auto, cpu, wgpu, vulkan, cuda or cuda:INDEX
     #[arg(long, default_value = "auto")]
     device: String,
@@ -67,7 +70,7 @@ pub(crate) fn run(arguments: GenerateArguments) -> Result<(), Failure> {
         Some(temperature) => return Err(usage("temperature", temperature, "above 0")),
     };
     let device = device::open(&arguments.device)?;
-    let mut base = Base::load(&arguments.model, &device)?;
+    let mut base = Base::load(&arguments.model, arguments.dtype, &device)?;
     if let Some(adapter) = &arguments.adapter {
         load_adapter(&mut base.model, &adapter_folder(adapter))?;
     }

@@ -4,7 +4,7 @@ use super::Failure;
 use adamole::{
     data::{Benchmark, DataError, EncodeOptions, Encoder, Example, Split, Tokenizer, read_split, require_labels},
     hub::{Kind, Source},
-    llama::{CausalLm, load_base},
+    llama::{CausalLm, Precision, load_base_as},
 };
 use burn::tensor::Device;
 use std::path::{Path, PathBuf};
@@ -28,11 +28,11 @@ pub(crate) fn adapter_folder(folder: &Path) -> PathBuf {
 
 impl Base {
     /// Loads the model `name`, a folder or a cached repository, onto `device`.
-    pub(crate) fn load(name: &str, device: &Device) -> Result<Self, Failure> {
+    pub(crate) fn load(name: &str, precision: Precision, device: &Device) -> Result<Self, Failure> {
         let folder = model_folder(name)?;
         // The tokenizer first: it is small, and a folder without one is found out before weights are read.
         let tokenizer = Tokenizer::from_folder(&folder)?;
-        Ok(Self { model: load_base(&folder, device)?, tokenizer })
+        Ok(Self { model: load_base_as(&folder, precision, device)?, tokenizer })
     }
 
     /// Reads and encodes a labelled split.

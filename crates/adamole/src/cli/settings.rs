@@ -5,7 +5,7 @@ use super::Failure;
 use adamole::{
     core::{AdapterConfig, ConfigError, Method, Selection},
     data::LabelScope,
-    llama::{AdapterLayout, Allocation, Targets},
+    llama::{AdapterLayout, Allocation, Precision, Targets},
     train::Recipe,
 };
 use clap::{Args, ValueEnum};
@@ -60,7 +60,8 @@ pub(crate) struct Settings {
     /// Folder of the benchmark: train.jsonl, validation.jsonl
     #[arg(long)]
     pub(crate) data: Option<PathBuf>,
-    /// Benchmark: boolq, cb, copa, rte, wic, commonsense_qa, cosmos_qa, social_i_qa, piqa or scienceqa
+    /// Benchmark: boolq, cb, copa, rte, wic, commonsense_qa, cosmos_qa, social_i_qa, piqa, scienceqa, ai2_arc,
+    /// openbookqa, multirc or wsc.fixed
     #[arg(long)]
     pub(crate) benchmark: Option<String>,
     /// Folder of the run, which must not hold one [runs/BENCHMARK-METHOD-SEED]
@@ -69,6 +70,9 @@ pub(crate) struct Settings {
     /// auto, cpu, wgpu, vulkan, cuda or cuda:INDEX [auto]
     #[arg(long)]
     pub(crate) device: Option<String>,
+    /// Type of the frozen weights: float32, bfloat16 or float16 [float32]
+    #[arg(long)]
+    pub(crate) dtype: Option<Precision>,
     /// Micro-batches side by side [the number of cores on the CPU, 1 on a GPU]
     #[arg(long)]
     pub(crate) workers: Option<usize>,
@@ -173,7 +177,7 @@ pub(crate) struct Resolved {
     pub(crate) limit_train: Option<usize>,
     pub(crate) limit_validation: Option<usize>,
     pub(crate) version: &'static str,
-    pub(crate) dtype: &'static str,
+    pub(crate) dtype: Precision,
 }
 
 /// The adapter's part of the settings, for any number of layers.
@@ -257,6 +261,7 @@ impl Settings {
             benchmark,
             output,
             device,
+            dtype,
             workers,
             method,
             num_experts,
@@ -314,7 +319,7 @@ impl Settings {
             limit_train: self.limit_train,
             limit_validation: self.limit_validation,
             version: env!("CARGO_PKG_VERSION"),
-            dtype: "float32",
+            dtype: self.dtype.unwrap_or_default(),
         })
     }
 

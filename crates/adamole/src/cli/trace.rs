@@ -7,7 +7,7 @@ use super::{
 };
 use adamole::{
     device,
-    llama::{TensorFile, load_adapter, load_base, write_tensors},
+    llama::{Precision, TensorFile, load_adapter, load_base_as, write_tensors},
     train::{TraceBatch, TraceOptions, trace},
 };
 use burn::tensor::{DType, Tensor, TensorData};
@@ -45,6 +45,9 @@ pub(crate) struct TraceArguments {
     /// Repeat another implementation where it differs
     #[arg(long, value_enum)]
     compat: Option<Compatibility>,
+    /// Type of the frozen weights: float32, bfloat16 or float16
+    #[arg(long, default_value = "float32")]
+    dtype: Precision,
     /// auto, cpu, wgpu, vulkan, cuda or cuda:INDEX
     #[arg(long, default_value = "auto")]
     device: String,
@@ -67,7 +70,7 @@ pub(crate) fn run(arguments: TraceArguments) -> Result<(), Failure> {
     let device = device::open(&arguments.device)?;
     let device = if arguments.gradients { device.autodiff() } else { device };
     let batch = read_batch(&arguments.input)?;
-    let mut model = load_base(&model_folder(&arguments.model)?, &device)?;
+    let mut model = load_base_as(&model_folder(&arguments.model)?, arguments.dtype, &device)?;
     if let Some(adapter) = &arguments.adapter {
         load_adapter(&mut model, &adapter_folder(adapter))?;
     }

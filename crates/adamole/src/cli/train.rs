@@ -66,7 +66,7 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<(), Failure> {
     let benchmark = Benchmark::by_name(&config.benchmark)?;
     let device = device::open(&config.device)?.autodiff();
 
-    let mut base = Base::load(&config.model, &device)?;
+    let mut base = Base::load(&config.model, config.dtype, &device)?;
     let read = |split, limit| base.examples(benchmark, &config.data, split, limit, config.max_tokens);
     let training = read(Split::Train, config.limit_train)?;
     let validation = read(Split::Validation, config.limit_validation)?;

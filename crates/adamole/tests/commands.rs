@@ -1,0 +1,186 @@
+//! Commands seen from outside: what they print and what they write.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use adamole::llama::{TensorFile, write_tensors};
+use adamole_tests::{Case, assert_close, floats, golden, values};
+use burn::tensor::TensorData;
+use serde_json::Value;
+use std::{path::Path, process::Command};
+use tempfile::TempDir;
+
+fn adamole(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_adamole")).args(arguments).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[track_caller]
+fn succeeds(arguments: &[&str]) -> String {
+    let (code, stdout, stderr) = adamole(arguments);
+    assert_eq!(code, Some(0), "{stderr}");
+    stdout
+}
+
+#[track_caller]
+fn fails(arguments: &[&str], code: i32, parts: &[&str]) {
+    let (found, stdout, stderr) = adamole(arguments);
+    assert_eq!(found, Some(code), "{stderr}");
+    assert!(stdout.is_empty() && !stderr.contains("panicked"), "{stderr}");
+    for part in parts {
+        assert!(stderr.contains(part), "`{part}` is not in: {stderr}");
+    }
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
+
+/// The shipped base, which has a tokenizer.
+fn shipped() -> String {
+    shown(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../datasets/base"))
+}
+
+/// A file with a case's batch.
+fn batch(case: &Case, folder: &TempDir) -> String {
+    let path = folder.path().join("batch.safetensors");
+    let tensor = |name: &str| {
+        let (values, shape) = case.tensors.integers(name).unwrap();
+        (name.to_owned(), TensorData::new(values, shape))
+    };
+    write_tensors(&path, &["input_ids", "attention_mask", "labels"].map(tensor)).unwrap();
+    shown(&path)
+}
+
+#[test]
+fn a_trace_holds_what_the_published_implementation_computes() {
+    let folder = TempDir::new().unwrap();
+    for name in ["llama_gqa__ada_max1", "gemma__mole_top2", "llama_gqa__lora"] {
+        let case = Case::open(name);
+        let output = shown(&folder.path().join("trace.safetensors"));
+        let (model, adapter) = (shown(&case.folder.join(case.json["base"].as_str().unwrap())), shown(&case.folder));
+        let stdout = succeeds(&[
+            "trace",
+            "--model",
+            &model,
+            "--adapter",
+            &adapter,
+            "--input",
+            &batch(&case, &folder),
+            "--output",
+            &output,
+            "--gradients",
+            "--compat",
+            "reference",
+        ]);
+        let report: Value = serde_json::from_str(&stdout).unwrap();
+        let close = |key: &str, expected: f64| {
+            let found = report[key].as_f64().unwrap();
+            assert!((found - expected).abs() < 2e-5, "{name} {key}: {found}, expected {expected}");
+        };
+        close("task_loss", case.number("/ce_loss"));
+        close("total_loss", case.number("/total_loss"));
+        close("auxiliary_loss", case.json["aux_loss_total"].as_f64().unwrap_or(0.0));
+        for (module, loss) in case.json["aux_loss_per_module"].as_object().into_iter().flatten() {
+            let found = report["auxiliary_loss_per_module"][module].as_f64().unwrap();
+            assert!((found - loss.as_f64().unwrap()).abs() < 1e-5, "{name} {module}");
+            let mean = case.json["activation"][module]["mean_active_all"].as_f64().unwrap();
+            let found = report["mean_active_experts_per_module"][module].as_f64().unwrap();
+            assert!((found - mean).abs() < 1e-6, "{name} {module}");
+        }
+        let trace = TensorFile::open(Path::new(&output)).unwrap();
+        assert_close(name, &floats(&trace, "logits"), &case.floats("logits"), 1e-4, 0.0);
+        for route in case.tensors.names().into_iter().filter(|key| key.starts_with("route.")) {
+            assert_eq!(trace.shape(&route), case.tensors.shape(&route), "{name} {route}");
+            match route.ends_with("selected") {
+                true => assert_eq!(trace.integers(&route).unwrap().0, case.integers(&route), "{name} {route}"),
+                false => assert_close(&route, &floats(&trace, &route), &case.floats(&route), 1e-5, 0.0),
+            }
+        }
+        let gradients = TensorFile::open(&case.folder.join("grads.safetensors")).unwrap();
+        let ours: Vec<String> =
+            trace.names().iter().filter_map(|key| key.strip_prefix("grad.").map(str::to_owned)).collect();
+        assert_eq!(ours, gradients.names(), "{name}");
+        for key in ours {
+            let actual = floats(&trace, &format!("grad.{key}"));
+            assert_close(&key, &actual, &values(gradients.floats(&key).unwrap()), 1e-5, 1e-3);
+        }
+    }
+}
+
+#[test]
+fn a_trace_without_labels_has_no_loss_and_counts_no_padding() {
+    let folder = TempDir::new().unwrap();
+    let case = Case::open("llama_gqa__ada_1");
+    let input = shown(&folder.path().join("batch.safetensors"));
+    let ids = TensorData::new(vec![5_i64, 6, 7, 8, 9, 10], [2, 3]);
+    let mask = TensorData::new(vec![1_i64, 1, 1, 1, 0, 0], [2, 3]);
+    write_tensors(Path::new(&input), &[("input_ids".into(), ids), ("attention_mask".into(), mask)]).unwrap();
+    let output = shown(&folder.path().join("trace.safetensors"));
+    let (model, adapter) = (shown(&golden("bases/llama_gqa_s11")), shown(&case.folder));
+    let arguments =
+        ["trace", "--model", &model, "--adapter", &adapter, "--input", &input, "--output", &output, "--gradients"];
+    let report: Value = serde_json::from_str(&succeeds(&arguments)).unwrap();
+    assert!(report["task_loss"].is_null() && report["total_loss"].is_null());
+    let counting: Value =
+        serde_json::from_str(&succeeds(&[&arguments[..], &["--compat", "reference"]].concat())).unwrap();
+    assert_ne!(report["auxiliary_loss"], counting["auxiliary_loss"]);
+    let names = TensorFile::open(Path::new(&output)).unwrap().names();
+    assert!(!names.iter().any(|name| name.starts_with("grad.")), "{names:?}");
+
+    write_tensors(Path::new(&input), &[("input_ids".into(), TensorData::new(vec![5_i64, 600], [1, 2]))]).unwrap();
+    fails(&arguments, 1, &["input_ids", "600", "128"]);
+}
+
+#[test]
+fn text_is_continued_the_same_way_each_time() {
+    let model = shipped();
+    let prompt = "To drive a nail, take the";
+    let run = |more: &[&str]| {
+        succeeds(&[&["generate", "--model", &model, "--prompt", prompt, "--max-new-tokens", "8"], more].concat())
+    };
+    let greedy = run(&[]);
+    assert!(greedy.starts_with(prompt) && greedy.contains("hammer"), "{greedy}");
+    assert_eq!(run(&[]), greedy);
+    let drawn = |seed| run(&["--temperature", "2", "--seed", seed]);
+    assert_eq!(drawn("1"), drawn("1"));
+    assert_ne!(drawn("1"), drawn("2"));
+    assert_eq!(run(&["--temperature", "2", "--top-p", "0.0001"]), greedy, "one token is left to draw from");
+    let report: Value = serde_json::from_str(&run(&["--format", "json"])).unwrap();
+    assert!(report["tokens"].as_u64().unwrap() > 0 && report["tokens_per_second"].is_number());
+    fails(&["generate", "--model", &model, "--prompt", prompt, "--temperature", "0"], 2, &["--temperature is 0"]);
+}
+
+#[test]
+fn a_mixture_is_not_merged_and_nothing_is_written() {
+    let folder = TempDir::new().unwrap();
+    let output = shown(&folder.path().join("merged"));
+    let case = Case::open("llama_gqa__ada_1");
+    let (model, adapter) = (shown(&golden("bases/llama_gqa_s11")), shown(&case.folder));
+    let arguments = ["export", "--model", &model, "--adapter", &adapter, "--merge", "--output", &output];
+    fails(&arguments, 1, &["model.layers.0.self_attn.q_proj", "routed mixture", "depends on the token"]);
+    assert!(!Path::new(&output).exists());
+}
+
+#[test]
+fn settings_that_belong_to_another_method_are_refused() {
+    let model = shipped();
+    let train = |more: &[&str]| {
+        let fixed = ["train", "--model", &model, "--data", "nowhere", "--benchmark", "copa"];
+        let arguments = [&fixed[..], more].concat();
+        adamole(&arguments)
+    };
+    for (flags, part) in [
+        (&["--method", "lora", "--tau-max", "0.5"][..], "tau_max is no setting of the method lora"),
+        (&["--method", "mole", "--top-k", "2", "--top-p", "0.5"], "only one"),
+        (&["--method", "mole", "--top-p", "1.5"], "top_p is 1.5, expected a number in (0, 1]"),
+        (&["--method", "sira", "--capacity-factor", "0"], "capacity_factor is 0"),
+        (&["--num-experts", "8,0"], "num_experts is 0"),
+        (&["--num-experts", "pyramid"], "triangle"),
+        (&["--chain-links", "11", "--method", "lora"], "chain_links is 11"),
+        (&["--dtype", "int4"], "bfloat16"),
+    ] {
+        let (code, _, stderr) = train(flags);
+        assert_eq!(code, Some(2), "{flags:?}: {stderr}");
+        assert!(stderr.contains(part), "{flags:?}: {stderr}");
+    }
+}

@@ -1,0 +1,60 @@
+//! What loading a base takes at its peak, seen in a process that does nothing else.
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use adamole::llama::{CausalLm, ModelConfig, Precision, load_base_as, save_base};
+use adamole_tests::{device, golden};
+use std::{fs, path::Path, process::Command};
+
+const FOLDER: &str = "ADAMOLE_TEST_LOADED_FOLDER";
+const DTYPE: &str = "ADAMOLE_TEST_LOADED_DTYPE";
+
+/// A line of `/proc/self/status` in bytes.
+fn memory(line: &str) -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let kibibytes = status.lines().find_map(|text| text.strip_prefix(line)).unwrap();
+    kibibytes.trim_start_matches(':').trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+}
+
+/// Does nothing unless it is the child of the test below.
+#[test]
+fn child() {
+    let Ok(folder) = std::env::var(FOLDER) else { return };
+    let precision: Precision = std::env::var(DTYPE).unwrap().parse().unwrap();
+    let before = memory("VmRSS");
+    let model = load_base_as(Path::new(&folder), precision, &device()).unwrap();
+    let peak = memory("VmHWM") - before;
+    assert_eq!(model.dtype(), precision.dtype());
+    eprintln!("peak {peak}");
+}
+
+#[test]
+fn loading_takes_little_more_than_the_model() {
+    let shape = ModelConfig::from_folder(&golden("bases/llama_gqa_s11")).unwrap();
+    let config = ModelConfig {
+        hidden_size: 512,
+        intermediate_size: 1536,
+        num_hidden_layers: 12,
+        num_attention_heads: 8,
+        num_key_value_heads: 8,
+        head_dim: 64,
+        vocab_size: 4096,
+        ..shape
+    };
+    let folder = tempfile::tempdir().unwrap();
+    save_base(&CausalLm::random(config, 1, &device()), folder.path()).unwrap();
+    let file = fs::metadata(folder.path().join("model.safetensors")).unwrap().len();
+    for (dtype, size) in [("float32", file), ("bfloat16", file / 2)] {
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "child", "--nocapture"])
+            .env(FOLDER, folder.path())
+            .env(DTYPE, dtype)
+            .output()
+            .unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        let peak = text.lines().find_map(|line| line.split("peak ").nth(1)).unwrap_or_else(|| panic!("{text}"));
+        let ratio = peak.trim().parse::<f64>().unwrap() / size as f64;
+        eprintln!("{dtype}: {ratio:.3} times the model's {} MiB", size >> 20);
+        assert!((0.9..1.2).contains(&ratio), "{dtype}: {ratio}");
+    }
+}
