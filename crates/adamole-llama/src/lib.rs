@@ -19,6 +19,7 @@ mod norm;
 mod parameters;
 mod pickle_file;
 mod precision;
+mod random_weights;
 mod rope;
 mod tensor_file;
 

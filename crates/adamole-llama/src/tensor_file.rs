@@ -89,7 +89,7 @@ impl TensorFile {
         }
     }
 
-    /// An int64 or uint8 tensor as int64 values with its shape.
+    /// An int64, int32 or uint8 tensor as int64 values with its shape.
     ///
     /// # Errors
     /// There is no such tensor, or it is of another type.
@@ -97,8 +97,11 @@ impl TensorFile {
         let (dtype, shape, bytes) = self.raw(name)?;
         let values = match dtype {
             Dtype::I64 => bytes.chunks_exact(8).map(|b| i64::from_le_bytes(b.try_into().unwrap_or_default())).collect(),
+            Dtype::I32 => {
+                bytes.chunks_exact(4).map(|b| i32::from_le_bytes(b.try_into().unwrap_or_default()).into()).collect()
+            }
             Dtype::U8 | Dtype::BOOL => bytes.iter().map(|&b| i64::from(b)).collect(),
-            other => return Err(self.wrong_type(name, other, "I64 or U8")),
+            other => return Err(self.wrong_type(name, other, "I64, I32 or U8")),
         };
         Ok((values, shape))
     }

@@ -1,10 +1,12 @@
 //! The subcommands.
 
+mod adapter_settings;
 pub(crate) mod evaluate;
 pub(crate) mod export;
 mod failure;
 pub(crate) mod generate;
 mod inputs;
+pub(crate) mod items;
 mod output;
 pub(crate) mod pretrain;
 mod progress;

@@ -1,11 +1,13 @@
 //! The settings of a run, named alike on the command line and in the configuration file. A flag wins over the file,
 //! the file over the default.
 
-use super::Failure;
+use super::{
+    Failure,
+    adapter_settings::{AdapterSettings, MethodName},
+};
 use adamole::{
-    core::{AdapterConfig, ConfigError, Method, Selection},
     data::LabelScope,
-    llama::{AdapterLayout, Allocation, Precision, Targets},
+    llama::{Allocation, Precision},
     train::Recipe,
 };
 use clap::{Args, ValueEnum};
@@ -14,31 +16,6 @@ use std::{
     fs,
     path::{Path, PathBuf},
 };
-
-/// A method by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum MethodName {
-    /// One low-rank pair
-    Lora,
-    /// Experts chosen by a fixed rule: top-k, a threshold, or top-p
-    Mole,
-    /// Experts with a threshold learned per token
-    Adamole,
-    /// Top-k experts with a limited number of tokens and dropout on the gate
-    Sira,
-}
-
-impl MethodName {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Lora => "lora",
-            Self::Mole => "mole",
-            Self::Adamole => "adamole",
-            Self::Sira => "sira",
-        }
-    }
-}
 
 /// Which tokens are trained on, by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
@@ -180,66 +157,6 @@ pub(crate) struct Resolved {
     pub(crate) dtype: Precision,
 }
 
-/// The adapter's part of the settings, for any number of layers.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct AdapterSettings {
-    pub(crate) method: MethodName,
-    num_experts: Allocation,
-    rank: Allocation,
-    alpha: f32,
-    dropout: f32,
-    tau_max: Option<f32>,
-    threshold: Option<f32>,
-    top_k: Option<Allocation>,
-    top_p: Option<f32>,
-    capacity_factor: Option<f32>,
-    gate_dropout: Option<f32>,
-    renormalise: Option<bool>,
-    targets: Targets,
-}
-
-impl AdapterSettings {
-    /// The adapters of a model of so many layers.
-    pub(crate) fn layout(&self, layers: usize) -> Result<AdapterLayout, Failure> {
-        let configs = (0..layers).map(|layer| self.config(layer, layers)).collect::<Result<Vec<_>, _>>();
-        let configs = configs.map_err(|error| Failure::Usage(error.to_string()))?;
-        Ok(AdapterLayout::per_layer(&configs, &self.targets))
-    }
-
-    fn config(&self, layer: usize, layers: usize) -> Result<AdapterConfig, ConfigError> {
-        let experts = self.num_experts.at(layer, layers);
-        let num_experts = experts.try_into()?;
-        let top_k = self.top_k.as_ref().map(|k| k.at(layer, layers).try_into()).transpose()?;
-        let method = match self.method {
-            MethodName::Lora => Method::Lora,
-            MethodName::Mole => {
-                let selection = match (top_k, self.top_p) {
-                    (Some(k), _) => Selection::TopK(k),
-                    (None, Some(share)) => Selection::TopP(share.try_into()?),
-                    (None, None) => Selection::Threshold(self.threshold.unwrap_or(1.0 / experts as f32)),
-                };
-                Method::Mole { num_experts, selection }
-            }
-            MethodName::Adamole => {
-                Method::AdaMole { num_experts, tau_max: self.tau_max.map(TryInto::try_into).transpose()? }
-            }
-            MethodName::Sira => Method::Sira {
-                num_experts,
-                top_k: top_k.map_or_else(|| 2.try_into(), Ok)?,
-                capacity_factor: Some(self.capacity_factor.unwrap_or(1.25).try_into()?),
-                gate_dropout: self.gate_dropout.unwrap_or(0.1).try_into()?,
-                renormalise: self.renormalise.unwrap_or(false),
-            },
-        };
-        Ok(AdapterConfig {
-            method,
-            rank: self.rank.at(layer, layers).try_into()?,
-            alpha: self.alpha,
-            dropout: self.dropout.try_into()?,
-        })
-    }
-}
-
 impl Settings {
     /// Reads a TOML file with the keys of [`Settings`].
     pub(crate) fn from_file(path: &Path) -> Result<Self, Failure> {
@@ -295,7 +212,7 @@ impl Settings {
 
     /// Fills in the defaults and checks every value.
     pub(crate) fn resolve(self) -> Result<Resolved, Failure> {
-        let adapter = self.adapter()?;
+        let adapter = AdapterSettings::resolve(&self)?;
         // Every group of layers has its turn among this many, so that what is wrong is found before a model is read.
         adapter.layout(adapter.num_experts.groups() * adapter.rank.groups() * 12)?;
         let recipe = self.recipe(&adapter);
@@ -320,49 +237,6 @@ impl Settings {
             limit_validation: self.limit_validation,
             version: env!("CARGO_PKG_VERSION"),
             dtype: self.dtype.unwrap_or_default(),
-        })
-    }
-
-    fn adapter(&self) -> Result<AdapterSettings, Failure> {
-        let method = self.method.unwrap_or(MethodName::Adamole);
-        let belongs = [
-            ("tau_max", self.tau_max.is_some(), &[MethodName::Adamole][..]),
-            ("threshold", self.threshold.is_some(), &[MethodName::Mole]),
-            ("top_k", self.top_k.is_some(), &[MethodName::Mole, MethodName::Sira]),
-            ("top_p", self.top_p.is_some(), &[MethodName::Mole]),
-            ("capacity_factor", self.capacity_factor.is_some(), &[MethodName::Sira]),
-            ("gate_dropout", self.gate_dropout.is_some(), &[MethodName::Sira]),
-            ("renormalise", self.renormalise.is_some(), &[MethodName::Sira]),
-        ];
-        if let Some((name, ..)) = belongs.iter().find(|(_, given, methods)| *given && !methods.contains(&method)) {
-            return Err(Failure::Usage(format!("{name} is no setting of the method {}", method.as_str())));
-        }
-        let rules = [self.threshold.is_some(), self.top_k.is_some(), self.top_p.is_some()];
-        if rules.iter().filter(|given| **given).count() > 1 {
-            return Err(Failure::Usage("threshold, top_k and top_p are rules of which only one can be given".into()));
-        }
-        let num_experts = match method {
-            MethodName::Lora => Allocation::uniform(1),
-            _ => self.num_experts.clone().unwrap_or_else(|| Allocation::uniform(8)),
-        };
-        let default_rank = (32 / num_experts.max().max(1)).max(1);
-        Ok(AdapterSettings {
-            method,
-            rank: self.rank.clone().unwrap_or_else(|| Allocation::uniform(default_rank)),
-            num_experts,
-            alpha: self.alpha.unwrap_or(16.0),
-            dropout: self.dropout.unwrap_or(0.05),
-            tau_max: self.tau_max,
-            threshold: self.threshold,
-            top_k: self.top_k.clone(),
-            top_p: self.top_p,
-            capacity_factor: self.capacity_factor,
-            gate_dropout: self.gate_dropout,
-            renormalise: self.renormalise,
-            targets: match self.targets.clone() {
-                None => Targets::attention(),
-                Some(names) => Targets::try_from(names).map_err(Failure::Usage)?,
-            },
         })
     }
 

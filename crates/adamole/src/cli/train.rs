@@ -2,10 +2,11 @@
 
 use super::{
     Failure,
+    adapter_settings::MethodName,
     inputs::{Base, workers},
     output::{Format, duration, percent, print, size},
     progress::Progress,
-    settings::{MethodName, Settings},
+    settings::Settings,
 };
 use adamole::{
     data::{Benchmark, Example, Split},

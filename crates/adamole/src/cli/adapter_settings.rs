@@ -1,0 +1,138 @@
+//! The adapter's part of the settings: a method by name, and what belongs to it.
+
+use super::{Failure, settings::Settings};
+use adamole::{
+    core::{AdapterConfig, ConfigError, Method, Selection},
+    llama::{AdapterLayout, Allocation, Targets},
+};
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+/// A method by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum MethodName {
+    /// One low-rank pair
+    Lora,
+    /// Experts chosen by a fixed rule: top-k, a threshold, or top-p
+    Mole,
+    /// Experts with a threshold learned per token
+    Adamole,
+    /// Top-k experts with a limited number of tokens and dropout on the gate
+    Sira,
+}
+
+impl MethodName {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Lora => "lora",
+            Self::Mole => "mole",
+            Self::Adamole => "adamole",
+            Self::Sira => "sira",
+        }
+    }
+}
+
+/// The adapter's part of the settings, for any number of layers.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct AdapterSettings {
+    pub(crate) method: MethodName,
+    pub(crate) num_experts: Allocation,
+    pub(crate) rank: Allocation,
+    alpha: f32,
+    dropout: f32,
+    tau_max: Option<f32>,
+    threshold: Option<f32>,
+    top_k: Option<Allocation>,
+    top_p: Option<f32>,
+    capacity_factor: Option<f32>,
+    gate_dropout: Option<f32>,
+    renormalise: Option<bool>,
+    targets: Targets,
+}
+
+impl AdapterSettings {
+    /// Fills in the defaults; settings that belong to another method are refused.
+    pub(crate) fn resolve(settings: &Settings) -> Result<Self, Failure> {
+        let method = settings.method.unwrap_or(MethodName::Adamole);
+        let belongs = [
+            ("tau_max", settings.tau_max.is_some(), &[MethodName::Adamole][..]),
+            ("threshold", settings.threshold.is_some(), &[MethodName::Mole]),
+            ("top_k", settings.top_k.is_some(), &[MethodName::Mole, MethodName::Sira]),
+            ("top_p", settings.top_p.is_some(), &[MethodName::Mole]),
+            ("capacity_factor", settings.capacity_factor.is_some(), &[MethodName::Sira]),
+            ("gate_dropout", settings.gate_dropout.is_some(), &[MethodName::Sira]),
+            ("renormalise", settings.renormalise.is_some(), &[MethodName::Sira]),
+        ];
+        if let Some((name, ..)) = belongs.iter().find(|(_, given, methods)| *given && !methods.contains(&method)) {
+            return Err(Failure::Usage(format!("{name} is no setting of the method {}", method.as_str())));
+        }
+        let rules = [settings.threshold.is_some(), settings.top_k.is_some(), settings.top_p.is_some()];
+        if rules.iter().filter(|given| **given).count() > 1 {
+            return Err(Failure::Usage("threshold, top_k and top_p are rules of which only one can be given".into()));
+        }
+        let num_experts = match method {
+            MethodName::Lora => Allocation::uniform(1),
+            _ => settings.num_experts.clone().unwrap_or_else(|| Allocation::uniform(8)),
+        };
+        let default_rank = (32 / num_experts.max().max(1)).max(1);
+        Ok(Self {
+            method,
+            rank: settings.rank.clone().unwrap_or_else(|| Allocation::uniform(default_rank)),
+            num_experts,
+            alpha: settings.alpha.unwrap_or(16.0),
+            dropout: settings.dropout.unwrap_or(0.05),
+            tau_max: settings.tau_max,
+            threshold: settings.threshold,
+            top_k: settings.top_k.clone(),
+            top_p: settings.top_p,
+            capacity_factor: settings.capacity_factor,
+            gate_dropout: settings.gate_dropout,
+            renormalise: settings.renormalise,
+            targets: match settings.targets.clone() {
+                None => Targets::attention(),
+                Some(names) => Targets::try_from(names).map_err(Failure::Usage)?,
+            },
+        })
+    }
+
+    /// The adapters of a model of so many layers.
+    pub(crate) fn layout(&self, layers: usize) -> Result<AdapterLayout, Failure> {
+        let configs = (0..layers).map(|layer| self.config(layer, layers)).collect::<Result<Vec<_>, _>>();
+        let configs = configs.map_err(|error| Failure::Usage(error.to_string()))?;
+        Ok(AdapterLayout::per_layer(&configs, &self.targets))
+    }
+
+    fn config(&self, layer: usize, layers: usize) -> Result<AdapterConfig, ConfigError> {
+        let experts = self.num_experts.at(layer, layers);
+        let num_experts = experts.try_into()?;
+        let top_k = self.top_k.as_ref().map(|k| k.at(layer, layers).try_into()).transpose()?;
+        let method = match self.method {
+            MethodName::Lora => Method::Lora,
+            MethodName::Mole => {
+                let selection = match (top_k, self.top_p) {
+                    (Some(k), _) => Selection::TopK(k),
+                    (None, Some(share)) => Selection::TopP(share.try_into()?),
+                    (None, None) => Selection::Threshold(self.threshold.unwrap_or(1.0 / experts as f32)),
+                };
+                Method::Mole { num_experts, selection }
+            }
+            MethodName::Adamole => {
+                Method::AdaMole { num_experts, tau_max: self.tau_max.map(TryInto::try_into).transpose()? }
+            }
+            MethodName::Sira => Method::Sira {
+                num_experts,
+                top_k: top_k.map_or_else(|| 2.try_into(), Ok)?,
+                capacity_factor: Some(self.capacity_factor.unwrap_or(1.25).try_into()?),
+                gate_dropout: self.gate_dropout.unwrap_or(0.1).try_into()?,
+                renormalise: self.renormalise.unwrap_or(false),
+            },
+        };
+        Ok(AdapterConfig {
+            method,
+            rank: self.rank.at(layer, layers).try_into()?,
+            alpha: self.alpha,
+            dropout: self.dropout.try_into()?,
+        })
+    }
+}
