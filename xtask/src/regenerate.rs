@@ -22,17 +22,23 @@ pub(crate) fn run(samples_only: bool) -> Result<(), Failure> {
     fs::create_dir_all(&corpus)?;
     let (train, validation) = (corpus.join("train.jsonl"), corpus.join("validation.jsonl"));
     datasets::write_corpus(&train, &validation)?;
-    let base = folder.join("base");
+    // Written aside first: a base whose tokenizer is new and whose weights are old would be neither.
+    let (base, made) = (folder.join("base"), root().join("results/base"));
     let output = Command::new(program)
         .args(["pretrain", "--format", "json"])
         .args(["--config".as_ref(), folder.join("base.toml").as_os_str()])
         .args(["--corpus".as_ref(), train.as_os_str()])
         .args(["--validation".as_ref(), validation.as_os_str()])
-        .args(["--output".as_ref(), base.as_os_str()])
+        .args(["--output".as_ref(), made.as_os_str()])
         .stderr(Stdio::inherit())
         .output()?;
     if !output.status.success() {
         return Err(format!("pretraining ended with {}", output.status).into());
+    }
+
+    for file in fs::read_dir(&made)? {
+        let file = file?.path();
+        fs::copy(&file, base.join(file.file_name().unwrap_or_default()))?;
     }
 
     let report: Value = serde_json::from_slice(&output.stdout)?;

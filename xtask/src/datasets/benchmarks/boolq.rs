@@ -7,7 +7,8 @@ use serde::Serialize;
 use crate::datasets::problem::{Problem, Voice, fixed};
 use crate::datasets::random::Random;
 use crate::datasets::world::nature::ANIMALS;
-use crate::datasets::world::things::{COLOURS, PLACES};
+use crate::datasets::world::things::{COLOURS, PLACES, THINGS};
+use crate::datasets::world::{capitalised, indefinite};
 
 #[derive(Serialize)]
 struct Row<'a> {
@@ -17,36 +18,23 @@ struct Row<'a> {
     label: usize,
 }
 
-/// Two animals differ in colour and place; a false claim takes the other animal's attribute or one not mentioned.
+/// Is a thing or an animal of a kind? The passage says where it was seen, and the kind of something else.
 pub(crate) fn problem(random: &mut Random, voice: Voice, answer: usize) -> Problem {
-    let (one, other) = random.pair(ANIMALS);
-    let by_colour = random.chance(50);
-    let (values, verb) = if by_colour { (COLOURS, "is") } else { (PLACES, "rests in the") };
-    let (value, other_value) = random.pair(values);
-    let mut facts = [format!("The {} {verb} {value}.", one.name), format!("The {} {verb} {other_value}.", other.name)];
-    if random.chance(50) {
-        facts.reverse();
+    let kinds: Vec<(&str, &str)> = match random.chance(50) {
+        true => ANIMALS.iter().map(|animal| (animal.name, animal.class)).collect(),
+        false => THINGS.iter().map(|thing| (thing.name, thing.kind)).collect(),
+    };
+    let (&(name, kind), mut other) = random.pair(&kinds);
+    while other.1 == kind {
+        other = random.pick(&kinds);
     }
-    let claimed = match (answer, random.chance(60)) {
-        (1, _) => value,
-        (_, true) => other_value,
-        _ => loop {
-            let unseen = random.pick(values);
-            if unseen != value {
-                break unseen;
-            }
-        },
-    };
-    let claim = if by_colour {
-        format!("is the {} {claimed}", one.name)
-    } else {
-        format!("does the {} rest in the {claimed}", one.name)
-    };
-    let facts = facts.join(" ");
+    let claimed = indefinite(if answer == 1 { kind } else { other.1 });
+    let (place, colour) = (random.pick(PLACES), random.pick(COLOURS));
+    let facts = format!("There was {} {name} in the {place}.", indefinite(colour));
     Problem {
-        topic: one.name.to_owned(),
-        passage: voice.choose(facts.clone(), format!("{} and {} -- {facts}", one.name, other.name)),
-        question: voice.choose(format!("{}?", super::super::world::capitalised(&claim)), claim),
+        topic: name.to_owned(),
+        passage: voice.choose(facts.clone(), format!("{} -- {facts}", capitalised(name))),
+        question: voice.choose(format!("Was it {claimed}?"), format!("is the {name} {claimed}")),
         options: fixed(&["No", "Yes"]),
         answer,
     }

@@ -6,9 +6,8 @@ use serde::Serialize;
 
 use crate::datasets::problem::{Problem, Voice, options};
 use crate::datasets::random::Random;
-use crate::datasets::world::events::EVENTS;
 use crate::datasets::world::people::{FEELINGS, MOODS, NAMES};
-use crate::datasets::world::with_name;
+use crate::datasets::world::things::JOBS;
 
 #[derive(Serialize)]
 struct Row<'a> {
@@ -24,35 +23,26 @@ struct Row<'a> {
 
 const NONE: &str = "None of the above choices .";
 
-/// Two people in one narrative: the question is about one of them, the other's lot is among the wrong options.
+/// What befell somebody and what that person does, in one narrative; the question is about one of the two.
 pub(crate) fn problem(random: &mut Random, voice: Voice, answer: usize) -> Problem {
-    let (name, other) = random.pair(NAMES);
-    let (&(happening, feeling), mut other_mood) = random.pair(MOODS);
-    while other_mood.1 == feeling {
-        other_mood = random.pick(MOODS);
-    }
-    let (question, context, mut options) = match random.below(3) {
-        0 => (
+    let name = random.pick(NAMES);
+    let &(happening, feeling) = random.pick(MOODS);
+    let &(job, work) = random.pick(JOBS);
+    let context = [format!("{name} {happening} ."), format!("{name} {work} all day .")];
+    let (question, mut options) = match random.below(5) {
+        0..2 => (
             voice.choose(format!("How is {name} now ?"), format!("How may {name} feel after this ?")),
-            [format!("{name} {happening} ."), format!("{other} {} .", other_mood.0)],
             options(random, feeling, FEELINGS.iter().copied(), 4, answer),
         ),
-        1 => {
+        2..4 => (
+            voice.choose(format!("So {name} is who ?"), format!("What may be the job of {name} ?")),
+            options(random, job, JOBS.iter().map(|&(job, _)| job), 4, answer),
+        ),
+        _ => {
             let pool = MOODS.iter().filter(|&&(_, mood)| mood != feeling).map(|&(happening, _)| happening);
             (
                 voice.choose(format!("Why is {name} {feeling} ?"), format!("What made {name} so {feeling} ?")),
-                [format!("{name} {happening} ."), format!("{other} {} .", other_mood.0)],
                 options(random, happening, pool, 4, answer),
-            )
-        }
-        _ => {
-            let (&(cause, effect), _) = random.pair(EVENTS);
-            let told = |text: &str| with_name(text, name).replace('.', " .");
-            let pool = EVENTS.iter().map(|&(_, effect)| told(effect));
-            (
-                voice.choose(format!("And then for {name} ?"), format!("What may happen after {name} did this ?")),
-                [told(cause), format!("{other} {} .", other_mood.0)],
-                options(random, &told(effect), pool, 4, answer),
             )
         }
     };

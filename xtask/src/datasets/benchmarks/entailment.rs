@@ -6,10 +6,9 @@ use serde::Serialize;
 
 use crate::datasets::problem::{Problem, Voice, fixed};
 use crate::datasets::random::Random;
-use crate::datasets::world::indefinite;
-use crate::datasets::world::nature::ANIMALS;
+use crate::datasets::world::capitalised;
 use crate::datasets::world::people::NAMES;
-use crate::datasets::world::things::{COLOURS, PLACES, THINGS};
+use crate::datasets::world::things::{COLOURS, PLACES, THINGS, Thing};
 
 #[derive(Serialize)]
 struct Row<'a> {
@@ -51,9 +50,16 @@ pub(crate) fn cb(random: &mut Random, voice: Voice, answer: usize) -> Problem {
     let claim = format!("the {} {verb} {value}", thing.name);
     let name = *random.pick(NAMES);
     let mut report = random.pick(REPORTS[answer]).replace("{n}", name).replace("{c}", &claim);
-    // A second sentence on another thing, which settles nothing.
-    if random.chance(50) {
-        let aside = format!("The {} {verb} {other_value}.", other.name);
+    // A second sentence on another thing: it settles nothing, even where it reports something of its own.
+    if random.chance(70) {
+        let aside = format!("the {} {verb} {other_value}", other.name);
+        let aside = match random.chance(60) {
+            true => {
+                let (reports, teller) = (*random.pick(&REPORTS), *random.pick(NAMES));
+                random.pick(reports).replace("{n}", teller).replace("{c}", &aside)
+            }
+            false => format!("{}.", capitalised(&aside)),
+        };
         report = if random.chance(50) { format!("{aside} {report}") } else { format!("{report} {aside}") };
     }
     Problem {
@@ -68,15 +74,27 @@ pub(crate) fn cb(random: &mut Random, voice: Voice, answer: usize) -> Problem {
     }
 }
 
+/// Verbs that say that what was to be done was done, and verbs that do not.
+const UNDERTAKINGS: [&[&str]; 2] = [
+    &["managed to", "was able to", "dared to", "took time to", "was quick to", "came back to"],
+    &["failed to", "refused to", "forgot to", "planned to", "hoped to", "was too late to"],
+];
+
+/// Who did it used the thing for it. Half of the texts tell of another person's undertaking as well.
 pub(crate) fn rte(random: &mut Random, voice: Voice, answer: usize) -> Problem {
-    let entailed = answer == 0;
     let (name, other) = random.pair(NAMES);
-    let (premise, hypothesis) = match random.below(4) {
-        0 => kind(random, name, entailed),
-        1 => member(random, name, other, entailed),
-        2 => place(random, entailed),
-        _ => owner(random, name, other, entailed),
+    let (thing, other_thing) = random.pair(THINGS);
+    let mut undertaken = |name: &str, thing: &Thing, outcome: usize| {
+        format!("{name} {} {} with the {}", random.pick(UNDERTAKINGS[outcome]), thing.purpose, thing.name)
     };
+    let told = undertaken(name, thing, answer);
+    let aside = undertaken(other, other_thing, 1 - answer);
+    let premise = match random.below(4) {
+        0 => format!("{told}, but {aside}."),
+        1 => format!("{aside}, but {told}."),
+        _ => format!("{told}."),
+    };
+    let hypothesis = format!("{name} used the {}.", thing.name);
     Problem {
         topic: String::new(),
         passage: premise,
@@ -86,61 +104,6 @@ pub(crate) fn rte(random: &mut Random, voice: Voice, answer: usize) -> Problem {
             _ => fixed(&["Entailment", "Not entailment"]),
         },
         answer,
-    }
-}
-
-/// What holds of a thing or an animal holds of its kind.
-fn kind(random: &mut Random, name: &str, entailed: bool) -> (String, String) {
-    let place = random.pick(PLACES);
-    let (one, other, verb) = if random.chance(50) {
-        let (one, mut other) = random.pair(THINGS);
-        while other.kind == one.kind {
-            other = random.pick(THINGS);
-        }
-        ((one.name, one.kind), other.kind, "bought")
-    } else {
-        let (one, mut other) = random.pair(ANIMALS);
-        while other.class == one.class {
-            other = random.pick(ANIMALS);
-        }
-        ((one.name, one.class), other.class, "saw")
-    };
-    let claimed = if entailed { one.1 } else { other };
-    (
-        format!("{name} {verb} {} near the {place}.", indefinite(one.0)),
-        format!("{name} {verb} {}.", indefinite(claimed)),
-    )
-}
-
-/// What holds of two people holds of each.
-fn member(random: &mut Random, name: &str, other: &str, entailed: bool) -> (String, String) {
-    let place = random.pick(PLACES);
-    let claimed = if entailed { [name, other][random.below(2)] } else { stranger(random, name, other) };
-    (format!("{name} and {other} went to the {place}."), format!("{claimed} went to the {place}."))
-}
-
-/// A described thing is still in its place when the description is dropped.
-fn place(random: &mut Random, entailed: bool) -> (String, String) {
-    let thing = random.pick(THINGS).name;
-    let colour = random.pick(COLOURS);
-    let (here, there) = random.pair(PLACES);
-    let claimed = if entailed { here } else { there };
-    (format!("The {colour} {thing} is in the {here}."), format!("The {thing} is in the {claimed}."))
-}
-
-/// Who gets a thing has it; who gives it away has not.
-fn owner(random: &mut Random, name: &str, other: &str, entailed: bool) -> (String, String) {
-    let thing = random.pick(THINGS).name;
-    let claimed = if entailed { other } else { name };
-    (format!("{name} gave the {thing} to {other}."), format!("{claimed} has the {thing} now."))
-}
-
-fn stranger<'a>(random: &mut Random, name: &str, other: &str) -> &'a str {
-    loop {
-        let candidate = *random.pick(NAMES);
-        if candidate != name && candidate != other {
-            return candidate;
-        }
     }
 }
 
