@@ -60,6 +60,18 @@ pub(crate) fn options(
     wrong
 }
 
+/// Puts words that are near the right answer, but answer another question, in the place of some wrong options. What is
+/// asked has to be understood then; to know what goes together is not enough.
+pub(crate) fn mislead(random: &mut Random, options: &mut [String], answer: usize, near: &[&str]) {
+    let mut places: Vec<usize> = (0..options.len()).filter(|place| *place != answer).collect();
+    random.shuffle(&mut places);
+    for (place, near) in places.into_iter().zip(near) {
+        if options.iter().all(|option| option != near) {
+            options[place] = (*near).to_owned();
+        }
+    }
+}
+
 /// The words as owned options.
 pub(crate) fn fixed(words: &[&str]) -> Vec<String> {
     words.iter().map(|&word| word.to_owned()).collect()

@@ -4,7 +4,7 @@ use std::io;
 
 use serde::Serialize;
 
-use crate::datasets::problem::{Problem, Voice, options};
+use crate::datasets::problem::{Problem, Voice, mislead, options};
 use crate::datasets::random::Random;
 use crate::datasets::world::people::{FEELINGS, MOODS, NAMES};
 use crate::datasets::world::things::JOBS;
@@ -29,23 +29,34 @@ pub(crate) fn problem(random: &mut Random, voice: Voice, answer: usize) -> Probl
     let &(happening, feeling) = random.pick(MOODS);
     let &(job, work) = random.pick(JOBS);
     let context = [format!("{name} {happening} ."), format!("{name} {work} all day .")];
-    let (question, mut options) = match random.below(5) {
+    // The samples ask less often what the untuned base can guess.
+    let kind = match voice {
+        Voice::Lesson => random.below(5),
+        Voice::Sample => *random.pick(&[0, 2, 2, 2, 4]),
+    };
+    let (question, mut options, near) = match kind {
         0..2 => (
-            voice.choose(format!("How is {name} now ?"), format!("How may {name} feel after this ?")),
+            voice.choose(format!("How is {name} now ?"), format!("In what mood may this leave {name} ?")),
             options(random, feeling, FEELINGS.iter().copied(), 4, answer),
+            job,
         ),
         2..4 => (
             voice.choose(format!("So {name} is who ?"), format!("What may be the job of {name} ?")),
             options(random, job, JOBS.iter().map(|&(job, _)| job), 4, answer),
+            feeling,
         ),
         _ => {
             let pool = MOODS.iter().filter(|&&(_, mood)| mood != feeling).map(|&(happening, _)| happening);
             (
                 voice.choose(format!("Why is {name} {feeling} ?"), format!("What made {name} so {feeling} ?")),
                 options(random, happening, pool, 4, answer),
+                work,
             )
         }
     };
+    if voice == Voice::Sample {
+        mislead(random, &mut options, answer, &[near]);
+    }
     if random.chance(25) {
         let wrong = (answer + 1 + random.below(3)) % 4;
         options[wrong] = NONE.to_owned();

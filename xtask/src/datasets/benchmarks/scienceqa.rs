@@ -4,7 +4,7 @@ use std::io;
 
 use serde::Serialize;
 
-use crate::datasets::problem::{Problem, Voice, options};
+use crate::datasets::problem::{Problem, Voice, mislead, options};
 use crate::datasets::random::Random;
 use crate::datasets::world::indefinite;
 use crate::datasets::world::nature::{ANIMALS, CLASSES, OPPOSITES, STATES, SUBSTANCES};
@@ -31,33 +31,37 @@ pub(crate) fn problem(random: &mut Random, voice: Voice, answer: usize) -> Probl
     let count = if answer == 3 { 4 } else { 3 + random.below(2) };
     let animal = random.pick(ANIMALS);
     let name = animal.name;
-    let (topic, question, options) = match random.below(6) {
+    let (topic, question, mut options, near): (_, _, _, &[&str]) = match random.below(6) {
         0 => (
             "biology",
             voice.choose(
                 format!("The {name} is in which class?"),
-                format!("To what group does {} belong?", indefinite(name)),
+                format!("What sort of creature is {}?", indefinite(name)),
             ),
             options(random, animal.class, CLASSES.iter().copied(), count, answer),
+            &[animal.food, animal.home],
         ),
         1 => {
             let class = animal.class;
             let pool = ANIMALS.iter().filter(|animal| animal.class != class).map(|animal| animal.name);
             (
                 "biology",
-                voice.choose(format!("Which one is {}?", indefinite(class)), format!("Select the {class}.")),
+                voice.choose(format!("Which one is {}?", indefinite(class)), format!("Name the {class} here.")),
                 options(random, name, pool, count, answer),
+                &[animal.home],
             )
         }
         2 => (
             "biology",
             voice.choose(format!("What does the {name} eat?"), format!("What is the food of {}?", indefinite(name))),
             options(random, animal.food, ANIMALS.iter().map(|animal| animal.food), count, answer),
+            &[animal.home, animal.class],
         ),
         3 => (
             "biology",
             voice.choose(format!("Where does the {name} live?"), format!("What is the home of {}?", indefinite(name))),
             options(random, animal.home, ANIMALS.iter().map(|animal| animal.home), count, answer),
+            &[animal.food, animal.class],
         ),
         4 => {
             let &(substance, state) = random.pick(SUBSTANCES);
@@ -67,6 +71,7 @@ pub(crate) fn problem(random: &mut Random, voice: Voice, answer: usize) -> Probl
                 "physics",
                 voice.choose(format!("Which one is {state}?"), format!("Which of these is a {state}?")),
                 options(random, substance, pool, count, answer),
+                &[],
             )
         }
         _ => {
@@ -77,12 +82,18 @@ pub(crate) fn problem(random: &mut Random, voice: Voice, answer: usize) -> Probl
             let pool = OPPOSITES.iter().flat_map(|&(one, other)| [one, other]).filter(|&other| other != word);
             (
                 "vocabulary",
-                voice
-                    .choose(format!("What is not {word} but the reverse?"), format!("What is the opposite of {word}?")),
+                voice.choose(
+                    format!("What is not {word} but the reverse?"),
+                    format!("Which word stands against {word}?"),
+                ),
                 options(random, opposite, pool, count, answer),
+                &[],
             )
         }
     };
+    if voice == Voice::Sample {
+        mislead(random, &mut options, answer, near);
+    }
     Problem { topic: topic.to_owned(), passage: String::new(), question, options, answer }
 }
 
