@@ -1,6 +1,6 @@
 //! Chain of LoRA (Xia et al. 2024): train an adapter, fold it into the base, start afresh with another.
 
-use crate::{CausalLm, ModelError, merge};
+use crate::{AdapterLayout, CausalLm, ModelError, merge};
 use adamole_core::AdapterConfig;
 use burn::tensor::Tensor;
 use std::collections::BTreeMap;
@@ -12,17 +12,19 @@ pub struct Chain {
     base: CausalLm,
     /// A stacked and B side by side, by linear.
     links: BTreeMap<String, Vec<(Tensor<2>, Tensor<2>)>>,
-    count: usize,
 }
 
 impl Chain {
     /// A chain that begins with this model's base.
     pub fn new(model: &CausalLm) -> Self {
         let mut base = model.clone();
-        for (_, linear) in base.linears_mut() {
-            linear.adapter = None;
-        }
-        Self { base, links: BTreeMap::new(), count: 0 }
+        base.adapt(&AdapterLayout::default(), 0);
+        Self { base, links: BTreeMap::new() }
+    }
+
+    /// Links that have ended; every adapted linear has as many.
+    fn count(&self) -> usize {
+        self.links.values().next().map_or(0, Vec::len)
     }
 
     /// Ends a link: folds the model's adapters into its weights and gives it fresh ones.
@@ -36,15 +38,14 @@ impl Chain {
         for (name, link) in links {
             self.links.entry(name).or_default().push(link);
         }
-        self.count += 1;
         // Other values than the link before began with.
-        next.adapt(&layout, seed.wrapping_add(self.count as u64));
+        next.adapt(&layout, seed.wrapping_add(self.count() as u64));
         Ok(next)
     }
 
     /// The first base with one adapter that does what all links and the model's own adapter do.
     pub fn whole(&self, model: &CausalLm) -> CausalLm {
-        if self.count == 0 {
+        if self.count() == 0 {
             return model.clone();
         }
         let mut links = self.links.clone();
@@ -53,7 +54,7 @@ impl Chain {
         }
         let one_link = model.layout();
         let longer = |config: &AdapterConfig| {
-            let links = self.count + 1;
+            let links = self.count() + 1;
             // The sum of ranks is at least one, since each is; the scale alpha / rank stays.
             let rank = (config.rank.get() * links).try_into().unwrap_or(config.rank);
             AdapterConfig { rank, alpha: config.alpha * links as f32, ..*config }

@@ -1,7 +1,6 @@
 //! Plain LoRAs folded into the weights that they adapt.
 
 use crate::{CausalLm, ModelError, precision::narrowed};
-use adamole_core::AdaptedLinear;
 use burn::tensor::Tensor;
 
 /// The model with every adapter folded into its linear, `W + s B A`, and no adapter left.
@@ -9,7 +8,7 @@ use burn::tensor::Tensor;
 /// # Errors
 /// An adapter is a routed mixture: which experts it adds depends on the token, so that no single matrix does the same.
 pub fn merge(mut model: CausalLm) -> Result<CausalLm, ModelError> {
-    if let Some((linear, _)) = model.linears().into_iter().find(|(_, linear)| is_routed(linear)) {
+    if let Some((linear, ..)) = model.routed().into_iter().next() {
         return Err(ModelError::NotMergeable { linear });
     }
     for (_, linear) in model.linears_mut() {
@@ -22,8 +21,4 @@ pub fn merge(mut model: CausalLm) -> Result<CausalLm, ModelError> {
         }
     }
     Ok(model)
-}
-
-fn is_routed(linear: &AdaptedLinear) -> bool {
-    linear.adapter.as_ref().is_some_and(|adapter| adapter.router().is_some())
 }

@@ -9,7 +9,7 @@ use crate::{
     precision::widened,
     rope::Rotary,
 };
-use adamole_core::{AdaptedLinear, Pass};
+use adamole_core::{AdaptedLinear, Adapter, Pass, router::Router};
 use burn::{
     module::{Module, Param, ParamId},
     tensor::{DType, Int, Tensor},
@@ -166,8 +166,7 @@ impl CausalLm {
         self.linears().into_iter().filter_map(adapters).collect()
     }
 
-    /// Every linear with its key prefix (`model.layers.0.self_attn.q_proj`), in the order of the forward pass. The
-    /// adapted ones among them are the sites of a [`Pass`], in this order.
+    /// Every linear with its key prefix (`model.layers.0.self_attn.q_proj`), in the order of the forward pass.
     pub fn linears(&self) -> Vec<(String, &AdaptedLinear)> {
         let layers = self.model.layers.iter().enumerate();
         layers
@@ -183,6 +182,17 @@ impl CausalLm {
                     &mlp.down_proj,
                 ];
                 TARGETS.into_iter().zip(linears).map(move |(target, linear)| (linear_name(i, target), linear))
+            })
+            .collect()
+    }
+
+    /// The linears whose adapters are routed, with adapter and router: the sites of a [`Pass`], in its order.
+    pub fn routed(&self) -> Vec<(String, &Adapter, &dyn Router)> {
+        let linears = self.linears().into_iter();
+        linears
+            .filter_map(|(name, linear)| {
+                let adapter = linear.adapter.as_ref()?;
+                Some((name, adapter, adapter.router()?))
             })
             .collect()
     }

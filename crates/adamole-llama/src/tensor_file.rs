@@ -168,8 +168,8 @@ fn narrow(values: impl Iterator<Item = f32>, to: DType, converted: &mut Vec<u8>)
     }
 }
 
-/// Writes float, int64 and uint8 tensors as safetensors: complete under a temporary name first, then renamed, so that no reader ever
-/// sees half a file.
+/// Writes float, int64 and uint8 tensors as safetensors: complete under a temporary name first, then renamed, so that no
+/// reader ever sees half a file.
 ///
 /// # Errors
 /// The file cannot be written.

@@ -104,7 +104,7 @@ impl AdamW {
             return Err(TrainError::NotFinite { what: format!("gradient of {name}"), value, step: self.steps });
         }
         let clip = (f64::from(self.settings.max_grad_norm) / (norm + 1e-6)).min(1.0);
-        let groups = resting_experts(model, routing);
+        let groups = expert_groups(model, routing);
         let mut update = Update { settings: self.settings, rate, clip, gradients, groups, moments: &mut self.moments };
         *model = model.clone().map(&mut update);
         self.steps += 1;
@@ -113,16 +113,11 @@ impl AdamW {
 }
 
 /// The expert banks of which some experts may rest in a step, by parameter.
-fn resting_experts(model: &CausalLm, routing: &RoutingCounts) -> HashMap<ParamId, Groups> {
-    let adapters = model.linears().into_iter().filter_map(|(_, linear)| linear.adapter.as_ref());
-    let routed = adapters.filter_map(|adapter| Some((adapter, adapter.router()?)));
+fn expert_groups(model: &CausalLm, routing: &RoutingCounts) -> HashMap<ParamId, Groups> {
     let mut groups = HashMap::new();
-    for ((adapter, router), fired) in routed.zip(&routing.selected) {
-        if router.rests_idle_experts() {
-            let idle: Vec<bool> = fired.iter().map(|tokens| *tokens == 0.0).collect();
-            groups.insert(adapter.a.id, Groups { outer: 1, idle: idle.clone() });
-            groups.insert(adapter.b.id, Groups { outer: adapter.b.shape()[0], idle });
-        }
+    for (adapter, idle) in routing.resting_experts(model) {
+        groups.insert(adapter.a.id, Groups { outer: 1, idle: idle.clone() });
+        groups.insert(adapter.b.id, Groups { outer: adapter.b.shape()[0], idle });
     }
     groups
 }

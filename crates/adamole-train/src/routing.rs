@@ -1,6 +1,7 @@
 //! How many experts fired, summed over tokens.
 
-use adamole_core::SiteRouting;
+use adamole_core::{Adapter, SiteRouting};
+use adamole_llama::CausalLm;
 use burn::tensor::{Tensor, TensorData};
 use serde::Serialize;
 
@@ -49,6 +50,15 @@ impl RoutingCounts {
             *mine += theirs;
         }
         self.tokens += other.tokens;
+    }
+
+    /// The adapters of `model`, over which this was counted, whose routers rest idle experts; and which experts rest.
+    pub(crate) fn resting_experts<'m>(&self, model: &'m CausalLm) -> Vec<(&'m Adapter, Vec<bool>)> {
+        let sites = model.routed().into_iter().zip(&self.selected);
+        sites
+            .filter(|((_, _, router), _)| router.rests_idle_experts())
+            .map(|((_, adapter, _), fired)| (adapter, fired.iter().map(|tokens| *tokens == 0.0).collect()))
+            .collect()
     }
 
     /// Mean number of experts that a token fires on a site; `None` where nothing is routed.

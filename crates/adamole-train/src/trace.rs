@@ -5,9 +5,11 @@ use crate::{RoutingCounts, TrainError, batch::integers, routing::floats};
 use adamole_core::{Detail, Pass, ValidRows, router::Routing};
 use adamole_llama::{AdapterTensors, AttentionMask, CausalLm, KEY_PREFIX, frozen_cross_entropy};
 use burn::{
+    module::ParamId,
     optim::GradientsParams,
     tensor::{Device, Tensor, TensorData},
 };
+use std::collections::HashMap;
 
 /// A batch of token ids, in rows of one length.
 #[derive(Debug, Clone)]
@@ -73,18 +75,15 @@ impl Trace {
     /// router rests such experts.
     pub fn named_gradients(&self, model: &CausalLm) -> Vec<(String, TensorData)> {
         let Some(gradients) = &self.gradients else { return Vec::new() };
+        let resting: HashMap<ParamId, Vec<bool>> =
+            self.routing.resting_experts(model).into_iter().map(|(adapter, idle)| (adapter.a.id, idle)).collect();
         let mut named = Vec::new();
-        let mut routed = self.routing.selected.iter();
         for (name, linear) in model.linears() {
             let Some(adapter) = &linear.adapter else { continue };
-            let fired = adapter.router().and_then(|router| Some((router, routed.next()?)));
             for (key, data) in AdapterTensors::gradients(adapter, gradients).split() {
                 let expert: Option<usize> = key.split('.').nth(1).and_then(|number| number.parse().ok());
-                let rests = |(router, fired): (_, &Vec<f64>)| {
-                    let router: &dyn adamole_core::router::Router = router;
-                    router.rests_idle_experts() && expert.is_some_and(|expert| fired[expert] == 0.0)
-                };
-                if !fired.is_some_and(rests) {
+                let rests = expert.zip(resting.get(&adapter.a.id)).is_some_and(|(expert, idle)| idle[expert]);
+                if !rests {
                     named.push((format!("{KEY_PREFIX}{name}.{key}"), data));
                 }
             }
@@ -137,11 +136,8 @@ pub fn trace(
     let sites = pass.into_sites();
     let routing = RoutingCounts::read(&sites);
     let active = routing.mean_active_per_site();
-    let linears = model.linears().into_iter().filter(|(_, linear)| {
-        let adapter = linear.adapter.as_ref();
-        adapter.is_some_and(|adapter| adapter.router().is_some())
-    });
-    let sites = linears.zip(sites).zip(active).filter_map(|(((name, _), site), mean_active_experts)| {
+    let sites = model.routed().into_iter().zip(sites).zip(active);
+    let sites = sites.filter_map(|(((name, ..), site), mean_active_experts)| {
         Some(TracedSite {
             module: format!("{KEY_PREFIX}{name}"),
             balance_loss: scalar(&site.balance_loss),

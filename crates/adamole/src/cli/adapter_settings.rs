@@ -38,7 +38,7 @@ impl MethodName {
 pub(crate) struct AdapterSettings {
     pub(crate) method: MethodName,
     pub(crate) num_experts: Allocation,
-    pub(crate) rank: Allocation,
+    rank: Allocation,
     alpha: f32,
     dropout: f32,
     tau_max: Option<f32>,
@@ -94,6 +94,13 @@ impl AdapterSettings {
                 Some(names) => Targets::try_from(names).map_err(Failure::Usage)?,
             },
         })
+    }
+
+    /// Checks every value, before a model is read: each group of layers has a layer among as many as there are groups.
+    pub(crate) fn validate(&self) -> Result<(), Failure> {
+        let allocations = [Some(&self.num_experts), Some(&self.rank), self.top_k.as_ref()];
+        let layers = allocations.into_iter().flatten().map(Allocation::groups).max();
+        self.layout(layers.unwrap_or(1)).map(drop)
     }
 
     /// The adapters of a model of so many layers.

@@ -213,8 +213,7 @@ impl Settings {
     /// Fills in the defaults and checks every value.
     pub(crate) fn resolve(self) -> Result<Resolved, Failure> {
         let adapter = AdapterSettings::resolve(&self)?;
-        // Every group of layers has its turn among this many, so that what is wrong is found before a model is read.
-        adapter.layout(adapter.num_experts.groups() * adapter.rank.groups() * 12)?;
+        adapter.validate()?;
         let recipe = self.recipe(&adapter);
         recipe.validate()?;
         let required = |value: Option<String>, flag: &str| {

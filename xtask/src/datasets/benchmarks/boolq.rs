@@ -18,7 +18,7 @@ struct Row<'a> {
     label: usize,
 }
 
-/// Is a thing or an animal of a kind? The passage says where it was seen, and the kind of something else.
+/// Is a thing or an animal of a kind? The passage says where it was seen; a false claim names the kind of something else.
 pub(crate) fn problem(random: &mut Random, voice: Voice, answer: usize) -> Problem {
     let kinds: Vec<(&str, &str)> = match random.chance(50) {
         true => ANIMALS.iter().map(|animal| (animal.name, animal.class)).collect(),
