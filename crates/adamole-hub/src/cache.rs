@@ -1,11 +1,13 @@
 //! The layout of the Hugging Face cache, which other programs fill.
 
-use std::ffi::OsString;
+use std::fmt;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::HubError;
+use crate::folder::RepositoryFolder;
 use crate::source::Repository;
+use crate::variables::Variables;
 
 /// What a repository holds; the hub keeps the two apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +16,25 @@ pub enum Kind {
     Model,
     /// Rows.
     Dataset,
+}
+
+impl Kind {
+    /// What the hub and the cache call this.
+    pub(crate) fn plural(self) -> &'static str {
+        match self {
+            Self::Model => "models",
+            Self::Dataset => "datasets",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Model => "model",
+            Self::Dataset => "data set",
+        })
+    }
 }
 
 /// A cache folder as `huggingface_hub` lays it out:
@@ -36,29 +57,30 @@ impl Cache {
     /// The cache of this user, where `huggingface_hub` looks: `HF_HUB_CACHE`; else `hub` in `HF_HOME`, in
     /// `huggingface` of `XDG_CACHE_HOME`, or in `~/.cache/huggingface`. `None` if the user has no home folder either.
     pub fn of_user() -> Option<Self> {
-        Self::from_variables(|name| std::env::var_os(name), std::env::home_dir())
+        Self::from_variables(&Variables::of_process())
     }
 
-    fn from_variables(variable: impl Fn(&str) -> Option<OsString>, home: Option<PathBuf>) -> Option<Self> {
-        // A variable that is set to nothing counts as unset.
-        let folder = |name| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-        let hub = || {
-            let home = home.filter(|home| !home.as_os_str().is_empty());
-            let caches = || folder("XDG_CACHE_HOME").or_else(|| Some(home?.join(".cache")));
-            let home = folder("HF_HOME").or_else(|| Some(caches()?.join("huggingface")))?;
-            Some(home.join("hub"))
-        };
-        folder("HF_HUB_CACHE").or_else(hub).map(Self::new)
+    pub(crate) fn from_variables(variables: &Variables) -> Option<Self> {
+        let hub = || Some(variables.home()?.join("hub"));
+        variables.path("HF_HUB_CACHE").or_else(hub).map(Self::new)
+    }
+
+    /// The folder of a repository, whether or not that exists.
+    pub(crate) fn repository(&self, kind: Kind, id: &str) -> RepositoryFolder {
+        RepositoryFolder::new(&self.folder, &format!("{}--{}", kind.plural(), id.replace('/', "--")))
+    }
+
+    /// The names of the repositories in the cache.
+    pub(crate) fn names(&self, kind: Kind) -> Vec<String> {
+        let entries = std::fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let name = |folder: &str| Some(folder.strip_prefix(kind.plural())?.strip_prefix("--")?.replace("--", "/"));
+        entries.filter_map(|entry| name(entry.file_name().to_str()?)).collect()
     }
 
     /// The folder with the files of a repository at its revision.
     pub(crate) fn snapshot(&self, kind: Kind, repository: &Repository) -> Result<PathBuf, HubError> {
         let Repository { id, revision } = repository;
-        let prefix = match kind {
-            Kind::Model => "models",
-            Kind::Dataset => "datasets",
-        };
-        let root = self.folder.join(format!("{prefix}--{}", id.replace('/', "--")));
+        let root = self.repository(kind, id).root().to_path_buf();
         if !root.is_dir() {
             return Err(HubError::NotCached { name: id.clone(), looked_in: root });
         }
@@ -99,7 +121,7 @@ fn is_commit(text: &str) -> bool {
 }
 
 /// The files in and below `folder`, as paths relative to it.
-fn files_below(folder: &Path) -> Vec<String> {
+pub(crate) fn files_below(folder: &Path) -> Vec<String> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
@@ -117,11 +139,7 @@ mod tests {
     use super::*;
 
     fn cache(variables: &[(&str, &str)], home: Option<&str>) -> Option<PathBuf> {
-        let variable = |name: &str| {
-            let found = variables.iter().find(|(variable, _)| *variable == name);
-            found.map(|(_, value)| OsString::from(value))
-        };
-        Cache::from_variables(variable, home.map(PathBuf::from)).map(|cache| cache.folder)
+        Cache::from_variables(&Variables::of(variables, home)).map(|cache| cache.folder)
     }
 
     #[test]

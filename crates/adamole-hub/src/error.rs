@@ -1,6 +1,10 @@
-//! Why a model or data set could not be found.
+//! Why a model or data set could not be found or fetched.
 
-use std::path::PathBuf;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::Kind;
 
 /// An error of this crate: what was looked for, and where.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +67,187 @@ pub enum HubError {
         name: String,
     },
 
+    /// The cache has the snapshot, but not these files of it.
+    #[error("`{name}` is in the cache, but without {}: {} has no such file", list(.missing), .snapshot.display())]
+    FilesNotCached {
+        /// The name that was asked for.
+        name: String,
+        /// The names and patterns that match no file.
+        missing: Vec<String>,
+        /// The folder of the snapshot.
+        snapshot: PathBuf,
+    },
+
+    /// The hub has no such repository, or does not admit to it: it answers so for a private one, too.
+    #[error(
+        "the hub has no {kind} `{name}`, or it is private{}{}",
+        if *.token_given { " and the token does not open it" } else { "" },
+        suggestion(.similar)
+    )]
+    RepositoryNotFound {
+        /// The name that was asked for.
+        name: String,
+        /// What was asked for under this name.
+        kind: Kind,
+        /// Whether a token was sent. Without one, a private repository cannot be told from none.
+        token_given: bool,
+        /// Names that are almost the same, the nearest first.
+        similar: Vec<String>,
+    },
+
+    /// The repository has no such branch, tag or commit.
+    #[error("`{name}` has no revision `{revision}`")]
+    RevisionNotFound {
+        /// The name that was asked for.
+        name: String,
+        /// The revision that was asked for.
+        revision: String,
+    },
+
+    /// The repository does not have these files.
+    #[error("`{name}` at `{revision}` has no {}; it has {}", list(.missing), some_of(.existing))]
+    FilesNotFound {
+        /// The name that was asked for.
+        name: String,
+        /// The revision that was asked for.
+        revision: String,
+        /// The names and patterns that match no file.
+        missing: Vec<String>,
+        /// The files of the repository.
+        existing: Vec<String>,
+    },
+
+    /// The repository is for those who accepted its conditions, which is done on its page, and who send their token.
+    #[error(
+        "`{name}` is gated: {}",
+        if *.token_given { "the token's owner was not given access" } else { "a token is needed, and there is none" }
+    )]
+    Gated {
+        /// The name that was asked for.
+        name: String,
+        /// Whether a token was sent. If so, its owner has no access yet, or the token's own rights are too narrow.
+        token_given: bool,
+    },
+
+    /// The hub wants a token (status 401), and there is none.
+    #[error("{host} wants a token for `{name}`, and there is none")]
+    TokenMissing {
+        /// The name that was asked for.
+        name: String,
+        /// The hub.
+        host: String,
+    },
+
+    /// The hub does not know the token (status 401): it is mistyped, revoked or of another hub.
+    #[error("{host} refused the token that was sent for `{name}`{}", reason(.message))]
+    TokenRefused {
+        /// The name that was asked for.
+        name: String,
+        /// The hub.
+        host: String,
+        /// What the hub says about it; may be empty.
+        message: String,
+    },
+
+    /// The hub knows who asks, and refuses (status 403).
+    #[error("{host} refuses access to `{name}`{}", reason(.message))]
+    Forbidden {
+        /// The name that was asked for.
+        name: String,
+        /// The hub.
+        host: String,
+        /// What the hub says about it; may be empty.
+        message: String,
+    },
+
+    /// The token cannot be sent: it has other characters than visible ASCII ones. It is not shown.
+    #[error("the token has characters that no token has, such as a space or the end of a line inside it")]
+    InvalidToken,
+
+    /// The hub's address is none.
+    #[error("`{0}` is not the address of a hub, expected such as https://huggingface.co, without a user or a query")]
+    InvalidEndpoint(String),
+
+    /// No connection, or one that broke or stalled, after all tries. What has arrived is kept for the next time.
+    #[error("the connection to {host} failed")]
+    Network {
+        /// Who was to answer.
+        host: String,
+        /// What happened.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+
+    /// The server answered with an error of its own, after all tries where trying again makes sense.
+    #[error("{url} answered with status {status}{}", reason(.message))]
+    Status {
+        /// What was asked for.
+        url: String,
+        /// The status: 429 means too many requests, from 500 on the server has a problem.
+        status: u16,
+        /// What the server says about it; may be empty.
+        message: String,
+        /// How long the server wants to be left alone.
+        retry_after: Option<Duration>,
+    },
+
+    /// The server's answer cannot be that of a hub.
+    #[error("{url} did not answer as a hub does: {reason}")]
+    BadAnswer {
+        /// What was asked for.
+        url: String,
+        /// What is wrong with the answer.
+        reason: String,
+    },
+
+    /// The server sends more or less than it announced.
+    #[error("`{file}` should have {expected} bytes, but the server sends {got}")]
+    WrongSize {
+        /// The file's name in the repository.
+        file: String,
+        /// The size that the hub announced.
+        expected: u64,
+        /// The size of what the server sends.
+        got: u64,
+    },
+
+    /// A file's content is not what the hub announced, twice in a row. It was deleted.
+    #[error("`{file}` should have the hash {expected}, but what arrived has {got}")]
+    WrongHash {
+        /// The file's name in the repository.
+        file: String,
+        /// The hash that the hub announced.
+        expected: String,
+        /// The hash of what arrived.
+        got: String,
+    },
+
+    /// The disk is full. What has arrived is kept for the next time.
+    #[error("the disk is full: cannot write {}", .path.display())]
+    DiskFull {
+        /// The file or folder of the cache.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+
+    /// A file or folder of the cache could not be written.
+    #[error("cannot write {}", .path.display())]
+    NotWritable {
+        /// The file or folder of the cache.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+
+    /// The file that keeps processes from writing the same file at once could not be locked.
+    #[error("cannot lock {}", .path.display())]
+    Lock {
+        /// The lock.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+
     /// A file of the cache could not be read.
     #[error("cannot read {}", .path.display())]
     Io {
@@ -73,9 +258,57 @@ pub enum HubError {
     },
 }
 
+impl HubError {
+    /// Why `path` could not be written.
+    pub(crate) fn write(path: &Path, source: std::io::Error) -> Self {
+        let path = path.to_path_buf();
+        match source.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Self::DiskFull { path, source },
+            _ => Self::NotWritable { path, source },
+        }
+    }
+
+    /// Whether the same request may succeed a little later.
+    pub(crate) fn is_transient(&self) -> bool {
+        match self {
+            Self::Network { .. } => true,
+            Self::Status { status, .. } => matches!(status, 408 | 429 | 500 | 502 | 503 | 504),
+            _ => false,
+        }
+    }
+}
+
 fn cached_revisions(cached: &[String]) -> String {
     match cached {
         [] => String::new(),
         names => format!("; cached: {}", names.join(", ")),
+    }
+}
+
+fn list(names: &[String]) -> String {
+    let quoted: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
+    quoted.join(", ")
+}
+
+/// The first few of many names.
+fn some_of(names: &[String]) -> String {
+    match names {
+        [] => "no files".into(),
+        [first @ .., _] if first.len() < 10 => list(names),
+        _ => format!("{} and {} more", list(&names[..10]), names.len() - 10),
+    }
+}
+
+fn suggestion(names: &[String]) -> String {
+    match names {
+        [] => String::new(),
+        names => format!("; similar: {}", list(names)),
+    }
+}
+
+fn reason(message: &str) -> String {
+    match message {
+        "" => String::new(),
+        message => format!(": {message}"),
     }
 }

@@ -21,6 +21,14 @@ pub(crate) struct Repository {
     pub(crate) revision: String,
 }
 
+/// A name that was looked up among the local folders.
+pub(crate) enum Place<'a> {
+    /// There is such a folder.
+    Folder(PathBuf),
+    /// There is none, so this repository of the hub is meant.
+    Repository(&'a Repository),
+}
+
 impl Source {
     /// Takes a name apart: `org/name`, `org/name@revision` (`main` if none is given), or a path.
     ///
@@ -64,18 +72,26 @@ impl Source {
     }
 
     fn locate_with(&self, kind: Kind, cache: Option<&Cache>) -> Result<PathBuf, HubError> {
+        match self.place()? {
+            Place::Folder(folder) => Ok(folder),
+            Place::Repository(repository) => {
+                let cache = cache.ok_or_else(|| HubError::NoCache { name: self.text.clone() })?;
+                cache.snapshot(kind, repository)
+            }
+        }
+    }
+
+    /// What the name means on this machine.
+    pub(crate) fn place(&self) -> Result<Place<'_>, HubError> {
         let path = Path::new(&self.text);
         if path.is_dir() {
-            return Ok(path.into());
+            return Ok(Place::Folder(path.into()));
         }
         match &self.repository {
             // A file may happen to have the name of a repository; only a path is certain to mean the file.
             None if path.exists() => Err(HubError::NotAFolder(path.into())),
             None => Err(HubError::MissingFolder(path.into())),
-            Some(repository) => {
-                let cache = cache.ok_or_else(|| HubError::NoCache { name: self.text.clone() })?;
-                cache.snapshot(kind, repository)
-            }
+            Some(repository) => Ok(Place::Repository(repository)),
         }
     }
 }
