@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ureq::http::header::{AUTHORIZATION, LOCATION, RANGE};
 use ureq::http::{Method, Request, Response};
-use ureq::{Agent, Body};
+use ureq::{Agent, Body, Error};
 
 use crate::HubError;
 use crate::event::{Event, Progress};
@@ -111,7 +111,10 @@ impl<'a> Client<'a> {
                 request = request.header(AUTHORIZATION, token.header());
             }
             let request = request.body(()).map_err(|error| url.bad_answer(error))?;
-            let response = self.agent.run(request).map_err(|error| url.network(error))?;
+            let response = self.agent.run(request).map_err(|error| match error {
+                Error::Protocol(_) | Error::Http(_) | Error::LargeResponseHeader(..) => url.bad_answer(error),
+                error => url.network(error),
+            })?;
             let answer = Answer { url, response };
             let Some(next) = answer.redirect()? else { return Ok(answer) };
             if method == Method::HEAD && next.origin() != self.endpoint.origin() {

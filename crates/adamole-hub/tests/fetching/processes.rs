@@ -1,0 +1,91 @@
+//! Several processes with one cache, and processes that are killed.
+
+use std::process::{Child, Command, Stdio};
+use std::time::Instant;
+
+use crate::server::etag;
+use crate::*;
+
+const FILE: &str = "model.safetensors";
+
+/// Fetches in a process of its own.
+fn spawn(world: &World) -> Child {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "processes::child", "--ignored", "--nocapture"]);
+    command.env("HUB_TEST_ENDPOINT", world.server.endpoint()).env("HUB_TEST_CACHE", world.cache());
+    command.stdout(Stdio::piped()).spawn().unwrap()
+}
+
+#[test]
+#[ignore = "run by the other tests, in processes of their own"]
+fn child() {
+    let variable = |name| std::env::var(name).unwrap();
+    let hub = hub(&variable("HUB_TEST_ENDPOINT"), Path::new(&variable("HUB_TEST_CACHE")));
+    let source = Source::parse("org/name").unwrap();
+    hub.fetch(&source, Kind::Model, &Wanted::new([FILE]), &mut |event| {
+        use std::io::Write;
+        let _ = writeln!(std::io::stdout(), "{}", short(&event));
+    })
+    .unwrap();
+}
+
+#[test]
+fn processes_wait_for_the_one_that_fetches() {
+    let content = bytes(100_000);
+    let mut world = World::new(site(&[(FILE, &content)]), |_, answer| Answer {
+        // The whole takes half a second, for the others to come in time.
+        pause: Duration::from_millis(if answer.body.len() > 1000 { 50 } else { 0 }),
+        ..answer
+    });
+    let children: Vec<_> = (0..4).map(|_| spawn(&world)).collect();
+    let mut waited = 0;
+    for child in children {
+        let output = child.wait_with_output().unwrap();
+        let events = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success(), "{events}");
+        waited += usize::from(events.contains(&format!("waiting {FILE}")));
+    }
+    assert_eq!(world.server.ranges(), [None], "one transfer");
+    assert!(waited >= 1, "nobody waited, so this did not test anything");
+    let snapshot = world.fetch(&[FILE]).unwrap();
+    assert_eq!(std::fs::read(snapshot.join(FILE)).unwrap(), content);
+}
+
+#[test]
+fn threads_wait_for_the_one_that_fetches() {
+    let world = World::new(site(&[(FILE, &bytes(100_000))]), |_, answer| Answer {
+        pause: Duration::from_millis(if answer.body.len() > 1000 { 20 } else { 0 }),
+        ..answer
+    });
+    let (hub, source, wanted) = (world.hub(), Source::parse("org/name").unwrap(), Wanted::new([FILE]));
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| hub.fetch(&source, Kind::Model, &wanted, &mut |_| ()).unwrap());
+        }
+    });
+    assert_eq!(world.server.ranges(), [None]);
+}
+
+#[test]
+fn what_a_killed_process_left_is_continued() {
+    let content = bytes(100_000);
+    let mut world = World::new(site(&[(FILE, &content)]), |request, answer| Answer {
+        pause: Duration::from_millis(if request.is_transfer() && request.header("range").is_none() { 200 } else { 0 }),
+        ..answer
+    });
+    let mut child = spawn(&world);
+    let partial = world.root().join("blobs").join(format!("{}.incomplete", etag(&content)));
+    let size = || std::fs::metadata(&partial).map_or(0, |metadata| metadata.len());
+    let start = Instant::now();
+    while size() < 20_000 {
+        assert!(start.elapsed() < Duration::from_secs(10), "the child does not get on");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+
+    let kept = size();
+    let snapshot = world.fetch(&[FILE]).unwrap();
+    assert_eq!(std::fs::read(snapshot.join(FILE)).unwrap(), content);
+    assert_eq!(world.server.ranges(), [None, Some(format!("bytes={kept}-"))]);
+}

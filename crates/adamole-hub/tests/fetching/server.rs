@@ -1,0 +1,244 @@
+//! A stand-in for the hub on this machine, whose answers a test may spoil.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, ErrorKind, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use ring::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
+use serde_json::json;
+
+pub(crate) const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+
+/// What the server has: one repository, `org/name`, as a model and as a data set.
+#[derive(Clone, Default)]
+pub(crate) struct Site {
+    pub(crate) files: BTreeMap<String, Vec<u8>>,
+    /// Files are at another server, to which the hub refers, as it does for large ones.
+    pub(crate) redirects: bool,
+    /// Only this token opens the repository.
+    pub(crate) token: Option<&'static str>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Request {
+    pub(crate) method: String,
+    pub(crate) path: String,
+    pub(crate) headers: BTreeMap<String, String>,
+}
+
+impl Request {
+    /// Whether this asks for the content of a file.
+    pub(crate) fn is_transfer(&self) -> bool {
+        self.method == "GET" && !self.path.starts_with("/api/")
+    }
+
+    pub(crate) fn is_listing(&self) -> bool {
+        self.path.starts_with("/api/")
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(String::as_str)
+    }
+}
+
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: BTreeMap<&'static str, Vec<u8>>,
+    pub(crate) body: Vec<u8>,
+    /// The connection is closed after so many bytes of the headers.
+    pub(crate) head: Option<usize>,
+    /// The connection is closed after so many bytes of the body.
+    pub(crate) cut: Option<usize>,
+    /// Nothing more is sent after so many bytes of the body, but the connection stays open.
+    pub(crate) stall: Option<usize>,
+    /// The wait after each tenth of the body.
+    pub(crate) pause: Duration,
+}
+
+impl Answer {
+    pub(crate) fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
+        let (headers, body, pause) = (BTreeMap::new(), body.into(), Duration::ZERO);
+        Self { status, headers, body, head: None, cut: None, stall: None, pause }
+    }
+
+    pub(crate) fn error(status: u16, code: &str) -> Self {
+        let answer = Self::new(status, "{}").with("x-error-message", "no, sorry");
+        if code.is_empty() { answer } else { answer.with("x-error-code", code) }
+    }
+
+    pub(crate) fn with(mut self, header: &'static str, value: impl Into<Vec<u8>>) -> Self {
+        self.headers.insert(header, value.into());
+        self
+    }
+}
+
+type Hook = dyn FnMut(&Request, Answer) -> Answer + Send;
+
+pub(crate) struct Server {
+    pub(crate) port: u16,
+    log: Arc<Mutex<Vec<Request>>>,
+    is_over: Arc<AtomicBool>,
+}
+
+impl Server {
+    /// Serves a site. `hook` is given every request with the right answer, and gives what is answered.
+    pub(crate) fn start(site: Site, hook: impl FnMut(&Request, Answer) -> Answer + Send + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (log, is_over) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
+        let hook: Arc<Mutex<Box<Hook>>> = Arc::new(Mutex::new(Box::new(hook)));
+        let (site, server) = (Arc::new(site), Self { port, log: log.clone(), is_over: is_over.clone() });
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                if is_over.load(Ordering::Relaxed) {
+                    break;
+                }
+                let (site, log, hook, is_over) = (site.clone(), log.clone(), hook.clone(), is_over.clone());
+                std::thread::spawn(move || {
+                    // A client may go away at any time.
+                    let Some(request) = read(&stream) else { return };
+                    log.lock().unwrap().push(request.clone());
+                    let answer = (hook.lock().unwrap())(&request, site.answer(&request, port));
+                    let _ = send(&stream, &request, &answer, &is_over);
+                    let _ = stream.shutdown(Shutdown::Both);
+                });
+            }
+        });
+        server
+    }
+
+    pub(crate) fn endpoint(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    pub(crate) fn log(&self) -> Vec<Request> {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// The values of `Range` of all transfers.
+    pub(crate) fn ranges(&self) -> Vec<Option<String>> {
+        let log = self.log();
+        log.iter()
+            .filter(|request| request.is_transfer())
+            .map(|request| request.headers.get("range").cloned())
+            .collect()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.is_over.store(true, Ordering::Relaxed);
+        let _ = TcpStream::connect(("127.0.0.1", self.port));
+    }
+}
+
+/// Large files have the SHA-256 of their content, others that of a git blob.
+pub(crate) fn etag(content: &[u8]) -> String {
+    let hash = match content.len() {
+        1000.. => digest(&SHA256, content),
+        length => {
+            let mut hash = Context::new(&SHA1_FOR_LEGACY_USE_ONLY);
+            hash.update(format!("blob {length}\0").as_bytes());
+            hash.update(content);
+            hash.finish()
+        }
+    };
+    hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl Site {
+    fn answer(&self, request: &Request, port: u16) -> Answer {
+        let path = request.path.as_str();
+        if let Some(name) = path.strip_prefix("/cdn/") {
+            return self.files.get(name).map_or(Answer::error(404, ""), |content| content_of(content, request));
+        }
+        let authorization = self.token.map(|token| format!("Bearer {token}"));
+        if authorization.is_some() && request.header("authorization") != authorization.as_deref() {
+            return Answer::error(401, "GatedRepo");
+        }
+        let plain = path.strip_prefix("/api/models/").or_else(|| path.strip_prefix("/api/datasets/"));
+        if let Some(rest) = plain {
+            let revision = rest.strip_prefix("org/name/revision/");
+            return match revision {
+                None => Answer::error(404, "RepoNotFound"),
+                Some("main" | "refs%2Fpr%2F1" | COMMIT) => {
+                    let siblings: Vec<_> = self.files.keys().map(|name| json!({ "rfilename": name })).collect();
+                    Answer::new(200, json!({ "sha": COMMIT, "siblings": siblings }).to_string())
+                }
+                Some(_) => Answer::error(404, "RevisionNotFound"),
+            };
+        }
+        let name = path.trim_start_matches("/datasets").strip_prefix("/org/name/resolve/");
+        let name = name.and_then(|rest| rest.strip_prefix(COMMIT)?.strip_prefix('/'));
+        let Some((name, content)) = name.and_then(|name| self.files.get_key_value(name)) else {
+            return Answer::error(404, "EntryNotFound");
+        };
+        let answer = match self.redirects {
+            true => Answer::new(302, "")
+                .with("location", format!("http://localhost:{port}/cdn/{name}"))
+                .with("x-linked-etag", format!("\"{}\"", etag(content)))
+                .with("x-linked-size", content.len().to_string())
+                .with("etag", "\"of-the-redirect\""),
+            false => content_of(content, request),
+        };
+        answer.with("x-repo-commit", COMMIT)
+    }
+}
+
+/// The content from where the client wants it.
+pub(crate) fn content_of(content: &[u8], request: &Request) -> Answer {
+    let size = content.len();
+    let range = request.header("range").and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-'));
+    let answer = match range.map(|offset| offset.parse::<usize>().unwrap()) {
+        None => Answer::new(200, content),
+        Some(offset) if offset >= size => Answer::new(416, "").with("content-range", format!("bytes */{size}")),
+        Some(offset) => {
+            Answer::new(206, &content[offset..]).with("content-range", format!("bytes {offset}-{}/{size}", size - 1))
+        }
+    };
+    answer.with("etag", format!("\"{}\"", etag(content)))
+}
+
+fn read(stream: &TcpStream) -> Option<Request> {
+    let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
+    let first = lines.next()?;
+    let (method, rest) = first.split_once(' ')?;
+    let headers = lines.take_while(|line| !line.is_empty());
+    let headers = headers.filter_map(|line| {
+        let (name, value) = line.split_once(": ")?;
+        Some((name.to_ascii_lowercase(), value.to_owned()))
+    });
+    Some(Request { method: method.into(), path: rest.split(' ').next()?.into(), headers: headers.collect() })
+}
+
+fn send(mut stream: &TcpStream, request: &Request, answer: &Answer, is_over: &AtomicBool) -> std::io::Result<()> {
+    let mut head = format!("HTTP/1.1 {} X\r\nconnection: close\r\n", answer.status).into_bytes();
+    if !answer.headers.contains_key("content-length") {
+        head.extend(format!("content-length: {}\r\n", answer.body.len()).bytes());
+    }
+    for (name, value) in answer.headers.iter().filter(|(_, value)| !value.is_empty()) {
+        head.extend(name.bytes().chain(*b": ").chain(value.iter().copied()).chain(*b"\r\n"));
+    }
+    head.extend(b"\r\n");
+    head.truncate(answer.head.unwrap_or(usize::MAX));
+    stream.write_all(&head)?;
+    if request.method == "HEAD" || answer.head.is_some() {
+        return Ok(());
+    }
+    let end = answer.cut.or(answer.stall).unwrap_or(usize::MAX).min(answer.body.len());
+    for chunk in answer.body[..end].chunks(answer.body.len() / 10 + 1) {
+        stream.write_all(chunk)?;
+        std::thread::sleep(answer.pause);
+    }
+    let start = Instant::now();
+    while answer.stall.is_some() && start.elapsed() < Duration::from_secs(5) && !is_over.load(Ordering::Relaxed) {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    match stream.flush() {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        result => result,
+    }
+}
