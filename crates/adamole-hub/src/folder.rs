@@ -32,8 +32,15 @@ impl RepositoryFolder {
         &self.root
     }
 
-    pub(crate) fn snapshot(&self, commit: &str) -> PathBuf {
+    fn snapshot(&self, commit: &str) -> PathBuf {
         self.root.join("snapshots").join(commit)
+    }
+
+    /// Makes the folder of a snapshot, which may stay without files.
+    pub(crate) fn make_snapshot(&self, commit: &str) -> Result<PathBuf, HubError> {
+        let path = self.snapshot(commit);
+        fs::create_dir_all(&path).map_err(|source| HubError::write(&path, source))?;
+        Ok(path)
     }
 
     pub(crate) fn blob(&self, etag: &Etag) -> PathBuf {

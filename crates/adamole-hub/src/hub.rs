@@ -184,7 +184,7 @@ fn fetch_files(
         return Err(not_found(missing));
     }
     let folder = cache.repository(remote.kind, id);
-    let snapshot = folder.snapshot(&listing.commit);
+    let snapshot = folder.make_snapshot(&listing.commit)?;
     let mut files: Vec<RemoteFile<'_>> = Vec::new();
     for name in wanted.select(&listing.files).filter(|name| !snapshot.join(name).is_file()) {
         let described = remote.client.retry(progress, || remote.describe(&listing.commit, name));

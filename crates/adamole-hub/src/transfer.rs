@@ -87,7 +87,6 @@ impl Remote<'_> {
         let continues = answer.status() == 206 && continues_at(&answer, part.size, file.size);
         if !continues && answer.status() != 200 {
             // The server cannot continue this file.
-            part.cut(0)?;
             answer = self.open(file, 0)?;
         }
         if answer.status() == 200 {

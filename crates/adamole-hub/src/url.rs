@@ -25,10 +25,10 @@ impl Url {
         (has_host && !has_user && matches!(uri.scheme_str(), Some("http" | "https"))).then_some(Self(uri))
     }
 
-    /// The address that a redirect from this one leads to.
+    /// The address that a redirect from this one leads to. None leads from `https` to `http`.
     pub(crate) fn join(&self, location: &str) -> Option<Self> {
         let (scheme, authority) = (self.0.scheme_str()?, self.0.authority()?);
-        match location {
+        let joined = match location {
             _ if location.contains("://") && !location.starts_with('/') => Self::parse(location),
             _ if location.starts_with("//") => Self::parse(&format!("{scheme}:{location}")),
             _ if location.starts_with('/') => Self::parse(&format!("{scheme}://{authority}{location}")),
@@ -36,7 +36,8 @@ impl Url {
                 let folder = self.0.path().rsplit_once('/').map_or("", |(folder, _)| folder);
                 Self::parse(&format!("{scheme}://{authority}{folder}/{location}"))
             }
-        }
+        };
+        joined.filter(|joined| joined.is_secure() || !self.is_secure())
     }
 
     /// This address, followed by `path`, which is encoded already.
@@ -54,7 +55,7 @@ impl Url {
         self.0.host().unwrap_or_default()
     }
 
-    pub(crate) fn is_secure(&self) -> bool {
+    fn is_secure(&self) -> bool {
         self.0.scheme_str() == Some("https")
     }
 
@@ -117,6 +118,8 @@ mod tests {
         for location in ["ftp://cdn/x", "https://hub:81@evil/x", "file:///etc/passwd", "http://", "\u{0}"] {
             assert!(from.join(location).is_none(), "{location:?}");
         }
+        assert!(url("https://hub/a").join("http://hub/a").is_none(), "what is secure stays so");
+        assert!(url("https://hub/a").join("https://cdn/a").is_some());
     }
 
     #[test]

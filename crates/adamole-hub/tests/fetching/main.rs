@@ -55,14 +55,17 @@ impl World {
 }
 
 fn hub(endpoint: &str, cache: &Path) -> Hub {
-    let network = Network {
+    Hub::new(endpoint, Cache::new(cache)).unwrap().with_network(impatient())
+}
+
+fn impatient() -> Network {
+    Network {
         connect_timeout: Duration::from_secs(5),
-        read_timeout: Duration::from_millis(400),
+        read_timeout: Duration::from_millis(1500),
         tries: 3,
         retry_delay: Duration::from_millis(1),
         ..Network::default()
-    };
-    Hub::new(endpoint, Cache::new(cache)).unwrap().with_network(network)
+    }
 }
 
 fn short(event: &Event<'_>) -> String {

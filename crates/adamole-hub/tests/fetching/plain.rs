@@ -63,6 +63,14 @@ fn a_data_set_is_apart_from_a_model() {
 }
 
 #[test]
+fn nothing_may_be_wanted() {
+    let mut world = World::new(model(), right);
+    let snapshot = world.fetch(&[]).unwrap();
+    assert!(snapshot.is_dir());
+    assert_eq!(world.fetch_with(&world.hub().with_offline(true), "org/name", &[]).unwrap(), snapshot);
+}
+
+#[test]
 fn a_local_folder_comes_first() {
     let mut world = World::new(model(), right);
     let folder = world.folder.path().to_str().unwrap().to_owned();
