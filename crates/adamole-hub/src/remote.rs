@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::client::{Answer, Client};
 use crate::etag::Etag;
 use crate::source::Repository;
-use crate::url::{path, segment};
+use crate::url::{Url, path, segment};
 use crate::{HubError, Kind};
 
 /// A list of files longer than this is no list of files.
@@ -83,7 +83,7 @@ impl<'a> Remote<'a> {
         }
     }
 
-    fn file_url(&self, commit: &str, name: &str) -> Result<crate::url::Url, HubError> {
+    fn file_url(&self, commit: &str, name: &str) -> Result<Url, HubError> {
         let prefix = match self.kind {
             Kind::Model => "",
             Kind::Dataset => "datasets/",
@@ -91,7 +91,7 @@ impl<'a> Remote<'a> {
         self.below_endpoint(format!("{prefix}{}/resolve/{commit}/{}", self.repository.id, path(name)))
     }
 
-    fn below_endpoint(&self, path: String) -> Result<crate::url::Url, HubError> {
+    fn below_endpoint(&self, path: String) -> Result<Url, HubError> {
         let endpoint = self.client.endpoint();
         endpoint.below(&path).ok_or_else(|| HubError::InvalidEndpoint(endpoint.to_string()))
     }

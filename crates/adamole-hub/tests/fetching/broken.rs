@@ -53,6 +53,17 @@ fn an_answer_may_break_before_it_has_begun() {
 }
 
 #[test]
+fn half_a_list_of_files_is_asked_for_again() {
+    let mut calls = 0;
+    let mut world = World::new(one_file(5000), move |_, answer| {
+        calls += 1;
+        Answer { cut: (calls == 1).then_some(30), ..answer }
+    });
+    world.fetch(&[FILE]).unwrap();
+    assert_eq!(world.events[0], "retrying the connection to 127.0.0.1 failed");
+}
+
+#[test]
 fn many_breaks_in_a_row_are_no_failure_as_long_as_it_gets_further() {
     let world = fetch_over_breaks(5000, false, &[1, 1, 1, 1, 1, 1, 100, 1000, 0, 1]);
     assert_eq!(world.server.ranges().len(), 11);
