@@ -4,7 +4,7 @@
 
 use adamole::{
     core::{AdaptedLinear, AdapterConfig, CounterRng, Detail, Method, Pass},
-    data::{Batch, Example, LabelScope},
+    data::{Batch, Buckets, Example, LabelScope},
     llama::{AdapterLayout, AttentionMask, CausalLm, Targets, cross_entropy, frozen_cross_entropy, load_base},
     train::{DeviceBatch, StepInput, Workers, accumulate},
 };
@@ -143,10 +143,11 @@ fn adapted_model(device: &Device, dropout: f32) -> CausalLm {
 fn examples() -> Vec<Example> {
     (0..10_u32)
         .map(|i| {
-            let ids: Vec<u32> = (0..6 + i).map(|t| (t * 13 + i * 29) % 128).collect();
+            let ids: Vec<u32> = (0..6 + i).map(|t| (t * 13 + i * 29) % 127).collect();
             Example {
-                prompt_len: ids.len() - 2,
-                ids,
+                answer_at: Some(ids.len() - 2),
+                prompt: ids[..ids.len() - 2].to_vec(),
+                text: ids,
                 answer: Some(0),
                 choice_ids: vec![4, 5],
                 truncated: false,
@@ -154,6 +155,11 @@ fn examples() -> Vec<Example> {
             }
         })
         .collect()
+}
+
+/// Padded with a token that no text has, so that every token but the first is a label.
+fn texts(examples: &[Example], indices: &[usize]) -> Batch {
+    Batch::of_texts(examples, indices, 127, LabelScope::Text, &Buckets::any())
 }
 
 fn flat_gradients(model: &CausalLm, gradients: &GradientsParams) -> Vec<f32> {
@@ -173,9 +179,7 @@ fn a_step_does_not_depend_on_the_number_of_workers() {
     let device = device().autodiff();
     let model = adapted_model(&device, 0.1);
     let examples = examples();
-    let batches: Vec<Batch> = [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
-        .map(|indices| Batch::collate(&examples, &indices, 0, LabelScope::Text))
-        .to_vec();
+    let batches: Vec<Batch> = [[0, 1, 2], [3, 4, 5], [6, 7, 8]].map(|indices| texts(&examples, &indices)).to_vec();
     let run = |workers| {
         let input = StepInput { batches: &batches, seed: 5, step: 2, balance_coefficient: 1e-3 };
         let outcome = accumulate(&model, input, &Workers::new(workers), &device);
@@ -192,7 +196,7 @@ fn a_step_does_not_depend_on_the_number_of_workers() {
 fn dropout_is_drawn_from_the_step_and_changes_the_gradient() {
     let device = device().autodiff();
     let examples = examples();
-    let batches = [Batch::collate(&examples, &[7, 8], 0, LabelScope::Text)];
+    let batches = [texts(&examples, &[7, 8])];
     let gradient = |dropout, step| {
         let model = adapted_model(&device, dropout);
         let input = StepInput { batches: &batches, seed: 5, step, balance_coefficient: 0.0 };
@@ -207,7 +211,7 @@ fn dropout_is_drawn_from_the_step_and_changes_the_gradient() {
 fn a_balance_loss_of_no_weight_leaves_the_gradients_alone() {
     let device = device().autodiff();
     let model = adapted_model(&device, 0.0);
-    let batches = [Batch::collate(&examples(), &[3, 8], 0, LabelScope::Text)];
+    let batches = [texts(&examples(), &[3, 8])];
     let gradients = |balance_coefficient| {
         let input = StepInput { batches: &batches, seed: 5, step: 2, balance_coefficient };
         flat_gradients(&model, &accumulate(&model, input, &Workers::new(1), &device).gradients)
@@ -226,7 +230,7 @@ fn padding_changes_nothing_for_the_tokens() {
     let device = device();
     let model = adapted_model(&device, 0.0);
     let examples = examples();
-    let batch = Batch::collate(&examples, &[0, 4, 9], 0, LabelScope::Text);
+    let batch = texts(&examples, &[0, 4, 9]);
     let hidden = |ids: Vec<u32>, rows: usize| {
         let cols = ids.len() / rows;
         let ids: Vec<i32> = ids.into_iter().map(|id| id as i32).collect();
@@ -236,7 +240,7 @@ fn padding_changes_nothing_for_the_tokens() {
     let width = model.config().hidden_size;
     let together = hidden(batch.ids.clone(), batch.rows);
     for (row, &index) in [0, 4, 9].iter().enumerate() {
-        let alone = hidden(examples[index].ids.clone(), 1);
+        let alone = hidden(examples[index].text.clone(), 1);
         let start = row * batch.cols * width;
         assert_close("hidden", &together[start..start + alone.len()], &alone, 1e-5, 1e-4);
     }

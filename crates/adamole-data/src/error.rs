@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use crate::row::RowError;
+use crate::{Place, ReadReport, RowError, Split};
 
 /// An error of this crate. Each names the thing (path, line, field, item) and what was expected of it.
 #[derive(Debug, thiserror::Error)]
@@ -15,14 +15,21 @@ pub enum DataError {
         /// The name that was asked for.
         name: String,
         /// The known name that resembles it most, if any does.
-        nearest: Option<&'static str>,
+        nearest: Option<String>,
         /// All known names.
-        known: Vec<&'static str>,
+        known: Vec<String>,
     },
 
-    /// No split has this name.
-    #[error("unknown split `{0}`; known: train, validation, test")]
-    UnknownSplit(String),
+    /// No split, order or other thing with a name has this one.
+    #[error("unknown {what} `{name}`; known: {}", .known.join(", "))]
+    UnknownName {
+        /// What was asked for.
+        what: &'static str,
+        /// Its name.
+        name: String,
+        /// The names there are.
+        known: &'static [&'static str],
+    },
 
     /// The file of a split, or a file of the tokenizer, is not there.
     #[error("{} does not exist; {}", .path.display(), contents(.present))]
@@ -42,55 +49,129 @@ pub enum DataError {
         source: std::io::Error,
     },
 
-    /// A line is not UTF-8.
-    #[error("{}:{line}: not valid UTF-8 from byte {byte} of the line on", .path.display())]
-    InvalidUtf8 {
+    /// A file is not the definition of a benchmark.
+    #[error("{}: not a benchmark: {message}", .path.display())]
+    Definition {
         /// The file.
         path: PathBuf,
-        /// The line, counted from 1.
-        line: usize,
-        /// The first bad byte of the line, counted from 1.
+        /// What is wrong, and where.
+        message: String,
+    },
+
+    /// A split is there twice, in different kinds of files.
+    #[error("the {split} split is in files of several kinds; expected one of: {}", shown(.paths))]
+    AmbiguousSplit {
+        /// The split.
+        split: Split,
+        /// A file of each kind.
+        paths: Vec<PathBuf>,
+    },
+
+    /// A split is in several files of which one is missing.
+    #[error("file {index} of {of} of the {split} split is missing beside {}", .beside.display())]
+    MissingShard {
+        /// The split.
+        split: Split,
+        /// The missing one, counted from 0 as in the files' names.
+        index: usize,
+        /// How many there should be.
+        of: usize,
+        /// One that is there.
+        beside: PathBuf,
+    },
+
+    /// A benchmark names a file whose kind is not known.
+    #[error("{}: expected a name that ends in .jsonl, .csv, .tsv (perhaps with .gz or .zst) or .parquet", .path.display())]
+    FileKind {
+        /// The file.
+        path: PathBuf,
+    },
+
+    /// The first line of a table does not name its columns.
+    #[error("{}: the first line: {message}", .path.display())]
+    Header {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
+
+    /// A Parquet file, or a page of it, cannot be decoded.
+    #[error("{place}: not readable as Parquet: {message}")]
+    InvalidParquet {
+        /// The file, and the row group and row if it is not the file as a whole.
+        place: String,
+        /// The decoder's reason.
+        message: String,
+    },
+
+    /// A line is not UTF-8.
+    #[error("{place}: not valid UTF-8 from byte {byte} on")]
+    InvalidUtf8 {
+        /// The row.
+        place: Place,
+        /// The first bad byte of the line or cell, counted from 1.
         byte: usize,
     },
 
     /// A text is not the JSON object that was expected.
-    #[error("{}:{line}:{column}: expected a JSON object: {message}", .path.display())]
+    #[error("{place}:{column}: expected a JSON object: {message}")]
     InvalidJson {
-        /// The file.
-        path: PathBuf,
-        /// The line, counted from 1.
-        line: usize,
+        /// The line.
+        place: Place,
         /// The column, counted from 1.
         column: usize,
         /// What the JSON parser says.
         message: String,
     },
 
+    /// A row of a table has too few or too many cells.
+    #[error("{place}: expected {expected} cells, one for each column, found {found}")]
+    Columns {
+        /// The row.
+        place: Place,
+        /// Columns of the table.
+        expected: u64,
+        /// Cells of the row.
+        found: u64,
+    },
+
+    /// A row is longer than any row can be.
+    #[error("{place}: the line is longer than {} MiB", .most >> 20)]
+    LongRow {
+        /// The row.
+        place: Place,
+        /// Most bytes of a row.
+        most: usize,
+    },
+
     /// A row does not have the fields of its benchmark.
-    #[error("{}:{line}: {problem}", .path.display())]
+    #[error("{place}: {problem}")]
     Row {
-        /// The file.
-        path: PathBuf,
-        /// The line, counted from 1.
-        line: usize,
+        /// The row.
+        place: Place,
         /// The field, and what was expected and found.
         problem: RowError,
     },
 
     /// A split has no usable row.
-    #[error("{} has no rows{}", .path.display(), skipped_rows(*.skipped))]
+    #[error("{} has no usable rows{}", .path.display(), unusable(.report))]
     Empty {
-        /// The file.
+        /// The file, or the first of several.
         path: PathBuf,
-        /// Rows that were left out, such as questions about an image.
-        skipped: usize,
+        /// What became of its rows.
+        report: Box<ReadReport>,
     },
 
     /// A row has no answer, but training and scoring need one.
-    #[error("line {line} has no answer (label -1 or an empty answer); this split cannot be trained on or scored")]
+    #[error(
+        "row {row} of {benchmark} has no answer (label -1 or an empty answer); this split cannot be trained on or scored"
+    )]
     Unlabelled {
-        /// The line of the first such row, counted from 1.
-        line: usize,
+        /// The benchmark.
+        benchmark: String,
+        /// The first such row, counted from 1.
+        row: usize,
     },
 
     /// The tokenizer file is not one.
@@ -128,12 +209,12 @@ pub enum DataError {
 
     /// The letters of an item are not single tokens after one common prompt.
     #[error(
-        "line {line}: letter {letter} is not one token of its own after the prompt: \
+        "row {row}: letter {letter} is not one token of its own after the prompt: \
          its last tokens are {tokens:?}, those of letter {other} are {other_tokens:?}"
     )]
     Unaligned {
-        /// The line of the item, counted from 1.
-        line: usize,
+        /// The row of the item, counted from 1.
+        row: usize,
         /// The letter that does not fit.
         letter: String,
         /// Its last tokens.
@@ -145,10 +226,10 @@ pub enum DataError {
     },
 
     /// An item that no file would give: fewer than two choices, or an answer beyond the last one.
-    #[error("line {line}: {choices} choices with answer {answer:?}, expected at least two and an answer among them")]
+    #[error("row {row}: {choices} choices with answer {answer:?}, expected at least two and an answer among them")]
     InvalidItem {
-        /// The line of the item, counted from 1.
-        line: usize,
+        /// The row of the item, counted from 1.
+        row: usize,
         /// How many choices it has.
         choices: usize,
         /// Its answer, counted from 0.
@@ -167,8 +248,8 @@ pub enum DataError {
     },
 }
 
-fn suggestion(nearest: &Option<&'static str>) -> String {
-    nearest.map_or_else(String::new, |name| format!(", did you mean `{name}`?"))
+fn suggestion(nearest: &Option<String>) -> String {
+    nearest.as_ref().map_or_else(String::new, |name| format!(", did you mean `{name}`?"))
 }
 
 fn contents(present: &Option<Vec<String>>) -> String {
@@ -186,9 +267,29 @@ fn contents(present: &Option<Vec<String>>) -> String {
     }
 }
 
-fn skipped_rows(skipped: usize) -> String {
-    match skipped {
-        0 => String::new(),
-        n => format!(" without an image ({n} rows with one were skipped)"),
+fn shown(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+fn unusable(report: &ReadReport) -> String {
+    let ReadReport { left_out, bad_rows, bad, .. } = report;
+    match (left_out, bad.first()) {
+        (0, None) => String::new(),
+        (_, None) => format!(": {left_out} were left out, as questions about an image are"),
+        (_, Some(first)) => format!(": {left_out} were left out and {bad_rows} are bad, first {first}"),
+    }
+}
+
+impl DataError {
+    /// Whether one row is bad and the rows after it can still be read.
+    pub fn is_about_a_row(&self) -> bool {
+        matches!(
+            self,
+            Self::InvalidUtf8 { .. }
+                | Self::InvalidJson { .. }
+                | Self::Columns { .. }
+                | Self::LongRow { .. }
+                | Self::Row { .. }
+        )
     }
 }

@@ -1,28 +1,24 @@
 #![doc = include_str!("../README.md")]
 
-mod batch;
-mod benchmarks;
-mod encode;
+mod batches;
+mod benchmark;
 mod error;
-mod item;
-mod letters;
-mod plan;
+mod files;
+mod multiple_choice;
+mod named;
 mod read;
 mod row;
-mod shuffle;
-mod special_tokens;
 mod split;
-mod tokenizer;
-mod train_tokenizer;
+mod tokens;
 
-pub use batch::{Batch, LabelScope};
-pub use benchmarks::Benchmark;
-pub use encode::{EncodeOptions, Encoder, Example};
+pub use batches::{Batch, Buckets, LabelScope, Order, plan_epoch, plan_evaluation};
+#[cfg(feature = "burn")]
+pub use batches::{ExampleBatcher, Examples, TensorBatch};
+pub use benchmark::{Benchmark, HubPlace};
 pub use error::DataError;
-pub use item::{Choice, Item};
-pub use plan::{plan_epoch, plan_evaluation};
-pub use read::{SplitReader, read_split, require_labels};
-pub use row::RowError;
+pub use files::NumberedRow;
+pub use multiple_choice::{Choice, MultipleChoice};
+pub use read::{OnBadRow, ReadReport, RowReader, SplitItems, SplitReader, read_split, require_labels};
+pub use row::{Place, Row, RowError, Spot};
 pub use split::Split;
-pub use tokenizer::Tokenizer;
-pub use train_tokenizer::train_tokenizer;
+pub use tokens::{EncodeOptions, Encoder, Example, Scoring, Tokenizer, Truncation, train_tokenizer};

@@ -1,150 +1,245 @@
-//! Reading a split from JSON Lines, one line at a time.
+//! The items of a split, one at a time.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::collections::VecDeque;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
-use serde_json::{Map, Value};
+use serde::{Deserialize, Serialize};
 
-use crate::row::Row;
-use crate::{Benchmark, DataError, Item, Split};
+use crate::files::{self, Rows, SplitFile};
+use crate::named::named;
+use crate::{Benchmark, DataError, MultipleChoice, NumberedRow, Split};
 
-/// Reads `<folder>/<split>.jsonl`, at most `limit` items of it.
+/// How many bad rows are described; beyond that they are only counted.
+const DESCRIBED: usize = 100;
+
+/// What is done about a row that is not as its benchmark has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnBadRow {
+    /// Reading ends with an error.
+    #[default]
+    Fail,
+    /// The row is left out and counted.
+    Skip,
+}
+
+named!(OnBadRow, "way with bad rows", { Self::Fail => "fail", Self::Skip => "skip" });
+
+/// What has been read.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct ReadReport {
+    /// Rows, bad ones included.
+    pub rows: usize,
+    /// Items that came of them.
+    pub items: usize,
+    /// Items without an answer.
+    pub unlabelled: usize,
+    /// Rows that the benchmark leaves out, such as questions about an image.
+    pub left_out: usize,
+    /// Rows that were skipped because they are bad.
+    pub bad_rows: usize,
+    /// What is wrong with them and where: the first 100.
+    pub bad: Vec<String>,
+}
+
+impl ReadReport {
+    /// Adds what was read after this.
+    pub fn add(&mut self, next: Self) {
+        self.rows += next.rows;
+        self.items += next.items;
+        self.unlabelled += next.unlabelled;
+        self.left_out += next.left_out;
+        self.bad_rows += next.bad_rows;
+        self.bad.extend(next.bad);
+        self.bad.truncate(DESCRIBED);
+    }
+}
+
+/// The items of a split, and what became of its rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SplitItems {
+    /// In the order of the files.
+    pub items: Vec<MultipleChoice>,
+    /// Counts.
+    pub report: ReadReport,
+}
+
+/// Reads a split from the files in `folder`, at most `limit` items of it.
 ///
 /// # Errors
 ///
 /// Those of [`SplitReader`], and [`DataError::Empty`] if not a single item is there.
 pub fn read_split(
-    benchmark: &'static Benchmark,
+    benchmark: &Benchmark,
     folder: &Path,
     split: Split,
     limit: Option<usize>,
-) -> Result<Vec<Item>, DataError> {
-    let mut reader = SplitReader::open(benchmark, folder, split)?;
+    on_bad_row: OnBadRow,
+) -> Result<SplitItems, DataError> {
+    let mut reader = SplitReader::open(benchmark, folder, split)?.on_bad_row(on_bad_row);
     let items = reader.by_ref().take(limit.unwrap_or(usize::MAX)).collect::<Result<Vec<_>, _>>()?;
     if items.is_empty() && limit != Some(0) {
-        return Err(DataError::Empty { path: reader.path, skipped: reader.skipped });
+        return Err(DataError::Empty { path: reader.rows.first, report: Box::new(reader.report) });
     }
-    Ok(items)
+    Ok(SplitItems { items, report: reader.report })
 }
 
 /// Checks that every item has an answer, as training and scoring need.
 ///
 /// # Errors
 ///
-/// [`DataError::Unlabelled`] with the line of the first item that has none.
-pub fn require_labels(items: &[Item]) -> Result<(), DataError> {
+/// [`DataError::Unlabelled`] with the row of the first item that has none.
+pub fn require_labels(items: &[MultipleChoice]) -> Result<(), DataError> {
     match items.iter().find(|item| item.answer.is_none()) {
-        Some(item) => Err(DataError::Unlabelled { line: item.id }),
+        Some(item) => Err(DataError::Unlabelled { benchmark: item.benchmark.to_string(), row: item.row }),
         None => Ok(()),
     }
 }
 
-/// The items of a split, read line by line, so that a file of any size takes the memory of one row.
-///
-/// Blank lines are passed over. An item that cannot be read is an error with the path, the line and the field; the
-/// lines after it can still be read.
-#[derive(Debug)]
-pub struct SplitReader {
-    benchmark: &'static Benchmark,
-    lines: BufReader<File>,
-    path: PathBuf,
-    line: usize,
-    bytes: Vec<u8>,
-    skipped: usize,
+/// The rows of a split, file after file; of a mixture, part after part. A file of any size takes the memory of a row,
+/// or of a page of Parquet.
+pub struct RowReader<'a> {
+    files: VecDeque<(&'a Benchmark, SplitFile)>,
+    current: Option<(&'a Benchmark, Rows)>,
+    /// Rows of the files before the current one.
+    before: usize,
+    last: usize,
+    first: PathBuf,
 }
 
-impl SplitReader {
-    /// Opens `<folder>/<split>.jsonl`.
+impl fmt::Debug for RowReader<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RowReader").field("first", &self.first).field("left", &self.files).finish_non_exhaustive()
+    }
+}
+
+impl<'a> RowReader<'a> {
+    /// Finds the files of a split. JSON Lines (plain, `.gz` or `.zst`), CSV and TSV (likewise) and Parquet are read,
+    /// in the layouts that data sets on the hub have: `train.jsonl`, `train-00000-of-00002.parquet`,
+    /// `data/train-...`, `<configuration>/train-...`, `<configuration>/train/0000.parquet`.
     ///
     /// # Errors
     ///
-    /// [`DataError::MissingFile`], which lists the files that the folder has, or [`DataError::Io`].
-    pub fn open(benchmark: &'static Benchmark, folder: &Path, split: Split) -> Result<Self, DataError> {
-        let path = folder.join(format!("{split}.jsonl"));
-        let file = File::open(&path).map_err(|source| cannot_open(&path, source))?;
-        Ok(Self { benchmark, lines: BufReader::new(file), path, line: 0, bytes: Vec::new(), skipped: 0 })
-    }
-
-    /// How many rows were left out so far because their question is about an image.
-    pub fn skipped(&self) -> usize {
-        self.skipped
-    }
-
-    /// Reads the next line; `false` at the end of the file.
-    fn advance(&mut self) -> Result<bool, DataError> {
-        self.bytes.clear();
-        self.line += 1;
-        let read = self.lines.read_until(b'\n', &mut self.bytes);
-        read.map(|n| n > 0).map_err(|source| DataError::Io { path: self.path.clone(), source })
-    }
-
-    /// The item of the current line; `None` if the line is blank or its row is left out.
-    fn item(&mut self) -> Result<Option<Item>, DataError> {
-        let (path, line) = (|| self.path.clone(), self.line);
-        let text = std::str::from_utf8(&self.bytes).map_err(|e| DataError::InvalidUtf8 {
-            path: path(),
-            line,
-            byte: e.valid_up_to() + 1,
-        })?;
-        // A byte-order mark is no part of the JSON, but some editors put one at the start of a file.
-        let text = if line == 1 { text.trim_start_matches('\u{feff}') } else { text };
-        if text.trim().is_empty() {
-            return Ok(None);
+    /// [`DataError::MissingFile`], which lists what the folder has, [`DataError::MissingShard`],
+    /// [`DataError::AmbiguousSplit`] or [`DataError::FileKind`].
+    pub fn open(benchmark: &'a Benchmark, folder: &Path, split: Split) -> Result<Self, DataError> {
+        let mut all = VecDeque::new();
+        for part in benchmark.parts() {
+            all.extend(files::find(part, folder, split)?.into_iter().map(|file| (part, file)));
         }
-        let fields = parse_object(text, path, line)?;
-        let question = (self.benchmark.question)(&Row::new(&fields)).map_err(|problem| DataError::Row {
-            path: path(),
-            line,
-            problem,
-        })?;
-        self.skipped += usize::from(question.is_none());
-        Ok(question.map(|question| question.into_item(line)))
+        let first = all.front().map_or_else(|| folder.into(), |(_, file)| file.path.clone());
+        Ok(Self { files: all, current: None, before: 0, last: 0, first })
     }
-}
 
-impl Iterator for SplitReader {
-    type Item = Result<Item, DataError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
+    /// The next row, and the benchmark that it is of.
+    fn advance(&mut self) -> Option<Result<(&'a Benchmark, NumberedRow), DataError>> {
         loop {
-            match self.advance() {
-                Ok(true) => {}
-                Ok(false) => return None,
+            if let Some((benchmark, rows)) = &mut self.current {
+                match rows.next() {
+                    Some(Ok(mut row)) => {
+                        self.last = row.number;
+                        row.number += self.before;
+                        return Some(Ok((benchmark, row)));
+                    }
+                    Some(Err(error)) => return Some(Err(error)),
+                    None => {}
+                }
+            }
+            let (benchmark, file) = self.files.pop_front()?;
+            self.before = match &self.current {
+                Some((previous, _)) if std::ptr::eq(*previous, benchmark) => self.before + self.last,
+                _ => 0,
+            };
+            self.last = 0;
+            match files::rows(&file, benchmark) {
+                Ok(rows) => self.current = Some((benchmark, rows)),
                 Err(error) => return Some(Err(error)),
             }
-            if let Some(item) = self.item().transpose() {
-                return Some(item);
-            }
         }
     }
 }
 
-/// Parses one JSON object whose text starts at line `line` of the file.
-pub(crate) fn parse_object(
-    text: &str,
-    path: impl FnOnce() -> PathBuf,
-    line: usize,
-) -> Result<Map<String, Value>, DataError> {
-    serde_json::from_str(text).map_err(|error| {
-        // The parser counts lines within `text`; its own " at line 1 column 2" would contradict ours.
-        let message = error.to_string();
-        let message = message.split(" at line ").next().unwrap_or_default().to_owned();
-        let line = line + error.line().saturating_sub(1);
-        DataError::InvalidJson { path: path(), line, column: error.column(), message }
-    })
+impl Iterator for RowReader<'_> {
+    type Item = Result<NumberedRow, DataError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.advance().map(|row| row.map(|(_, row)| row))
+    }
 }
 
-/// The error of a file that could not be opened: what is in its folder, if the file is not.
-pub(crate) fn cannot_open(path: &Path, source: std::io::Error) -> DataError {
-    if source.kind() != std::io::ErrorKind::NotFound {
-        return DataError::Io { path: path.into(), source };
+/// The items of a split, read row by row.
+///
+/// A row that cannot be read is an error with its file, line or row group, field and value, or is skipped and counted,
+/// as [`Self::on_bad_row`] says. After an error about a row the rows after it can still be read; after any other the
+/// iterator ends.
+#[derive(Debug)]
+pub struct SplitReader<'a> {
+    rows: RowReader<'a>,
+    on_bad_row: OnBadRow,
+    report: ReadReport,
+    ended: bool,
+}
+
+impl<'a> SplitReader<'a> {
+    /// Opens a split as [`RowReader::open`] does; bad rows are errors.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`RowReader::open`].
+    pub fn open(benchmark: &'a Benchmark, folder: &Path, split: Split) -> Result<Self, DataError> {
+        let rows = RowReader::open(benchmark, folder, split)?;
+        Ok(Self { rows, on_bad_row: OnBadRow::Fail, report: ReadReport::default(), ended: false })
     }
-    let names = path.parent().and_then(|folder| std::fs::read_dir(folder).ok()).map(|entries| {
-        let mut names: Vec<String> =
-            entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
-        names.sort();
-        names
-    });
-    DataError::MissingFile { path: path.into(), present: names }
+
+    /// Decides about bad rows.
+    #[must_use]
+    pub fn on_bad_row(self, on_bad_row: OnBadRow) -> Self {
+        Self { on_bad_row, ..self }
+    }
+
+    /// What has been read so far.
+    pub fn report(&self) -> &ReadReport {
+        &self.report
+    }
+
+    fn item(&mut self, row: Result<(&Benchmark, NumberedRow), DataError>) -> Result<Option<MultipleChoice>, DataError> {
+        let (benchmark, NumberedRow { row, number, place }) = row?;
+        let item = benchmark.question(&row, number).map_err(|problem| DataError::Row { place, problem })?;
+        match &item {
+            Some(item) => {
+                self.report.items += 1;
+                self.report.unlabelled += usize::from(item.answer.is_none());
+            }
+            None => self.report.left_out += 1,
+        }
+        Ok(item)
+    }
+}
+
+impl Iterator for SplitReader<'_> {
+    type Item = Result<MultipleChoice, DataError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while !self.ended {
+            let row = self.rows.advance()?;
+            self.report.rows += 1;
+            match self.item(row) {
+                Ok(Some(item)) => return Some(Ok(item)),
+                Ok(None) => {}
+                Err(error) if !error.is_about_a_row() => {
+                    self.ended = true;
+                    return Some(Err(error));
+                }
+                Err(error) if self.on_bad_row == OnBadRow::Fail => return Some(Err(error)),
+                Err(error) => {
+                    self.report.bad_rows += 1;
+                    if self.report.bad.len() < DESCRIBED {
+                        self.report.bad.push(error.to_string());
+                    }
+                }
+            }
+        }
+        None
+    }
 }

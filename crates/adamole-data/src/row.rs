@@ -1,8 +1,42 @@
-//! One row of a file, and the fields a benchmark takes from it.
+//! One row of a file, and typed access to its fields.
+
+use std::fmt;
+use std::path::PathBuf;
 
 use serde_json::{Map, Value};
 
-use crate::item::Choice;
+/// Where a row stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The file.
+    pub path: PathBuf,
+    /// Where in it.
+    pub spot: Spot,
+}
+
+/// A place within a file; everything counts from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spot {
+    /// A line of a text file; of a record that spans several, the first.
+    Line(usize),
+    /// A row of a row group of a Parquet file.
+    Row {
+        /// The row group.
+        group: usize,
+        /// The row within the group.
+        row: usize,
+    },
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path.display();
+        match self.spot {
+            Spot::Line(line) => write!(f, "{path}:{line}"),
+            Spot::Row { group, row } => write!(f, "{path}: row group {group}, row {row}"),
+        }
+    }
+}
 
 /// A field of a row that is not as its benchmark has it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -48,126 +82,115 @@ pub enum RowError {
     },
 }
 
-/// Typed access to the fields of a row, or of an object inside one. Fields that nobody asks for are ignored.
-pub(crate) struct Row<'a> {
-    fields: &'a Map<String, Value>,
-    /// Where this object stands in the row, as in `choices.`; empty for the row itself.
-    path: String,
+/// The fields of a row. A dot leads into a nested object: `choices.label`. Fields that nobody asks for are ignored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    fields: Map<String, Value>,
+    /// Whether the file knows texts only, so that a number is a text of digits.
+    untyped: bool,
 }
 
-impl<'a> Row<'a> {
-    pub(crate) fn new(fields: &'a Map<String, Value>) -> Self {
-        Self { fields, path: String::new() }
+impl Row {
+    /// A row whose fields have types.
+    pub fn new(fields: Map<String, Value>) -> Self {
+        Self { fields, untyped: false }
+    }
+
+    /// A row of a file in which everything is a text, such as CSV.
+    pub(crate) fn untyped(fields: Map<String, Value>) -> Self {
+        Self { fields, untyped: true }
     }
 
     /// Whether the field is there and not null.
-    pub(crate) fn has(&self, field: &str) -> bool {
-        self.fields.get(field).is_some_and(|value| !value.is_null())
+    pub fn has(&self, field: &str) -> bool {
+        self.value(field).is_ok_and(|value| !value.is_null())
     }
 
-    pub(crate) fn text(&self, field: &str) -> Result<&'a str, RowError> {
+    /// A text.
+    ///
+    /// # Errors
+    ///
+    /// [`RowError::MissingField`] or [`RowError::WrongType`].
+    pub fn text(&self, field: &str) -> Result<&str, RowError> {
         let value = self.value(field)?;
-        value.as_str().ok_or_else(|| self.wrong_type(field, "a string", value))
+        value.as_str().ok_or_else(|| wrong_type(field, "a string", value))
     }
 
-    pub(crate) fn object(&self, field: &str) -> Result<Self, RowError> {
+    /// A list of texts.
+    ///
+    /// # Errors
+    ///
+    /// [`RowError::MissingField`] or [`RowError::WrongType`], which names the element.
+    pub fn texts(&self, field: &str) -> Result<Vec<&str>, RowError> {
         let value = self.value(field)?;
-        let fields = value.as_object().ok_or_else(|| self.wrong_type(field, "an object", value))?;
-        Ok(Self { fields, path: format!("{}{field}.", self.path) })
+        let list = value.as_array().ok_or_else(|| wrong_type(field, "a list of strings", value))?;
+        let texts = list.iter().enumerate().map(|(i, value)| match value {
+            Value::String(text) => Ok(text.as_str()),
+            _ => Err(wrong_type(&format!("{field}[{i}]"), "a string", value)),
+        });
+        texts.collect()
     }
 
-    /// A list of at least 2 and at most 26 strings: as many as choices can have letters.
-    pub(crate) fn choice_texts(&self, field: &str) -> Result<Vec<&'a str>, RowError> {
+    /// An integer.
+    ///
+    /// # Errors
+    ///
+    /// [`RowError::MissingField`] or [`RowError::WrongType`].
+    pub fn integer(&self, field: &str) -> Result<i64, RowError> {
         let value = self.value(field)?;
-        let list = value.as_array().ok_or_else(|| self.wrong_type(field, "a list of strings", value))?;
-        if !(2..=26).contains(&list.len()) {
-            return Err(self.inconsistent(field, "2 to 26 choices", list.len()));
-        }
-        let text = |(i, value): (usize, &'a Value)| {
-            value.as_str().ok_or_else(|| self.wrong_type(&format!("{field}[{i}]"), "a string", value))
-        };
-        list.iter().enumerate().map(text).collect()
-    }
-
-    /// A label in `0..classes`, or -1 for none.
-    pub(crate) fn class_label(&self, field: &str, classes: usize) -> Result<Option<usize>, RowError> {
-        let value = self.value(field)?;
-        let label = value.as_i64().ok_or_else(|| self.wrong_type(field, "an integer", value))?;
-        match usize::try_from(label) {
-            Ok(label) if label < classes => Ok(Some(label)),
-            Err(_) if label == -1 => Ok(None),
-            _ => Err(self.label_out_of_range(field, format!("-1..={}", classes - 1), value)),
-        }
-    }
-
-    /// A label that is one of `names`, or the empty string for none.
-    pub(crate) fn named_label(&self, field: &str, names: &[&str]) -> Result<Option<usize>, RowError> {
-        match self.text(field)? {
-            "" => Ok(None),
-            label => match names.iter().position(|&name| name == label) {
-                Some(index) => Ok(Some(index)),
-                None => Err(self.label_out_of_range(field, format!("{names:?}"), &Value::from(label))),
-            },
-        }
-    }
-
-    /// The choices of an object with the lists `label` and `text`, and which of them `answer` names.
-    pub(crate) fn labelled_choices(
-        &self,
-        choices: &str,
-        answer: &str,
-    ) -> Result<(Vec<Choice>, Option<usize>), RowError> {
-        let choices = self.object(choices)?;
-        let (letters, texts) = (choices.choice_texts("label")?, choices.choice_texts("text")?);
-        if texts.len() != letters.len() {
-            return Err(choices.inconsistent("text", format!("{} texts, one per label", letters.len()), texts.len()));
-        }
-        let answer = self.named_label(answer, &letters)?;
-        let choice = |(letter, text): (&str, &str)| Choice { letter: letter.into(), text: text.into() };
-        Ok((letters.into_iter().zip(texts).map(choice).collect(), answer))
+        let from_text = || value.as_str().filter(|_| self.untyped).and_then(|text| text.trim().parse().ok());
+        value.as_i64().or_else(from_text).ok_or_else(|| wrong_type(field, "an integer", value))
     }
 
     /// An offset or other count.
-    pub(crate) fn count(&self, field: &str) -> Result<usize, RowError> {
-        let value = self.value(field)?;
-        let count = value.as_u64().and_then(|n| usize::try_from(n).ok());
-        count.ok_or_else(|| self.wrong_type(field, "an integer of at least 0", value))
+    ///
+    /// # Errors
+    ///
+    /// [`RowError::MissingField`] or [`RowError::WrongType`].
+    pub fn count(&self, field: &str) -> Result<usize, RowError> {
+        let expected = "an integer of at least 0";
+        let integer = self.integer(field).map_err(|error| match error {
+            RowError::WrongType { field, found, .. } => RowError::WrongType { field, expected, found },
+            other => other,
+        })?;
+        usize::try_from(integer).map_err(|_| wrong_type(field, expected, &Value::from(integer)))
     }
 
-    /// The error of a field that does not fit the others.
-    pub(crate) fn inconsistent(
-        &self,
-        field: &str,
-        expected: impl Into<String>,
-        found: impl std::fmt::Display,
-    ) -> RowError {
-        RowError::Inconsistent { field: self.name(field), expected: expected.into(), found: found.to_string() }
-    }
-
-    fn value(&self, field: &str) -> Result<&'a Value, RowError> {
-        self.fields.get(field).ok_or_else(|| {
-            let mut present: Vec<String> = self.fields.keys().cloned().collect();
-            present.sort();
-            let field = self.name(field);
-            RowError::MissingField { field, present }
-        })
-    }
-
-    fn name(&self, field: &str) -> String {
-        format!("{}{field}", self.path)
-    }
-
-    fn wrong_type(&self, field: &str, expected: &'static str, found: &Value) -> RowError {
-        RowError::WrongType { field: self.name(field), expected, found: describe(found) }
-    }
-
-    fn label_out_of_range(&self, field: &str, expected: String, found: &Value) -> RowError {
-        RowError::LabelOutOfRange { field: self.name(field), expected, found: describe(found) }
+    fn value(&self, field: &str) -> Result<&Value, RowError> {
+        let (mut fields, mut rest) = (&self.fields, field);
+        loop {
+            // A name with a dot may be that of a column.
+            if let Some(value) = fields.get(rest) {
+                return Ok(value);
+            }
+            let inner = rest.split_once('.').and_then(|(first, rest)| Some((fields.get(first)?, rest)));
+            match inner {
+                Some((Value::Object(inner), inner_rest)) => (fields, rest) = (inner, inner_rest),
+                Some((value, inner_rest)) => {
+                    let outer = &field[..field.len() - inner_rest.len() - 1];
+                    return Err(wrong_type(outer, "an object", value));
+                }
+                None => {
+                    let mut present: Vec<String> = fields.keys().cloned().collect();
+                    present.sort();
+                    return Err(RowError::MissingField { field: field.into(), present });
+                }
+            }
+        }
     }
 }
 
+/// The error of a field that does not fit the others.
+pub(crate) fn inconsistent(field: &str, expected: impl Into<String>, found: impl fmt::Display) -> RowError {
+    RowError::Inconsistent { field: field.into(), expected: expected.into(), found: found.to_string() }
+}
+
+fn wrong_type(field: &str, expected: &'static str, found: &Value) -> RowError {
+    RowError::WrongType { field: field.into(), expected, found: describe(found) }
+}
+
 /// A value in words, short enough for an error message.
-fn describe(value: &Value) -> String {
+pub(crate) fn describe(value: &Value) -> String {
     match value {
         Value::Null => "null".into(),
         Value::Bool(value) => value.to_string(),
@@ -178,5 +201,40 @@ fn describe(value: &Value) -> String {
         Value::String(text) => format!("the string {text:?}"),
         Value::Array(_) => "a list".into(),
         Value::Object(_) => "an object".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn row(value: Value) -> Row {
+        Row::new(value.as_object().unwrap().clone())
+    }
+
+    #[test]
+    fn dots_lead_into_objects() {
+        let row = row(json!({ "a": { "b": { "c": "x" } }, "a.d": "y", "n": null, "s": "t" }));
+        assert_eq!(row.text("a.b.c"), Ok("x"));
+        assert_eq!(row.text("a.d"), Ok("y"));
+        assert!(row.has("a.b") && !row.has("n") && !row.has("n.m") && !row.has("z"));
+        let message = |field: &str| row.text(field).unwrap_err().to_string();
+        assert_eq!(message("a.b.z"), "field `a.b.z` is missing; the row has: c");
+        assert_eq!(message("a.b.c.d"), "field `a.b.c`: expected an object, found the string \"x\"");
+        assert_eq!(message("s.u.v"), "field `s`: expected an object, found the string \"t\"");
+        assert_eq!(message("n"), "field `n`: expected a string, found null");
+    }
+
+    #[test]
+    fn digits_are_numbers_only_where_all_is_text() {
+        let fields = json!({ "n": " 3", "m": "-1" });
+        let typed = row(fields.clone());
+        assert!(typed.integer("n").is_err());
+        let untyped = Row::untyped(fields.as_object().unwrap().clone());
+        assert_eq!((untyped.integer("n"), untyped.count("n")), (Ok(3), Ok(3)));
+        let message = untyped.count("m").unwrap_err().to_string();
+        assert_eq!(message, "field `m`: expected an integer of at least 0, found the number -1");
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{DeviceBatch, RoutingCounts, Workers, batch::integers, routing::floats};
 use adamole_core::{Detail, Pass};
-use adamole_data::{Batch, Example, LabelScope, plan_evaluation};
+use adamole_data::{Batch, Buckets, Example, plan_evaluation};
 use adamole_llama::CausalLm;
 use burn::tensor::Device;
 use serde::Serialize;
@@ -18,7 +18,7 @@ pub struct Prediction {
     pub item: usize,
     /// Index of the choice with the highest score.
     pub predicted: usize,
-    /// Index of the right choice.
+    /// Index of the right choice; beyond the scores where none of them is right ([`Example::answer`]).
     pub answer: Option<usize>,
     /// Logit of each choice's letter.
     pub scores: Vec<f64>,
@@ -56,17 +56,14 @@ pub struct Evaluation {
 /// vocabulary product are computed.
 pub fn evaluate(model: &CausalLm, examples: &[Example], workers: &Workers, device: &Device) -> Evaluation {
     let start = Instant::now();
-    let prompts: Vec<Example> = examples.iter().map(prompt_only).collect();
-    let lengths: Vec<usize> = prompts.iter().map(|example| example.ids.len()).collect();
-    let plan = plan_evaluation(&lengths, BATCH_TOKENS);
+    let lengths: Vec<usize> = examples.iter().map(|example| example.prompt.len()).collect();
+    let buckets = Buckets::fitting(&lengths, Buckets::FEW);
+    let plan = plan_evaluation(&lengths, &buckets, BATCH_TOKENS);
     let parts = workers.map(&plan, |indices| {
-        let batch = Batch::collate(&prompts, indices, 0, LabelScope::Answer);
+        let batch = Batch::of_prompts(examples, indices, 0, &buckets);
+        let asked: Vec<&Example> = indices.iter().map(|&index| &examples[index]).collect();
         let mut routing = RoutingCounts::default();
-        let mut predictions = score(model, &batch, device, &mut routing);
-        for (prediction, &index) in predictions.iter_mut().zip(indices) {
-            prediction.answer = examples[index].answer;
-        }
-        (predictions, routing)
+        (score(model, &batch, &asked, device, &mut routing), routing)
     });
 
     let mut routing = RoutingCounts::default();
@@ -84,7 +81,8 @@ pub fn evaluate(model: &CausalLm, examples: &[Example], workers: &Workers, devic
         *frequencies.entry(prediction.answer).or_insert(0_usize) += 1;
     }
     let majority = frequencies.into_values().max().unwrap_or(0);
-    let choice_loss = labelled.iter().map(|p| choice_loss(p)).sum::<f64>() / items.max(1) as f64;
+    let losses: Vec<f64> = labelled.iter().filter_map(|p| choice_loss(p)).collect();
+    let choice_loss = losses.iter().sum::<f64>() / losses.len().max(1) as f64;
     Evaluation {
         accuracy: correct as f64 / items.max(1) as f64,
         choice_loss,
@@ -99,17 +97,17 @@ pub fn evaluate(model: &CausalLm, examples: &[Example], workers: &Workers, devic
     }
 }
 
-/// The example without its answer, which evaluation must not see.
-fn prompt_only(example: &Example) -> Example {
-    let ids = example.ids[..example.prompt_len].to_vec();
-    Example { ids, answer: None, ..example.clone() }
-}
-
-fn score(model: &CausalLm, batch: &Batch, device: &Device, routing: &mut RoutingCounts) -> Vec<Prediction> {
-    let mut letters: Vec<u32> = batch.choice_ids.iter().flatten().copied().collect();
+fn score(
+    model: &CausalLm,
+    batch: &Batch,
+    asked: &[&Example],
+    device: &Device,
+    routing: &mut RoutingCounts,
+) -> Vec<Prediction> {
+    let mut letters: Vec<u32> = asked.iter().flat_map(|example| &example.choice_ids).copied().collect();
     letters.sort_unstable();
     letters.dedup();
-    let positions = integers(batch.score_positions.iter().map(|&p| p as i32), device);
+    let positions = integers(batch.last_positions().into_iter().map(|p| p as i32), device);
     let letter_rows = integers(letters.iter().map(|&id| id as i32), device);
 
     let mut pass = Pass::evaluation().recording(Detail::Counts);
@@ -121,21 +119,23 @@ fn score(model: &CausalLm, batch: &Batch, device: &Device, routing: &mut Routing
     let logits = floats(model.logits_of(hidden, letter_rows).into_data());
     routing.add(&RoutingCounts::read(&pass.into_sites()));
 
-    (0..batch.rows)
-        .map(|row| {
+    let predictions = asked.iter().enumerate();
+    predictions
+        .map(|(row, example)| {
             let logit = |id: &u32| logits[row * letters.len() + letters.partition_point(|letter| letter < id)];
-            let scores: Vec<f64> = batch.choice_ids[row].iter().map(logit).collect();
+            let scores: Vec<f64> = example.choice_ids.iter().map(logit).collect();
             // The first of equals, so that the result does not depend on how the maximum is searched.
             let best = |best, i| if scores[i] > scores[best] { i } else { best };
             let predicted = (1..scores.len()).fold(0, best);
-            Prediction { item: batch.items[row], predicted, answer: None, scores }
+            Prediction { item: example.item, predicted, answer: example.answer, scores }
         })
         .collect()
 }
 
-fn choice_loss(prediction: &Prediction) -> f64 {
-    let Some(answer) = prediction.answer else { return 0.0 };
+/// The cross-entropy of the answer among the choices, if it is one of them.
+fn choice_loss(prediction: &Prediction) -> Option<f64> {
+    let answer = prediction.scores.get(prediction.answer?)?;
     let max = prediction.scores.iter().copied().fold(f64::MIN, f64::max);
     let sum: f64 = prediction.scores.iter().map(|score| (score - max).exp()).sum();
-    sum.ln() + max - prediction.scores[answer]
+    Some(sum.ln() + max - answer)
 }

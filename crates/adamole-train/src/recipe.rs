@@ -1,7 +1,7 @@
 //! How a run trains. Defaults are the paper's; where ours differ, the field says so.
 
 use crate::{AdamWSettings, Schedule, TrainError};
-use adamole_data::LabelScope;
+use adamole_data::{LabelScope, Order};
 use serde::{Deserialize, Serialize};
 
 /// The settings of a fine-tuning run.
@@ -28,6 +28,8 @@ pub struct Recipe {
     pub chain_links: usize,
     /// Which tokens are trained on. Ours is the answer's token; the published code trains on the whole text.
     pub labels: LabelScope,
+    /// The order of an epoch's examples. Ours mixes lengths within a batch; the published sampler groups them.
+    pub order: Order,
     /// Seed of initialisation, order and dropout.
     pub seed: u64,
 }
@@ -45,6 +47,7 @@ impl Default for Recipe {
             balance_coefficient: 1e-3,
             chain_links: 1,
             labels: LabelScope::Answer,
+            order: Order::Bucketed,
             seed: 0,
         }
     }

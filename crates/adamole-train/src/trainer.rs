@@ -5,15 +5,16 @@ use crate::{
     evaluate,
 };
 use adamole_core::Method;
-use adamole_data::{Batch, Example, plan_epoch};
+use adamole_data::{Batch, Buckets, Example, LabelScope, plan_epoch};
 use adamole_llama::{CausalLm, Chain, ParameterKind, parameters};
 use burn::{module::Module, tensor::Device};
-use std::time::Instant;
+use std::{borrow::Cow, time::Instant};
 
 /// What a run learns from and is judged by.
 #[derive(Debug, Clone, Copy)]
 pub struct TrainingData<'a> {
-    /// Labelled examples to learn from.
+    /// Labelled examples to learn from. Where the answer alone is trained on, those without one in their text are left
+    /// out.
     pub train: &'a [Example],
     /// Labelled examples on which the best epoch is chosen.
     pub validation: &'a [Example],
@@ -70,6 +71,7 @@ pub fn train(
         let value = recipe.chain_links.to_string();
         return Err(TrainError::Recipe { name: "chain_links", value, expected: "1, for all but a plain LoRA" });
     }
+    let data = TrainingData { train: &learnable(data.train, recipe.labels), ..data };
     for (what, examples) in [("training", data.train), ("validation", data.validation)] {
         if examples.is_empty() {
             return Err(TrainError::NoExamples { what });
@@ -77,7 +79,8 @@ pub fn train(
     }
 
     let started = Instant::now();
-    let lengths: Vec<usize> = data.train.iter().map(|example| example.ids.len()).collect();
+    let lengths: Vec<usize> = data.train.iter().map(|example| example.text.len()).collect();
+    let buckets = Buckets::fitting(&lengths, Buckets::FEW);
     let steps = recipe.epochs * data.train.len().div_ceil(recipe.batch_size);
     observe(
         &TrainEvent::Start {
@@ -103,10 +106,12 @@ pub fn train(
             link_start = step;
         }
         let mut history = Vec::new();
-        for micro_batches in plan_epoch(&lengths, recipe.batch_size, recipe.micro_batch_size, recipe.seed, epoch as u64)
-        {
+        let (batch_size, micro_batch_size) = (recipe.batch_size, recipe.micro_batch_size);
+        let plan = plan_epoch(&lengths, batch_size, micro_batch_size, recipe.order, recipe.seed, epoch as u64);
+        for micro_batches in plan {
             let step_started = Instant::now();
-            let collate = |indices: &Vec<usize>| Batch::collate(data.train, indices, data.pad_id, recipe.labels);
+            let collate =
+                |indices: &Vec<usize>| Batch::of_texts(data.train, indices, data.pad_id, recipe.labels, &buckets);
             let batches: Vec<Batch> = micro_batches.iter().map(collate).collect();
             let input = StepInput {
                 batches: &batches,
@@ -161,6 +166,15 @@ pub fn train(
     })
 }
 
+/// The examples that have something to learn: where the answer alone is, those that still have it.
+fn learnable(examples: &[Example], labels: LabelScope) -> Cow<'_, [Example]> {
+    let has_label = |example: &&Example| labels == LabelScope::Text || example.answer_at.is_some();
+    match examples.iter().all(|example| has_label(&example)) {
+        true => Cow::Borrowed(examples),
+        false => Cow::Owned(examples.iter().filter(has_label).cloned().collect()),
+    }
+}
+
 fn better(new: &Evaluation, old: &Evaluation) -> bool {
     new.correct > old.correct || (new.correct == old.correct && new.choice_loss < old.choice_loss)
 }
@@ -187,7 +201,8 @@ fn epoch_metrics(
 
 /// A backward pass costs about twice a forward pass, so a training token counts three times a validation token.
 fn validation_share(data: TrainingData<'_>, epochs: usize) -> f64 {
-    let tokens = |examples: &[Example]| examples.iter().map(|example| example.ids.len()).sum::<usize>() as f64;
-    let (train, validation) = (3.0 * tokens(data.train) * epochs as f64, tokens(data.validation));
+    let train: usize = data.train.iter().map(|example| example.text.len()).sum();
+    let validation: usize = data.validation.iter().map(|example| example.prompt.len()).sum();
+    let (train, validation) = (3.0 * train as f64 * epochs as f64, validation as f64);
     validation / (train + validation * (epochs + 1) as f64)
 }

@@ -22,6 +22,8 @@ enum Command {
     Generate(cli::generate::GenerateArguments),
     /// Write a base model with an adapter folded into its weights
     Export(cli::export::ExportArguments),
+    /// Bring a model and benchmarks down from the hub and say where they are
+    Fetch(cli::fetch::FetchArguments),
     /// Print a benchmark's items as the model sees them
     Items(cli::items::ItemsArguments),
     /// Lay one forward and backward pass open, to compare with another implementation
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
         Command::Evaluate(arguments) => cli::evaluate::run(arguments),
         Command::Generate(arguments) => cli::generate::run(arguments),
         Command::Export(arguments) => cli::export::run(arguments),
+        Command::Fetch(arguments) => cli::fetch::run(&arguments),
         Command::Items(arguments) => cli::items::run(&arguments),
         Command::Trace(arguments) => cli::trace::run(arguments),
         Command::Pretrain(arguments) => cli::pretrain::run(arguments),

@@ -46,6 +46,8 @@ impl Scene {
 
     fn run(&self, command: &str, more: &[&str]) -> Output {
         let mut program = Command::new(env!("CARGO_BIN_EXE_adamole"));
+        // Nothing is asked of the network, and nothing is kept outside of the scene.
+        program.env("HF_HUB_OFFLINE", "1").env("HF_HOME", self.path("hub")).env("XDG_CACHE_HOME", self.path("cache"));
         program.current_dir(self.0.path()).arg(command).args(["--model", "model", "--data", "copa"]);
         if !more.contains(&"--benchmark") {
             program.args(["--benchmark", "copa"]);
@@ -98,10 +100,11 @@ fn missing_files_are_named() {
     let scene = Scene::new();
     fs::remove_file(scene.path("copa/validation.jsonl")).unwrap();
     scene.fails("train", &[], 1, &["validation.jsonl does not exist", "train.jsonl", "hint: --data"]);
+    scene.write("copa/validation.jsonl", ROWS);
     fs::remove_file(scene.path("model/model.safetensors")).unwrap();
     scene.fails("train", &[], 1, &["model: no model.safetensors", "hint: --model"]);
     fs::remove_dir_all(scene.path("model")).unwrap();
-    scene.fails("evaluate", &[], 1, &["model"]);
+    scene.fails("evaluate", &[], 1, &["`model` was not found: there is no such folder"]);
 }
 
 #[test]
@@ -145,9 +148,9 @@ fn malformed_rows_are_reported_by_line_and_field() {
     scene.write("copa/train.jsonl", format!("{ROWS}{{\"premise\": "));
     scene.fails("train", &[], 1, &["train.jsonl:3"]);
     scene.write("copa/train.jsonl", ROWS.replace("\"label\": 1", "\"label\": -1"));
-    scene.fails("train", &[], 1, &["train.jsonl", "line 2 has no answer"]);
+    scene.fails("train", &[], 1, &["copa, train split: row 2 of copa has no answer"]);
     scene.write("copa/train.jsonl", "");
-    scene.fails("train", &[], 1, &["train.jsonl has no rows"]);
+    scene.fails("train", &[], 1, &["train.jsonl has no usable rows"]);
 }
 
 #[test]
@@ -168,7 +171,12 @@ fn wrong_use_exits_with_2() {
 #[test]
 fn adapters_that_do_not_fit_are_refused_whole() {
     let scene = Scene::new();
-    scene.fails("evaluate", &["--adapter", "nowhere"], 1, &["nowhere", "adapter_config.json"]);
+    scene.fails(
+        "evaluate",
+        &["--adapter", "nowhere"],
+        1,
+        &["`nowhere` was not found: there is no such folder", "hint: "],
+    );
     let adapter = scene.path("adapter");
     fs::create_dir(&adapter).unwrap();
     for file in ["adapter_config.json", "adapter_model.safetensors"] {

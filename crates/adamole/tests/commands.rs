@@ -9,7 +9,12 @@ use std::{path::Path, process::Command};
 use tempfile::TempDir;
 
 fn adamole(arguments: &[&str]) -> (Option<i32>, String, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_adamole")).args(arguments).output().unwrap();
+    let mut program = Command::new(env!("CARGO_BIN_EXE_adamole"));
+    program.env("HF_HUB_OFFLINE", "1").env("HF_HOME", "/nonexistent").args(arguments);
+    if !arguments.contains(&"--token-cache") && ["train", "evaluate", "items"].contains(&arguments[0]) {
+        program.args(["--token-cache", "off"]);
+    }
+    let output = program.output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (output.status.code(), text(output.stdout), text(output.stderr))
 }
@@ -206,5 +211,9 @@ fn items_are_printed_as_the_model_sees_them() {
     let without: Value = serde_json::from_str(succeeds(&fixed).lines().next().unwrap()).unwrap();
     assert!(without.get("tokens").is_none());
     fails(&[&fixed[..], &["--tokens"]].concat(), 2, &["--model"]);
-    fails(&["items", "--benchmark", "copa", "--data", "nowhere"], 1, &["nowhere/validation.jsonl"]);
+    fails(
+        &["items", "--benchmark", "copa", "--data", "nowhere"],
+        1,
+        &["`nowhere` was not found: there is no such folder"],
+    );
 }

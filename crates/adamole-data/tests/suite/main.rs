@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
+mod any_bytes;
 mod encoding;
+mod own_benchmark;
+mod published;
 mod reading;
 mod real_data;
 mod tokenizer;

@@ -1,6 +1,9 @@
 //! Files to items, and what is said about files that are not as they should be.
 
-use adamole_data::{Benchmark, DataError, Item, RowError, Split, SplitReader, read_split, require_labels};
+use adamole_data::{
+    Benchmark, DataError, MultipleChoice, OnBadRow, RowError, Split, SplitItems, SplitReader, read_split,
+    require_labels,
+};
 use tempfile::TempDir;
 
 const COPA: &str = r#"{"premise": "P", "choice1": "x", "choice2": "y", "question": "cause", "idx": 0, "label": 1}"#;
@@ -11,8 +14,12 @@ fn folder_with(train: impl AsRef<[u8]>) -> TempDir {
     folder
 }
 
-fn read(benchmark: &str, train: impl AsRef<[u8]>) -> Result<Vec<Item>, DataError> {
-    read_split(Benchmark::by_name(benchmark).unwrap(), folder_with(train).path(), Split::Train, None)
+fn read_with(benchmark: &str, train: impl AsRef<[u8]>, on_bad_row: OnBadRow) -> Result<SplitItems, DataError> {
+    read_split(Benchmark::by_name(benchmark).unwrap(), folder_with(train).path(), Split::Train, None, on_bad_row)
+}
+
+fn read(benchmark: &str, train: impl AsRef<[u8]>) -> Result<Vec<MultipleChoice>, DataError> {
+    read_with(benchmark, train, OnBadRow::Fail).map(|split| split.items)
 }
 
 /// The message of the error, without the folder's name.
@@ -24,7 +31,7 @@ fn message(benchmark: &str, train: impl AsRef<[u8]>) -> String {
 #[test]
 fn rows_keep_their_line_numbers() {
     let items = read("copa", format!("\u{feff}{COPA}\r\n\n  \n{COPA}")).unwrap();
-    assert_eq!(items.iter().map(|item| item.id).collect::<Vec<_>>(), [1, 4]);
+    assert_eq!(items.iter().map(|item| item.row).collect::<Vec<_>>(), [1, 4]);
     assert_eq!(items[0].answer, Some(1));
     assert_eq!(items[0].text().unwrap(), format!("{}B", items[0].prompt_published()));
 }
@@ -33,8 +40,10 @@ fn rows_keep_their_line_numbers() {
 fn a_limit_stops_the_reading() {
     let folder = folder_with(format!("{COPA}\n{COPA}\nnot read"));
     let copa = Benchmark::by_name("copa").unwrap();
-    assert_eq!(read_split(copa, folder.path(), Split::Train, Some(2)).unwrap().len(), 2);
-    assert_eq!(read_split(copa, folder.path(), Split::Train, Some(0)).unwrap().len(), 0);
+    for limit in [2, 0] {
+        let split = read_split(copa, folder.path(), Split::Train, Some(limit), OnBadRow::Fail).unwrap();
+        assert_eq!((split.items.len(), split.report.rows), (limit, limit));
+    }
 }
 
 #[test]
@@ -45,18 +54,21 @@ fn questions_about_images_are_counted() {
     let folder = folder_with(format!("{with_image}\n{without}\n{with_image}"));
     let scienceqa = Benchmark::by_name("scienceqa").unwrap();
     let mut reader = SplitReader::open(scienceqa, folder.path(), Split::Train).unwrap();
-    let items: Vec<Item> = reader.by_ref().map(Result::unwrap).collect();
-    assert_eq!((items.len(), items[0].id, items[0].choices.len(), reader.skipped()), (1, 2, 3, 2));
-    assert_eq!(message("scienceqa", with_image), " has no rows without an image (1 rows with one were skipped)");
+    let items: Vec<MultipleChoice> = reader.by_ref().map(Result::unwrap).collect();
+    assert_eq!((items.len(), items[0].row, items[0].choices.len(), reader.report().left_out), (1, 2, 3, 2));
+    assert_eq!(
+        message("scienceqa", with_image),
+        " has no usable rows: 1 were left out, as questions about an image are"
+    );
 }
 
 #[test]
 fn a_missing_file_names_those_that_are_there() {
     let folder = folder_with(COPA);
     let copa = Benchmark::by_name("copa").unwrap();
-    let error = read_split(copa, folder.path(), Split::Validation, None).unwrap_err().to_string();
+    let error = read_split(copa, folder.path(), Split::Validation, None, OnBadRow::Fail).unwrap_err().to_string();
     assert!(error.ends_with("validation.jsonl does not exist; its folder has: train.jsonl"), "{error}");
-    let error = read_split(copa, &folder.path().join("no"), Split::Test, None).unwrap_err().to_string();
+    let error = read_split(copa, &folder.path().join("no"), Split::Test, None, OnBadRow::Fail).unwrap_err().to_string();
     assert!(error.ends_with("test.jsonl does not exist; neither does its folder"), "{error}");
 }
 
@@ -66,8 +78,8 @@ fn broken_text_is_reported_with_its_line() {
     assert_eq!(message("copa", bad_json), ":3:17: expected a JSON object: trailing comma");
     assert_eq!(message("copa", "[1]"), ":1:0: expected a JSON object: invalid type: sequence, expected a map");
     let latin1 = [COPA.as_bytes(), b"\n{\"premise\": \"caf\xe9\"}"].concat();
-    assert_eq!(message("copa", latin1), ":2: not valid UTF-8 from byte 17 of the line on");
-    assert_eq!(message("copa", "\n \n"), " has no rows");
+    assert_eq!(message("copa", latin1), ":2: not valid UTF-8 from byte 17 on");
+    assert_eq!(message("copa", "\n \n"), " has no usable rows");
 }
 
 #[test]
@@ -94,7 +106,7 @@ fn a_label_without_its_choice_is_an_error() {
     }
     let social = r#"{"context": "c", "question": "q", "answerA": "a", "answerB": "b", "answerC": "c", "label": "0"}"#;
     let error = read("social_i_qa", social).unwrap_err();
-    assert!(matches!(&error, DataError::Row { line: 1, problem: RowError::LabelOutOfRange { .. }, .. }), "{error}");
+    assert!(matches!(&error, DataError::Row { problem: RowError::LabelOutOfRange { .. }, .. }), "{error}");
 }
 
 #[test]
@@ -103,6 +115,76 @@ fn unlabelled_rows_are_found_by_their_line() {
     let items = read("copa", format!("{COPA}\n\n{unlabelled}")).unwrap();
     assert_eq!(items[1].answer, None);
     assert_eq!(items[1].text(), None);
-    assert!(matches!(require_labels(&items), Err(DataError::Unlabelled { line: 3 })));
+    assert!(matches!(require_labels(&items), Err(DataError::Unlabelled { row: 3, .. })));
     require_labels(&items[..1]).unwrap();
+}
+
+#[test]
+fn bad_rows_are_skipped_counted_and_named() {
+    let bad_label = COPA.replace(r#""label": 1"#, r#""label": 5"#);
+    let lines = [COPA.as_bytes(), b"not json", COPA.as_bytes(), b"\xff", bad_label.as_bytes(), COPA.as_bytes()];
+    let SplitItems { items, report } = read_with("copa", lines.join(&b"\n"[..]), OnBadRow::Skip).unwrap();
+    assert_eq!(items.iter().map(|item| item.row).collect::<Vec<_>>(), [1, 3, 6]);
+    assert_eq!((report.rows, report.items, report.left_out, report.bad_rows), (6, 3, 0, 3));
+    let places = ["train.jsonl:2:2: expected a JSON", "train.jsonl:4: not valid UTF-8", "train.jsonl:5: field `label`"];
+    for (bad, place) in report.bad.iter().zip(places) {
+        assert!(bad.contains(place), "{bad}");
+    }
+    let error = read_with("copa", "{}\n[]", OnBadRow::Skip).unwrap_err().to_string();
+    assert!(error.contains("has no usable rows: 0 were left out and 2 are bad, first"), "{error}");
+}
+
+#[test]
+fn after_a_bad_row_the_rest_can_be_read() {
+    let folder = folder_with(format!("{COPA}\n{{\n{COPA}"));
+    let copa = Benchmark::by_name("copa").unwrap();
+    let rows: Vec<bool> =
+        SplitReader::open(copa, folder.path(), Split::Train).unwrap().map(|row| row.is_ok()).collect();
+    assert_eq!(rows, [true, false, true]);
+}
+
+#[test]
+fn a_line_that_would_fill_the_memory_is_passed_over() {
+    let long = format!("{{\"premise\": \"{}\"}}", "x".repeat(17 << 20));
+    let SplitItems { items, report } = read_with("copa", format!("{long}\n{COPA}"), OnBadRow::Skip).unwrap();
+    assert_eq!((items.len(), items[0].row), (1, 2));
+    assert!(report.bad[0].ends_with("train.jsonl:1: the line is longer than 16 MiB"), "{:?}", report.bad);
+}
+
+#[test]
+fn shards_are_read_in_order_and_counted_on() {
+    let folder = tempfile::tempdir().unwrap();
+    for (shard, rows) in [(1, 1), (0, 2)] {
+        let path = folder.path().join(format!("train-0000{shard}-of-00002.jsonl"));
+        std::fs::write(path, vec![COPA; rows].join("\n")).unwrap();
+    }
+    let copa = Benchmark::by_name("copa").unwrap();
+    let items = read_split(copa, folder.path(), Split::Train, None, OnBadRow::Fail).unwrap().items;
+    assert_eq!(items.iter().map(|item| item.row).collect::<Vec<_>>(), [1, 2, 3]);
+}
+
+#[test]
+fn a_mixture_is_its_parts_one_after_another() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, row) in [
+        ("boolq", r#"{"passage": "p", "question": "q", "label": 1}"#),
+        ("cb", r#"{"premise": "p", "hypothesis": "h", "label": 2}"#),
+        ("copa", COPA),
+        ("rte", r#"{"premise": "p", "hypothesis": "h", "label": 0}"#),
+        (
+            "wic",
+            r#"{"sentence1": "a b", "start1": 0, "end1": 1, "sentence2": "a b", "start2": 2, "end2": 3, "label": 0}"#,
+        ),
+    ] {
+        std::fs::create_dir(folder.path().join(name)).unwrap();
+        std::fs::write(folder.path().join(name).join("train.jsonl"), format!("{row}\n{row}")).unwrap();
+    }
+    let mixture = Benchmark::by_name("super_glue").unwrap();
+    let items = read_split(mixture, folder.path(), Split::Train, None, OnBadRow::Fail).unwrap().items;
+    let names: Vec<(&str, usize)> = items.iter().map(|item| (&*item.benchmark, item.row)).collect();
+    assert_eq!(names[..4], [("boolq", 1), ("boolq", 2), ("cb", 1), ("cb", 2)]);
+    assert_eq!((names.len(), names[9]), (10, ("wic", 2)));
+    std::fs::remove_dir_all(folder.path().join("rte")).unwrap();
+    let error = read_split(mixture, folder.path(), Split::Train, None, OnBadRow::Fail).unwrap_err();
+    assert!(matches!(error, DataError::MissingFile { .. }), "{error}");
 }

@@ -2,42 +2,36 @@
 
 use super::{
     Failure,
-    inputs::{Base, adapter_folder, workers},
+    inputs::{Base, workers},
     output::{Format, duration, percent, print, size},
+    reading::ReadingSettings,
 };
 use adamole::{
-    data::{Benchmark, Split},
+    data::{MultipleChoice, ReadReport, Split, SplitItems},
     device,
-    llama::{Precision, load_adapter},
+    llama::Precision,
     train::{Evaluation, Workers, evaluate, peak_memory_bytes},
 };
 use clap::Args;
 use serde::Serialize;
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 #[derive(Args)]
 pub(crate) struct EvaluateArguments {
-    /// Base model: a Hugging Face folder, or org/name[@revision] in the local cache
+    /// Base model: a Hugging Face folder, or org/name[@revision] on the hub
     #[arg(long)]
     model: String,
-    /// Adapter folder, or the folder of a run; the base alone without it
+    /// Adapter: its folder, the folder of a run, or org/name[@revision] on the hub; the base alone without it
     #[arg(long)]
-    adapter: Option<PathBuf>,
-    /// Folder of the benchmark
-    #[arg(long)]
-    data: PathBuf,
-    /// Benchmark, by name
-    #[arg(long)]
-    benchmark: String,
+    adapter: Option<String>,
+    #[command(flatten)]
+    reading: ReadingSettings,
     /// train, validation or test
     #[arg(long, default_value = "validation")]
-    split: String,
+    split: Split,
     /// Use the first N items only
     #[arg(long)]
     limit: Option<usize>,
-    /// Longest text in tokens; longer prompts lose their beginning
-    #[arg(long, default_value_t = 256)]
-    max_tokens: usize,
     /// Type of the frozen weights: float32, bfloat16 or float16
     #[arg(long, default_value = "float32")]
     dtype: Precision,
@@ -57,7 +51,7 @@ pub(crate) struct EvaluateArguments {
 
 #[derive(Serialize)]
 struct Report {
-    benchmark: &'static str,
+    benchmark: String,
     split: Split,
     accuracy: f64,
     choice_loss: f64,
@@ -65,7 +59,11 @@ struct Report {
     correct: usize,
     /// Of always giving the most frequent answer.
     majority_accuracy: f64,
+    /// Of each part of a mixture.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    parts: BTreeMap<String, f64>,
     truncated_items: usize,
+    rows: ReadReport,
     mean_active_experts: Option<f64>,
     mean_active_experts_per_site: Vec<f64>,
     seconds: f64,
@@ -74,27 +72,30 @@ struct Report {
 }
 
 pub(crate) fn run(arguments: EvaluateArguments) -> Result<(), Failure> {
-    let benchmark = Benchmark::by_name(&arguments.benchmark)?;
-    let split: Split = arguments.split.parse()?;
     let device = device::open(&arguments.device)?;
+    let split = arguments.split;
+    let items = arguments.reading.resolve()?.open()?;
+    let SplitItems { items: read, report: rows } = items.read_labelled(split, arguments.limit)?;
     let mut base = Base::load(&arguments.model, arguments.dtype, &device)?;
     if let Some(adapter) = &arguments.adapter {
-        load_adapter(&mut base.model, &adapter_folder(adapter))?;
+        base.adapt(adapter)?;
     }
-    let examples = base.examples(benchmark, &arguments.data, split, arguments.limit, arguments.max_tokens)?;
+    let examples = base.encode(&items, split, &read)?;
     let workers = Workers::new(workers(arguments.workers, &arguments.device));
     let evaluation = evaluate(&base.model, &examples, &workers, &device);
     if let Some(path) = &arguments.predictions {
         write_predictions(&evaluation, path)?;
     }
     let report = Report {
-        benchmark: benchmark.name,
+        benchmark: items.benchmark.name().to_owned(),
         split,
         accuracy: evaluation.accuracy,
         choice_loss: evaluation.choice_loss,
         items: evaluation.items,
         correct: evaluation.correct,
         majority_accuracy: evaluation.majority_accuracy,
+        parts: accuracy_of_parts(&evaluation, &read),
+        rows,
         truncated_items: examples.iter().filter(|example| example.truncated).count(),
         mean_active_experts: evaluation.mean_active_experts,
         mean_active_experts_per_site: evaluation.routing.mean_active_per_site(),
@@ -104,6 +105,18 @@ pub(crate) fn run(arguments: EvaluateArguments) -> Result<(), Failure> {
     };
     print(arguments.format, &report, || text(&report));
     Ok(())
+}
+
+/// The accuracy on each benchmark of a mixture; empty where there is only one.
+fn accuracy_of_parts(evaluation: &Evaluation, items: &[MultipleChoice]) -> BTreeMap<String, f64> {
+    let mut counts: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+    for prediction in &evaluation.predictions {
+        let (correct, all) = counts.entry(&items[prediction.item].benchmark).or_default();
+        *correct += usize::from(prediction.answer == Some(prediction.predicted));
+        *all += 1;
+    }
+    let share = |(name, (correct, all)): (&str, (usize, usize))| (name.to_owned(), correct as f64 / all as f64);
+    if counts.len() > 1 { counts.into_iter().map(share).collect() } else { BTreeMap::new() }
 }
 
 fn write_predictions(evaluation: &Evaluation, path: &std::path::Path) -> Result<(), Failure> {

@@ -2,7 +2,7 @@
 
 use super::{
     Failure,
-    inputs::{adapter_folder, model_folder},
+    fetching::{adapter_folder, model_folder},
     output::{Format, print},
 };
 use adamole::{
@@ -15,12 +15,12 @@ use std::{fs, path::PathBuf};
 
 #[derive(Args)]
 pub(crate) struct ExportArguments {
-    /// Base model: a Hugging Face folder, or org/name[@revision] in the local cache
+    /// Base model: a Hugging Face folder, or org/name[@revision] on the hub
     #[arg(long)]
     model: String,
     /// Adapter folder, or the folder of a run
     #[arg(long)]
-    adapter: PathBuf,
+    adapter: String,
     /// Fold the adapter into the weights; the only form of export there is, and possible for a plain LoRA alone
     #[arg(long, required = true)]
     merge: bool,
@@ -48,7 +48,7 @@ pub(crate) fn run(arguments: ExportArguments) -> Result<(), Failure> {
     }
     let folder = model_folder(&arguments.model)?;
     let mut model = load_base(&folder, &device::open("cpu")?)?;
-    let layout = load_adapter(&mut model, &adapter_folder(&arguments.adapter))?;
+    let layout = load_adapter(&mut model, &adapter_folder(&arguments.adapter)?)?;
     let merged = merge(model)?;
     save_base(&merged, &arguments.output)?;
     for companion in COMPANIONS.iter().map(|name| folder.join(name)).filter(|path| path.exists()) {

@@ -2,25 +2,25 @@
 
 use super::{
     Failure,
-    inputs::{Base, adapter_folder},
+    inputs::Base,
     output::{Format, print},
 };
 use adamole::{
     device,
-    llama::{Generation, Precision, Sampling, generate, load_adapter},
+    llama::{Generation, Precision, Sampling, generate},
 };
 use clap::Args;
 use serde::Serialize;
-use std::{path::PathBuf, time::Instant};
+use std::time::Instant;
 
 #[derive(Args)]
 pub(crate) struct GenerateArguments {
-    /// Base model: a Hugging Face folder, or org/name[@revision] in the local cache
+    /// Base model: a Hugging Face folder, or org/name[@revision] on the hub
     #[arg(long)]
     model: String,
-    /// Adapter folder, or the folder of a run; the base alone without it
+    /// Adapter: its folder, the folder of a run, or org/name[@revision] on the hub; the base alone without it
     #[arg(long)]
-    adapter: Option<PathBuf>,
+    adapter: Option<String>,
     /// Text to continue
     #[arg(long)]
     prompt: String,
@@ -72,7 +72,7 @@ pub(crate) fn run(arguments: GenerateArguments) -> Result<(), Failure> {
     let device = device::open(&arguments.device)?;
     let mut base = Base::load(&arguments.model, arguments.dtype, &device)?;
     if let Some(adapter) = &arguments.adapter {
-        load_adapter(&mut base.model, &adapter_folder(adapter))?;
+        base.adapt(adapter)?;
     }
     let prompt = base.tokenizer.encode_text(&arguments.prompt)?;
     if prompt.is_empty() {

@@ -1,13 +1,15 @@
-//! From names on the command line to a model, a tokenizer and encoded examples.
+//! The base model that a command works with.
 
-use super::Failure;
+use super::{
+    Failure,
+    fetching::{adapter_folder, model_folder},
+    reading::Items,
+};
 use adamole::{
-    data::{Benchmark, DataError, EncodeOptions, Encoder, Example, Split, Tokenizer, read_split, require_labels},
-    hub::{Kind, Source},
-    llama::{CausalLm, Precision, load_base_as},
+    data::{Example, MultipleChoice, Split, Tokenizer},
+    llama::{CausalLm, Precision, load_adapter, load_base_as},
 };
 use burn::tensor::Device;
-use std::path::{Path, PathBuf};
 
 /// The base model and its tokenizer.
 pub(crate) struct Base {
@@ -15,19 +17,8 @@ pub(crate) struct Base {
     pub(crate) tokenizer: Tokenizer,
 }
 
-/// The folder of the model `name`, which is one already or a cached repository.
-pub(crate) fn model_folder(name: &str) -> Result<PathBuf, Failure> {
-    Ok(Source::parse(name)?.locate(Kind::Model)?)
-}
-
-/// The folder of an adapter: the folder itself, or a run's.
-pub(crate) fn adapter_folder(folder: &Path) -> PathBuf {
-    let of_run = folder.join("adapter");
-    if of_run.is_dir() { of_run } else { folder.to_owned() }
-}
-
 impl Base {
-    /// Loads the model `name`, a folder or a cached repository, onto `device`.
+    /// Loads the model `name`, a folder or a repository of the hub, onto `device`.
     pub(crate) fn load(name: &str, precision: Precision, device: &Device) -> Result<Self, Failure> {
         let folder = model_folder(name)?;
         // The tokenizer first: it is small, and a folder without one is found out before weights are read.
@@ -35,23 +26,18 @@ impl Base {
         Ok(Self { model: load_base_as(&folder, precision, device)?, tokenizer })
     }
 
-    /// Reads and encodes a labelled split.
-    pub(crate) fn examples(
-        &self,
-        benchmark: &'static Benchmark,
-        folder: &Path,
-        split: Split,
-        limit: Option<usize>,
-        max_tokens: usize,
-    ) -> Result<Vec<Example>, Failure> {
-        let in_file = |error: DataError| Failure::Item(split_path(folder, split), error);
-        let items = read_split(benchmark, folder, split, limit)?;
-        require_labels(&items).map_err(in_file)?;
-        let encoder = Encoder::new(&self.tokenizer, &EncodeOptions { max_tokens, ..EncodeOptions::default() })?;
-        let examples = encoder.encode(&items).map_err(in_file)?;
+    /// Puts the adapter `name` on the model, a folder, a run's folder or a repository of the hub.
+    pub(crate) fn adapt(&mut self, name: &str) -> Result<(), Failure> {
+        load_adapter(&mut self.model, &adapter_folder(name)?)?;
+        Ok(())
+    }
+
+    /// Encodes the items of a split for this model.
+    pub(crate) fn encode(&self, items: &Items, split: Split, read: &[MultipleChoice]) -> Result<Vec<Example>, Failure> {
+        let examples = items.encode(&self.tokenizer, split, read)?;
         let rows = self.model.config().vocab_size;
-        let ids = examples.iter().flat_map(|example| example.ids.iter().chain(&example.choice_ids));
-        match ids.max() {
+        let ids = examples.iter().flat_map(|example| example.text.iter().chain(&example.prompt));
+        match ids.chain(examples.iter().flat_map(|example| &example.choice_ids)).max() {
             Some(&id) if id as usize >= rows => Err(Failure::Usage(format!(
                 "the tokenizer gives token {id}, but the model's vocabulary has {rows}: they are not of one model"
             ))),
@@ -59,14 +45,10 @@ impl Base {
         }
     }
 
-    /// Any token: padding is never seen.
+    /// The end of sequence, as published; it is never seen, and never a label.
     pub(crate) fn pad_id(&self) -> u32 {
         self.tokenizer.eos().unwrap_or(0)
     }
-}
-
-fn split_path(folder: &Path, split: Split) -> PathBuf {
-    folder.join(format!("{split}.jsonl"))
 }
 
 /// Micro-batches side by side: one worker per core on the CPU, one on a GPU.

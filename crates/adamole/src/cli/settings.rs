@@ -4,43 +4,37 @@
 use super::{
     Failure,
     adapter_settings::{AdapterSettings, MethodName},
+    reading::{Reading, ReadingSettings},
 };
 use adamole::{
-    data::LabelScope,
+    data::{LabelScope, Order},
     llama::{Allocation, Precision},
     train::Recipe,
 };
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde::{Deserialize, Serialize};
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
-/// Which tokens are trained on, by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Labels {
-    /// The answer's token
-    Answer,
-    /// The whole text, as published
-    Text,
+/// Field by field, the first of two that is given.
+macro_rules! first_given {
+    ($type:ident, $first:ident, $second:ident, { $($field:ident),* $(,)? }) => {
+        $type { $($field: $first.$field.or($second.$field),)* }
+    };
 }
+pub(super) use first_given;
 
 /// Every setting, absent where it was not given.
 #[derive(Debug, Clone, Default, Args, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(crate) struct Settings {
-    /// Base model: a Hugging Face folder, or org/name[@revision] in the local cache
+    #[command(flatten)]
+    #[serde(skip)]
+    pub(crate) reading: ReadingSettings,
+    /// Base model: a Hugging Face folder, or org/name[@revision] on the hub
     #[arg(long)]
     pub(crate) model: Option<String>,
-    /// Folder of the benchmark: train.jsonl, validation.jsonl
-    #[arg(long)]
-    pub(crate) data: Option<PathBuf>,
-    /// Benchmark: boolq, cb, copa, rte, wic, commonsense_qa, cosmos_qa, social_i_qa, piqa, scienceqa, ai2_arc,
-    /// openbookqa, multirc or wsc.fixed
-    #[arg(long)]
-    pub(crate) benchmark: Option<String>,
     /// Folder of the run, which must not hold one [runs/BENCHMARK-METHOD-SEED]
     #[arg(long)]
     pub(crate) output: Option<PathBuf>,
@@ -122,12 +116,12 @@ pub(crate) struct Settings {
     /// Weight of the load-balancing loss [1e-3; SiRA: 1e-3 num_experts]
     #[arg(long)]
     pub(crate) balance_coefficient: Option<f32>,
-    /// Tokens that are trained on [answer]
+    /// Tokens that are trained on: those of the answer, or the whole text, as published [answer]
     #[arg(long)]
-    pub(crate) labels: Option<Labels>,
-    /// Longest text in tokens; longer prompts lose their beginning [256]
+    pub(crate) labels: Option<LabelScope>,
+    /// Order of the examples: bucketed, or length-grouped, as published [bucketed]
     #[arg(long)]
-    pub(crate) max_tokens: Option<usize>,
+    pub(crate) order: Option<Order>,
     /// Seed of initialisation, order and dropout [0]
     #[arg(long)]
     pub(crate) seed: Option<u64>,
@@ -139,18 +133,23 @@ pub(crate) struct Settings {
     pub(crate) limit_validation: Option<usize>,
 }
 
+/// The names of a struct's fields.
+fn keys(settings: &impl Serialize) -> Vec<String> {
+    let value = serde_json::to_value(settings).unwrap_or_default();
+    value.as_object().map(|fields| fields.keys().cloned().collect()).unwrap_or_default()
+}
+
 /// Settings with nothing left open; what `config.json` of a run records.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Resolved {
     pub(crate) model: String,
-    pub(crate) data: PathBuf,
-    pub(crate) benchmark: String,
+    #[serde(flatten)]
+    pub(crate) reading: Reading,
     pub(crate) output: PathBuf,
     pub(crate) device: String,
     #[serde(flatten)]
     pub(crate) adapter: AdapterSettings,
     pub(crate) recipe: Recipe,
-    pub(crate) max_tokens: usize,
     pub(crate) limit_train: Option<usize>,
     pub(crate) limit_validation: Option<usize>,
     pub(crate) version: &'static str,
@@ -158,56 +157,31 @@ pub(crate) struct Resolved {
 }
 
 impl Settings {
-    /// Reads a TOML file with the keys of [`Settings`].
+    /// Reads a TOML file with the keys of [`Settings`] and [`ReadingSettings`].
     pub(crate) fn from_file(path: &Path) -> Result<Self, Failure> {
         let usage = |message: String| Failure::Usage(format!("{}: {}", path.display(), message.trim_end()));
         let text = fs::read_to_string(path).map_err(|error| usage(error.to_string()))?;
-        toml::from_str(&text).map_err(|error| usage(error.to_string()))
+        let invalid = |error: toml::de::Error| usage(error.to_string());
+        // Both read the whole file and take what is theirs, so that errors have their place in it.
+        let reading: ReadingSettings = toml::from_str(&text).map_err(invalid)?;
+        let settings: Self = toml::from_str(&text).map_err(invalid)?;
+        let known: Vec<String> = keys(&Self::default()).into_iter().chain(keys(&ReadingSettings::default())).collect();
+        let found: toml::Table = toml::from_str(&text).map_err(invalid)?;
+        match found.keys().find(|key| !known.contains(key)) {
+            Some(key) => Err(usage(format!("unknown field `{key}`, expected one of: {}", known.join(", ")))),
+            None => Ok(Self { reading, ..settings }),
+        }
     }
 
     /// These settings where they are given, `other` where they are not.
     pub(crate) fn or(self, other: Self) -> Self {
-        macro_rules! first_given {
-            ($($field:ident),* $(,)?) => {
-                Self { $($field: self.$field.or(other.$field)),* }
-            };
-        }
-        first_given!(
-            model,
-            data,
-            benchmark,
-            output,
-            device,
-            dtype,
-            workers,
-            method,
-            num_experts,
-            rank,
-            alpha,
-            dropout,
-            tau_max,
-            threshold,
-            top_k,
-            top_p,
-            capacity_factor,
-            gate_dropout,
-            renormalise,
-            chain_links,
-            targets,
-            epochs,
-            batch_size,
-            micro_batch_size,
-            learning_rate,
-            warmup_steps,
-            weight_decay,
-            max_grad_norm,
-            balance_coefficient,
-            labels,
-            max_tokens,
-            seed,
-            limit_train,
-            limit_validation,
-        )
+        first_given!(Settings, self, other, {
+            reading, model, output, device, dtype, workers, method, num_experts, rank, alpha,
+            dropout, tau_max, threshold, top_k, top_p, capacity_factor, gate_dropout, renormalise,
+            chain_links, targets, epochs, batch_size, micro_batch_size, learning_rate, warmup_steps,
+            weight_decay, max_grad_norm, balance_coefficient, labels, order, seed, limit_train,
+            limit_validation
+        })
     }
 
     /// Fills in the defaults and checks every value.
@@ -219,19 +193,18 @@ impl Settings {
         let required = |value: Option<String>, flag: &str| {
             value.ok_or_else(|| Failure::Usage(format!("--{flag} is needed, here or in the configuration file")))
         };
-        let benchmark = required(self.benchmark, "benchmark")?;
+        let reading = self.reading.resolve()?;
+        let benchmark = Path::new(&reading.benchmark).file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let method = adapter.method.as_str();
         let output =
             self.output.unwrap_or_else(|| PathBuf::from("runs").join(format!("{benchmark}-{method}-{}", recipe.seed)));
         Ok(Resolved {
             model: required(self.model, "model")?,
-            data: required(self.data.map(|path| path.display().to_string()), "data")?.into(),
-            benchmark,
+            reading,
             output,
             device: self.device.unwrap_or_else(|| "auto".into()),
             adapter,
             recipe,
-            max_tokens: self.max_tokens.unwrap_or(256),
             limit_train: self.limit_train,
             limit_validation: self.limit_validation,
             version: env!("CARGO_PKG_VERSION"),
@@ -256,11 +229,8 @@ impl Settings {
             max_grad_norm: self.max_grad_norm.unwrap_or(default.max_grad_norm),
             balance_coefficient: self.balance_coefficient.unwrap_or(balance_coefficient),
             chain_links: self.chain_links.unwrap_or(default.chain_links),
-            labels: match self.labels {
-                None => default.labels,
-                Some(Labels::Answer) => LabelScope::Answer,
-                Some(Labels::Text) => LabelScope::Text,
-            },
+            labels: self.labels.unwrap_or(default.labels),
+            order: self.order.unwrap_or(default.order),
             seed: self.seed.unwrap_or(default.seed),
         }
     }

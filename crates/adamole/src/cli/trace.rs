@@ -2,7 +2,7 @@
 
 use super::{
     Failure,
-    inputs::{adapter_folder, model_folder},
+    fetching::{adapter_folder, model_folder},
     output::{Format, print},
 };
 use adamole::{
@@ -24,12 +24,12 @@ enum Compatibility {
 
 #[derive(Args)]
 pub(crate) struct TraceArguments {
-    /// Base model: a Hugging Face folder, or org/name[@revision] in the local cache
+    /// Base model: a Hugging Face folder, or org/name[@revision] on the hub
     #[arg(long)]
     model: String,
     /// Adapter folder, or the folder of a run; the base alone without it
     #[arg(long)]
-    adapter: Option<PathBuf>,
+    adapter: Option<String>,
     /// Safetensors file with input_ids, attention_mask and, optionally, labels: int64 [B, L], -100 ignored
     #[arg(long)]
     input: PathBuf,
@@ -72,7 +72,7 @@ pub(crate) fn run(arguments: TraceArguments) -> Result<(), Failure> {
     let batch = read_batch(&arguments.input)?;
     let mut model = load_base_as(&model_folder(&arguments.model)?, arguments.dtype, &device)?;
     if let Some(adapter) = &arguments.adapter {
-        load_adapter(&mut model, &adapter_folder(adapter))?;
+        load_adapter(&mut model, &adapter_folder(adapter)?)?;
     }
     let options = TraceOptions {
         balance_coefficient: arguments.aux_coefficient,

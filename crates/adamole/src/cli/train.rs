@@ -9,7 +9,7 @@ use super::{
     settings::Settings,
 };
 use adamole::{
-    data::{Benchmark, Example, Split},
+    data::{Example, ReadReport, Split},
     device,
     train::{RunDirectory, TrainEvent, TrainingData, Workers, peak_memory_bytes, train},
 };
@@ -44,6 +44,10 @@ struct Report {
     items: usize,
     train_items: usize,
     truncated_items: usize,
+    /// Training items of which truncation left no answer; only published truncation does that.
+    answers_lost: usize,
+    train_rows: ReadReport,
+    validation_rows: ReadReport,
     task_loss_first_epoch: Option<f64>,
     task_loss_last_epoch: Option<f64>,
     balance_loss_last_epoch: Option<f64>,
@@ -64,13 +68,15 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<(), Failure> {
     let settings = arguments.settings.or(file);
     let asked_workers = settings.workers;
     let config = settings.resolve()?;
-    let benchmark = Benchmark::by_name(&config.benchmark)?;
     let device = device::open(&config.device)?.autodiff();
+    let items = config.reading.open()?;
+    // Data first: what is wrong with it is found out before weights are read.
+    let train_items = items.read_labelled(Split::Train, config.limit_train)?;
+    let validation_items = items.read_labelled(Split::Validation, config.limit_validation)?;
 
     let mut base = Base::load(&config.model, config.dtype, &device)?;
-    let read = |split, limit| base.examples(benchmark, &config.data, split, limit, config.max_tokens);
-    let training = read(Split::Train, config.limit_train)?;
-    let validation = read(Split::Validation, config.limit_validation)?;
+    let training = base.encode(&items, Split::Train, &train_items.items)?;
+    let validation = base.encode(&items, Split::Validation, &validation_items.items)?;
     let pad_id = base.pad_id();
     let layout = config.adapter.layout(base.model.config().num_hidden_layers)?;
     base.model.adapt(&layout, config.recipe.seed);
@@ -103,7 +109,7 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<(), Failure> {
     let (best_epoch, best) = outcome.best;
     let truncated = |examples: &[Example]| examples.iter().filter(|example| example.truncated).count();
     let report = Report {
-        benchmark: benchmark.name.to_owned(),
+        benchmark: items.benchmark.name().to_owned(),
         method: config.adapter.method,
         accuracy: best.accuracy,
         accuracy_before: outcome.before.accuracy,
@@ -114,6 +120,9 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<(), Failure> {
         items: best.items,
         train_items: training.len(),
         truncated_items: truncated(&training) + truncated(&validation),
+        answers_lost: training.iter().filter(|example| example.answer_at.is_none()).count(),
+        train_rows: train_items.report,
+        validation_rows: validation_items.report,
         task_loss_first_epoch: task_losses.first().copied(),
         task_loss_last_epoch: task_losses.last().copied(),
         balance_loss_last_epoch: balance_losses.last().copied(),

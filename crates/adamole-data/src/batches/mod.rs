@@ -1,0 +1,14 @@
+//! Examples to batches: in which order, in which company, and how wide.
+
+mod batch;
+mod buckets;
+#[cfg(feature = "burn")]
+mod burn;
+mod order;
+mod shuffle;
+
+#[cfg(feature = "burn")]
+pub use self::burn::{ExampleBatcher, Examples, TensorBatch};
+pub use batch::{Batch, LabelScope};
+pub use buckets::Buckets;
+pub use order::{Order, plan_epoch, plan_evaluation};

@@ -1,0 +1,163 @@
+//! Prompts with places for the fields of a row.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use crate::RowError;
+
+/// A prompt template, taken apart.
+///
+/// `{field}` stands for a field, `{choices}` for the lettered list of choices, `{{` and `}}` for braces. A line with
+/// `{field?}` is left out where the row has no such field.
+#[derive(Debug, Clone)]
+pub(super) struct Template(Vec<Vec<Part>>);
+
+#[derive(Debug, Clone, PartialEq)]
+enum Part {
+    Text(String),
+    Field { name: String, optional: bool },
+}
+
+/// A template that is filled in.
+#[derive(Debug)]
+pub(super) struct Filled {
+    pub(super) text: String,
+    /// The bytes that the passage takes, if the template has one.
+    pub(super) passage: Option<Range<usize>>,
+}
+
+impl Template {
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        Ok(Self(text.split('\n').map(parse_line).collect::<Result<_, _>>()?))
+    }
+
+    /// The fields that it has places for.
+    pub(super) fn fields(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().flatten().filter_map(|part| match part {
+            Part::Field { name, .. } => Some(name.as_str()),
+            Part::Text(_) => None,
+        })
+    }
+
+    /// Puts what `value` gives for each field in its place; `has` decides about optional lines.
+    pub(super) fn fill<'a>(
+        &self,
+        passage: Option<&str>,
+        has: impl Fn(&str) -> bool,
+        value: impl Fn(&str) -> Result<Cow<'a, str>, RowError>,
+    ) -> Result<Filled, RowError> {
+        let mut filled = Filled { text: String::new(), passage: None };
+        let mut first = true;
+        for line in &self.0 {
+            if line.iter().any(|part| matches!(part, Part::Field { name, optional: true } if !has(name))) {
+                continue;
+            }
+            if !std::mem::take(&mut first) {
+                filled.text.push('\n');
+            }
+            for part in line {
+                match part {
+                    Part::Text(text) => filled.text.push_str(text),
+                    Part::Field { name, .. } => {
+                        let start = filled.text.len();
+                        filled.text.push_str(&value(name)?);
+                        if passage == Some(name) {
+                            filled.passage = Some(start..filled.text.len());
+                        }
+                    }
+                }
+            }
+        }
+        Ok(filled)
+    }
+}
+
+fn parse_line(line: &str) -> Result<Vec<Part>, String> {
+    let (mut parts, mut text, mut rest) = (Vec::new(), String::new(), line);
+    while let Some(at) = rest.find(['{', '}']) {
+        text.push_str(&rest[..at]);
+        let brace = &rest[at..=at];
+        rest = &rest[at + 1..];
+        if let Some(after) = rest.strip_prefix(brace) {
+            text.push_str(brace);
+            rest = after;
+        } else if brace == "}" {
+            return Err(format!("`}}` without `{{` in {line:?}; a brace of the text itself is doubled"));
+        } else {
+            let (name, after) = rest.split_once('}').ok_or_else(|| format!("`{{` without `}}` in {line:?}"))?;
+            let (name, optional) = name.strip_suffix('?').map_or((name, false), |name| (name, true));
+            if name.is_empty() || name.contains('{') {
+                return Err(format!("expected the name of a field in braces, found {{{name}}} in {line:?}"));
+            }
+            if !text.is_empty() {
+                parts.push(Part::Text(std::mem::take(&mut text)));
+            }
+            parts.push(Part::Field { name: name.into(), optional });
+            rest = after;
+        }
+    }
+    text.push_str(rest);
+    if !text.is_empty() {
+        parts.push(Part::Text(text));
+    }
+    Ok(parts)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn fill(template: &str) -> Result<Filled, String> {
+        let value = |field: &str| match field {
+            "x" => Ok("X{y}".into()),
+            "long" => Ok("passage".into()),
+            _ => Err(RowError::MissingField { field: field.into(), present: Vec::new() }),
+        };
+        let template = Template::parse(template)?;
+        template.fill(Some("long"), |field| field != "none", value).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn places_are_filled() {
+        assert_eq!(fill("a {x} b\n{x}{x}").unwrap().text, "a X{y} b\nX{y}X{y}");
+        assert_eq!(fill("{{{x}}} {{}}").unwrap().text, "{X{y}} {}");
+        assert_eq!(fill("").unwrap().text, "");
+    }
+
+    #[test]
+    fn optional_lines_are_left_out_whole() {
+        assert_eq!(fill("a\nb {none?}\nc").unwrap().text, "a\nc");
+        assert_eq!(fill("a {none?}\nb\n").unwrap().text, "b\n");
+        assert_eq!(fill("a {x?}").unwrap().text, "a X{y}");
+        assert!(fill("{none}").unwrap_err().contains("field `none` is missing"));
+    }
+
+    #[test]
+    fn the_passage_is_where_it_is_said_to_be() {
+        let filled = fill("é {x}: {long}!").unwrap();
+        assert_eq!(&filled.text[filled.passage.unwrap()], "passage");
+        assert!(fill("{x}").unwrap().passage.is_none());
+    }
+
+    #[test]
+    fn wrong_braces_are_named() {
+        for (template, message) in [("a } b", "`}` without `{`"), ("{x", "`{` without `}`"), ("{}", "found {}")] {
+            assert!(fill(template).unwrap_err().contains(message), "{template}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_itself_with_its_braces_doubled(text in "[ -~\né]{0,40}") {
+            let doubled = text.replace('{', "{{").replace('}', "}}");
+            prop_assert_eq!(fill(&doubled).unwrap().text, text);
+        }
+
+        #[test]
+        fn any_template_is_taken_or_refused(template in "[{}x?a\n]{0,30}") {
+            let _ = fill(&template);
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! Texts to token ids.
+
+mod cache;
+mod encode;
+mod letters;
+mod special_tokens;
+mod tokenizer;
+mod train_tokenizer;
+mod truncate;
+
+pub use encode::{EncodeOptions, Encoder, Example, Scoring, Truncation};
+pub use tokenizer::Tokenizer;
+pub use train_tokenizer::train_tokenizer;

@@ -1,0 +1,139 @@
+//! Models and data by name: from a folder, the cache or the hub. What is fetched is spoken of on stderr.
+
+use super::{
+    Failure,
+    output::{duration, size},
+};
+use adamole::{
+    data::{Benchmark, HubPlace},
+    hub::{Event, Hub, Kind, Source, Wanted},
+};
+use std::{
+    io::{IsTerminal, Write, stderr},
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+/// Models that people mistype.
+const KNOWN_MODELS: [&str; 6] = [
+    "meta-llama/Llama-2-7b-hf",
+    "meta-llama/Llama-2-13b-hf",
+    "meta-llama/Llama-3.2-1B",
+    "google/gemma-7b",
+    "HuggingFaceTB/SmolLM2-135M",
+    "HuggingFaceTB/SmolLM2-360M",
+];
+
+/// What a tokenizer is read from.
+const TOKENIZER: [&str; 1] = ["tokenizer.json"];
+const TOKENIZER_IF_PRESENT: [&str; 3] = ["tokenizer_config.json", "special_tokens_map.json", "config.json"];
+
+/// The folder of a model with its weights.
+pub(crate) fn model_folder(name: &str) -> Result<PathBuf, Failure> {
+    let wanted = Wanted::new(TOKENIZER.into_iter().chain(["config.json", "model*.safetensors"]))
+        .and_if_present(TOKENIZER_IF_PRESENT.into_iter().chain(["model.safetensors.index.json"]));
+    fetch(&Source::parse(name)?, Kind::Model, &wanted)
+}
+
+/// The folder of a model, of which only the tokenizer is needed.
+pub(crate) fn tokenizer_folder(name: &str) -> Result<PathBuf, Failure> {
+    let wanted = Wanted::new(TOKENIZER).and_if_present(TOKENIZER_IF_PRESENT);
+    fetch(&Source::parse(name)?, Kind::Model, &wanted)
+}
+
+/// The folder of an adapter; that of a run has it in `adapter`.
+pub(crate) fn adapter_folder(name: &str) -> Result<PathBuf, Failure> {
+    let of_run = PathBuf::from(name).join("adapter");
+    if of_run.is_dir() {
+        return Ok(of_run);
+    }
+    let wanted =
+        Wanted::new(["adapter_config.json"]).and_if_present(["adapter_model.safetensors", "adapter_model.bin"]);
+    fetch(&Source::parse(name)?, Kind::Model, &wanted)
+}
+
+/// The folder of a benchmark that is no mixture: `data`, or the place that the benchmark has on the hub.
+pub(crate) fn benchmark_folder(benchmark: &Benchmark, data: Option<&Source>) -> Result<PathBuf, Failure> {
+    let own = |HubPlace { id, revision, .. }: &HubPlace| match revision {
+        Some(revision) => Source::parse(&format!("{id}@{revision}")),
+        None => Source::parse(id),
+    };
+    let source = match (data, benchmark.hub()) {
+        (Some(data), _) => data.clone(),
+        (None, Some(hub)) => own(hub)?,
+        (None, None) => {
+            return Err(Failure::Usage(format!("--data is needed: {} has no place on the hub", benchmark.name())));
+        }
+    };
+    fetch(&source, Kind::Dataset, &rows_of(benchmark))
+}
+
+/// The files with rows, in every layout in which they are read.
+fn rows_of(benchmark: &Benchmark) -> Wanted {
+    let config = benchmark.hub().and_then(|hub| hub.config.as_deref());
+    let roots = match config {
+        Some(config) => vec![format!("{config}/"), format!("{config}/data/")],
+        None => vec![String::new(), "data/".into()],
+    };
+    let mut patterns = Vec::new();
+    for (root, split) in roots.iter().flat_map(|root| benchmark.splits().iter().map(move |split| (root, split))) {
+        patterns.extend([format!("{root}{split}-*.parquet"), format!("{root}{split}/*.parquet")]);
+        let endings = ["parquet", "jsonl", "jsonl.gz", "jsonl.zst", "csv", "csv.gz", "csv.zst", "tsv"];
+        patterns.extend(endings.map(|ending| format!("{root}{split}.{ending}")));
+    }
+    Wanted::new([""; 0]).and_if_present(patterns)
+}
+
+fn fetch(source: &Source, kind: Kind, wanted: &Wanted) -> Result<PathBuf, Failure> {
+    let mut progress = Progress { started: Instant::now(), shown: None, planned: false };
+    let datasets = Benchmark::all().iter().filter_map(Benchmark::hub).map(|hub| hub.id.as_str());
+    let known: Vec<&str> = match kind {
+        Kind::Model => KNOWN_MODELS.to_vec(),
+        Kind::Dataset => datasets.collect(),
+    };
+    let folder = Hub::from_env()?.with_known_names(known).fetch(source, kind, wanted, &mut |event| {
+        progress.observe(&event);
+    });
+    if progress.planned && folder.is_ok() {
+        eprintln!("{source} fetched in {}", duration(progress.started.elapsed().as_secs_f64()));
+    }
+    Ok(folder?)
+}
+
+/// A line for what happens, and on a terminal one that counts.
+struct Progress {
+    started: Instant,
+    shown: Option<Instant>,
+    planned: bool,
+}
+
+impl Progress {
+    fn observe(&mut self, event: &Event<'_>) {
+        let clear = if self.shown.is_some() { "\r\x1b[K" } else { "" };
+        match event {
+            Event::Planned { files, bytes } => {
+                self.planned = true;
+                eprintln!("fetching {files} files, {}", size(Some(*bytes)));
+            }
+            Event::Advanced { file, done, total } => {
+                let due = self.shown.is_none_or(|shown| shown.elapsed() > Duration::from_millis(100));
+                if stderr().is_terminal() && due {
+                    self.shown = Some(Instant::now());
+                    let _ = write!(stderr(), "{clear}{file}: {} of {}", size(Some(*done)), size(Some(*total)));
+                }
+            }
+            Event::Finished { file } => {
+                self.shown = None;
+                eprintln!("{clear}{file}");
+            }
+            Event::Waiting { file } => eprintln!("{clear}waiting for another process that fetches {file}"),
+            Event::Retrying { error, delay } => {
+                eprintln!("{clear}{error}; trying again in {:.1} s", delay.as_secs_f64());
+            }
+            Event::UsingCache { error, snapshot } => {
+                eprintln!("{clear}warning: {error}; taking {}, which may be out of date", snapshot.display());
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! From a benchmark's name to its examples.
+
+use super::{Failure, fetching, settings::first_given};
+use adamole::{
+    data::{
+        Benchmark, EncodeOptions, Encoder, Example, MultipleChoice, OnBadRow, ReadReport, Scoring, Split, SplitItems,
+        Tokenizer, Truncation, read_split, require_labels,
+    },
+    hub::Source,
+};
+use clap::{Args, ValueEnum};
+use serde::{Deserialize, Serialize};
+use std::{
+    env,
+    io::{IsTerminal, Write, stderr},
+    path::{Path, PathBuf},
+};
+
+/// Which items, and how they become tokens; absent where it was not given.
+#[derive(Debug, Clone, Default, Args, Serialize, Deserialize)]
+pub(crate) struct ReadingSettings {
+    /// Benchmark: boolq, cb, copa, rte, wic, commonsense_qa, cosmos_qa, social_i_qa, piqa, scienceqa, ai2_arc,
+    /// openbookqa, multirc, wsc.fixed, super_glue, or the TOML file of one of your own
+    #[arg(long)]
+    pub(crate) benchmark: Option<String>,
+    /// Folder with the benchmark's files, or its data set on the hub: org/name[@revision] [the benchmark's own]
+    #[arg(long)]
+    pub(crate) data: Option<String>,
+    /// What is done about rows that cannot be read: fail or skip [fail]
+    #[arg(long)]
+    pub(crate) on_bad_row: Option<OnBadRow>,
+    /// Longest text in tokens [256]
+    #[arg(long)]
+    pub(crate) max_tokens: Option<usize>,
+    /// What longer texts lose: the end of their passage, or everything from the right, as published [passage]
+    #[arg(long)]
+    pub(crate) truncation: Option<Truncation>,
+    /// Where and over which letters items are scored [aligned]
+    #[arg(long)]
+    pub(crate) scoring: Option<ScoringName>,
+    /// Folder in which token ids are kept for the next time, or off [the user's cache]
+    #[arg(long)]
+    pub(crate) token_cache: Option<String>,
+}
+
+/// Where and over which letters items are scored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum ScoringName {
+    /// Where training has the answer, over each item's own choices
+    #[default]
+    Aligned,
+    /// As published: after a space, over as many letters as the benchmark has
+    Reference,
+}
+
+/// Settings with nothing left open.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Reading {
+    pub(crate) benchmark: String,
+    pub(crate) data: Option<String>,
+    pub(crate) on_bad_row: OnBadRow,
+    pub(crate) max_tokens: usize,
+    pub(crate) truncation: Truncation,
+    pub(crate) scoring: ScoringName,
+    #[serde(skip)]
+    token_cache: Option<PathBuf>,
+}
+
+/// The files of a benchmark, found.
+pub(crate) struct Items {
+    pub(crate) benchmark: Benchmark,
+    /// Each part of it, and the folder with its files.
+    parts: Vec<(Benchmark, PathBuf)>,
+    on_bad_row: OnBadRow,
+    options: EncodeOptions,
+    token_cache: Option<PathBuf>,
+}
+
+impl ReadingSettings {
+    /// These settings where they are given, `other` where they are not.
+    pub(crate) fn or(self, other: Self) -> Self {
+        first_given!(ReadingSettings, self, other, {
+            benchmark, data, on_bad_row, max_tokens, truncation, scoring, token_cache
+        })
+    }
+
+    pub(crate) fn resolve(self) -> Result<Reading, Failure> {
+        let needed = || Failure::Usage("--benchmark is needed, here or in the configuration file".into());
+        let token_cache = match self.token_cache.as_deref() {
+            Some("off") => None,
+            Some(folder) => Some(folder.into()),
+            None => user_cache().map(|cache| cache.join("tokens")),
+        };
+        Ok(Reading {
+            benchmark: self.benchmark.ok_or_else(needed)?,
+            data: self.data,
+            on_bad_row: self.on_bad_row.unwrap_or_default(),
+            max_tokens: self.max_tokens.unwrap_or(EncodeOptions::default().max_tokens),
+            truncation: self.truncation.unwrap_or_default(),
+            scoring: self.scoring.unwrap_or_default(),
+            token_cache,
+        })
+    }
+}
+
+/// The built-in benchmark of this name, or the one that the TOML file of this name defines.
+pub(crate) fn benchmark(name: &str) -> Result<Benchmark, Failure> {
+    match name.ends_with(".toml") {
+        true => Ok(Benchmark::from_file(Path::new(name))?),
+        false => Ok(Benchmark::by_name(name)?.clone()),
+    }
+}
+
+/// Where this program may keep what it can make again.
+fn user_cache() -> Option<PathBuf> {
+    let folder = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let caches = folder("XDG_CACHE_HOME").or_else(|| Some(env::home_dir()?.join(".cache")));
+    caches.map(|caches| caches.join("adamole"))
+}
+
+impl Reading {
+    /// Finds the benchmark and its files, which are fetched if they are on the hub.
+    pub(crate) fn open(&self) -> Result<Items, Failure> {
+        let benchmark = benchmark(&self.benchmark)?;
+        let data = self.data.as_deref().map(Source::parse).transpose()?;
+        let folder = |part: &Benchmark| Ok((part.clone(), fetching::benchmark_folder(part, data.as_ref())?));
+        let parts = benchmark.parts().iter().map(folder).collect::<Result<_, Failure>>()?;
+        let scoring = match self.scoring {
+            ScoringName::Aligned => Scoring::Aligned,
+            ScoringName::Reference => Scoring::Reference { letters: benchmark.published_letters() },
+        };
+        Ok(Items {
+            parts,
+            on_bad_row: self.on_bad_row,
+            options: EncodeOptions {
+                max_tokens: self.max_tokens,
+                truncation: self.truncation,
+                scoring,
+                ..EncodeOptions::default()
+            },
+            token_cache: self.token_cache.clone(),
+            benchmark,
+        })
+    }
+}
+
+impl Items {
+    /// Reads a split, at most `limit` items of it. Rows that were skipped are spoken of on stderr.
+    pub(crate) fn read(&self, split: Split, limit: Option<usize>) -> Result<SplitItems, Failure> {
+        let mut all = SplitItems { items: Vec::new(), report: ReadReport::default() };
+        for (part, folder) in &self.parts {
+            let left = limit.map(|limit| limit - all.items.len());
+            if left == Some(0) {
+                break;
+            }
+            let SplitItems { items, report } = read_split(part, folder, split, left, self.on_bad_row)?;
+            all.items.extend(items);
+            all.report.add(report);
+        }
+        if let Some(first) = all.report.bad.first() {
+            eprintln!("warning: {} of {} rows were skipped, first {first}", all.report.bad_rows, all.report.rows);
+        }
+        Ok(all)
+    }
+
+    /// Reads a split in which every item has to have an answer.
+    pub(crate) fn read_labelled(&self, split: Split, limit: Option<usize>) -> Result<SplitItems, Failure> {
+        let read = self.read(split, limit)?;
+        require_labels(&read.items).map_err(|error| self.in_split(split, error))?;
+        Ok(read)
+    }
+
+    /// The token ids of items.
+    pub(crate) fn encode(
+        &self,
+        tokenizer: &Tokenizer,
+        split: Split,
+        items: &[MultipleChoice],
+    ) -> Result<Vec<Example>, Failure> {
+        let progress = |done: usize, all: usize| {
+            let end = if done == all { "\n" } else { "" };
+            let _ = write!(stderr(), "\r{done} of {all} {split} items tokenised{end}");
+        };
+        let mut encoder = Encoder::new(tokenizer, &self.options)?;
+        // Fewer take no time.
+        if items.len() > 10_000 && stderr().is_terminal() {
+            encoder = encoder.on_progress(&progress);
+        }
+        if let Some(folder) = &self.token_cache {
+            encoder = encoder.cached_in(folder);
+        }
+        encoder.encode(items).map_err(|error| self.in_split(split, error))
+    }
+
+    /// An error about an item, with the split that it is in.
+    fn in_split(&self, split: Split, error: adamole::data::DataError) -> Failure {
+        let folders = self.parts.iter().map(|(_, folder)| folder.display().to_string());
+        let mut folders: Vec<String> = folders.collect();
+        folders.dedup();
+        Failure::Item(format!("{}, {split} split", folders.join(", ")), error)
+    }
+}
