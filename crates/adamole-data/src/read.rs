@@ -79,10 +79,8 @@ pub fn read_split(
 ) -> Result<SplitItems, DataError> {
     let mut reader = SplitReader::open(benchmark, folder, split)?.on_bad_row(on_bad_row);
     let items = reader.by_ref().take(limit.unwrap_or(usize::MAX)).collect::<Result<Vec<_>, _>>()?;
-    if items.is_empty() && limit != Some(0) {
-        return Err(DataError::Empty { path: reader.rows.first, report: Box::new(reader.report) });
-    }
-    Ok(SplitItems { items, report: reader.report })
+    let report = if limit == Some(0) { reader.report } else { reader.finish()? };
+    Ok(SplitItems { items, report })
 }
 
 /// Checks that every item has an answer, as training and scoring need.
@@ -201,6 +199,18 @@ impl<'a> SplitReader<'a> {
     /// What has been read so far.
     pub fn report(&self) -> &ReadReport {
         &self.report
+    }
+
+    /// What has been read in all.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::Empty`] if no item came of it.
+    pub fn finish(self) -> Result<ReadReport, DataError> {
+        match self.report.items {
+            0 => Err(DataError::Empty { path: self.rows.first, report: Box::new(self.report) }),
+            _ => Ok(self.report),
+        }
     }
 
     fn item(&mut self, row: Result<(&Benchmark, NumberedRow), DataError>) -> Result<Option<MultipleChoice>, DataError> {

@@ -15,6 +15,8 @@ pub(crate) enum Failure {
     Hub(HubError),
     Model(ModelError),
     Train(TrainError),
+    /// stdout cannot be written.
+    Output(std::io::Error),
 }
 
 impl Failure {
@@ -34,7 +36,7 @@ impl Failure {
                     | HubError::InvalidToken
             ),
             Self::Train(error) => matches!(error, TrainError::Recipe { .. } | TrainError::RunExists { .. }),
-            Self::Item(..) | Self::Model(_) => false,
+            Self::Item(..) | Self::Model(_) | Self::Output(_) => false,
         };
         ExitCode::from(if wrong_use { 2 } else { 1 })
     }
@@ -79,7 +81,7 @@ impl Failure {
             Self::Device(error) => error.source(),
             Self::Hub(error) => error.source(),
             // These show their sources themselves.
-            Self::Model(_) | Self::Train(_) => None,
+            Self::Model(_) | Self::Train(_) | Self::Output(_) => None,
         }
     }
 }
@@ -95,6 +97,7 @@ impl fmt::Display for Failure {
             Self::Hub(error) => write!(f, "{error}")?,
             Self::Model(error) => write!(f, "{error}")?,
             Self::Train(error) => write!(f, "{error}")?,
+            Self::Output(error) => write!(f, "cannot write the result: {error}")?,
         }
         let mut source = self.source();
         while let Some(error) = source {

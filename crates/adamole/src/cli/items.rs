@@ -54,31 +54,43 @@ struct Tokens<'a> {
     truncated: bool,
 }
 
+/// Items that are tokenised and printed together: a split of any size takes the memory of these.
+const CHUNK: usize = 1024;
+
 pub(crate) fn run(arguments: &ItemsArguments) -> Result<(), Failure> {
-    let items = arguments.reading.clone().resolve()?.open()?;
-    let split = items.read(arguments.split, arguments.limit)?.items;
-    let examples = match arguments.model.as_ref().filter(|_| arguments.tokens) {
-        None => Vec::new(),
-        Some(model) => {
-            let tokenizer = Tokenizer::from_folder(&tokenizer_folder(model)?)?;
-            items.encode(&tokenizer, arguments.split, &split)?
-        }
+    let items = arguments.reading.clone().resolve()?.open()?.without_cache();
+    let tokenizer = match arguments.model.as_ref().filter(|_| arguments.tokens) {
+        None => None,
+        Some(model) => Some(Tokenizer::from_folder(&tokenizer_folder(model)?)?),
     };
     let mut out = BufWriter::new(io::stdout().lock());
-    for (index, item) in split.iter().enumerate() {
-        let text = match arguments.format {
-            Format::Json => serde_json::to_string(&line(item, examples.get(index))).unwrap_or_default(),
-            Format::Text => {
-                let ids = examples.get(index).map(|example| format!("\n{:?}", example.text)).unwrap_or_default();
-                format!("{}{ids}\n", item.text().unwrap_or_else(|| item.prompt.clone()))
-            }
-        };
-        // A closed pipe is the reader's choice, not an error.
-        if writeln!(out, "{text}").is_err() {
-            break;
+    let mut print = |chunk: &mut Vec<MultipleChoice>| -> Result<(), Failure> {
+        let encode = |tokenizer| items.encode(tokenizer, arguments.split, chunk);
+        let examples = tokenizer.as_ref().map(encode).transpose()?.unwrap_or_default();
+        for (index, item) in chunk.iter().enumerate() {
+            let text = match arguments.format {
+                Format::Json => serde_json::to_string(&line(item, examples.get(index))).unwrap_or_default(),
+                Format::Text => {
+                    let ids = examples.get(index).map(|example| format!("\n{:?}", example.text)).unwrap_or_default();
+                    format!("{}{ids}\n", item.text().unwrap_or_else(|| item.prompt.clone()))
+                }
+            };
+            writeln!(out, "{text}").map_err(Failure::Output)?;
         }
+        chunk.clear();
+        Ok(())
+    };
+    let mut chunk = Vec::new();
+    let read = items.each(arguments.split, arguments.limit, |item| {
+        chunk.push(item);
+        if chunk.len() == CHUNK { print(&mut chunk) } else { Ok(()) }
+    });
+    // What came before a bad row is printed before its error.
+    match print(&mut chunk).and(read) {
+        // A closed pipe is the reader's choice, not an error.
+        Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.map(drop),
     }
-    Ok(())
 }
 
 fn line<'a>(item: &'a MultipleChoice, example: Option<&'a Example>) -> Line<'a> {

@@ -4,7 +4,7 @@ use super::{Failure, fetching, settings::first_given};
 use adamole::{
     data::{
         Benchmark, EncodeOptions, Encoder, Example, MultipleChoice, OnBadRow, ReadReport, Scoring, Split, SplitItems,
-        Tokenizer, Truncation, read_split, require_labels,
+        SplitReader, Tokenizer, Truncation, require_labels,
     },
     hub::Source,
 };
@@ -146,22 +146,38 @@ impl Reading {
 }
 
 impl Items {
-    /// Reads a split, at most `limit` items of it. Rows that were skipped are spoken of on stderr.
-    pub(crate) fn read(&self, split: Split, limit: Option<usize>) -> Result<SplitItems, Failure> {
-        let mut all = SplitItems { items: Vec::new(), report: ReadReport::default() };
+    /// Hands over the items of a split one by one, at most `limit` of them. Rows that were skipped are spoken of on
+    /// stderr.
+    pub(crate) fn each(
+        &self,
+        split: Split,
+        limit: Option<usize>,
+        mut take: impl FnMut(MultipleChoice) -> Result<(), Failure>,
+    ) -> Result<ReadReport, Failure> {
+        let mut report = ReadReport::default();
         for (part, folder) in &self.parts {
-            let left = limit.map(|limit| limit - all.items.len());
-            if left == Some(0) {
+            let left = limit.map_or(usize::MAX, |limit| limit - report.items);
+            if left == 0 {
                 break;
             }
-            let SplitItems { items, report } = read_split(part, folder, split, left, self.on_bad_row)?;
-            all.items.extend(items);
-            all.report.add(report);
+            let mut reader = SplitReader::open(part, folder, split)?.on_bad_row(self.on_bad_row);
+            reader.by_ref().take(left).try_for_each(|item| take(item?))?;
+            report.add(reader.finish()?);
         }
-        if let Some(first) = all.report.bad.first() {
-            eprintln!("warning: {} of {} rows were skipped, first {first}", all.report.bad_rows, all.report.rows);
+        if let Some(first) = report.bad.first() {
+            eprintln!("warning: {} of {} rows were skipped, first {first}", report.bad_rows, report.rows);
         }
-        Ok(all)
+        Ok(report)
+    }
+
+    /// Reads a split, at most `limit` items of it.
+    pub(crate) fn read(&self, split: Split, limit: Option<usize>) -> Result<SplitItems, Failure> {
+        let mut items = Vec::new();
+        let report = self.each(split, limit, |item| {
+            items.push(item);
+            Ok(())
+        })?;
+        Ok(SplitItems { items, report })
     }
 
     /// Reads a split in which every item has to have an answer.
@@ -169,6 +185,11 @@ impl Items {
         let read = self.read(split, limit)?;
         require_labels(&read.items).map_err(|error| self.in_split(split, error))?;
         Ok(read)
+    }
+
+    /// Keeps no token ids: for items that come in pieces.
+    pub(crate) fn without_cache(self) -> Self {
+        Self { token_cache: None, ..self }
     }
 
     /// The token ids of items.
