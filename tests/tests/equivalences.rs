@@ -6,7 +6,7 @@ use adamole::{
     core::{AdaptedLinear, AdapterConfig, CounterRng, Detail, Method, Pass},
     data::{Batch, Buckets, Example, LabelScope},
     llama::{AdapterLayout, AttentionMask, CausalLm, Targets, cross_entropy, frozen_cross_entropy, load_base},
-    train::{DeviceBatch, StepInput, Workers, accumulate},
+    train::{Accumulation, DeviceBatch, StepInput, Workers, accumulate},
 };
 use adamole_tests::{assert_close, device, golden, values};
 use burn::{
@@ -181,7 +181,13 @@ fn a_step_does_not_depend_on_the_number_of_workers() {
     let examples = examples();
     let batches: Vec<Batch> = [[0, 1, 2], [3, 4, 5], [6, 7, 8]].map(|indices| texts(&examples, &indices)).to_vec();
     let run = |workers| {
-        let input = StepInput { batches: &batches, seed: 5, step: 2, balance_coefficient: 1e-3 };
+        let input = StepInput {
+            batches: &batches,
+            seed: 5,
+            step: 2,
+            balance_coefficient: 1e-3,
+            accumulation: Accumulation::Tokens,
+        };
         let outcome = accumulate(&model, input, &Workers::new(workers), &device);
         (outcome.task_loss, outcome.balance_loss, flat_gradients(&model, &outcome.gradients))
     };
@@ -193,13 +199,44 @@ fn a_step_does_not_depend_on_the_number_of_workers() {
 }
 
 #[test]
+fn micro_batches_count_by_their_labels_or_alike() {
+    let device = device().autodiff();
+    let model = adapted_model(&device, 0.0);
+    let examples = examples();
+    // 5 labels, and 14 + 13.
+    let batches = [texts(&examples, &[0]), texts(&examples, &[9, 8])];
+    let loss = |batches: &[Batch], accumulation| {
+        let input = StepInput { batches, seed: 5, step: 2, balance_coefficient: 1e-3, accumulation };
+        let outcome = accumulate(&model, input, &Workers::new(1), &device);
+        (outcome.task_loss, outcome.balance_loss.unwrap(), flat_gradients(&model, &outcome.gradients))
+    };
+    let [few, many] = [0, 1].map(|i| loss(&batches[i..=i], Accumulation::Tokens));
+    let alike = loss(&batches, Accumulation::MicroBatches);
+    let by_labels = loss(&batches, Accumulation::Tokens);
+    let close = |found: f64, expected: f64| assert!((found - expected).abs() < 1e-5, "{found}, expected {expected}");
+    close(alike.0, (few.0 + many.0) / 2.0);
+    close(by_labels.0, (5.0 * few.0 + 27.0 * many.0) / 32.0);
+    // Tokens are one more than labels in every text.
+    close(alike.1, (few.1 + many.1) / 2.0);
+    close(by_labels.1, (6.0 * few.1 + 29.0 * many.1) / 35.0);
+    let mean = few.2.iter().zip(&many.2).map(|(few, many)| (few + many) / 2.0);
+    alike.2.iter().zip(mean).for_each(|(found, mean)| close(f64::from(*found), f64::from(mean)));
+}
+
+#[test]
 fn dropout_is_drawn_from_the_step_and_changes_the_gradient() {
     let device = device().autodiff();
     let examples = examples();
     let batches = [texts(&examples, &[7, 8])];
     let gradient = |dropout, step| {
         let model = adapted_model(&device, dropout);
-        let input = StepInput { batches: &batches, seed: 5, step, balance_coefficient: 0.0 };
+        let input = StepInput {
+            batches: &batches,
+            seed: 5,
+            step,
+            balance_coefficient: 0.0,
+            accumulation: Accumulation::Tokens,
+        };
         flat_gradients(&model, &accumulate(&model, input, &Workers::new(1), &device).gradients)
     };
     assert_eq!(gradient(0.5, 1), gradient(0.5, 1));
@@ -213,7 +250,8 @@ fn a_balance_loss_of_no_weight_leaves_the_gradients_alone() {
     let model = adapted_model(&device, 0.0);
     let batches = [texts(&examples(), &[3, 8])];
     let gradients = |balance_coefficient| {
-        let input = StepInput { batches: &batches, seed: 5, step: 2, balance_coefficient };
+        let input =
+            StepInput { batches: &batches, seed: 5, step: 2, balance_coefficient, accumulation: Accumulation::Tokens };
         flat_gradients(&model, &accumulate(&model, input, &Workers::new(1), &device).gradients)
     };
     let batch = DeviceBatch::new(&batches[0], &device);

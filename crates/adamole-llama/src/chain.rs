@@ -27,6 +27,15 @@ impl Chain {
         self.links.values().next().map_or(0, Vec::len)
     }
 
+    /// A and B of the links that have ended: the linear, which of its links, and the two.
+    pub fn links(&self) -> impl Iterator<Item = (&str, usize, &Tensor<2>, &Tensor<2>)> {
+        let of_linear = |(name, links)| {
+            let (name, links): (&String, &Vec<(Tensor<2>, Tensor<2>)>) = (name, links);
+            links.iter().enumerate().map(move |(index, (a, b))| (name.as_str(), index, a, b))
+        };
+        self.links.iter().flat_map(of_linear)
+    }
+
     /// Ends a link: folds the model's adapters into its weights and gives it fresh ones.
     ///
     /// # Errors

@@ -38,4 +38,4 @@ pub use merge::merge;
 pub use model::{CausalLm, Decoder, KvCache};
 pub use parameters::{ParameterKind, parameters};
 pub use precision::Precision;
-pub use tensor_file::{TensorFile, write_tensors};
+pub use tensor_file::{TensorFile, write_atomically, write_tensors};

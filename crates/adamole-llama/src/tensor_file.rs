@@ -11,6 +11,7 @@ use safetensors::{
 use std::{
     collections::HashMap,
     fs::File,
+    io::Write,
     path::{Path, PathBuf},
 };
 
@@ -196,11 +197,18 @@ pub fn write_tensors(path: &Path, tensors: &[(String, TensorData)]) -> Result<()
     write_atomically(path, &bytes)
 }
 
-/// Writes a whole file through a temporary name in the same folder.
-pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), ModelError> {
+/// Writes a whole file: under a temporary name in the same folder, onto the disk, then renamed. Whatever happens
+/// meanwhile, `path` is what it was or what it is to be.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), ModelError> {
     let temporary = path.with_added_extension("partial");
-    std::fs::write(&temporary, bytes)
-        .and_then(|()| std::fs::rename(&temporary, path))
-        .inspect_err(|_| drop(std::fs::remove_file(&temporary)))
-        .map_err(ModelError::io(path))
+    let write = || -> std::io::Result<()> {
+        let mut file = File::create(&temporary)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&temporary, path)
+    };
+    write().inspect_err(|_| drop(std::fs::remove_file(&temporary))).map_err(ModelError::io(path))
 }

@@ -32,6 +32,20 @@ pub enum TrainError {
         /// The optimizer step, counted from 0.
         step: usize,
     },
+    /// The run was asked to stop. Where it has checkpoints, its state is saved.
+    #[error("stopped after {steps} steps")]
+    Interrupted {
+        /// Steps that are done.
+        steps: usize,
+    },
+    /// A checkpoint is not what was written, or is of another run.
+    #[error("{}: not a checkpoint of this run: {what}", path.display())]
+    DamagedCheckpoint {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
     /// The model holds no adapter, so there is nothing to train.
     #[error("no linear of the model carries an adapter, so there is nothing to train")]
     NothingToTrain,
@@ -44,6 +58,12 @@ pub enum TrainError {
     /// The run directory already holds a run.
     #[error("{} already holds a run", path.display())]
     RunExists {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The run directory holds a run that has come to its end.
+    #[error("{} holds a finished run", path.display())]
+    RunFinished {
         /// The directory.
         path: PathBuf,
     },

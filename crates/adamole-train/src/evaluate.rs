@@ -5,14 +5,14 @@ use adamole_core::{Detail, Pass};
 use adamole_data::{Batch, Buckets, Example, plan_evaluation};
 use adamole_llama::CausalLm;
 use burn::tensor::Device;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, time::Instant};
 
 /// Tokens per evaluation batch, padding included.
 const BATCH_TOKENS: usize = 1024;
 
 /// What the model answered to one item.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Prediction {
     /// Index of the item in its split.
     pub item: usize,
@@ -25,7 +25,7 @@ pub struct Prediction {
 }
 
 /// The result of an evaluation.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
     /// Share of labelled items answered rightly.
     pub accuracy: f64,
@@ -46,7 +46,6 @@ pub struct Evaluation {
     /// In the order of the items.
     pub predictions: Vec<Prediction>,
     /// Who fired.
-    #[serde(skip)]
     pub routing: RoutingCounts,
 }
 

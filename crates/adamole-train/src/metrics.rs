@@ -1,9 +1,9 @@
 //! What a run reports while it goes on; the lines of `metrics.jsonl`.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// One optimizer step.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StepMetrics {
     /// Counted from 0 over the whole run.
     pub step: usize,
@@ -28,7 +28,7 @@ pub struct StepMetrics {
 }
 
 /// The validation after one epoch; epoch 0 is the model before training.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EpochMetrics {
     /// 0 is before training.
     pub epoch: usize,
@@ -49,7 +49,7 @@ pub struct EpochMetrics {
 }
 
 /// One line of `metrics.jsonl`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
 pub enum TrainEvent {
     /// The run's size, before anything is computed.
@@ -67,6 +67,13 @@ pub enum TrainEvent {
     },
     /// A step was applied.
     Step(StepMetrics),
+    /// A step was not applied, because a loss or gradient was not finite.
+    Skipped {
+        /// Counted from 0 over the whole run.
+        step: usize,
+        /// Which loss or gradient.
+        what: String,
+    },
     /// A validation was done.
     Epoch(EpochMetrics),
 }

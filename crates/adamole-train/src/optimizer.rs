@@ -1,13 +1,13 @@
-//! AdamW with clipping by norm, and the learning rate's course.
+//! AdamW with clipping by norm.
 
 use crate::{RoutingCounts, TrainError, routing::floats};
-use adamole_llama::CausalLm;
+use adamole_llama::{CausalLm, parameters};
 use burn::{
     module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId},
     optim::GradientsParams,
     tensor::{Tensor, TensorData},
 };
-use std::{collections::HashMap, f64::consts::PI};
+use std::collections::{BTreeMap, HashMap};
 
 /// The settings of [`AdamW`].
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -27,30 +27,6 @@ pub struct AdamWSettings {
 impl Default for AdamWSettings {
     fn default() -> Self {
         Self { beta_1: 0.9, beta_2: 0.999, epsilon: 1e-8, weight_decay: 0.0, max_grad_norm: 1.0 }
-    }
-}
-
-/// The learning rate as a function of the step.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Schedule {
-    /// Rate after the warm-up.
-    pub peak: f64,
-    /// Steps of linear warm-up; the first of them has rate 0, as in the published recipe.
-    pub warmup_steps: usize,
-    /// Where given, the rate falls along a cosine to a tenth of its peak until this step.
-    pub decay_steps: Option<usize>,
-}
-
-impl Schedule {
-    /// The rate of `step`, counted from 0.
-    pub fn rate(&self, step: usize) -> f64 {
-        let warmup = self.warmup_steps.max(1);
-        if step < warmup {
-            return self.peak * step as f64 / warmup as f64;
-        }
-        let Some(end) = self.decay_steps.filter(|&end| end > warmup) else { return self.peak };
-        let progress = ((step - warmup) as f64 / (end - warmup) as f64).min(1.0);
-        self.peak * (0.55 + 0.45 * (PI * progress).cos())
     }
 }
 
@@ -74,6 +50,14 @@ struct Moments {
     steps: Vec<u32>,
 }
 
+/// [`Moments`] off the device.
+#[derive(Debug)]
+pub(crate) struct MomentsData {
+    pub(crate) first: TensorData,
+    pub(crate) second: TensorData,
+    pub(crate) steps: Vec<u32>,
+}
+
 /// How a parameter divides into experts: it is seen as `[outer, groups, inner]`, and the groups of `idle` rest.
 struct Groups {
     outer: usize,
@@ -84,6 +68,45 @@ impl AdamW {
     /// An optimizer without state yet.
     pub fn new(settings: AdamWSettings) -> Self {
         Self { settings, moments: HashMap::new(), steps: 0 }
+    }
+
+    /// The state, by the names of the model's parameters.
+    pub(crate) fn moments(&self, model: &CausalLm) -> Vec<(String, MomentsData)> {
+        let state = |(name, _, id, _)| {
+            let Moments { first, second, steps } = self.moments.get(&id)?;
+            Some((name, MomentsData { first: first.to_data(), second: second.to_data(), steps: steps.clone() }))
+        };
+        parameters(model).into_iter().filter_map(state).collect()
+    }
+
+    /// An optimizer that goes on after `steps` with the state that [`Self::moments`] gave, or the name of what does not
+    /// fit the model.
+    pub(crate) fn resume(
+        settings: AdamWSettings,
+        model: &CausalLm,
+        mut moments: BTreeMap<String, MomentsData>,
+        steps: usize,
+    ) -> Result<Self, String> {
+        let device = model.projection().device();
+        let device = if device.is_autodiff() { device.inner() } else { device };
+        let mut resumed = Self { steps, ..Self::new(settings) };
+        for (name, _, id, elements) in parameters(model) {
+            let Some(MomentsData { first, second, steps }) = moments.remove(&name) else { continue };
+            let shape = first.shape().to_vec();
+            let fits = shape.len() == 3
+                && shape.iter().product::<usize>() == elements
+                && shape[1] == steps.len()
+                && second.shape().to_vec() == shape;
+            if !fits {
+                return Err(format!("the moments of {name} have the shape {shape:?}"));
+            }
+            let place = |data| Tensor::<3>::from_data(data, &device);
+            resumed.moments.insert(id, Moments { first: place(first), second: place(second), steps });
+        }
+        match moments.into_keys().next() {
+            Some(name) => Err(format!("the model has no parameter {name}")),
+            None => Ok(resumed),
+        }
     }
 
     /// Applies one step and returns the gradients' norm before clipping. `routing` tells which experts the step fired.
@@ -226,23 +249,4 @@ fn squared_norms(model: &CausalLm, gradients: &GradientsParams) -> Vec<(String, 
         return Vec::new();
     }
     visitor.names.into_iter().zip(floats(Tensor::cat(visitor.squares, 0).into_data())).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_rate_rises_from_zero_then_stays() {
-        let schedule = Schedule { peak: 1.0, warmup_steps: 4, decay_steps: None };
-        assert_eq!([0, 1, 4, 900].map(|step| schedule.rate(step)), [0.0, 0.25, 1.0, 1.0]);
-    }
-
-    #[test]
-    fn a_cosine_ends_at_a_tenth() {
-        let schedule = Schedule { peak: 2.0, warmup_steps: 1, decay_steps: Some(101) };
-        assert_eq!(schedule.rate(1), 2.0);
-        assert!((schedule.rate(51) - 1.1).abs() < 1e-12);
-        assert!((schedule.rate(101) - 0.2).abs() < 1e-12 && (schedule.rate(500) - 0.2).abs() < 1e-12);
-    }
 }

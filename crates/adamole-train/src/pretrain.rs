@@ -1,6 +1,8 @@
 //! Training a small base model from nothing: next-token prediction with every weight trainable.
 
-use crate::{AdamW, AdamWSettings, RoutingCounts, Schedule, TrainError, Workers, batch::integers, routing::floats};
+use crate::{
+    AdamW, AdamWSettings, Decay, RoutingCounts, Schedule, TrainError, Workers, batch::integers, routing::floats,
+};
 use adamole_core::Pass;
 use adamole_llama::{AttentionMask, CausalLm, cross_entropy};
 use burn::{
@@ -70,8 +72,14 @@ pub fn pretrain(
         weight_decay: recipe.weight_decay,
         ..AdamWSettings::default()
     });
-    let schedule =
-        Schedule { peak: recipe.learning_rate, warmup_steps: recipe.warmup_steps, decay_steps: Some(recipe.steps) };
+    let schedule = Schedule {
+        peak: recipe.learning_rate,
+        warmup_steps: recipe.warmup_steps,
+        starts_at_zero: true,
+        decay: Decay::Cosine,
+        end: recipe.steps,
+        floor: 0.1,
+    };
     for step in 0..recipe.steps {
         let batch: Vec<&[u32]> =
             (0..recipe.batch_size).map(|i| sequences[(step * recipe.batch_size + i) % sequences.len()]).collect();

@@ -1,6 +1,6 @@
 //! How a run trains. Defaults are the paper's; where ours differ, the field says so.
 
-use crate::{AdamWSettings, Schedule, TrainError};
+use crate::{Accumulation, AdamWSettings, Decay, Schedule, TrainError};
 use adamole_data::{LabelScope, Order};
 use serde::{Deserialize, Serialize};
 
@@ -15,8 +15,14 @@ pub struct Recipe {
     pub micro_batch_size: usize,
     /// Peak learning rate.
     pub learning_rate: f64,
-    /// Steps over which the rate rises from 0.
+    /// Steps over which the rate rises.
     pub warmup_steps: usize,
+    /// Whether it rises from 0, as published, which gives the first step no effect; otherwise from its first part.
+    pub warmup_from_zero: bool,
+    /// How it goes on after that, until the last step.
+    pub decay: Decay,
+    /// How micro-batches make one step.
+    pub accumulation: Accumulation,
     /// Decoupled weight decay.
     pub weight_decay: f32,
     /// Largest norm of all gradients together; they are scaled down beyond it.
@@ -26,6 +32,10 @@ pub struct Recipe {
     /// Links of a Chain of LoRA, which divide the epochs among them: at each new one the adapter is folded into the
     /// base and a fresh one begins, with its own warm-up and optimizer state. 1 for no chain.
     pub chain_links: usize,
+    /// Ends the run after this many epochs without a better validation; `None` for never.
+    pub patience: Option<usize>,
+    /// Steps in a row that may be skipped because a loss or gradient is not finite; one more ends the run.
+    pub max_skipped_steps: usize,
     /// Which tokens are trained on. Ours is the answer's token; the published code trains on the whole text.
     pub labels: LabelScope,
     /// The order of an epoch's examples. Ours mixes lengths within a batch; the published sampler groups them.
@@ -42,10 +52,15 @@ impl Default for Recipe {
             micro_batch_size: 4,
             learning_rate: 1e-4,
             warmup_steps: 200,
+            warmup_from_zero: true,
+            decay: Decay::Constant,
+            accumulation: Accumulation::Tokens,
             weight_decay: 0.0,
             max_grad_norm: 1.0,
             balance_coefficient: 1e-3,
             chain_links: 1,
+            patience: None,
+            max_skipped_steps: 3,
             labels: LabelScope::Answer,
             order: Order::Bucketed,
             seed: 0,
@@ -66,6 +81,9 @@ impl Recipe {
             if value == 0 {
                 return Err(TrainError::Recipe { name, value: value.to_string(), expected: positive });
             }
+        }
+        if self.patience == Some(0) {
+            return Err(TrainError::Recipe { name: "patience", value: "0".into(), expected: positive });
         }
         if self.chain_links == 0 || self.chain_links > self.epochs {
             let value = self.chain_links.to_string();
@@ -96,9 +114,16 @@ impl Recipe {
         AdamWSettings { weight_decay: self.weight_decay, max_grad_norm: self.max_grad_norm, ..AdamWSettings::default() }
     }
 
-    /// The learning rate's course.
-    pub fn schedule(&self) -> Schedule {
-        Schedule { peak: self.learning_rate, warmup_steps: self.warmup_steps, decay_steps: None }
+    /// The learning rate's course over `steps` steps; of a chain, over those of a link.
+    pub fn schedule(&self, steps: usize) -> Schedule {
+        Schedule {
+            peak: self.learning_rate,
+            warmup_steps: self.warmup_steps,
+            starts_at_zero: self.warmup_from_zero,
+            decay: self.decay,
+            end: steps,
+            floor: 0.0,
+        }
     }
 }
 

@@ -3,10 +3,10 @@
 use adamole_core::{Adapter, SiteRouting};
 use adamole_llama::CausalLm;
 use burn::tensor::{Tensor, TensorData};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Counts per adapted linear, in the order of the forward pass. Empty for a plain LoRA.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct RoutingCounts {
     /// Tokens that fired each expert, per site.
     pub selected: Vec<Vec<f64>>,

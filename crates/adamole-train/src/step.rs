@@ -1,6 +1,6 @@
 //! The gradient of one optimizer step, accumulated over its micro-batches.
 
-use crate::{DeviceBatch, RoutingCounts, Workers, routing::floats};
+use crate::{DeviceBatch, RoutingCounts, TrainError, Workers, routing::floats};
 use adamole_core::{Detail, DropoutSeed, Pass};
 use adamole_data::Batch;
 use adamole_llama::{CausalLm, frozen_cross_entropy};
@@ -9,6 +9,49 @@ use burn::{
     optim::{GradientsAccumulator, GradientsParams},
     tensor::{Device, Tensor},
 };
+use serde::{Deserialize, Serialize};
+use std::str::FromStr;
+
+/// How the losses of micro-batches make that of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Accumulation {
+    /// Every label counts alike, and for the auxiliary loss every token.
+    #[default]
+    Tokens,
+    /// Every micro-batch counts alike, as published: the mean of their means. A label then counts for more among few.
+    MicroBatches,
+}
+
+impl FromStr for Accumulation {
+    type Err = TrainError;
+
+    fn from_str(name: &str) -> Result<Self, TrainError> {
+        match name {
+            "tokens" => Ok(Self::Tokens),
+            "micro-batches" => Ok(Self::MicroBatches),
+            _ => {
+                let (name, value) = ("accumulation", name.to_owned());
+                Err(TrainError::Recipe { name, value, expected: "tokens or micro-batches" })
+            }
+        }
+    }
+}
+
+impl Accumulation {
+    /// By what a micro-batch's sum over its labels is divided, and the weight of its auxiliary loss.
+    fn weights(self, of: &Batch, all: &[Batch]) -> (f32, f32) {
+        let labels = |batch: &Batch| batch.label_positions.len();
+        let tokens = |batch: &Batch| batch.lengths.iter().sum::<usize>();
+        match self {
+            Self::Tokens => {
+                let (all_labels, all_tokens) = (all.iter().map(labels).sum::<usize>(), all.iter().map(tokens).sum());
+                (all_labels as f32, tokens(of) as f32 / usize::max(all_tokens, 1) as f32)
+            }
+            Self::MicroBatches => ((labels(of).max(1) * all.len()) as f32, 1.0 / all.len() as f32),
+        }
+    }
+}
 
 /// What a step is made of.
 #[derive(Debug, Clone, Copy)]
@@ -21,15 +64,17 @@ pub struct StepInput<'a> {
     pub step: usize,
     /// Weight of the auxiliary loss.
     pub balance_coefficient: f32,
+    /// How the micro-batches make one loss.
+    pub accumulation: Accumulation,
 }
 
 /// Gradients and what was seen on the way.
 pub struct StepOutcome {
     /// Of `task_loss + coefficient * balance_loss`, on the plain device.
     pub gradients: GradientsParams,
-    /// Mean cross-entropy over all labels of the step.
+    /// Mean cross-entropy, as [`StepInput::accumulation`] says.
     pub task_loss: f64,
-    /// Auxiliary loss summed over sites, mean over the step's tokens; `None` where nothing is routed.
+    /// Auxiliary loss summed over sites, mean over the micro-batches; `None` where nothing is routed.
     pub balance_loss: Option<f64>,
     /// Who fired.
     pub routing: RoutingCounts,
@@ -39,14 +84,13 @@ pub struct StepOutcome {
 
 /// Runs the micro-batches of one step, forward and backward, on the model's (autodiff) device.
 ///
-/// The task loss is the mean over all labels of the step, whichever micro-batch they are in; the auxiliary loss is
-/// computed within each micro-batch and weighted by its tokens. Gradients are added in the order of the micro-batches,
+/// The auxiliary loss is computed within each micro-batch; how they are weighed says `accumulation`. Gradients are added in the order of the micro-batches,
 /// so that the result is the same for any number of workers.
 pub fn accumulate(model: &CausalLm, input: StepInput<'_>, workers: &Workers, device: &Device) -> StepOutcome {
-    let labels: usize = input.batches.iter().map(|batch| batch.label_positions.len()).sum();
     let tokens: usize = input.batches.iter().flat_map(|batch| &batch.lengths).sum();
     let jobs: Vec<usize> = (0..input.batches.len()).collect();
     let parts = workers.map(&jobs, |&index| {
+        let (divisor, share) = input.accumulation.weights(&input.batches[index], input.batches);
         let batch = DeviceBatch::new(&input.batches[index], device);
         // Leaves of their own, so that the graphs of different workers stay apart.
         let model = model.clone().fork(device);
@@ -56,8 +100,7 @@ pub fn accumulate(model: &CausalLm, input: StepInput<'_>, workers: &Workers, dev
             pass = pass.counting(rows);
         }
         let hidden = model.hidden(batch.ids, &batch.mask, &mut pass).select(0, batch.label_positions);
-        let task = frozen_cross_entropy(hidden, model.projection(), batch.label_targets, labels as f32);
-        let share = batch.tokens as f32 / tokens as f32;
+        let task = frozen_cross_entropy(hidden, model.projection(), batch.label_targets, divisor);
         let balance = pass.balance_loss().map(|loss| loss * share);
         let losses = Tensor::cat([Some(task.clone()), balance.clone()].into_iter().flatten().collect(), 0);
         let total = match balance {

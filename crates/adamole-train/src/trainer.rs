@@ -1,8 +1,8 @@
 //! The training loop.
 
 use crate::{
-    AdamW, EpochMetrics, Evaluation, Recipe, StepInput, StepMetrics, TrainError, TrainEvent, Workers, accumulate,
-    evaluate,
+    AdamW, Checkpoint, Checkpoints, EpochMetrics, Evaluation, Progress, Recipe, StepInput, StepMetrics, TrainError,
+    TrainEvent, Workers, accumulate, evaluate,
 };
 use adamole_core::Method;
 use adamole_data::{Batch, Buckets, Example, LabelScope, plan_epoch};
@@ -25,40 +25,49 @@ pub struct TrainingData<'a> {
 /// How a run ended.
 #[derive(Debug, Clone)]
 pub struct Outcome {
-    /// The model before training.
-    pub before: Evaluation,
+    /// All that is known of the run.
+    pub progress: Progress,
     /// The best epoch, counted from 1, and its validation.
     pub best: (usize, Evaluation),
-    /// The model of the best epoch, on the plain device.
-    pub best_model: CausalLm,
-    /// Optimizer steps.
-    pub steps: usize,
-    /// Training tokens, padding apart.
-    pub train_tokens: usize,
-    /// Wall time of the steps alone.
-    pub train_seconds: f64,
-    /// Wall time of the whole run.
-    pub seconds: f64,
+}
+
+/// How a run is kept and how it is stopped.
+#[derive(Default)]
+pub struct Control<'a> {
+    /// Where its state is saved; nowhere without it.
+    pub checkpoints: Option<&'a Checkpoints>,
+    /// The state that it goes on from.
+    pub resume: Option<Checkpoint>,
+    /// Whether to stop after the step that is being done.
+    pub stop: Option<&'a dyn Fn() -> bool>,
+}
+
+impl std::fmt::Debug for Control<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Control").field("checkpoints", &self.checkpoints).finish_non_exhaustive()
+    }
 }
 
 /// Trains the adapters of `model`, which lives on the autodiff device `device`, and keeps the epoch with the highest
 /// validation accuracy (the lower choice loss among equals).
 ///
 /// `observe` is told of every step and every validation; on a best epoch it is handed the model, to save it. The course
-/// of a run depends on the recipe and the data alone, not on the number of workers.
+/// of a run depends on the recipe and the data alone, not on the number of workers, and not on whether it was stopped
+/// and resumed in between: `model` is then the one that the run began with, and [`Control::resume`] its newest state.
 ///
 /// # Errors
-/// There is nothing to train or to learn from; a loss or gradient is not finite; or `observe` failed.
+/// There is nothing to train or to learn from; a loss or gradient is not finite; a checkpoint cannot be written or is of
+/// another run; [`Control::stop`] said so; or `observe` failed.
 pub fn train(
-    mut model: CausalLm,
+    model: CausalLm,
     data: TrainingData<'_>,
     recipe: &Recipe,
     workers: &Workers,
     device: &Device,
+    control: Control<'_>,
     mut observe: impl FnMut(&TrainEvent, Option<&CausalLm>) -> Result<(), TrainError>,
 ) -> Result<Outcome, TrainError> {
     recipe.validate()?;
-    let plain = device.clone().inner();
     let all = parameters(&model);
     let size = |adapters_only: bool| {
         let counted = all.iter().filter(|(_, kind, ..)| !adapters_only || *kind == ParameterKind::Adapter);
@@ -77,14 +86,9 @@ pub fn train(
             return Err(TrainError::NoExamples { what });
         }
     }
-
-    let started = Instant::now();
-    let lengths: Vec<usize> = data.train.iter().map(|example| example.text.len()).collect();
-    let buckets = Buckets::fitting(&lengths, Buckets::FEW);
-    let steps = recipe.epochs * data.train.len().div_ceil(recipe.batch_size);
     observe(
         &TrainEvent::Start {
-            steps,
+            steps: recipe.epochs * data.train.len().div_ceil(recipe.batch_size),
             validations: recipe.epochs + 1,
             trainable_parameters: size(true),
             parameters: size(false),
@@ -92,78 +96,206 @@ pub fn train(
         },
         None,
     )?;
-    let before = evaluate(&model.valid(), data.validation, workers, &plain);
-    observe(&TrainEvent::Epoch(epoch_metrics(0, &before, &[], false, started)), None)?;
 
-    let mut optimizer = AdamW::new(recipe.optimizer());
-    let (mut chain, mut link_start) = (Chain::new(&model), 0);
-    let (mut step, mut train_tokens, mut train_seconds) = (0, 0, 0.0);
-    let mut best: Option<(usize, Evaluation, CausalLm)> = None;
-    for epoch in 1..=recipe.epochs {
-        if recipe.begins_link(epoch) {
-            model = chain.link(model, recipe.seed)?;
-            optimizer = AdamW::new(recipe.optimizer());
-            link_start = step;
-        }
-        let mut history = Vec::new();
-        let (batch_size, micro_batch_size) = (recipe.batch_size, recipe.micro_batch_size);
-        let plan = plan_epoch(&lengths, batch_size, micro_batch_size, recipe.order, recipe.seed, epoch as u64);
-        for micro_batches in plan {
-            let step_started = Instant::now();
-            let collate =
-                |indices: &Vec<usize>| Batch::of_texts(data.train, indices, data.pad_id, recipe.labels, &buckets);
-            let batches: Vec<Batch> = micro_batches.iter().map(collate).collect();
-            let input = StepInput {
-                batches: &batches,
-                seed: recipe.seed,
-                step,
-                balance_coefficient: recipe.balance_coefficient,
-            };
-            let outcome = accumulate(&model, input, workers, device);
-            if !outcome.task_loss.is_finite() {
-                return Err(TrainError::NotFinite { what: "task loss".into(), value: outcome.task_loss, step });
+    let mut run = Run::begin(model, data, recipe, workers, device, control.resume, &mut observe)?;
+    let saved = |run: &Run<'_>| control.checkpoints.map_or(Ok(()), |checkpoints| checkpoints.save(run.checkpoint()));
+    let stop = || control.stop.is_some_and(|stop| stop());
+    while !run.is_over() {
+        run.begin_epoch()?;
+        for micro_batches in run.plan() {
+            run.step(&micro_batches, &mut observe)?;
+            if stop() {
+                saved(&run)?;
+                return Err(TrainError::Interrupted { steps: run.progress.step });
             }
-            let learning_rate = recipe.schedule().rate(step - link_start);
-            let gradient_norm = optimizer.step(learning_rate, &mut model, outcome.gradients, &outcome.routing)?;
-            let metrics = StepMetrics {
-                step,
-                epoch,
-                task_loss: outcome.task_loss,
-                balance_loss: outcome.balance_loss,
-                gradient_norm,
-                learning_rate,
-                mean_active_experts: outcome.routing.mean_active_experts(),
-                mean_threshold: outcome.routing.mean_threshold(),
-                tokens: outcome.tokens,
-                seconds: step_started.elapsed().as_secs_f64(),
-            };
-            train_tokens += metrics.tokens;
-            train_seconds += metrics.seconds;
-            observe(&TrainEvent::Step(metrics.clone()), None)?;
-            history.push(metrics);
-            step += 1;
+            if control.checkpoints.is_some_and(|checkpoints| run.progress.step.is_multiple_of(checkpoints.every)) {
+                saved(&run)?;
+            }
         }
-        let valid = model.valid();
-        let evaluation = evaluate(&valid, data.validation, workers, &plain);
-        let is_best = best.as_ref().is_none_or(|(_, best, _)| better(&evaluation, best));
-        let metrics = epoch_metrics(epoch, &evaluation, &history, is_best, started);
-        // A chain is kept as the one adapter that it amounts to.
-        let whole = is_best.then(|| chain.whole(&model).valid());
-        observe(&TrainEvent::Epoch(metrics), whole.as_ref())?;
-        if let Some(whole) = whole {
-            best = Some((epoch, evaluation, whole));
+        run.validate(&mut observe)?;
+        saved(&run)?;
+    }
+    let progress = run.progress;
+    let best = progress.best.clone().ok_or(TrainError::NoExamples { what: "training" })?;
+    Ok(Outcome { progress, best })
+}
+
+/// A run that goes on.
+struct Run<'a> {
+    data: TrainingData<'a>,
+    recipe: &'a Recipe,
+    workers: &'a Workers,
+    device: &'a Device,
+    lengths: Vec<usize>,
+    buckets: Buckets,
+    model: CausalLm,
+    optimizer: AdamW,
+    chain: Chain,
+    progress: Progress,
+    started: Instant,
+    seconds_before: f64,
+}
+
+type Observe<'a> = dyn FnMut(&TrainEvent, Option<&CausalLm>) -> Result<(), TrainError> + 'a;
+
+impl<'a> Run<'a> {
+    fn begin(
+        model: CausalLm,
+        data: TrainingData<'a>,
+        recipe: &'a Recipe,
+        workers: &'a Workers,
+        device: &'a Device,
+        resume: Option<Checkpoint>,
+        observe: &mut Observe<'_>,
+    ) -> Result<Self, TrainError> {
+        let started = Instant::now();
+        let is_new = resume.is_none();
+        let (progress, model, optimizer, chain) = match resume {
+            Some(checkpoint) => checkpoint.restore(model, recipe.seed, recipe.optimizer())?,
+            None => {
+                let before = evaluate(&model.valid(), data.validation, workers, &device.clone().inner());
+                let chain = Chain::new(&model);
+                (Progress::new(before), model, AdamW::new(recipe.optimizer()), chain)
+            }
+        };
+        let lengths: Vec<usize> = data.train.iter().map(|example| example.text.len()).collect();
+        let buckets = Buckets::fitting(&lengths, Buckets::FEW);
+        let seconds_before = progress.seconds;
+        let mut run = Self {
+            data,
+            recipe,
+            workers,
+            device,
+            lengths,
+            buckets,
+            model,
+            optimizer,
+            chain,
+            progress,
+            started,
+            seconds_before,
+        };
+        if is_new {
+            let before = run.epoch_metrics(0, &run.progress.before, false);
+            run.progress.epochs.push(before.clone());
+            observe(&TrainEvent::Epoch(before), None)?;
+        }
+        Ok(run)
+    }
+
+    fn is_over(&self) -> bool {
+        let is_patient = self.recipe.patience.is_none_or(|patience| self.progress.epochs_without_gain() < patience);
+        self.progress.epoch > self.recipe.epochs || !is_patient
+    }
+
+    fn begin_epoch(&mut self) -> Result<(), TrainError> {
+        if self.progress.batch == 0 && self.recipe.begins_link(self.progress.epoch) {
+            self.model = self.chain.link(self.model.clone(), self.recipe.seed)?;
+            self.optimizer = AdamW::new(self.recipe.optimizer());
+            self.progress.link_start = self.progress.step;
+        }
+        Ok(())
+    }
+
+    /// The batches of this epoch that are left.
+    fn plan(&self) -> Vec<Vec<Vec<usize>>> {
+        let Recipe { batch_size, micro_batch_size, order, seed, .. } = *self.recipe;
+        let mut plan = plan_epoch(&self.lengths, batch_size, micro_batch_size, order, seed, self.progress.epoch as u64);
+        plan.drain(..self.progress.batch.min(plan.len()));
+        plan
+    }
+
+    /// One optimizer step over the examples with these indices.
+    fn step(&mut self, micro_batches: &[Vec<usize>], observe: &mut Observe<'_>) -> Result<(), TrainError> {
+        let started = Instant::now();
+        let Self { data, recipe, progress, .. } = self;
+        let collate =
+            |indices: &Vec<usize>| Batch::of_texts(data.train, indices, data.pad_id, recipe.labels, &self.buckets);
+        let batches: Vec<Batch> = micro_batches.iter().map(collate).collect();
+        let input = StepInput {
+            batches: &batches,
+            seed: recipe.seed,
+            step: progress.step,
+            balance_coefficient: recipe.balance_coefficient,
+            accumulation: recipe.accumulation,
+        };
+        let outcome = accumulate(&self.model, input, self.workers, self.device);
+        let steps = recipe.epochs * self.lengths.len().div_ceil(recipe.batch_size);
+        let schedule = recipe.schedule(steps.div_ceil(recipe.chain_links));
+        let learning_rate = schedule.rate(progress.step - progress.link_start);
+        let (step, epoch) = (progress.step, progress.epoch);
+        let applied = match outcome.task_loss.is_finite() {
+            true => self.optimizer.step(learning_rate, &mut self.model, outcome.gradients, &outcome.routing),
+            false => Err(TrainError::NotFinite { what: "task loss".into(), value: outcome.task_loss, step }),
+        };
+        progress.step += 1;
+        progress.batch += 1;
+        match applied {
+            Ok(gradient_norm) => {
+                let metrics = StepMetrics {
+                    step,
+                    epoch,
+                    task_loss: outcome.task_loss,
+                    balance_loss: outcome.balance_loss,
+                    gradient_norm,
+                    learning_rate,
+                    mean_active_experts: outcome.routing.mean_active_experts(),
+                    mean_threshold: outcome.routing.mean_threshold(),
+                    tokens: outcome.tokens,
+                    seconds: started.elapsed().as_secs_f64(),
+                };
+                progress.add(&metrics);
+                progress.seconds = self.seconds_before + self.started.elapsed().as_secs_f64();
+                observe(&TrainEvent::Step(metrics), None)
+            }
+            Err(TrainError::NotFinite { what, .. }) if progress.skipped < recipe.max_skipped_steps => {
+                progress.skipped += 1;
+                observe(&TrainEvent::Skipped { step, what }, None)
+            }
+            Err(TrainError::NotFinite { what, value, .. }) => Err(TrainError::NotFinite { what, value, step }),
+            Err(error) => Err(error),
         }
     }
-    let (epoch, evaluation, best_model) = best.ok_or(TrainError::NoExamples { what: "training" })?;
-    Ok(Outcome {
-        before,
-        best: (epoch, evaluation),
-        best_model,
-        steps: step,
-        train_tokens,
-        train_seconds,
-        seconds: started.elapsed().as_secs_f64(),
-    })
+
+    /// Ends the epoch.
+    fn validate(&mut self, observe: &mut Observe<'_>) -> Result<(), TrainError> {
+        let evaluation =
+            evaluate(&self.model.valid(), self.data.validation, self.workers, &self.device.clone().inner());
+        let epoch = self.progress.epoch;
+        let is_best = self.progress.is_best(&evaluation);
+        let metrics = self.epoch_metrics(epoch, &evaluation, is_best);
+        // A chain is kept as the one adapter that it amounts to.
+        let best_model = is_best.then(|| self.chain.whole(&self.model).valid());
+        observe(&TrainEvent::Epoch(metrics.clone()), best_model.as_ref())?;
+        let progress = &mut self.progress;
+        progress.seconds = metrics.seconds;
+        progress.epochs.push(metrics);
+        if is_best {
+            progress.best = Some((epoch, evaluation));
+        }
+        progress.task_losses.clear();
+        progress.balance_losses.clear();
+        (progress.epoch, progress.batch) = (epoch + 1, 0);
+        Ok(())
+    }
+
+    fn checkpoint(&self) -> Checkpoint {
+        Checkpoint::of(&self.progress, &self.model, &self.optimizer, &self.chain)
+    }
+
+    fn epoch_metrics(&self, epoch: usize, evaluation: &Evaluation, best: bool) -> EpochMetrics {
+        let mean = |values: &[f64]| (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64);
+        EpochMetrics {
+            epoch,
+            accuracy: evaluation.accuracy,
+            choice_loss: evaluation.choice_loss,
+            task_loss: mean(&self.progress.task_losses),
+            balance_loss: mean(&self.progress.balance_losses),
+            mean_active_experts: evaluation.mean_active_experts,
+            best,
+            seconds: self.seconds_before + self.started.elapsed().as_secs_f64(),
+        }
+    }
 }
 
 /// The examples that have something to learn: where the answer alone is, those that still have it.
@@ -172,30 +304,6 @@ fn learnable(examples: &[Example], labels: LabelScope) -> Cow<'_, [Example]> {
     match examples.iter().all(|example| has_label(&example)) {
         true => Cow::Borrowed(examples),
         false => Cow::Owned(examples.iter().filter(has_label).cloned().collect()),
-    }
-}
-
-fn better(new: &Evaluation, old: &Evaluation) -> bool {
-    new.correct > old.correct || (new.correct == old.correct && new.choice_loss < old.choice_loss)
-}
-
-fn epoch_metrics(
-    epoch: usize,
-    evaluation: &Evaluation,
-    history: &[StepMetrics],
-    best: bool,
-    started: Instant,
-) -> EpochMetrics {
-    let mean = |values: Vec<f64>| (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64);
-    EpochMetrics {
-        epoch,
-        accuracy: evaluation.accuracy,
-        choice_loss: evaluation.choice_loss,
-        task_loss: mean(history.iter().map(|step| step.task_loss).collect()),
-        balance_loss: mean(history.iter().filter_map(|step| step.balance_loss).collect()),
-        mean_active_experts: evaluation.mean_active_experts,
-        best,
-        seconds: started.elapsed().as_secs_f64(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the program says when it cannot go on: the library's error, then what to do about it.
 
 use adamole::{data::DataError, device::DeviceError, hub::HubError, llama::ModelError, train::TrainError};
-use std::{error::Error, fmt, process::ExitCode};
+use std::{error::Error, fmt, path::PathBuf, process::ExitCode};
 
 /// An error that ends the program.
 #[derive(Debug)]
@@ -15,13 +15,26 @@ pub(crate) enum Failure {
     Hub(HubError),
     Model(ModelError),
     Train(TrainError),
+    /// A signal stopped a run, whose state is saved.
+    Interrupted {
+        steps: usize,
+        run: PathBuf,
+        exit_code: u8,
+    },
+    /// The system takes no handler for signals.
+    Signals(std::io::Error),
     /// stdout cannot be written.
     Output(std::io::Error),
 }
 
 impl Failure {
-    /// 2 for wrong use, 1 for failure.
+    /// 2 for wrong use, 3 for numbers that are not finite, 128 and the signal's number for a signal, 1 for failure.
     pub(crate) fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Train(TrainError::NotFinite { .. }) => return ExitCode::from(3),
+            Self::Interrupted { exit_code, .. } => return ExitCode::from(*exit_code),
+            _ => {}
+        }
         let wrong_use = match self {
             Self::Usage(_) | Self::Device(_) => true,
             Self::Data(error) => matches!(
@@ -35,8 +48,11 @@ impl Failure {
                     | HubError::InvalidEndpoint(_)
                     | HubError::InvalidToken
             ),
-            Self::Train(error) => matches!(error, TrainError::Recipe { .. } | TrainError::RunExists { .. }),
-            Self::Item(..) | Self::Model(_) | Self::Output(_) => false,
+            Self::Train(error) => matches!(
+                error,
+                TrainError::Recipe { .. } | TrainError::RunExists { .. } | TrainError::RunFinished { .. }
+            ),
+            Self::Item(..) | Self::Model(_) | Self::Output(_) | Self::Signals(_) | Self::Interrupted { .. } => false,
         };
         ExitCode::from(if wrong_use { 2 } else { 1 })
     }
@@ -60,7 +76,13 @@ impl Failure {
             Self::Model(ModelError::NotMergeable { .. }) => {
                 "keep the adapter beside its base, and give both to --model and --adapter".into()
             }
-            Self::Train(TrainError::RunExists { .. }) => "choose another --output, or remove that folder".into(),
+            Self::Train(TrainError::RunExists { path }) => {
+                format!("go on with it by --resume {}, choose another --output, or remove that folder", path.display())
+            }
+            Self::Train(TrainError::RunFinished { path }) => {
+                format!("its result is {}", path.join("report.json").display())
+            }
+            Self::Interrupted { run, .. } => format!("go on with --resume {}", run.display()),
             Self::Train(TrainError::NotFinite { .. }) => "try a lower --learning-rate".into(),
             Self::Data(DataError::MissingFile { .. }) => {
                 "--data takes the folder of a benchmark, with train.jsonl, validation.parquet or alike".into()
@@ -81,7 +103,7 @@ impl Failure {
             Self::Device(error) => error.source(),
             Self::Hub(error) => error.source(),
             // These show their sources themselves.
-            Self::Model(_) | Self::Train(_) | Self::Output(_) => None,
+            Self::Model(_) | Self::Train(_) | Self::Output(_) | Self::Signals(_) | Self::Interrupted { .. } => None,
         }
     }
 }
@@ -97,6 +119,8 @@ impl fmt::Display for Failure {
             Self::Hub(error) => write!(f, "{error}")?,
             Self::Model(error) => write!(f, "{error}")?,
             Self::Train(error) => write!(f, "{error}")?,
+            Self::Interrupted { steps, .. } => write!(f, "stopped by a signal after {steps} steps")?,
+            Self::Signals(error) => write!(f, "cannot follow signals: {error}")?,
             Self::Output(error) => write!(f, "cannot write the result: {error}")?,
         }
         let mut source = self.source();

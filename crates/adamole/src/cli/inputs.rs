@@ -10,11 +10,14 @@ use adamole::{
     llama::{CausalLm, Precision, load_adapter, load_base_as},
 };
 use burn::tensor::Device;
+use std::path::PathBuf;
 
 /// The base model and its tokenizer.
 pub(crate) struct Base {
     pub(crate) model: CausalLm,
     pub(crate) tokenizer: Tokenizer,
+    /// Where it is from.
+    pub(crate) folder: PathBuf,
 }
 
 impl Base {
@@ -23,7 +26,7 @@ impl Base {
         let folder = model_folder(name)?;
         // The tokenizer first: it is small, and a folder without one is found out before weights are read.
         let tokenizer = Tokenizer::from_folder(&folder)?;
-        Ok(Self { model: load_base_as(&folder, precision, device)?, tokenizer })
+        Ok(Self { model: load_base_as(&folder, precision, device)?, tokenizer, folder })
     }
 
     /// Puts the adapter `name` on the model, a folder, a run's folder or a repository of the hub.

@@ -6,6 +6,7 @@ pub(crate) mod export;
 mod failure;
 pub(crate) mod fetch;
 mod fetching;
+mod fingerprint;
 pub(crate) mod generate;
 mod inputs;
 pub(crate) mod items;
@@ -13,7 +14,9 @@ mod output;
 pub(crate) mod pretrain;
 mod progress;
 mod reading;
+mod resume;
 mod settings;
+mod signals;
 pub(crate) mod trace;
 pub(crate) mod train;
 

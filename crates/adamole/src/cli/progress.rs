@@ -52,6 +52,12 @@ impl Progress {
                     self.line(&self.step_line(step));
                 }
             }
+            TrainEvent::Skipped { step, what } => {
+                self.line(&format!("warning: step {} was skipped: its {what} is not finite", step + 1));
+                if self.terminal {
+                    eprintln!();
+                }
+            }
             TrainEvent::Epoch(epoch) => {
                 self.validations += 1;
                 let loss = epoch.task_loss.map(|loss| format!(", task loss {loss:.4}")).unwrap_or_default();

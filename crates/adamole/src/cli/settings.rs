@@ -9,7 +9,7 @@ use super::{
 use adamole::{
     data::{LabelScope, Order},
     llama::{Allocation, Precision},
-    train::Recipe,
+    train::{Accumulation, Decay, Recipe},
 };
 use clap::Args;
 use serde::{Deserialize, Serialize};
@@ -107,12 +107,27 @@ pub(crate) struct Settings {
     /// Steps of linear warm-up [200]
     #[arg(long)]
     pub(crate) warmup_steps: Option<usize>,
+    /// Whether the warm-up begins with a step of rate 0, as published [true]
+    #[arg(long)]
+    pub(crate) warmup_from_zero: Option<bool>,
+    /// The rate after the warm-up: constant, linear or cosine [constant]
+    #[arg(long)]
+    pub(crate) decay: Option<Decay>,
+    /// How micro-batches make one step: tokens, or micro-batches for a mean of their means, as published [tokens]
+    #[arg(long)]
+    pub(crate) accumulation: Option<Accumulation>,
     /// Decoupled weight decay [0]
     #[arg(long)]
     pub(crate) weight_decay: Option<f32>,
     /// Largest gradient norm [1]
     #[arg(long)]
     pub(crate) max_grad_norm: Option<f32>,
+    /// End the run after this many epochs without a better validation [never]
+    #[arg(long)]
+    pub(crate) patience: Option<usize>,
+    /// Steps in a row that are skipped where a loss or gradient is not finite; one more ends the run [3]
+    #[arg(long)]
+    pub(crate) max_skipped_steps: Option<usize>,
     /// Weight of the load-balancing loss [1e-3; SiRA: 1e-3 num_experts]
     #[arg(long)]
     pub(crate) balance_coefficient: Option<f32>,
@@ -125,6 +140,12 @@ pub(crate) struct Settings {
     /// Seed of initialisation, order and dropout [0]
     #[arg(long)]
     pub(crate) seed: Option<u64>,
+    /// Steps between checkpoints; there is one after every validation in any case [200]
+    #[arg(long)]
+    pub(crate) checkpoint_every: Option<usize>,
+    /// Newest checkpoints that are kept [2]
+    #[arg(long)]
+    pub(crate) keep_checkpoints: Option<usize>,
     /// Use the first N training items only
     #[arg(long)]
     pub(crate) limit_train: Option<usize>,
@@ -152,6 +173,8 @@ pub(crate) struct Resolved {
     pub(crate) recipe: Recipe,
     pub(crate) limit_train: Option<usize>,
     pub(crate) limit_validation: Option<usize>,
+    pub(crate) checkpoint_every: usize,
+    pub(crate) keep_checkpoints: usize,
     pub(crate) version: &'static str,
     pub(crate) dtype: Precision,
 }
@@ -178,8 +201,8 @@ impl Settings {
         first_given!(Settings, self, other, {
             reading, model, output, device, dtype, workers, method, num_experts, rank, alpha,
             dropout, tau_max, threshold, top_k, top_p, capacity_factor, gate_dropout, renormalise,
-            chain_links, targets, epochs, batch_size, micro_batch_size, learning_rate, warmup_steps,
-            weight_decay, max_grad_norm, balance_coefficient, labels, order, seed, limit_train,
+            chain_links, targets, epochs, batch_size, micro_batch_size, learning_rate, warmup_steps, warmup_from_zero, decay, accumulation,
+            weight_decay, max_grad_norm, patience, max_skipped_steps, checkpoint_every, keep_checkpoints, balance_coefficient, labels, order, seed, limit_train,
             limit_validation
         })
     }
@@ -207,6 +230,8 @@ impl Settings {
             recipe,
             limit_train: self.limit_train,
             limit_validation: self.limit_validation,
+            checkpoint_every: self.checkpoint_every.unwrap_or(200),
+            keep_checkpoints: self.keep_checkpoints.unwrap_or(2),
             version: env!("CARGO_PKG_VERSION"),
             dtype: self.dtype.unwrap_or_default(),
         })
@@ -225,10 +250,15 @@ impl Settings {
             micro_batch_size: self.micro_batch_size.unwrap_or(default.micro_batch_size),
             learning_rate: self.learning_rate.unwrap_or(default.learning_rate),
             warmup_steps: self.warmup_steps.unwrap_or(default.warmup_steps),
+            warmup_from_zero: self.warmup_from_zero.unwrap_or(default.warmup_from_zero),
+            decay: self.decay.unwrap_or(default.decay),
+            accumulation: self.accumulation.unwrap_or(default.accumulation),
             weight_decay: self.weight_decay.unwrap_or(default.weight_decay),
             max_grad_norm: self.max_grad_norm.unwrap_or(default.max_grad_norm),
             balance_coefficient: self.balance_coefficient.unwrap_or(balance_coefficient),
             chain_links: self.chain_links.unwrap_or(default.chain_links),
+            patience: self.patience,
+            max_skipped_steps: self.max_skipped_steps.unwrap_or(default.max_skipped_steps),
             labels: self.labels.unwrap_or(default.labels),
             order: self.order.unwrap_or(default.order),
             seed: self.seed.unwrap_or(default.seed),

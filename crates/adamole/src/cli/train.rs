@@ -3,15 +3,18 @@
 use super::{
     Failure,
     adapter_settings::MethodName,
+    fingerprint::Fingerprint,
     inputs::{Base, workers},
     output::{Format, duration, percent, print, size},
     progress::Progress,
+    resume::Begun,
     settings::Settings,
+    signals::Signals,
 };
 use adamole::{
     data::{Example, ReadReport, Split},
     device,
-    train::{RunDirectory, TrainEvent, TrainingData, Workers, peak_memory_bytes, train},
+    train::{Control, RunDirectory, TrainError, TrainEvent, TrainingData, Workers, peak_memory_bytes, train},
 };
 use clap::Args;
 use serde::Serialize;
@@ -25,6 +28,12 @@ pub(crate) struct TrainArguments {
     /// How the result is printed
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
+    /// Go on with the run in this folder, from its newest checkpoint and with its settings
+    #[arg(long, value_name = "DIR")]
+    resume: Option<PathBuf>,
+    /// Resume even though settings, base model or data have changed
+    #[arg(long, requires = "resume")]
+    allow_changes: bool,
     #[command(flatten)]
     settings: Settings,
 }
@@ -65,9 +74,14 @@ struct Report {
 
 pub(crate) fn run(arguments: TrainArguments) -> Result<(), Failure> {
     let file = arguments.config.as_deref().map(Settings::from_file).transpose()?.unwrap_or_default();
-    let settings = arguments.settings.or(file);
+    let given = arguments.settings.or(file);
+    let begun = arguments.resume.as_deref().map(Begun::read).transpose()?;
+    let settings = match (&begun, &arguments.resume) {
+        (Some(begun), Some(run)) => begun.settings(given, run, arguments.allow_changes)?,
+        _ => given,
+    };
     let asked_workers = settings.workers;
-    let config = settings.resolve()?;
+    let config = settings.clone().resolve()?;
     let device = device::open(&config.device)?.autodiff();
     let items = config.reading.open()?;
     // Data first: what is wrong with it is found out before weights are read.
@@ -80,31 +94,57 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<(), Failure> {
     let pad_id = base.pad_id();
     let layout = config.adapter.layout(base.model.config().num_hidden_layers)?;
     base.model.adapt(&layout, config.recipe.seed);
+    let fingerprint = Fingerprint::of(&base.folder, [&training, &validation])?;
+    let checkpoints = RunDirectory::checkpoints(&config.output, config.checkpoint_every, config.keep_checkpoints);
+    let mut checkpoint = None;
 
     // Nothing is written before everything has been read and checked.
-    let mut directory = RunDirectory::create(&config.output, &config)?;
+    let mut directory = match &begun {
+        None => RunDirectory::create(&config.output, &config, &Begun::new(&settings, &fingerprint))?,
+        Some(begun) => {
+            begun.check(&fingerprint, arguments.allow_changes)?;
+            checkpoint = checkpoints.newest(|path, error| {
+                eprintln!("warning: {} is passed over: {error}", path.display());
+            })?;
+            let steps = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.progress.step);
+            eprintln!("resuming after {steps} steps");
+            RunDirectory::resume(&config.output, checkpoint.as_ref().map(|checkpoint| &checkpoint.progress))?
+        }
+    };
+    let signals = Signals::follow().map_err(Failure::Signals)?;
+    let stop = || signals.exit_code().is_some();
+    let is_resumed = checkpoint.is_some();
     let mut progress = Progress::new();
-    let (mut trainable, mut task_losses, mut balance_losses) = (0, Vec::new(), Vec::new());
+    let mut trainable = 0;
     let outcome = train(
         base.model,
         TrainingData { train: &training, validation: &validation, pad_id },
         &config.recipe,
         &Workers::new(workers(asked_workers, &config.device)),
         &device,
+        Control { checkpoints: Some(&checkpoints), resume: checkpoint, stop: Some(&stop) },
         |event, best_model| {
             progress.observe(event);
-            match event {
-                TrainEvent::Start { trainable_parameters, .. } => trainable = *trainable_parameters,
-                TrainEvent::Epoch(epoch) => {
-                    task_losses.extend(epoch.task_loss);
-                    balance_losses.extend(epoch.balance_loss);
-                }
-                TrainEvent::Step(_) => {}
+            if let TrainEvent::Start { trainable_parameters, .. } = event {
+                trainable = *trainable_parameters;
             }
-            directory.record(event)?;
+            // A run has begun once.
+            if !(is_resumed && matches!(event, TrainEvent::Start { .. })) {
+                directory.record(event)?;
+            }
             best_model.map_or(Ok(()), |model| directory.save_best(model, &config.model))
         },
-    )?;
+    );
+    let outcome = outcome.map_err(|error| match (error, signals.exit_code()) {
+        (TrainError::Interrupted { steps }, Some(exit_code)) => {
+            Failure::Interrupted { steps, run: config.output.clone(), exit_code }
+        }
+        (error, _) => error.into(),
+    })?;
+    let run = outcome.progress;
+    let (task_losses, balance_losses): (Vec<_>, Vec<_>) =
+        run.epochs.iter().map(|epoch| (epoch.task_loss, epoch.balance_loss)).unzip();
+    let task_losses: Vec<f64> = task_losses.into_iter().flatten().collect();
 
     let (best_epoch, best) = outcome.best;
     let truncated = |examples: &[Example]| examples.iter().filter(|example| example.truncated).count();
@@ -112,7 +152,7 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<(), Failure> {
         benchmark: items.benchmark.name().to_owned(),
         method: config.adapter.method,
         accuracy: best.accuracy,
-        accuracy_before: outcome.before.accuracy,
+        accuracy_before: run.before.accuracy,
         best_epoch,
         epochs: config.recipe.epochs,
         selected_on: Split::Validation,
@@ -125,15 +165,15 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<(), Failure> {
         validation_rows: validation_items.report,
         task_loss_first_epoch: task_losses.first().copied(),
         task_loss_last_epoch: task_losses.last().copied(),
-        balance_loss_last_epoch: balance_losses.last().copied(),
+        balance_loss_last_epoch: balance_losses.last().copied().flatten(),
         mean_active_experts: best.mean_active_experts,
         mean_active_experts_per_site: best.routing.mean_active_per_site(),
         mean_threshold: best.routing.mean_threshold(),
         trainable_parameters: trainable,
-        steps: outcome.steps,
-        train_tokens: outcome.train_tokens,
-        seconds: outcome.seconds,
-        tokens_per_second: outcome.train_tokens as f64 / outcome.train_seconds,
+        steps: run.step,
+        train_tokens: run.train_tokens,
+        seconds: run.seconds,
+        tokens_per_second: run.train_tokens as f64 / run.train_seconds,
         peak_memory_bytes: peak_memory_bytes(),
         adapter: directory.adapter(),
     };

@@ -1,0 +1,206 @@
+//! The state of a run in one file.
+
+use crate::{AdamW, AdamWSettings, Progress, TrainError, optimizer::MomentsData};
+use adamole_llama::{CausalLm, Chain, TensorFile, write_tensors};
+use burn::{
+    module::{Module, ModuleMapper, ModuleVisitor, Param},
+    tensor::{Tensor, TensorData},
+};
+use sha2::{Digest, Sha256};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+/// What a run needs to go on: the values of the adapters, the optimizer's moments and counts, the links of a chain, and
+/// the [`Progress`].
+///
+/// The file is safetensors: `adapter/NAME`, `first/NAME`, `second/NAME`, `steps/NAME`, `chain/INDEX/LINEAR.adapter.a` and
+/// `.b`, `progress` (JSON), and `sha256` over all of these.
+#[derive(Debug)]
+pub struct Checkpoint {
+    /// Where the run was.
+    pub progress: Progress,
+    tensors: BTreeMap<String, TensorData>,
+    path: PathBuf,
+}
+
+impl Checkpoint {
+    /// Gathers the state of a run.
+    pub(crate) fn of(progress: &Progress, model: &CausalLm, optimizer: &AdamW, chain: &Chain) -> Self {
+        let mut tensors = BTreeMap::new();
+        for (name, data) in adapter_values(model) {
+            tensors.insert(format!("adapter/{name}"), data);
+        }
+        for (name, MomentsData { first, second, steps }) in optimizer.moments(model) {
+            let count = steps.len();
+            let steps: Vec<i64> = steps.into_iter().map(i64::from).collect();
+            tensors.insert(format!("first/{name}"), first);
+            tensors.insert(format!("second/{name}"), second);
+            tensors.insert(format!("steps/{name}"), TensorData::new(steps, [count]));
+        }
+        for (linear, index, a, b) in chain.links() {
+            tensors.insert(format!("chain/{index}/{linear}.adapter.a"), a.to_data());
+            tensors.insert(format!("chain/{index}/{linear}.adapter.b"), b.to_data());
+        }
+        Self { progress: progress.clone(), tensors, path: PathBuf::new() }
+    }
+
+    /// Writes the file, whole or not at all.
+    pub(crate) fn write(mut self, path: &Path) -> Result<(), TrainError> {
+        let json = serde_json::to_vec(&self.progress).map_err(|error| TrainError::io(path)(error.into()))?;
+        let bytes = |bytes: Vec<u8>| {
+            let length = bytes.len();
+            TensorData::new(bytes, [length])
+        };
+        self.tensors.insert("progress".into(), bytes(json));
+        let digest = digest(&self.tensors);
+        self.tensors.insert("sha256".into(), bytes(digest));
+        let tensors: Vec<_> = self.tensors.into_iter().collect();
+        Ok(write_tensors(path, &tensors)?)
+    }
+
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// [`TrainError::Model`] if it is no safetensors file, [`TrainError::DamagedCheckpoint`] if its content is not what
+    /// was written.
+    pub fn read(path: &Path) -> Result<Self, TrainError> {
+        let damaged = |what: &str| TrainError::DamagedCheckpoint { path: path.to_owned(), what: what.to_owned() };
+        let file = TensorFile::open(path)?;
+        let mut tensors = BTreeMap::new();
+        for name in file.names() {
+            let data = match name.split('/').next() {
+                Some("progress" | "sha256") => {
+                    let bytes: Vec<u8> = file.integers(&name)?.0.into_iter().map(|byte| byte as u8).collect();
+                    let length = bytes.len();
+                    TensorData::new(bytes, [length])
+                }
+                Some("steps") => {
+                    let (steps, shape) = file.integers(&name)?;
+                    TensorData::new(steps, shape)
+                }
+                _ => file.floats(&name)?,
+            };
+            tensors.insert(name, data);
+        }
+        let expected = tensors.remove("sha256").ok_or_else(|| damaged("it has no sha256"))?;
+        if expected.as_bytes() != digest(&tensors) {
+            return Err(damaged("its sha256 is not that of its content"));
+        }
+        let progress = tensors.remove("progress").ok_or_else(|| damaged("it has no progress"))?;
+        let progress = serde_json::from_slice(progress.as_bytes()).map_err(|error| damaged(&error.to_string()))?;
+        Ok(Self { progress, tensors, path: path.to_owned() })
+    }
+
+    /// Puts the state back: `model` is the one that the run began with.
+    pub(crate) fn restore(
+        self,
+        model: CausalLm,
+        seed: u64,
+        settings: AdamWSettings,
+    ) -> Result<(Progress, CausalLm, AdamW, Chain), TrainError> {
+        let Self { progress, mut tensors, path } = self;
+        let unfit = |what: String| TrainError::DamagedCheckpoint { path: path.clone(), what };
+        let mut part = |prefix: &str| -> BTreeMap<String, TensorData> {
+            let names: Vec<String> = tensors.keys().filter(|name| name.starts_with(prefix)).cloned().collect();
+            let take = |name: String| Some((name[prefix.len()..].to_owned(), tensors.remove(&name)?));
+            names.into_iter().filter_map(take).collect()
+        };
+        let mut chain = Chain::new(&model);
+        let mut model = model;
+        for index in 0.. {
+            let link = part(&format!("chain/{index}/"));
+            if link.is_empty() {
+                break;
+            }
+            model = chain.link(with_adapters(model, link).map_err(&unfit)?, seed)?;
+        }
+        let model = with_adapters(model, part("adapter/")).map_err(&unfit)?;
+        let (mut first, mut second, steps) = (part("first/"), part("second/"), part("steps/"));
+        let mut moments = BTreeMap::new();
+        for (name, steps) in steps {
+            let steps = steps.as_slice::<i64>().map_err(|_| unfit(format!("steps/{name} holds no integers")))?;
+            let steps = steps.iter().map(|step| u32::try_from(*step).unwrap_or(u32::MAX)).collect();
+            let (Some(first), Some(second)) = (first.remove(&name), second.remove(&name)) else {
+                return Err(unfit(format!("the moments of {name} are missing")));
+            };
+            moments.insert(name, MomentsData { first, second, steps });
+        }
+        let optimizer = AdamW::resume(settings, &model, moments, progress.step - progress.link_start).map_err(unfit)?;
+        Ok((progress, model, optimizer, chain))
+    }
+}
+
+/// A hash of names and values.
+fn digest(tensors: &BTreeMap<String, TensorData>) -> Vec<u8> {
+    let mut hash = Sha256::new();
+    for (name, data) in tensors {
+        hash.update(format!("{name} {:?} {:?}\n", data.dtype(), data.shape()));
+        hash.update(data.as_bytes());
+    }
+    hash.finalize().to_vec()
+}
+
+/// Name and value of every parameter of an adapter.
+fn adapter_values(model: &CausalLm) -> Vec<(String, TensorData)> {
+    struct Values(Vec<String>, Vec<(String, TensorData)>);
+    impl ModuleVisitor for Values {
+        fn enter_module(&mut self, name: &str, _container: &str) {
+            self.0.push(name.to_owned());
+        }
+        fn exit_module(&mut self, _name: &str, _container: &str) {
+            self.0.pop();
+        }
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            if self.0.iter().any(|part| part == "adapter") {
+                self.1.push((self.0.join("."), param.val().into_data()));
+            }
+        }
+    }
+    let mut values = Values(Vec::new(), Vec::new());
+    model.visit(&mut values);
+    values.1
+}
+
+/// The model with these values in its adapters; what does not fit is named.
+fn with_adapters(model: CausalLm, values: BTreeMap<String, TensorData>) -> Result<CausalLm, String> {
+    struct Place {
+        path: Vec<String>,
+        values: BTreeMap<String, TensorData>,
+        unfit: Vec<String>,
+    }
+    impl ModuleMapper for Place {
+        fn enter_module(&mut self, name: &str, _container: &str) {
+            self.path.push(name.to_owned());
+        }
+        fn exit_module(&mut self, _name: &str, _container: &str) {
+            self.path.pop();
+        }
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            if !self.path.iter().any(|part| part == "adapter") {
+                return param;
+            }
+            let name = self.path.join(".");
+            let value = self.values.remove(&name).filter(|value| value.shape().to_vec() == param.shape().to_vec());
+            let Some(value) = value else {
+                self.unfit.push(name);
+                return param;
+            };
+            param.map(|old| {
+                let device = old.device();
+                match device.is_autodiff() {
+                    true => Tensor::from_inner(Tensor::from_data(value, &device.inner())).require_grad(),
+                    false => Tensor::from_data(value, &device),
+                }
+            })
+        }
+    }
+    let mut place = Place { path: Vec::new(), values, unfit: Vec::new() };
+    let model = model.map(&mut place);
+    place.unfit.extend(place.values.into_keys());
+    match place.unfit.as_slice() {
+        [] => Ok(model),
+        unfit => Err(format!("these parameters do not fit the model: {}", unfit.join(", "))),
+    }
+}

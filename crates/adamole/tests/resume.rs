@@ -1,0 +1,250 @@
+//! Runs that are killed, stopped, damaged and resumed: what comes of them is what an unbroken run gives, bit by bit.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![cfg(unix)]
+
+use serde_json::Value;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+
+fn datasets() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../datasets").canonicalize().unwrap()
+}
+
+/// Runs of 12 steps an epoch, in a folder of their own.
+struct Scene {
+    folder: TempDir,
+    fixed: Vec<String>,
+}
+
+impl Scene {
+    fn new(epochs: usize, method: &[&str]) -> Self {
+        let folder = TempDir::new().unwrap();
+        fs::create_dir(folder.path().join("copa")).unwrap();
+        for split in ["train.jsonl", "validation.jsonl"] {
+            fs::copy(datasets().join("copa").join(split), folder.path().join("copa").join(split)).unwrap();
+        }
+        let (base, epochs) = (datasets().join("base").display().to_string(), epochs.to_string());
+        let data = ["--model", &base, "--benchmark", "copa", "--data", "copa", "--limit-train", "96"];
+        let recipe = ["--epochs", &epochs, "--batch-size", "8", "--learning-rate", "3e-3", "--warmup-steps", "4"];
+        let rest = ["--limit-validation", "32", "--checkpoint-every", "1", "--format", "json"];
+        let fixed = [&data[..], &recipe, &rest, method].concat();
+        Self { folder, fixed: fixed.into_iter().map(String::from).collect() }
+    }
+
+    fn run(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn program(&self) -> Command {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_adamole"));
+        program.arg("train").env("HF_HUB_OFFLINE", "1").env("XDG_CACHE_HOME", self.folder.path().join("cache"));
+        program.current_dir(self.folder.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        program
+    }
+
+    fn begin(&self, name: &str, more: &[&str]) -> Command {
+        let mut program = self.program();
+        program.args(&self.fixed).args(["--output", name]).args(more);
+        program
+    }
+
+    fn resume(&self, name: &str, more: &[&str]) -> Command {
+        let mut program = self.program();
+        program.args(["--resume", name, "--format", "json"]).args(more);
+        program
+    }
+
+    /// Begins the run or goes on with it, whichever is due.
+    fn go_on(&self, name: &str) -> Child {
+        let begun = self.run(name).join("metrics.jsonl").exists();
+        if begun { self.resume(name, &[]) } else { self.begin(name, &[]) }.spawn().unwrap()
+    }
+}
+
+#[track_caller]
+fn succeeds(output: &Output) {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[track_caller]
+fn fails(output: &Output, code: i32, parts: &[&str]) {
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(code), "{:?}: {error}", output.status);
+    for part in parts {
+        assert!(error.contains(part), "`{part}` is not in: {error}");
+    }
+}
+
+/// Everything but what depends on time and memory.
+fn timeless(mut value: Value) -> Value {
+    for key in ["seconds", "tokens_per_second", "peak_memory_bytes", "adapter"] {
+        value.as_object_mut().unwrap().remove(key);
+    }
+    value
+}
+
+/// The adapter's bytes, the metrics and the report of a run.
+fn traces(run: &Path) -> (Vec<u8>, Vec<Value>, Value) {
+    let metrics = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+    let metrics = metrics.lines().map(|line| timeless(serde_json::from_str(line).unwrap())).collect();
+    let report = serde_json::from_slice(&fs::read(run.join("report.json")).unwrap()).unwrap();
+    (fs::read(run.join("adapter/adapter_model.safetensors")).unwrap(), metrics, timeless(report))
+}
+
+#[track_caller]
+fn assert_same(scene: &Scene, one: &str, other: &str) {
+    let ((adapter, metrics, report), other) = (traces(&scene.run(one)), traces(&scene.run(other)));
+    for (mine, theirs) in metrics.iter().zip(&other.1) {
+        assert_eq!(mine, theirs);
+    }
+    assert_eq!((metrics.len(), report), (other.1.len(), other.2));
+    assert!(adapter == other.0, "the adapters differ");
+}
+
+/// `ADAMOLE_KILLS` sets how many kills there are in all; the default suits a test suite.
+#[test]
+fn a_run_that_is_killed_at_any_instant_goes_on_as_if_nothing_had_been() {
+    let kills: u64 = std::env::var("ADAMOLE_KILLS").ok().map_or(8, |kills| kills.parse().unwrap());
+    let scene = Scene::new(3, &["--method", "adamole"]);
+    let started = Instant::now();
+    succeeds(&scene.begin("whole", &[]).output().unwrap());
+    let whole = started.elapsed();
+    let (mut killed, mut runs, mut seed) = (0, 0, 0x9e37_79b9_u64);
+    while killed < kills {
+        runs += 1;
+        loop {
+            // Instants all over a run, the reading of its files and its end included.
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let mut child = scene.go_on("broken");
+            sleep(whole.mul_f64((seed >> 33) as f64 / f64::from(1_u32 << 31) * 0.7));
+            if child.try_wait().unwrap().is_some() {
+                break;
+            }
+            child.kill().unwrap();
+            child.wait().unwrap();
+            killed += 1;
+        }
+        assert_same(&scene, "broken", "whole");
+        fs::remove_dir_all(scene.run("broken")).unwrap();
+    }
+    eprintln!("{killed} kills, {runs} runs, each the same as the unbroken one");
+}
+
+#[test]
+fn a_chain_is_resumed_within_its_links() {
+    let scene = Scene::new(3, &["--method", "lora", "--chain-links", "3", "--keep-checkpoints", "99"]);
+    succeeds(&scene.begin("whole", &[]).output().unwrap());
+    // As if the run had been killed in its second and third link.
+    for step in [18, 30] {
+        let broken = format!("broken-{step}");
+        copy(&scene.run("whole"), &scene.run(&broken));
+        fs::remove_file(scene.run(&broken).join("report.json")).unwrap();
+        for newer in step + 1..=36 {
+            fs::remove_file(scene.run(&broken).join(format!("checkpoints/step-{newer:08}.safetensors"))).unwrap();
+        }
+        succeeds(&scene.resume(&broken, &[]).output().unwrap());
+        assert_same(&scene, &broken, "whole");
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        match entry.path().is_dir() {
+            true => copy(&entry.path(), &to.join(entry.file_name())),
+            false => drop(fs::copy(entry.path(), to.join(entry.file_name())).unwrap()),
+        }
+    }
+}
+
+#[test]
+fn a_signal_saves_and_stops() {
+    // So many epochs that the signal comes in time.
+    let scene = Scene::new(400, &["--method", "adamole"]);
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        let name = format!("run-{signal}");
+        let child = scene.begin(&name, &[]).spawn().unwrap();
+        wait_for(&scene.run(&name).join("checkpoints"));
+        let asked = Instant::now();
+        let id = child.id().to_string();
+        assert!(Command::new("kill").args(["-s", signal, &id]).status().unwrap().success());
+        let output = child.wait_with_output().unwrap();
+        assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+        fails(&output, code, &["stopped by a signal after", "hint: go on with --resume"]);
+        assert!(!scene.run(&name).join("report.json").exists());
+    }
+}
+
+fn wait_for(folder: &Path) {
+    let started = Instant::now();
+    while fs::read_dir(folder).map_or(0, Iterator::count) == 0 {
+        assert!(started.elapsed() < Duration::from_secs(60));
+        sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn what_has_changed_is_refused_and_shown() {
+    let scene = Scene::new(2, &["--method", "lora"]);
+    succeeds(&scene.begin("run", &[]).output().unwrap());
+    fs::remove_file(scene.run("run/report.json")).unwrap();
+    let resume = |more: &[&str]| scene.resume("run", more).output().unwrap();
+    fails(&resume(&["--epochs", "3", "--rank", "8"]), 2, &["epochs: 2 -> 3", "rank: default -> ", "--allow-changes"]);
+    let rows = fs::read_to_string(scene.run("copa/train.jsonl")).unwrap();
+    fs::write(scene.run("copa/train.jsonl"), rows.replacen("\"label\":0", "\"label\":1", 1)).unwrap();
+    fails(&resume(&[]), 2, &["changed since the run began: the data: "]);
+    fs::write(scene.run("copa/train.jsonl"), rows).unwrap();
+    // What does not change the course of a run may change, and so may the rest if that is what is wanted.
+    succeeds(&resume(&["--workers", "1"]));
+    fs::remove_file(scene.run("run/report.json")).unwrap();
+    let output = resume(&["--epochs", "3", "--allow-changes"]);
+    succeeds(&output);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("warning: changed since the run began: epochs: 2 -> 3"));
+    assert_eq!(traces(&scene.run("run")).2["epochs"], 3);
+}
+
+#[test]
+fn a_finished_run_is_not_resumed_and_a_begun_one_not_overwritten() {
+    let scene = Scene::new(3, &["--method", "lora"]);
+    succeeds(&scene.begin("run", &[]).output().unwrap());
+    fails(&scene.resume("run", &[]).output().unwrap(), 2, &["run holds a finished run", "hint: its result is"]);
+    fails(&scene.begin("run", &[]).output().unwrap(), 2, &["already holds a run", "hint: go on with it by --resume"]);
+    fails(&scene.resume("nowhere", &[]).output().unwrap(), 1, &["nowhere/settings.json"]);
+}
+
+#[test]
+fn a_damaged_checkpoint_is_passed_over() {
+    let scene = Scene::new(3, &["--method", "adamole", "--keep-checkpoints", "3"]);
+    succeeds(&scene.begin("whole", &[]).output().unwrap());
+    copy(&scene.run("whole"), &scene.run("broken"));
+    fs::remove_file(scene.run("broken/report.json")).unwrap();
+    let checkpoint = |step: usize| scene.run(&format!("broken/checkpoints/step-{step:08}.safetensors"));
+    let newest = fs::read(checkpoint(36)).unwrap();
+    // One that is cut off, and one with a single bit changed in its values.
+    fs::write(checkpoint(36), &newest[..newest.len() - 7]).unwrap();
+    let mut older = fs::read(checkpoint(35)).unwrap();
+    let middle = older.len() / 2;
+    older[middle] ^= 1;
+    fs::write(checkpoint(35), older).unwrap();
+    let output = scene.resume("broken", &[]).output().unwrap();
+    succeeds(&output);
+    let talk = String::from_utf8_lossy(&output.stderr);
+    assert!(talk.matches("is passed over").count() == 2 && talk.contains("resuming after 34 steps"), "{talk}");
+    assert!(talk.contains("its sha256 is not that of its content"), "{talk}");
+    assert_same(&scene, "broken", "whole");
+}
+
+#[test]
+fn numbers_that_are_not_finite_are_noticed_skipped_and_end_the_run() {
+    let scene = Scene::new(3, &["--method", "lora"]);
+    let output = scene.begin("run", &["--max-skipped-steps", "2", "--weight-decay", "1e38"]).output().unwrap();
+    fails(&output, 3, &["nothing of the step was applied", "hint: try a lower"]);
+    let metrics = fs::read_to_string(scene.run("run/metrics.jsonl")).unwrap();
+    assert_eq!(metrics.matches(r#""event":"skipped""#).count(), 2, "{metrics}");
+}
