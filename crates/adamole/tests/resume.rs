@@ -248,3 +248,66 @@ fn numbers_that_are_not_finite_are_noticed_skipped_and_end_the_run() {
     let metrics = fs::read_to_string(scene.run("run/metrics.jsonl")).unwrap();
     assert_eq!(metrics.matches(r#""event":"skipped""#).count(), 2, "{metrics}");
 }
+
+/// A file system of its own.
+#[cfg(target_os = "linux")]
+struct Mount(PathBuf);
+
+#[cfg(target_os = "linux")]
+impl Mount {
+    /// `None` where mounting is not permitted.
+    fn new(at: PathBuf, options: &str) -> Option<Self> {
+        fs::create_dir_all(&at).unwrap();
+        let mount = Command::new("mount").args(["-t", "tmpfs", "-o", options, "none"]).arg(&at).output();
+        if mount.is_ok_and(|output| output.status.success()) {
+            return Some(Self(at));
+        }
+        eprintln!("skipped: mounting a file system is not permitted here");
+        None
+    }
+
+    fn remount(&self, options: &str) {
+        let options = format!("remount,{options}");
+        assert!(Command::new("mount").args(["-o", &options]).arg(&self.0).status().unwrap().success());
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Drop for Mount {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_ends_the_run_and_leaves_its_last_checkpoint() {
+    let scene = Scene::new(3, &["--method", "lora"]);
+    succeeds(&scene.begin("whole", &[]).output().unwrap());
+    let file_size = |path: &str| fs::metadata(scene.run(path)).unwrap().len();
+    let checkpoint = file_size("whole/checkpoints/step-00000036.safetensors");
+    // Room for one and a half checkpoints, and for the small files.
+    let Some(mount) = Mount::new(scene.run("full"), &format!("size={}", checkpoint * 3 / 2 + 100_000)) else { return };
+    let failed = scene.begin("full", &[]).output().unwrap();
+    fails(&failed, 1, &["full/checkpoints/step-00000002.safetensors", "No space left on device"]);
+    let left: Vec<_> =
+        fs::read_dir(scene.run("full/checkpoints")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(left, [scene.run("full/checkpoints/step-00000001.safetensors")], "no half file is left behind");
+    mount.remount("size=64m");
+    succeeds(&scene.resume("full", &[]).output().unwrap());
+    assert_same(&scene, "full", "whole");
+
+    let Some(mount) = Mount::new(scene.run("read-only"), "size=1m") else { return };
+    mount.remount("ro");
+    fails(&scene.begin("read-only", &[]).output().unwrap(), 1, &["read-only/config.json", "Read-only file system"]);
+}
+
+#[test]
+fn a_file_that_is_removed_under_the_run_is_noticed() {
+    let scene = Scene::new(400, &["--method", "lora"]);
+    let child = scene.begin("run", &[]).spawn().unwrap();
+    wait_for(&scene.run("run/checkpoints"));
+    fs::remove_file(scene.run("run/metrics.jsonl")).unwrap();
+    fails(&child.wait_with_output().unwrap(), 1, &["run/metrics.jsonl", "No such file"]);
+    assert!(fs::read_dir(scene.run("run/checkpoints")).unwrap().count() > 0);
+}
