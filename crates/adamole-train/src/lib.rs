@@ -25,7 +25,7 @@ pub use checkpoints::Checkpoints;
 pub use error::TrainError;
 pub use evaluate::{Evaluation, Prediction, evaluate};
 pub use memory::peak_memory_bytes;
-pub use metrics::{EpochMetrics, StepMetrics, TrainEvent};
+pub use metrics::{Collapse, EpochMetrics, StepMetrics, TrainEvent};
 pub use optimizer::{AdamW, AdamWSettings};
 pub use pretrain::{PretrainRecipe, PretrainStep, pretrain, validation_loss};
 pub use progress::Progress;

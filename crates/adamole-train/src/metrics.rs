@@ -48,6 +48,15 @@ pub struct EpochMetrics {
     pub seconds: f64,
 }
 
+/// A site whose experts are no mixture.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Collapse {
+    /// The linear.
+    pub linear: String,
+    /// The expert that took nearly all tokens, counted from 0; `None` if no expert fired at all.
+    pub expert: Option<usize>,
+}
+
 /// One line of `metrics.jsonl`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
@@ -73,6 +82,13 @@ pub enum TrainEvent {
         step: usize,
         /// Which loss or gradient.
         what: String,
+    },
+    /// Over many steps, experts of some sites were not used as a mixture.
+    Collapsed {
+        /// The last of these steps, counted from 0 over the whole run.
+        step: usize,
+        /// The sites, by the linear's name, and what happened there.
+        sites: Vec<Collapse>,
     },
     /// A validation was done.
     Epoch(EpochMetrics),

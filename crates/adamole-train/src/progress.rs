@@ -1,7 +1,10 @@
 //! Where a run is: all of its state but tensors.
 
-use crate::{EpochMetrics, Evaluation, StepMetrics};
+use crate::{EpochMetrics, Evaluation, RoutingCounts, StepMetrics};
 use serde::{Deserialize, Serialize};
+
+/// Steps over which experts are watched before they are said to have collapsed.
+const WATCHED: usize = 50;
 
 /// How far a run has come. With a model, an optimizer and the recipe this is all that the rest of a run depends on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -16,6 +19,10 @@ pub struct Progress {
     pub link_start: usize,
     /// Steps in a row that were skipped because something was not finite.
     pub skipped: usize,
+    /// Who fired since the experts were last looked at, and in how many steps.
+    pub routing: RoutingCounts,
+    /// Steps that this was counted over.
+    pub routing_steps: usize,
     /// Task losses of the steps of this epoch.
     pub task_losses: Vec<f64>,
     /// Their auxiliary losses, where there are any.
@@ -43,6 +50,8 @@ impl Progress {
             batch: 0,
             link_start: 0,
             skipped: 0,
+            routing: RoutingCounts::default(),
+            routing_steps: 0,
             task_losses: Vec::new(),
             balance_losses: Vec::new(),
             train_tokens: 0,
@@ -60,6 +69,17 @@ impl Progress {
         self.train_tokens += step.tokens;
         self.train_seconds += step.seconds;
         self.skipped = 0;
+    }
+
+    /// Counts who fired in a step; after every 50 steps, what they fired together.
+    pub(crate) fn watch(&mut self, routing: &RoutingCounts) -> Option<RoutingCounts> {
+        self.routing.add(routing);
+        self.routing_steps += 1;
+        if self.routing_steps < WATCHED {
+            return None;
+        }
+        self.routing_steps = 0;
+        Some(std::mem::take(&mut self.routing))
     }
 
     /// Whether this validation is better than the best so far: more right answers, or as many at a lower loss.

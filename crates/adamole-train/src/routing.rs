@@ -1,9 +1,13 @@
 //! How many experts fired, summed over tokens.
 
+use crate::Collapse;
 use adamole_core::{Adapter, SiteRouting};
 use adamole_llama::CausalLm;
 use burn::tensor::{Tensor, TensorData};
 use serde::{Deserialize, Serialize};
+
+/// An expert that takes more than this share of what all experts of its site take has crowded them out.
+const COLLAPSED: f64 = 0.99;
 
 /// Counts per adapted linear, in the order of the forward pass. Empty for a plain LoRA.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -59,6 +63,17 @@ impl RoutingCounts {
             .filter(|((_, _, router), _)| router.rests_idle_experts())
             .map(|((_, adapter, _), fired)| (adapter, fired.iter().map(|tokens| *tokens == 0.0).collect()))
             .collect()
+    }
+
+    /// The sites of `model`, over which this was counted, at which no expert fired or one took nearly all there was.
+    pub(crate) fn collapsed(&self, model: &CausalLm) -> Vec<Collapse> {
+        let sites = model.routed().into_iter().zip(&self.selected).filter(|(_, fired)| fired.len() > 1);
+        let collapse = |((linear, ..), fired): ((String, &Adapter, _), &Vec<f64>)| {
+            let all: f64 = fired.iter().sum();
+            let expert = fired.iter().position(|tokens| *tokens > COLLAPSED * all);
+            (all == 0.0 || expert.is_some()).then_some(Collapse { linear, expert })
+        };
+        sites.filter_map(collapse).collect()
     }
 
     /// Mean number of experts that a token fires on a site; `None` where nothing is routed.

@@ -58,7 +58,9 @@ impl RunDirectory {
         let is_past = |line: &&str| match (serde_json::from_str(line), progress) {
             (Ok(TrainEvent::Start { .. }), Some(_)) => true,
             (Ok(TrainEvent::Step(step)), Some(progress)) => step.step < progress.step,
-            (Ok(TrainEvent::Skipped { step, .. }), Some(progress)) => step < progress.step,
+            (Ok(TrainEvent::Skipped { step, .. } | TrainEvent::Collapsed { step, .. }), Some(progress)) => {
+                step < progress.step
+            }
             (Ok(TrainEvent::Epoch(epoch)), Some(progress)) => epoch.epoch < progress.epoch,
             // The last line may have been cut off.
             (Err(_), _) | (_, None) => false,

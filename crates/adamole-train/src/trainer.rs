@@ -246,7 +246,10 @@ impl<'a> Run<'a> {
                 };
                 progress.add(&metrics);
                 progress.seconds = self.seconds_before + self.started.elapsed().as_secs_f64();
-                observe(&TrainEvent::Step(metrics), None)
+                let watched = progress.watch(&outcome.routing);
+                observe(&TrainEvent::Step(metrics), None)?;
+                let sites = watched.map(|watched| watched.collapsed(&self.model)).unwrap_or_default();
+                if sites.is_empty() { Ok(()) } else { observe(&TrainEvent::Collapsed { step, sites }, None) }
             }
             Err(TrainError::NotFinite { what, .. }) if progress.skipped < recipe.max_skipped_steps => {
                 progress.skipped += 1;

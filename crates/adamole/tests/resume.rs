@@ -311,3 +311,38 @@ fn a_file_that_is_removed_under_the_run_is_noticed() {
     fails(&child.wait_with_output().unwrap(), 1, &["run/metrics.jsonl", "No such file"]);
     assert!(fs::read_dir(scene.run("run/checkpoints")).unwrap().count() > 0);
 }
+
+#[test]
+fn the_record_says_where_settings_are_from_and_a_third_split_is_reported_apart() {
+    let scene = Scene::new(2, &["--method", "mole", "--top-k", "1", "--report-split", "test", "--config", "run.toml"]);
+    fs::copy(datasets().join("copa/test.jsonl"), scene.run("copa/test.jsonl")).unwrap();
+    fs::write(scene.run("run.toml"), "epochs = 7\nalpha = 8.0\n").unwrap();
+    let output = scene.begin("run", &[]).output().unwrap();
+    succeeds(&output);
+    let config: Value = serde_json::from_slice(&fs::read(scene.run("run/config.json")).unwrap()).unwrap();
+    assert_eq!((&config["origins"]["epochs"], &config["origins"]["alpha"]), (&"flag".into(), &"file".into()));
+    assert_eq!((&config["recipe"]["epochs"], &config["origins"]["seed"]), (&2.into(), &Value::Null));
+    assert!(config["fingerprint"]["data"].as_str().unwrap().len() == 64);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let base = datasets().join("base").display().to_string();
+    let evaluate = ["evaluate", "--model", &base, "--adapter", "run", "--benchmark", "copa", "--data", "copa"];
+    let mut program = Command::new(env!("CARGO_BIN_EXE_adamole"));
+    program.args(evaluate).args(["--split", "test", "--format", "json"]).current_dir(scene.folder.path());
+    let output = program.env("HF_HUB_OFFLINE", "1").env("XDG_CACHE_HOME", scene.run("cache")).output().unwrap();
+    let evaluated: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["reported"]["split"], "test");
+    assert_eq!((&report["reported"]["accuracy"], &report["reported"]["items"]), (&evaluated["accuracy"], &200.into()));
+}
+
+#[test]
+fn experts_that_do_not_fire_are_reported_and_patience_ends_a_run() {
+    // No expert reaches a threshold of nearly 1.
+    let scene = Scene::new(400, &["--method", "mole", "--threshold", "0.999", "--patience", "5"]);
+    let output = scene.begin("run", &[]).output().unwrap();
+    succeeds(&output);
+    let talk = String::from_utf8_lossy(&output.stderr);
+    assert!(talk.contains("no expert of model.layers.0.self_attn.q_proj fires, and "), "{talk}");
+    // Nothing is learnt without experts: the first epoch is the best.
+    let (_, metrics, report) = traces(&scene.run("run"));
+    assert_eq!((&report["best_epoch"], metrics.last().unwrap()["epoch"].as_u64()), (&1.into(), Some(6)));
+}

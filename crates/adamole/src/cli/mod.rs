@@ -14,6 +14,7 @@ mod output;
 pub(crate) mod pretrain;
 mod progress;
 mod reading;
+mod record;
 mod resume;
 mod settings;
 mod signals;

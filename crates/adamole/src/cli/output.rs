@@ -28,10 +28,11 @@ pub(crate) fn percent(share: f64) -> String {
     format!("{:.1} %", 100.0 * share)
 }
 
-/// Bytes as gibibytes or mebibytes.
+/// Bytes as gibibytes, mebibytes or kibibytes.
 pub(crate) fn size(bytes: Option<u64>) -> String {
     match bytes.map(|bytes| bytes as f64 / (1 << 20) as f64) {
         None => "unknown".into(),
+        Some(mebibytes) if mebibytes < 1.0 => format!("{:.0} KiB", mebibytes * 1024.0),
         Some(mebibytes) if mebibytes < 1024.0 => format!("{mebibytes:.0} MiB"),
         Some(mebibytes) => format!("{:.2} GiB", mebibytes / 1024.0),
     }

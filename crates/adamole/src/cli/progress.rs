@@ -1,7 +1,7 @@
 //! A run's progress on stderr: a line that is rewritten on a terminal, a line now and then elsewhere.
 
 use super::output::{duration, percent};
-use adamole::train::{StepMetrics, TrainEvent};
+use adamole::train::{Collapse, StepMetrics, TrainEvent};
 use std::{
     io::{IsTerminal, Write, stderr},
     time::{Duration, Instant},
@@ -53,10 +53,17 @@ impl Progress {
                 }
             }
             TrainEvent::Skipped { step, what } => {
-                self.line(&format!("warning: step {} was skipped: its {what} is not finite", step + 1));
-                if self.terminal {
-                    eprintln!();
-                }
+                self.warn(&format!("step {} was skipped: its {what} is not finite", step + 1));
+            }
+            TrainEvent::Collapsed { sites, .. } => {
+                let what = |site: &Collapse| match site.expert {
+                    Some(expert) => format!("expert {expert} takes all of {}", site.linear),
+                    None => format!("no expert of {} fires", site.linear),
+                };
+                let more =
+                    if sites.len() > 1 { format!(", and {} more alike", sites.len() - 1) } else { String::new() };
+                let first = sites.first().map(what).unwrap_or_default();
+                self.warn(&format!("{first}{more}"));
             }
             TrainEvent::Epoch(epoch) => {
                 self.validations += 1;
@@ -75,12 +82,18 @@ impl Progress {
     fn step_line(&self, step: &StepMetrics) -> String {
         let speed = step.tokens as f64 / step.seconds;
         let left = self.seconds_left().map(|left| format!(", {} left", duration(left))).unwrap_or_default();
+        let balance = step.balance_loss.map(|loss| format!(", balance {loss:.2}")).unwrap_or_default();
+        let active = step.mean_active_experts.map(|mean| format!(", {mean:.2} experts")).unwrap_or_default();
+        let threshold = step.mean_threshold.map(|mean| format!(" above {mean:.3}")).unwrap_or_default();
         format!(
-            "step {} of {}, epoch {}, task loss {:.4}, {speed:.0} tokens/s{left}",
+            "step {} of {}, epoch {}: loss {:.4}{balance}{active}{threshold}, norm {:.2}, rate {:.1e}, \
+             {speed:.0} tokens/s{left}",
             step.step + 1,
             self.steps,
             step.epoch,
-            step.task_loss
+            step.task_loss,
+            step.gradient_norm,
+            step.learning_rate,
         )
     }
 
@@ -90,6 +103,13 @@ impl Progress {
         let done = self.validation_share * self.validations as f64
             + steps_share * self.steps_done as f64 / self.steps.max(1) as f64;
         (done > 0.01).then(|| self.started.elapsed().as_secs_f64() * (1.0 - done).max(0.0) / done)
+    }
+
+    fn warn(&self, text: &str) {
+        self.line(&format!("warning: {text}"));
+        if self.terminal {
+            eprintln!();
+        }
     }
 
     fn line(&self, text: &str) {

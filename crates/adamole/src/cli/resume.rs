@@ -3,7 +3,7 @@
 use super::{Failure, fingerprint::Fingerprint, reading::ReadingSettings, settings::Settings};
 use adamole::train::RunDirectory;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use std::path::Path;
 
 /// Settings that do not change the course of a run.
@@ -32,7 +32,7 @@ impl Begun {
     /// One of `now` differs and changes the course of the run, unless `allow_changes`.
     pub(crate) fn settings(&self, now: Settings, run: &Path, allow_changes: bool) -> Result<Settings, Failure> {
         let then = self.all();
-        let (old, new) = (fields(&then, &then.reading), fields(&now, &now.reading));
+        let (old, new) = (then.fields(), now.fields());
         let differs = |(key, value): &(&String, &Value)| {
             !value.is_null() && old.get(*key) != Some(value) && !FREE.contains(&key.as_str())
         };
@@ -67,14 +67,4 @@ fn refuse(changes: Vec<String>, allow_changes: bool) -> Result<(), Failure> {
             changes.join("; ")
         ))),
     }
-}
-
-fn fields(settings: &impl Serialize, reading: &impl Serialize) -> Map<String, Value> {
-    let object = |value: Option<Value>| match value {
-        Some(Value::Object(fields)) => fields,
-        _ => Map::new(),
-    };
-    let mut all = object(serde_json::to_value(settings).ok());
-    all.extend(object(serde_json::to_value(reading).ok()));
-    all
 }

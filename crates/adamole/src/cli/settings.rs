@@ -7,12 +7,13 @@ use super::{
     reading::{Reading, ReadingSettings},
 };
 use adamole::{
-    data::{LabelScope, Order},
+    data::{LabelScope, Order, Split},
     llama::{Allocation, Precision},
     train::{Accumulation, Decay, Recipe},
 };
 use clap::Args;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -137,6 +138,9 @@ pub(crate) struct Settings {
     /// Order of the examples: bucketed, or length-grouped, as published [bucketed]
     #[arg(long)]
     pub(crate) order: Option<Order>,
+    /// A third split on which the chosen epoch is reported, apart from the validation that chose it [none]
+    #[arg(long)]
+    pub(crate) report_split: Option<Split>,
     /// Seed of initialisation, order and dropout [0]
     #[arg(long)]
     pub(crate) seed: Option<u64>,
@@ -154,10 +158,11 @@ pub(crate) struct Settings {
     pub(crate) limit_validation: Option<usize>,
 }
 
-/// The names of a struct's fields.
-fn keys(settings: &impl Serialize) -> Vec<String> {
-    let value = serde_json::to_value(settings).unwrap_or_default();
-    value.as_object().map(|fields| fields.keys().cloned().collect()).unwrap_or_default()
+fn object(settings: &impl Serialize) -> Map<String, Value> {
+    match serde_json::to_value(settings) {
+        Ok(Value::Object(fields)) => fields,
+        _ => Map::new(),
+    }
 }
 
 /// Settings with nothing left open; what `config.json` of a run records.
@@ -173,6 +178,7 @@ pub(crate) struct Resolved {
     pub(crate) recipe: Recipe,
     pub(crate) limit_train: Option<usize>,
     pub(crate) limit_validation: Option<usize>,
+    pub(crate) report_split: Option<Split>,
     pub(crate) checkpoint_every: usize,
     pub(crate) keep_checkpoints: usize,
     pub(crate) version: &'static str,
@@ -188,12 +194,19 @@ impl Settings {
         // Both read the whole file and take what is theirs, so that errors have their place in it.
         let reading: ReadingSettings = toml::from_str(&text).map_err(invalid)?;
         let settings: Self = toml::from_str(&text).map_err(invalid)?;
-        let known: Vec<String> = keys(&Self::default()).into_iter().chain(keys(&ReadingSettings::default())).collect();
+        let known: Vec<String> = Self::default().fields().into_iter().map(|(key, _)| key).collect();
         let found: toml::Table = toml::from_str(&text).map_err(invalid)?;
         match found.keys().find(|key| !known.contains(key)) {
             Some(key) => Err(usage(format!("unknown field `{key}`, expected one of: {}", known.join(", ")))),
             None => Ok(Self { reading, ..settings }),
         }
+    }
+
+    /// Every setting by its name, null where it was not given.
+    pub(crate) fn fields(&self) -> Map<String, Value> {
+        let mut all = object(self);
+        all.extend(object(&self.reading));
+        all
     }
 
     /// These settings where they are given, `other` where they are not.
@@ -202,7 +215,7 @@ impl Settings {
             reading, model, output, device, dtype, workers, method, num_experts, rank, alpha,
             dropout, tau_max, threshold, top_k, top_p, capacity_factor, gate_dropout, renormalise,
             chain_links, targets, epochs, batch_size, micro_batch_size, learning_rate, warmup_steps, warmup_from_zero, decay, accumulation,
-            weight_decay, max_grad_norm, patience, max_skipped_steps, checkpoint_every, keep_checkpoints, balance_coefficient, labels, order, seed, limit_train,
+            weight_decay, max_grad_norm, patience, max_skipped_steps, checkpoint_every, keep_checkpoints, balance_coefficient, labels, order, report_split, seed, limit_train,
             limit_validation
         })
     }
@@ -230,6 +243,7 @@ impl Settings {
             recipe,
             limit_train: self.limit_train,
             limit_validation: self.limit_validation,
+            report_split: self.report_split,
             checkpoint_every: self.checkpoint_every.unwrap_or(200),
             keep_checkpoints: self.keep_checkpoints.unwrap_or(2),
             version: env!("CARGO_PKG_VERSION"),

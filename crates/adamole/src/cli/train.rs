@@ -7,6 +7,7 @@ use super::{
     inputs::{Base, workers},
     output::{Format, duration, percent, print, size},
     progress::Progress,
+    record::Record,
     resume::Begun,
     settings::Settings,
     signals::Signals,
@@ -14,8 +15,13 @@ use super::{
 use adamole::{
     data::{Example, ReadReport, Split},
     device,
-    train::{Control, RunDirectory, TrainError, TrainEvent, TrainingData, Workers, peak_memory_bytes, train},
+    llama::load_adapter,
+    train::{
+        Control, Evaluation, RunDirectory, TrainError, TrainEvent, TrainingData, Workers, evaluate, peak_memory_bytes,
+        train,
+    },
 };
+use burn::module::Module;
 use clap::Args;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -49,8 +55,9 @@ struct Report {
     best_epoch: usize,
     epochs: usize,
     selected_on: Split,
-    reported_on: Split,
     items: usize,
+    /// The best epoch on a split that did not choose it.
+    reported: Option<Reported>,
     train_items: usize,
     truncated_items: usize,
     /// Training items of which truncation left no answer; only published truncation does that.
@@ -72,9 +79,18 @@ struct Report {
     adapter: PathBuf,
 }
 
+#[derive(Serialize)]
+struct Reported {
+    split: Split,
+    accuracy: f64,
+    items: usize,
+    majority_accuracy: f64,
+}
+
 pub(crate) fn run(arguments: TrainArguments) -> Result<(), Failure> {
     let file = arguments.config.as_deref().map(Settings::from_file).transpose()?.unwrap_or_default();
-    let given = arguments.settings.or(file);
+    let flags = arguments.settings;
+    let given = flags.clone().or(file.clone());
     let begun = arguments.resume.as_deref().map(Begun::read).transpose()?;
     let settings = match (&begun, &arguments.resume) {
         (Some(begun), Some(run)) => begun.settings(given, run, arguments.allow_changes)?,
@@ -88,10 +104,17 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<(), Failure> {
     let train_items = items.read_labelled(Split::Train, config.limit_train)?;
     let validation_items = items.read_labelled(Split::Validation, config.limit_validation)?;
 
+    let report_items = config.report_split.map(|split| Ok::<_, Failure>((split, items.read_labelled(split, None)?)));
+    let report_items = report_items.transpose()?;
+
     let mut base = Base::load(&config.model, config.dtype, &device)?;
     let training = base.encode(&items, Split::Train, &train_items.items)?;
     let validation = base.encode(&items, Split::Validation, &validation_items.items)?;
+    let report_items =
+        report_items.map(|(split, read)| Ok::<_, Failure>((split, base.encode(&items, split, &read.items)?)));
+    let report_items = report_items.transpose()?;
     let pad_id = base.pad_id();
+    let plain = base.model.clone();
     let layout = config.adapter.layout(base.model.config().num_hidden_layers)?;
     base.model.adapt(&layout, config.recipe.seed);
     let fingerprint = Fingerprint::of(&base.folder, [&training, &validation])?;
@@ -100,7 +123,10 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<(), Failure> {
 
     // Nothing is written before everything has been read and checked.
     let mut directory = match &begun {
-        None => RunDirectory::create(&config.output, &config, &Begun::new(&settings, &fingerprint))?,
+        None => {
+            let record = Record::new(&config, &flags, &file, &fingerprint);
+            RunDirectory::create(&config.output, &record, &Begun::new(&settings, &fingerprint))?
+        }
         Some(begun) => {
             begun.check(&fingerprint, arguments.allow_changes)?;
             checkpoint = checkpoints.newest(|path, error| {
@@ -111,6 +137,7 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<(), Failure> {
             RunDirectory::resume(&config.output, checkpoint.as_ref().map(|checkpoint| &checkpoint.progress))?
         }
     };
+    let workers = Workers::new(workers(asked_workers, &config.device));
     let signals = Signals::follow().map_err(Failure::Signals)?;
     let stop = || signals.exit_code().is_some();
     let is_resumed = checkpoint.is_some();
@@ -120,7 +147,7 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<(), Failure> {
         base.model,
         TrainingData { train: &training, validation: &validation, pad_id },
         &config.recipe,
-        &Workers::new(workers(asked_workers, &config.device)),
+        &workers,
         &device,
         Control { checkpoints: Some(&checkpoints), resume: checkpoint, stop: Some(&stop) },
         |event, best_model| {
@@ -146,6 +173,14 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<(), Failure> {
         run.epochs.iter().map(|epoch| (epoch.task_loss, epoch.balance_loss)).unzip();
     let task_losses: Vec<f64> = task_losses.into_iter().flatten().collect();
 
+    let report_on = |(split, examples): (Split, Vec<Example>)| -> Result<Reported, Failure> {
+        let mut best = plain.valid();
+        load_adapter(&mut best, &directory.adapter())?;
+        let device = device.clone().inner();
+        let Evaluation { accuracy, items, majority_accuracy, .. } = evaluate(&best, &examples, &workers, &device);
+        Ok(Reported { split, accuracy, items, majority_accuracy })
+    };
+    let reported = report_items.map(report_on).transpose()?;
     let (best_epoch, best) = outcome.best;
     let truncated = |examples: &[Example]| examples.iter().filter(|example| example.truncated).count();
     let report = Report {
@@ -156,8 +191,8 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<(), Failure> {
         best_epoch,
         epochs: config.recipe.epochs,
         selected_on: Split::Validation,
-        reported_on: Split::Validation,
         items: best.items,
+        reported,
         train_items: training.len(),
         truncated_items: truncated(&training) + truncated(&validation),
         answers_lost: training.iter().filter(|example| example.answer_at.is_none()).count(),
@@ -184,8 +219,13 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<(), Failure> {
 
 fn text(report: &Report) -> String {
     let active = report.mean_active_experts.map(|mean| format!(", {mean:.2} experts active")).unwrap_or_default();
+    let reported = report
+        .reported
+        .as_ref()
+        .map(|reported| format!("\n{} on {} {} items", percent(reported.accuracy), reported.items, reported.split));
+    let reported = reported.unwrap_or_default();
     format!(
-        "{}: accuracy {} on {} validation items (epoch {} of {}; {} before training){active}\n\
+        "{}: accuracy {} on {} validation items (epoch {} of {}; {} before training){active}{reported}\n\
          {} at {:.0} tokens/s, peak memory {}\nadapter: {}",
         report.benchmark,
         percent(report.accuracy),

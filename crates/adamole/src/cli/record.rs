@@ -1,0 +1,57 @@
+//! What a run's `config.json` says: every setting with where it is from, and where the run took place.
+
+use super::{
+    fingerprint::Fingerprint,
+    settings::{Resolved, Settings},
+};
+use serde::Serialize;
+use std::{collections::BTreeMap, env::consts, thread};
+
+/// The content of `config.json`.
+#[derive(Serialize)]
+pub(crate) struct Record<'a> {
+    #[serde(flatten)]
+    config: &'a Resolved,
+    /// Where settings are from, `flag` or `file`; the others are defaults.
+    origins: BTreeMap<String, &'static str>,
+    fingerprint: &'a Fingerprint,
+    environment: Environment,
+}
+
+/// Where a run takes place.
+#[derive(Serialize)]
+struct Environment {
+    system: &'static str,
+    architecture: &'static str,
+    threads: usize,
+    /// Backends that are built in.
+    backends: Vec<&'static str>,
+}
+
+impl<'a> Record<'a> {
+    pub(crate) fn new(config: &'a Resolved, flags: &Settings, file: &Settings, fingerprint: &'a Fingerprint) -> Self {
+        let given = |settings: &Settings, origin| {
+            let fields = settings.fields().into_iter().filter(|(_, value)| !value.is_null());
+            fields.map(|(key, _)| (key, origin)).collect::<Vec<_>>()
+        };
+        // A flag wins over the file.
+        let origins = given(file, "file").into_iter().chain(given(flags, "flag")).collect();
+        let backends = [
+            (cfg!(feature = "flex"), "flex"),
+            (cfg!(feature = "wgpu"), "wgpu"),
+            (cfg!(feature = "vulkan"), "vulkan"),
+            (cfg!(feature = "cuda"), "cuda"),
+        ];
+        Self {
+            config,
+            origins,
+            fingerprint,
+            environment: Environment {
+                system: consts::OS,
+                architecture: consts::ARCH,
+                threads: thread::available_parallelism().map_or(1, |threads| threads.get()),
+                backends: backends.into_iter().filter_map(|(built_in, name)| built_in.then_some(name)).collect(),
+            },
+        }
+    }
+}
