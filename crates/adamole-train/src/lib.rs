@@ -15,6 +15,7 @@ mod routing;
 mod run_directory;
 mod schedule;
 mod step;
+mod tensorboard;
 mod trace;
 mod trainer;
 mod workers;

@@ -1,6 +1,6 @@
 //! Where a run leaves its traces.
 
-use crate::{Checkpoints, Progress, TrainError, TrainEvent};
+use crate::{Checkpoints, Progress, TrainError, TrainEvent, tensorboard::TensorBoard};
 use adamole_llama::{CausalLm, save_adapter, write_atomically};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
@@ -15,6 +15,7 @@ use std::{
 pub struct RunDirectory {
     path: PathBuf,
     metrics: File,
+    tensorboard: Option<TensorBoard>,
 }
 
 impl RunDirectory {
@@ -31,7 +32,7 @@ impl RunDirectory {
         write_json(&path.join("config.json"), config)?;
         write_json(&path.join("settings.json"), settings)?;
         let metrics = File::create(&metrics).map_err(TrainError::io(metrics))?;
-        Ok(Self { path: path.to_owned(), metrics })
+        Ok(Self { path: path.to_owned(), metrics, tensorboard: None })
     }
 
     /// What the run in `path` was begun with, as [`Self::create`] was handed it.
@@ -68,7 +69,16 @@ impl RunDirectory {
         let past: String = text.lines().filter(is_past).flat_map(|line| [line, "\n"]).collect();
         write_atomically(&metrics, past.as_bytes())?;
         let file = OpenOptions::new().append(true).open(&metrics).map_err(TrainError::io(&metrics))?;
-        Ok(Self { path: path.to_owned(), metrics: file })
+        Ok(Self { path: path.to_owned(), metrics: file, tensorboard: None })
+    }
+
+    /// Also writes what happens from `step` on as event files for TensorBoard, in `tensorboard/`.
+    ///
+    /// # Errors
+    /// The first of them cannot be written.
+    pub fn with_tensorboard(mut self, step: usize) -> Result<Self, TrainError> {
+        self.tensorboard = Some(TensorBoard::create(&self.path.join("tensorboard"), step)?);
+        Ok(self)
     }
 
     /// The run's checkpoints.
@@ -76,11 +86,14 @@ impl RunDirectory {
         Checkpoints::new(path.join("checkpoints"), every, keep)
     }
 
-    /// Appends one line to `metrics.jsonl`.
+    /// Appends one line to `metrics.jsonl`, and to the event file if there is one.
     ///
     /// # Errors
     /// The file cannot be written, or was removed.
     pub fn record(&mut self, event: &TrainEvent) -> Result<(), TrainError> {
+        if let Some(tensorboard) = &mut self.tensorboard {
+            tensorboard.record(event)?;
+        }
         let path = self.path.join("metrics.jsonl");
         let line = serde_json::to_string(event).map_err(|e| TrainError::io(&path)(e.into()))?;
         writeln!(self.metrics, "{line}").map_err(TrainError::io(&path))?;

@@ -346,3 +346,22 @@ fn experts_that_do_not_fire_are_reported_and_patience_ends_a_run() {
     let (_, metrics, report) = traces(&scene.run("run"));
     assert_eq!((&report["best_epoch"], metrics.last().unwrap()["epoch"].as_u64()), (&1.into(), Some(6)));
 }
+
+#[test]
+fn event_files_hold_every_step_and_validation() {
+    let scene = Scene::new(2, &["--method", "adamole"]);
+    succeeds(&scene.begin("run", &["--tensorboard"]).output().unwrap());
+    let files: Vec<_> =
+        fs::read_dir(scene.run("run/tensorboard")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let bytes = fs::read(&files[0]).unwrap();
+    assert_eq!(files.len(), 1);
+    let (mut rest, mut records, mut accuracies) = (bytes.as_slice(), 0, 0);
+    while let Some((length, after)) = rest.split_first_chunk::<8>() {
+        let length = u64::from_le_bytes(*length) as usize;
+        let event = &after[4..4 + length];
+        accuracies += usize::from(event.windows(19).any(|window| window == b"validation/accuracy"));
+        (rest, records) = (&after[length + 8..], records + 1);
+    }
+    // The version and the start of the session, 24 steps, and 3 validations.
+    assert_eq!((records, accuracies), (2 + 24 + 3, 3));
+}

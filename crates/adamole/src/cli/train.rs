@@ -40,6 +40,9 @@ pub(crate) struct TrainArguments {
     /// Resume even though settings, base model or data have changed
     #[arg(long, requires = "resume")]
     allow_changes: bool,
+    /// Also write event files for TensorBoard into the run's folder
+    #[arg(long)]
+    tensorboard: bool,
     #[command(flatten)]
     settings: Settings,
 }
@@ -137,6 +140,9 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<(), Failure> {
             RunDirectory::resume(&config.output, checkpoint.as_ref().map(|checkpoint| &checkpoint.progress))?
         }
     };
+    if arguments.tensorboard {
+        directory = directory.with_tensorboard(checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.progress.step))?;
+    }
     let workers = Workers::new(workers(asked_workers, &config.device));
     let signals = Signals::follow().map_err(Failure::Signals)?;
     let stop = || signals.exit_code().is_some();

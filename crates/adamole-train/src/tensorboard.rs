@@ -1,0 +1,138 @@
+//! Metrics as TensorBoard reads them.
+//!
+//! An event file is a sequence of records: the length, a checksum of it, an `Event` message of TensorFlow's, a checksum of
+//! that. The few fields that are used are written here by hand.
+
+use crate::{EpochMetrics, StepMetrics, TrainError, TrainEvent};
+use std::{
+    fs::{self, File, OpenOptions},
+    io::Write,
+    path::{Path, PathBuf},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+/// An event file that grows.
+#[derive(Debug)]
+pub(crate) struct TensorBoard {
+    path: PathBuf,
+    file: File,
+    /// Of the last step that was recorded, for epochs to stand at.
+    step: usize,
+}
+
+impl TensorBoard {
+    /// Begins a file in `folder`. What earlier files say of steps from `step` on no longer counts.
+    pub(crate) fn create(folder: &Path, step: usize) -> Result<Self, TrainError> {
+        fs::create_dir_all(folder).map_err(TrainError::io(folder))?;
+        let path = folder.join(format!("events.out.tfevents.{:.6}.adamole", now()));
+        let file = OpenOptions::new().create_new(true).append(true).open(&path).map_err(TrainError::io(&path))?;
+        let mut board = Self { path, file, step };
+        board.event(0, &text(3, "brain.Event:2"))?;
+        // A session that starts at a step: field 7 of an event, whose field 1 is the status START.
+        board.event(step, &bytes(7, &[0x08, 0x01]))?;
+        Ok(board)
+    }
+
+    pub(crate) fn record(&mut self, event: &TrainEvent) -> Result<(), TrainError> {
+        match event {
+            TrainEvent::Step(step) => {
+                self.step = step.step;
+                self.scalars(&of_step(step))
+            }
+            TrainEvent::Epoch(epoch) => self.scalars(&of_epoch(epoch)),
+            _ => Ok(()),
+        }
+    }
+
+    fn scalars(&mut self, scalars: &[(&str, Option<f64>)]) -> Result<(), TrainError> {
+        let mut summary = Vec::new();
+        for (tag, value) in scalars {
+            let Some(value) = value else { continue };
+            let mut scalar = text(1, tag);
+            scalar.push(2 << 3 | 5);
+            scalar.extend((*value as f32).to_le_bytes());
+            summary.extend(bytes(1, &scalar));
+        }
+        self.event(self.step, &bytes(5, &summary))
+    }
+
+    /// Writes an event: its time, its step, and the field that says what happened.
+    fn event(&mut self, step: usize, what: &[u8]) -> Result<(), TrainError> {
+        let mut event = vec![1 << 3 | 1];
+        event.extend(now().to_le_bytes());
+        event.push(2 << 3);
+        event.extend(varint(step as u64));
+        event.extend(what);
+        let length = (event.len() as u64).to_le_bytes();
+        let record = [&length[..], &checksum(&length), &event, &checksum(&event)].concat();
+        self.file.write_all(&record).map_err(TrainError::io(&self.path))
+    }
+}
+
+fn of_step(step: &StepMetrics) -> [(&'static str, Option<f64>); 7] {
+    [
+        ("train/task_loss", Some(step.task_loss)),
+        ("train/balance_loss", step.balance_loss),
+        ("train/gradient_norm", Some(step.gradient_norm)),
+        ("train/learning_rate", Some(step.learning_rate)),
+        ("train/mean_active_experts", step.mean_active_experts),
+        ("train/mean_threshold", step.mean_threshold),
+        ("train/tokens_per_second", Some(step.tokens as f64 / step.seconds)),
+    ]
+}
+
+fn of_epoch(epoch: &EpochMetrics) -> [(&'static str, Option<f64>); 3] {
+    [
+        ("validation/accuracy", Some(epoch.accuracy)),
+        ("validation/choice_loss", Some(epoch.choice_loss)),
+        ("validation/mean_active_experts", epoch.mean_active_experts),
+    ]
+}
+
+/// Seconds since 1970, as events have them.
+fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64())
+}
+
+/// A field of a message that holds bytes.
+fn bytes(field: u8, content: &[u8]) -> Vec<u8> {
+    [&[field << 3 | 2][..], &varint(content.len() as u64), content].concat()
+}
+
+fn text(field: u8, content: &str) -> Vec<u8> {
+    bytes(field, content.as_bytes())
+}
+
+/// Seven bits a byte, the lowest first.
+fn varint(mut number: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while number >= 0x80 {
+        bytes.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+    bytes
+}
+
+/// CRC-32C, rotated and shifted as TensorFlow does, so that a checksum of checksums is none.
+fn checksum(data: &[u8]) -> [u8; 4] {
+    crc32c::crc32c(data).rotate_right(15).wrapping_add(0xa282_ead8).to_le_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn checksums_are_tensorflows() {
+        // Of the eight bytes of the length 24, as the first record of an event file that TensorBoard wrote has it.
+        assert_eq!(checksum(&24_u64.to_le_bytes()), [0xa3, 0x7f, 0x4b, 0x22]);
+    }
+
+    #[test]
+    fn numbers_of_any_size_are_written() {
+        assert_eq!(varint(0), [0]);
+        assert_eq!(varint(300), [0xac, 0x02]);
+        assert_eq!(varint(u64::MAX).len(), 10);
+    }
+}
