@@ -22,6 +22,8 @@ enum Command {
     Generate(cli::generate::GenerateArguments),
     /// Write a base model with an adapter folded into its weights
     Export(cli::export::ExportArguments),
+    /// Show how many experts each token of a text fires, layer by layer
+    Inspect(cli::inspect::InspectArguments),
     /// Bring a model and benchmarks down from the hub and say where they are
     Fetch(cli::fetch::FetchArguments),
     /// Print a benchmark's items as the model sees them
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         Command::Evaluate(arguments) => cli::evaluate::run(arguments),
         Command::Generate(arguments) => cli::generate::run(arguments),
         Command::Export(arguments) => cli::export::run(arguments),
+        Command::Inspect(arguments) => cli::inspect::run(&arguments),
         Command::Fetch(arguments) => cli::fetch::run(&arguments),
         Command::Items(arguments) => cli::items::run(&arguments),
         Command::Trace(arguments) => cli::trace::run(arguments),

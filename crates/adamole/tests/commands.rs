@@ -217,3 +217,38 @@ fn items_are_printed_as_the_model_sees_them() {
         &["`nowhere` was not found: there is no such folder"],
     );
 }
+
+#[test]
+fn an_adapter_is_inspected_token_by_token() {
+    let folder = TempDir::new().unwrap();
+    let (base, run) = (shipped(), shown(&folder.path().join("run")));
+    let data = shown(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../datasets"));
+    let train = |method: &[&str]| {
+        let fixed = ["train", "--model", &base, "--benchmark", "copa", "--data", &data, "--epochs", "1"];
+        let limits = ["--limit-train", "16", "--limit-validation", "8", "--output", &run];
+        succeeds(&[&fixed[..], &limits, method].concat())
+    };
+    train(&["--method", "adamole"]);
+    let page = shown(&folder.path().join("page.html"));
+    let inspect = ["inspect", &run, "--model", &base, "--text", "The rope was cut.", "--html", &page];
+    let found: Value = serde_json::from_str(&succeeds(&[&inspect[..], &["--format", "json"]].concat())).unwrap();
+    let tokens = found["tokens"].as_array().unwrap();
+    assert_eq!((&found["experts"], tokens[0]["token"].as_str()), (&8.into(), Some("<s>")));
+    let layers = found["layers"].as_array().unwrap().len();
+    for token in tokens {
+        let cells = token["layers"].as_array().unwrap();
+        assert_eq!(cells.len(), layers);
+        for cell in cells {
+            let linears = cell["linears"].as_array().unwrap();
+            let mean = linears.iter().map(|linear| linear[1].as_f64().unwrap()).sum::<f64>() / linears.len() as f64;
+            assert!((mean - cell["active"].as_f64().unwrap()).abs() < 1e-9 && linears.len() == 4, "{cell}");
+            assert!((0.0..0.125).contains(&cell["threshold"].as_f64().unwrap()));
+        }
+    }
+    let table = succeeds(&inspect);
+    assert_eq!(table.lines().count(), tokens.len() + 1);
+    assert_eq!(std::fs::read_to_string(page).unwrap().matches("<tr>").count(), tokens.len() + 1);
+    std::fs::remove_dir_all(&run).unwrap();
+    train(&["--method", "lora"]);
+    fails(&["inspect", &run, "--model", &base, "--text", "x"], 2, &["routes nothing"]);
+}

@@ -115,8 +115,8 @@ impl Tokenizer {
         &self.digest
     }
 
-    /// The vocabulary's entries for `ids`, for error messages.
-    pub(crate) fn names(&self, ids: &[u32]) -> Vec<String> {
+    /// The vocabulary's entries for `ids`, with its own signs for spaces and bytes, as in `▁the`.
+    pub fn names(&self, ids: &[u32]) -> Vec<String> {
         ids.iter().map(|&id| self.inner.id_to_token(id).unwrap_or_else(|| id.to_string())).collect()
     }
 

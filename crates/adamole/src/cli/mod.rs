@@ -9,6 +9,8 @@ mod fetching;
 mod fingerprint;
 pub(crate) mod generate;
 mod inputs;
+pub(crate) mod inspect;
+mod inspect_page;
 pub(crate) mod items;
 mod output;
 pub(crate) mod pretrain;

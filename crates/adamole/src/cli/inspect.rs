@@ -1,0 +1,183 @@
+//! `adamole inspect`: how many experts each token of a text fires, layer by layer.
+
+use super::{
+    Failure,
+    inputs::Base,
+    inspect_page::page,
+    output::{Format, print},
+};
+use adamole::{
+    device,
+    llama::{Precision, write_atomically},
+    train::{Trace, TraceBatch, TraceOptions, trace},
+};
+use clap::Args;
+use serde::Serialize;
+use std::{
+    io::{IsTerminal, stdout},
+    path::PathBuf,
+};
+
+#[derive(Args)]
+pub(crate) struct InspectArguments {
+    /// Adapter: its folder, the folder of a run, or org/name[@revision] on the hub
+    adapter: String,
+    /// Base model: a Hugging Face folder, or org/name[@revision] on the hub
+    #[arg(long)]
+    model: String,
+    /// Text to look at
+    #[arg(long)]
+    text: String,
+    /// Also write a page that opens by itself in a browser
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Type of the frozen weights: float32, bfloat16 or float16
+    #[arg(long, default_value = "float32")]
+    dtype: Precision,
+    /// auto, cpu, wgpu, vulkan, cuda or cuda:INDEX
+    #[arg(long, default_value = "auto")]
+    device: String,
+    /// How the result is printed
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+/// What the experts did on a text.
+#[derive(Debug, Serialize)]
+pub(crate) struct Inspection {
+    /// Layers with routed linears, from the bottom.
+    pub(crate) layers: Vec<usize>,
+    /// The largest number of experts of a linear.
+    pub(crate) experts: usize,
+    pub(crate) tokens: Vec<Token>,
+}
+
+/// One token of the text.
+#[derive(Debug, Serialize)]
+pub(crate) struct Token {
+    /// As the vocabulary has it.
+    pub(crate) token: String,
+    /// In each layer.
+    pub(crate) layers: Vec<Cell>,
+}
+
+/// What one token did in one layer.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(crate) struct Cell {
+    /// Experts that fired: the mean over the layer's linears.
+    pub(crate) active: f64,
+    /// The mean threshold, where one is learned.
+    pub(crate) threshold: Option<f64>,
+    /// Experts that fired on each linear, by its name.
+    pub(crate) linears: Vec<(String, usize)>,
+}
+
+pub(crate) fn run(arguments: &InspectArguments) -> Result<(), Failure> {
+    let device = device::open(&arguments.device)?;
+    let mut base = Base::load(&arguments.model, arguments.dtype, &device)?;
+    base.adapt(&arguments.adapter)?;
+    let ids = base.tokenizer.encode_text(&arguments.text)?;
+    let batch = TraceBatch {
+        ids: ids.iter().map(|id| i64::from(*id)).collect(),
+        attention_mask: vec![1; ids.len()],
+        labels: None,
+        rows: 1,
+    };
+    let options = TraceOptions { balance_coefficient: 0.0, gradients: false, padding_counts: false };
+    let inspection = inspect(base.tokenizer.names(&ids), &trace(&base.model, &batch, options, &device)?);
+    if inspection.layers.is_empty() {
+        return Err(Failure::Usage(format!("{} routes nothing: it has no experts to look at", arguments.adapter)));
+    }
+    if let Some(path) = &arguments.html {
+        write_atomically(path, page(&inspection).as_bytes())?;
+    }
+    print(arguments.format, &inspection, || table(&inspection, stdout().is_terminal()));
+    Ok(())
+}
+
+fn inspect(tokens: Vec<String>, trace: &Trace) -> Inspection {
+    let mut layers: Vec<usize> = trace.sites.iter().filter_map(|site| layer_of(&site.module)).collect();
+    layers.dedup();
+    let none = vec![Cell::default(); layers.len()];
+    let mut tokens: Vec<Token> = tokens.into_iter().map(|token| Token { token, layers: none.clone() }).collect();
+    let mut experts = 0;
+    for site in &trace.sites {
+        let Some(column) = layer_of(&site.module).and_then(|layer| layers.iter().position(|l| *l == layer)) else {
+            continue;
+        };
+        let linear = site.module.rsplit('.').next().unwrap_or_default();
+        let fired = floats(site.routing.selected.to_data());
+        let thresholds = site.routing.thresholds.as_ref().map(|thresholds| floats(thresholds.to_data()));
+        let width = site.routing.selected.dims()[1];
+        experts = experts.max(width);
+        for (row, token) in tokens.iter_mut().enumerate() {
+            let cell = &mut token.layers[column];
+            let count = fired[row * width..][..width].iter().filter(|fired| **fired > 0.5).count();
+            // Means so far; the number of linears is known only at the end.
+            let seen = cell.linears.len() as f64;
+            let mean = |old: f64, new: f64| (old * seen + new) / (seen + 1.0);
+            cell.active = mean(cell.active, count as f64);
+            if let Some(thresholds) = &thresholds {
+                cell.threshold = Some(mean(cell.threshold.unwrap_or_default(), thresholds[row]));
+            }
+            cell.linears.push((linear.to_owned(), count));
+        }
+    }
+    Inspection { layers, experts, tokens }
+}
+
+/// The number after `layers.` in a linear's name.
+fn layer_of(module: &str) -> Option<usize> {
+    module.split("layers.").nth(1)?.split('.').next()?.parse().ok()
+}
+
+fn floats(data: burn::tensor::TensorData) -> Vec<f64> {
+    data.iter::<f64>().collect()
+}
+
+/// Tokens by layers, each cell the number of experts, rounded; on a terminal, the more the brighter.
+fn table(inspection: &Inspection, colours: bool) -> String {
+    let Inspection { layers, experts, tokens } = inspection;
+    let width = experts.max(layers.last().unwrap_or(&0)).to_string().len() + 1;
+    let name = |token: &str| token.chars().take(16).collect::<String>();
+    let heading: String = layers.iter().map(|layer| format!("{layer:>width$}")).collect();
+    let mut lines = vec![format!("{:16}{heading}   mean", "experts of layer")];
+    for Token { token, layers } in tokens {
+        let cell = |cell: &Cell| {
+            let text = format!("{:>width$.0}", cell.active);
+            // The 24 greys of a terminal, and black on the bright ones.
+            let grey = 232 + (23.0 * cell.active / (*experts).max(1) as f64).round() as u8;
+            let ink = if grey > 243 { 16 } else { 231 };
+            if colours { format!("\x1b[48;5;{grey};38;5;{ink}m{text}\x1b[0m") } else { text }
+        };
+        let cells: String = layers.iter().map(cell).collect();
+        let mean = layers.iter().map(|cell| cell.active).sum::<f64>() / layers.len() as f64;
+        lines.push(format!("{:16}{cells}  {mean:5.2}", name(token)));
+    }
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layers_are_found_in_names() {
+        assert_eq!(layer_of("base_model.model.model.layers.12.self_attn.q_proj"), Some(12));
+        assert_eq!(layer_of("lm_head"), None);
+    }
+
+    #[test]
+    fn a_table_has_a_line_for_each_token() {
+        let cell = |active| Cell { active, ..Cell::default() };
+        let token = |token: &str, active| Token { token: token.into(), layers: vec![cell(active), cell(2.0)] };
+        let inspection =
+            Inspection { layers: vec![0, 1], experts: 8, tokens: vec![token("▁a", 7.6), token("b", 0.0)] };
+        let text = table(&inspection, false);
+        assert_eq!(
+            text.lines().collect::<Vec<_>>()[1..],
+            ["▁a               8 2   4.80", "b                0 2   1.00"]
+        );
+        assert!(table(&inspection, true).contains("\x1b[48;5;254;38;5;16m 8\x1b[0m"));
+    }
+}
