@@ -245,6 +245,17 @@ fn an_adapter_is_inspected_token_by_token() {
             assert!((0.0..0.125).contains(&cell["threshold"].as_f64().unwrap()));
         }
     }
+    let routing = shown(&folder.path().join("routing.json"));
+    let evaluate = ["evaluate", "--model", &base, "--adapter", &run, "--benchmark", "copa", "--data", &data];
+    let report = succeeds(&[&evaluate[..], &["--limit", "8", "--routing", &routing, "--format", "json"]].concat());
+    let report: Value = serde_json::from_str(&report).unwrap();
+    let sites: Vec<Value> = serde_json::from_slice(&std::fs::read(routing).unwrap()).unwrap();
+    assert_eq!((sites.len(), sites[0]["linear"].as_str()), (layers * 4, Some("model.layers.0.self_attn.q_proj")));
+    for (site, mean) in sites.iter().zip(report["mean_active_experts_per_site"].as_array().unwrap()) {
+        let load: f64 = site["load"].as_array().unwrap().iter().map(|share| share.as_f64().unwrap()).sum();
+        assert!((load - 1.0).abs() < 1e-9 && site["mean_active_experts"] == *mean, "{site}");
+        assert!((0.0..0.125).contains(&site["mean_threshold"].as_f64().unwrap()));
+    }
     let table = succeeds(&inspect);
     assert_eq!(table.lines().count(), tokens.len() + 1);
     assert_eq!(std::fs::read_to_string(page).unwrap().matches("<tr>").count(), tokens.len() + 1);
