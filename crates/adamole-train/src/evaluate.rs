@@ -21,6 +21,7 @@ pub struct Prediction {
     /// Index of the right choice; beyond the scores where none of them is right ([`Example::answer`]).
     pub answer: Option<usize>,
     /// Logit of each choice's letter.
+    #[serde(deserialize_with = "crate::not_finite::numbers")]
     pub scores: Vec<f64>,
 }
 
@@ -30,6 +31,7 @@ pub struct Evaluation {
     /// Share of labelled items answered rightly.
     pub accuracy: f64,
     /// Mean cross-entropy of the answer among the item's own choices.
+    #[serde(deserialize_with = "crate::not_finite::number")]
     pub choice_loss: f64,
     /// Labelled items.
     pub items: usize,

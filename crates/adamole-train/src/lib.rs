@@ -7,6 +7,7 @@ mod error;
 mod evaluate;
 mod memory;
 mod metrics;
+mod not_finite;
 mod optimizer;
 mod pretrain;
 mod progress;

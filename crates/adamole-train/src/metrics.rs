@@ -35,6 +35,7 @@ pub struct EpochMetrics {
     /// Share of validation items whose highest-scored choice is right.
     pub accuracy: f64,
     /// Mean cross-entropy of the answer among the item's choices.
+    #[serde(deserialize_with = "crate::not_finite::number")]
     pub choice_loss: f64,
     /// Mean task loss over the epoch's steps; `None` for epoch 0.
     pub task_loss: Option<f64>,
