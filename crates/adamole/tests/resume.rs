@@ -2,6 +2,12 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 #![cfg(unix)]
 
+#[cfg(target_os = "linux")]
+#[path = "../../adamole-hub/tests/fetching/mount.rs"]
+mod mount;
+
+#[cfg(target_os = "linux")]
+use mount::Mount;
 use serde_json::Value;
 use std::{
     fs,
@@ -247,36 +253,6 @@ fn numbers_that_are_not_finite_are_noticed_skipped_and_end_the_run() {
     fails(&output, 3, &["nothing of the step was applied", "hint: try a lower"]);
     let metrics = fs::read_to_string(scene.run("run/metrics.jsonl")).unwrap();
     assert_eq!(metrics.matches(r#""event":"skipped""#).count(), 2, "{metrics}");
-}
-
-/// A file system of its own.
-#[cfg(target_os = "linux")]
-struct Mount(PathBuf);
-
-#[cfg(target_os = "linux")]
-impl Mount {
-    /// `None` where mounting is not permitted.
-    fn new(at: PathBuf, options: &str) -> Option<Self> {
-        fs::create_dir_all(&at).unwrap();
-        let mount = Command::new("mount").args(["-t", "tmpfs", "-o", options, "none"]).arg(&at).output();
-        if mount.is_ok_and(|output| output.status.success()) {
-            return Some(Self(at));
-        }
-        eprintln!("skipped: mounting a file system is not permitted here");
-        None
-    }
-
-    fn remount(&self, options: &str) {
-        let options = format!("remount,{options}");
-        assert!(Command::new("mount").args(["-o", &options]).arg(&self.0).status().unwrap().success());
-    }
-}
-
-#[cfg(target_os = "linux")]
-impl Drop for Mount {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
 }
 
 #[cfg(target_os = "linux")]

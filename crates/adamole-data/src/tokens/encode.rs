@@ -182,7 +182,7 @@ impl<'a> Encoder<'a> {
             Scoring::Aligned => align(self.tokenizer, endings, item)?,
             Scoring::Reference { .. } => self.whole(&sample)?,
         };
-        let letter = item.answer.map(|answer| letters[answer.min(letters.len() - 1)]);
+        let letter = item.answer.and_then(|answer| letters.get(answer).or(letters.last()).copied());
 
         // The answer and the end of sequence have their place even if the item has no label: its prompt must be
         // the same with and without one.

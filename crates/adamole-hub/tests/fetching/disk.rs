@@ -1,36 +1,8 @@
 //! Disks that are full and folders that cannot be written.
 
-use std::process::Command;
-
+use crate::mount::Mount;
 use crate::server::etag;
 use crate::*;
-
-/// A file system of its own, which takes its place in the world's folder.
-struct Mount(PathBuf);
-
-impl Mount {
-    /// `None` where mounting is not permitted.
-    fn new(at: PathBuf, options: &str) -> Option<Self> {
-        std::fs::create_dir_all(&at).unwrap();
-        let mount = Command::new("mount").args(["-t", "tmpfs", "-o", options, "none"]).arg(&at).output();
-        if mount.is_ok_and(|output| output.status.success()) {
-            return Some(Self(at));
-        }
-        eprintln!("skipped: mounting a file system is not permitted here");
-        None
-    }
-
-    fn remount(&self, options: &str) {
-        let options = format!("remount,{options}");
-        assert!(Command::new("mount").args(["-o", &options]).arg(&self.0).status().unwrap().success());
-    }
-}
-
-impl Drop for Mount {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
 
 #[test]
 fn a_full_disk_is_named_and_the_file_continued_when_there_is_room() {

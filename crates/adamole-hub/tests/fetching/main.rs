@@ -5,6 +5,7 @@
 mod broken;
 mod disk;
 mod hostile;
+mod mount;
 mod plain;
 mod processes;
 mod refused;

@@ -122,7 +122,7 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<(), Failure> {
     base.model.adapt(&layout, config.recipe.seed);
     let fingerprint = Fingerprint::of(&base.folder, [&training, &validation])?;
     let checkpoints = RunDirectory::checkpoints(&config.output, config.checkpoint_every, config.keep_checkpoints);
-    let mut checkpoint = None;
+    let (mut checkpoint, mut first_step) = (None, 0);
 
     // Nothing is written before everything has been read and checked.
     let mut directory = match &begun {
@@ -135,13 +135,14 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<(), Failure> {
             checkpoint = checkpoints.newest(|path, error| {
                 eprintln!("warning: {} is passed over: {error}", path.display());
             })?;
-            let steps = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.progress.step);
-            eprintln!("resuming after {steps} steps");
-            RunDirectory::resume(&config.output, checkpoint.as_ref().map(|checkpoint| &checkpoint.progress))?
+            let done = checkpoint.as_ref().map(|checkpoint| &checkpoint.progress);
+            first_step = done.map_or(0, |done| done.step);
+            eprintln!("resuming after {first_step} steps");
+            RunDirectory::resume(&config.output, done)?
         }
     };
     if arguments.tensorboard {
-        directory = directory.with_tensorboard(checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.progress.step))?;
+        directory = directory.with_tensorboard(first_step)?;
     }
     let workers = Workers::new(workers(asked_workers, &config.device));
     let signals = Signals::follow().map_err(Failure::Signals)?;
