@@ -1,6 +1,7 @@
 //! The subcommands.
 
 mod adapter_settings;
+mod compat;
 pub(crate) mod evaluate;
 pub(crate) mod export;
 mod failure;
