@@ -4,6 +4,7 @@ use crate::{
     AdapterConfig, CounterRng, Pass,
     router::{self, Router, RouterInput},
 };
+use adamole_kernels::{Dropout, adapter_input};
 use burn::{
     module::{Module, Param, ParamId},
     tensor::{Device, Tensor, TensorData, activation::softmax},
@@ -101,25 +102,32 @@ impl Adapter {
 
     /// What the adapter adds to the frozen layer's output: `[T, d_in]` to `[T, d_out]`.
     pub fn forward(&self, x: Tensor<2>, pass: &mut Pass) -> Tensor<2> {
+        self.mixed(x, pass).matmul(self.b.val().transpose())
+    }
+
+    /// The experts' inner activations, weighed and scaled, which B takes to the output: `[T, d_in]` to `[T, N r]`.
+    pub(crate) fn mixed(&self, x: Tensor<2>, pass: &mut Pass) -> Tensor<2> {
         let site = pass.enter_site();
         let (num_experts, rank) = (self.config.num_experts(), self.config.rank.get());
-        let dropped = pass.drop_input(&x, self.config.dropout, site, num_experts);
+        let dropout = pass.input_dropout(self.config.dropout, site, num_experts);
         let (Some(gate), Some(router)) = (&self.gate, &self.router) else {
-            let hidden = self.hidden(dropped.unwrap_or_else(|| vec![x]));
-            return (hidden * self.config.scale()).matmul(self.b.val().transpose());
+            let dropout = dropout.and_then(|dropouts| dropouts.first().copied());
+            return adapter_input(x, self.a.val(), None, dropout) * self.config.scale();
         };
 
-        // Rows of the input-side product, in this order: experts, gate, threshold.
-        let mut gate_rows = vec![gate.val()];
-        gate_rows.extend(self.threshold.as_ref().map(|t| t.weight.val()));
+        // The gate's rows, and the threshold's after them.
+        let mut gate = gate.val();
+        if let Some(threshold) = &self.threshold {
+            gate = Tensor::cat(vec![gate, threshold.weight.val()], 0);
+        }
         let width = num_experts * rank;
         let [rows, _] = x.dims();
-        let (hidden, gate_logits) = match dropped {
-            Some(dropped) => (self.hidden(dropped), x.matmul(Tensor::cat(gate_rows, 0).transpose())),
-            None => {
-                gate_rows.insert(0, self.a.val());
-                let product = x.matmul(Tensor::cat(gate_rows, 0).transpose());
-                let columns = product.dims()[1];
+        let (hidden, gate_logits) = match dropout.as_deref() {
+            Some(dropouts @ [_, _, ..]) => (self.hidden_apart(&x, dropouts), adapter_input(x, gate, None, None)),
+            dropouts => {
+                let dropout = dropouts.and_then(|dropouts| dropouts.first().copied());
+                let columns = width + gate.dims()[0];
+                let product = adapter_input(x, self.a.val(), Some(gate), dropout);
                 (product.clone().slice([0..rows, 0..width]), product.slice([0..rows, width..columns]))
             }
         };
@@ -135,19 +143,17 @@ impl Adapter {
         let routing = router.route(RouterInput { probs, threshold_logits, gate_mask, rows: &layout, training });
         pass.record(router.as_ref(), &routing, &layout);
         let weights = (routing.weights * self.config.scale()).reshape([rows, num_experts, 1]);
-        let mixed = (hidden.reshape([rows, num_experts, rank]) * weights).reshape([rows, width]);
-        mixed.matmul(self.b.val().transpose())
+        (hidden.reshape([rows, num_experts, rank]) * weights).reshape([rows, width])
     }
 
-    /// `[T, N r]` from the experts' input `[T, d_in]`: one for all experts, or one for each.
-    fn hidden(&self, inputs: Vec<Tensor<2>>) -> Tensor<2> {
+    /// The experts' inner activations `[T, N r]` where each drops its input by a mask of its own.
+    fn hidden_apart(&self, x: &Tensor<2>, dropouts: &[Dropout]) -> Tensor<2> {
         let a = self.a.val();
         let [width, d_in] = a.dims();
-        let share = width / inputs.len();
-        let inputs = inputs.into_iter().enumerate();
-        let products = inputs.map(|(i, x)| match share == width {
-            true => x.matmul(a.clone().transpose()),
-            false => x.matmul(a.clone().slice([i * share..(i + 1) * share, 0..d_in]).transpose()),
+        let rank = width / dropouts.len();
+        let experts = dropouts.iter().enumerate();
+        let products = experts.map(|(i, dropout)| {
+            adapter_input(x.clone(), a.clone().slice([i * rank..(i + 1) * rank, 0..d_in]), None, Some(*dropout))
         });
         Tensor::cat(products.collect(), 1)
     }
@@ -163,18 +169,21 @@ mod tests {
     use crate::Method;
 
     #[test]
-    fn an_input_for_each_expert_is_seen_by_it_alone() {
+    fn each_expert_has_its_own_mask_or_all_have_one() {
         let device = Device::default();
         let method = Method::AdaMole { num_experts: 3.try_into().expect("valid"), tau_max: None };
         let (rank, dropout) = (2.try_into().expect("valid"), 0.0.try_into().expect("valid"));
         let adapter = Adapter::new(AdapterConfig { method, rank, alpha: 1.0, dropout }, 5, 4, &[1], &device);
         let x = Tensor::from_data(TensorData::new(CounterRng::new(&[2]).uniform(35, 1.0), [7, 5]), &device);
-        let of = |factors: [f32; 3]| adapter.hidden(factors.map(|factor| x.clone() * factor).to_vec());
-        let together = adapter.hidden(vec![x.clone()]);
-        let close = |a: Tensor<2>, b: Tensor<2>| (a - b).abs().max().into_scalar::<f32>() < 1e-6;
-        assert!(close(of([1.0; 3]), together.clone()));
-        let middle = together.slice([0..7, 2..4]);
-        assert!(close(of([0.0, 2.0, 0.0]).slice([0..7, 2..4]), middle * 2.0));
-        assert!(close(of([0.0, 2.0, 0.0]).slice([0..7, 4..6]), Tensor::zeros([7, 2], &device)));
+        let same = |a: Tensor<2>, b: Tensor<2>| (a - b).abs().max().into_scalar::<f32>() < 1e-6;
+        let (one, other) = (Dropout::new(1, 0.5), Dropout::new(2, 0.5));
+        let with = |dropout| adapter_input(x.clone(), adapter.a.val(), None, Some(dropout));
+        let apart = |dropouts: [Dropout; 3]| adapter.hidden_apart(&x, &dropouts);
+        assert!(same(apart([one; 3]), with(one)));
+        let mixed = apart([one, other, one]);
+        let expert = |t: Tensor<2>, i: usize| t.slice([0..7, 2 * i..2 * i + 2]);
+        assert!(same(expert(mixed.clone(), 0), expert(with(one), 0)));
+        assert!(same(expert(mixed.clone(), 1), expert(with(other), 1)));
+        assert!(!same(expert(mixed, 1), expert(with(one), 1)));
     }
 }

@@ -2,7 +2,7 @@
 //! backend, for any number of workers and after any interruption.
 
 use crate::{CounterRng, Probability};
-use burn::tensor::{Device, Tensor, TensorData};
+use adamole_kernels::Dropout;
 use serde::{Deserialize, Serialize};
 
 /// Which experts share a mask on their input.
@@ -27,22 +27,10 @@ pub struct DropoutSeed {
     pub micro_batch: u64,
 }
 
-/// Mask of shape `[rows, columns]`: 0 with probability `p`, else `1 / (1 - p)`.
-///
-/// `p` is rounded to a multiple of 2^-16, so that one 64-bit draw decides four elements.
-pub(crate) fn mask(seed: DropoutSeed, site: usize, p: Probability, shape: [usize; 2], device: &Device) -> Tensor<2> {
-    let threshold = (p.get() * 65536.0).round() as u64;
-    let keep = 65536.0 / (65536 - threshold.min(65535)) as f32;
-    let mut rng = CounterRng::new(&[seed.run, seed.step, seed.micro_batch, site as u64]);
-    let elements = shape[0] * shape[1];
-    let mut values = Vec::with_capacity(elements.next_multiple_of(4));
-    while values.len() < elements {
-        let bits = rng.next_u64();
-        for lane in 0..4 {
-            let draw = (bits >> (16 * lane)) & 0xFFFF;
-            values.push(if draw < threshold { 0.0 } else { keep });
-        }
+impl DropoutSeed {
+    /// The mask of a site, or of anything else that has a number of its own.
+    pub(crate) fn dropout(self, site: usize, p: Probability) -> Dropout {
+        let key = CounterRng::new(&[self.run, self.step, self.micro_batch, site as u64]).counter();
+        Dropout::new(key, p.get())
     }
-    values.truncate(elements);
-    Tensor::from_data(TensorData::new(values, shape), device)
 }

@@ -7,10 +7,10 @@ mod dropout;
 mod error;
 mod linear;
 mod pass;
-mod random;
 pub mod router;
 mod rows;
 
+pub use adamole_kernels::CounterRng;
 pub use adapter::{Adapter, Threshold};
 pub use balance::load_balancing_loss;
 pub use config::{AdapterConfig, CapacityFactor, Method, NumExperts, Probability, Rank, Selection, TauMax, TopK, TopP};
@@ -18,5 +18,4 @@ pub use dropout::{DropoutScope, DropoutSeed};
 pub use error::ConfigError;
 pub use linear::AdaptedLinear;
 pub use pass::{Detail, Pass, SiteRouting};
-pub use random::CounterRng;
 pub use rows::{Rows, ValidRows};

@@ -1,6 +1,7 @@
 //! A frozen linear layer with an optional adapter.
 
 use crate::{Adapter, AdapterConfig, Pass};
+use adamole_kernels::linear_with_update;
 use burn::{
     module::{Module, Param, ParamId},
     tensor::{DType, FloatDType, Tensor},
@@ -31,17 +32,22 @@ impl AdaptedLinear {
 
     /// `[T, d_in]` to `[T, d_out]`.
     pub fn forward(&self, x: Tensor<2>, pass: &mut Pass) -> Tensor<2> {
-        let mut y = x.clone().matmul(self.weight.val().transpose());
-        if let Some(bias) = &self.bias {
-            y = y + bias.val().unsqueeze::<2>();
-        }
-        let Some(adapter) = &self.adapter else { return y };
-        // The adapter is float32 whatever the frozen weights are, and the sum is rounded once.
-        match y.dtype() {
-            DType::F32 => y + adapter.forward(x, pass),
-            dtype => {
-                let added = adapter.forward(x.cast(FloatDType::F32), pass);
-                (y.cast(FloatDType::F32) + added).cast(FloatDType::from(dtype))
+        let weight = self.weight.val();
+        let biased = |y: Tensor<2>| match &self.bias {
+            None => y,
+            Some(bias) => y + bias.val().unsqueeze::<2>(),
+        };
+        match &self.adapter {
+            None => biased(x.matmul(weight.transpose())),
+            Some(adapter) if weight.dtype() == DType::F32 => {
+                let mixed = adapter.mixed(x.clone(), pass);
+                biased(linear_with_update(x, weight, mixed, adapter.b.val()))
+            }
+            // The adapter is float32 whatever the frozen weights are, and the sum is rounded once.
+            Some(adapter) => {
+                let dtype = FloatDType::from(weight.dtype());
+                let added = adapter.forward(x.clone().cast(FloatDType::F32), pass);
+                (biased(x.matmul(weight.transpose())).cast(FloatDType::F32) + added).cast(dtype)
             }
         }
     }

@@ -2,9 +2,10 @@
 //! Modules keep none of it, so that a pass leaves nothing stale behind.
 
 use crate::{
-    DropoutScope, DropoutSeed, Probability, Rows, ValidRows, dropout,
+    DropoutScope, DropoutSeed, Probability, Rows, ValidRows,
     router::{Router, Routing},
 };
+use adamole_kernels::Dropout;
 use burn::tensor::{Device, Tensor};
 
 /// How much of the routing a pass keeps.
@@ -106,20 +107,13 @@ impl Pass {
         self.sites
     }
 
-    /// The inputs of `experts` experts in training: one for all of them, or one for each; `None` where nothing is
-    /// dropped.
-    pub(crate) fn drop_input(
-        &self,
-        x: &Tensor<2>,
-        p: Probability,
-        site: usize,
-        experts: usize,
-    ) -> Option<Vec<Tensor<2>>> {
+    /// The dropout on the input of `experts` experts in training: one for all of them, or one for each; `None` where
+    /// nothing is dropped.
+    pub(crate) fn input_dropout(&self, p: Probability, site: usize, experts: usize) -> Option<Vec<Dropout>> {
         let seed = self.dropout.filter(|_| p.get() > 0.0)?;
-        let dropped = |site| x.clone() * dropout::mask(seed, site, p, x.dims(), &x.device());
         Some(match self.scope {
-            DropoutScope::Layer => vec![dropped(site)],
-            DropoutScope::Expert => (0..experts).map(|expert| dropped(site + (expert + 1) * EXPERT_SITES)).collect(),
+            DropoutScope::Layer => vec![seed.dropout(site, p)],
+            DropoutScope::Expert => (1..=experts).map(|i| seed.dropout(site + i * EXPERT_SITES, p)).collect(),
         })
     }
 
@@ -138,7 +132,7 @@ impl Pass {
         device: &Device,
     ) -> Option<Tensor<2>> {
         // A stream of its own beside the one of the input's mask.
-        self.dropout.map(|seed| dropout::mask(seed, GATE_SITES + site, p, shape, device))
+        self.dropout.map(|seed| seed.dropout(GATE_SITES + site, p).mask(shape, device))
     }
 
     pub(crate) fn is_training(&self) -> bool {
@@ -178,11 +172,11 @@ mod tests {
         let device = Device::default();
         let seed = DropoutSeed { run: 1, step: 2, micro_batch: 3 };
         let half = Probability::try_from(0.5).expect("valid");
-        let x = Tensor::ones([50, 40], &device);
         let masks = |scope, site| {
-            let inputs = Pass::training(seed).with_dropout_scope(scope).drop_input(&x, half, site, 3);
-            let values = |input: Tensor<2>| input.into_data().try_to_vec::<f32>().expect("float32");
-            inputs.expect("dropped").into_iter().map(values).collect::<Vec<_>>()
+            let dropouts = Pass::training(seed).with_dropout_scope(scope).input_dropout(half, site, 3);
+            let values =
+                |dropout: Dropout| dropout.mask([50, 40], &device).into_data().try_to_vec::<f32>().expect("float32");
+            dropouts.expect("dropped").into_iter().map(values).collect::<Vec<_>>()
         };
         assert_eq!(masks(DropoutScope::Layer, 0).len(), 1);
         let own = masks(DropoutScope::Expert, 0);
@@ -193,6 +187,6 @@ mod tests {
             assert!(mask.iter().all(|kept| *kept == 0.0 || *kept == 2.0));
             assert!((mask.iter().sum::<f32>() / 2000.0 - 1.0).abs() < 0.1);
         }
-        assert!(Pass::evaluation().drop_input(&x, half, 0, 3).is_none());
+        assert!(Pass::evaluation().input_dropout(half, 0, 3).is_none());
     }
 }

@@ -5,9 +5,10 @@ use crate::{
     rope::Rotary,
 };
 use adamole_core::{AdaptedLinear, Pass};
+use adamole_kernels::scaled_softmax;
 use burn::{
     module::Module,
-    tensor::{Device, Tensor, TensorData, activation::softmax},
+    tensor::{Device, Tensor, TensorData},
 };
 
 /// Which positions a query must not see.
@@ -92,10 +93,10 @@ impl Attention {
     ) -> Tensor<2> {
         let (heads, kv_heads, dim) = (self.num_heads, self.num_kv_heads, self.head_dim);
         let length = x.dims()[0] / batch;
-        let split = |t: Tensor<2>, heads| t.reshape([batch, length, heads, dim]).swap_dims(1, 2);
-        let q = rotary.apply(split(self.q_proj.forward(x.clone(), pass), heads));
-        let mut k = rotary.apply(split(self.k_proj.forward(x.clone(), pass), kv_heads));
-        let mut v = split(self.v_proj.forward(x, pass), kv_heads);
+        let q = rotary.split(self.q_proj.forward(x.clone(), pass), heads);
+        let mut k = rotary.split(self.k_proj.forward(x.clone(), pass), kv_heads);
+        let v = self.v_proj.forward(x, pass);
+        let mut v = v.reshape([batch, length, kv_heads, dim]).swap_dims(1, 2);
         if let Some(cache) = cache {
             if let Some(past) = cache.take() {
                 k = Tensor::cat(vec![past.keys, k], 2);
@@ -106,10 +107,11 @@ impl Attention {
 
         // The queries that share a key head are folded into its rows, so that keys and values are not repeated.
         let (group, keys) = (heads / kv_heads, k.dims()[2]);
-        let q = q.reshape([batch, kv_heads, group * length, dim]) * (dim as f32).sqrt().recip();
+        let q = q.reshape([batch, kv_heads, group * length, dim]);
         let scores = q.matmul(k.swap_dims(2, 3)).reshape([batch, heads, length, keys]);
         let dtype = scores.dtype();
-        let weights = narrowed(softmax(widened(scores) + mask.bias.clone(), 3), dtype);
+        let scale = (dim as f32).sqrt().recip();
+        let weights = narrowed(scaled_softmax(widened(scores), mask.bias.clone(), scale), dtype);
         let mixed = weights.reshape([batch, kv_heads, group * length, keys]).matmul(v);
         let mixed = mixed.reshape([batch, heads, length, dim]).swap_dims(1, 2).reshape([batch * length, heads * dim]);
         self.o_proj.forward(mixed, pass)

@@ -1,6 +1,7 @@
 //! Cross-entropy over the vocabulary.
 
 use crate::precision::{narrowed, widened};
+use adamole_kernels::cross_entropy_gradient;
 use burn::tensor::{Int, Tensor, activation::log_softmax};
 
 /// Rows of the vocabulary product that exist at a time.
@@ -38,14 +39,10 @@ pub fn frozen_cross_entropy(
         let chunk = plain.clone().slice([start..end, 0..width]);
         let target = targets.clone().narrow(0, start, end - start);
         let logits = widened(chunk.matmul(projection.clone().transpose()));
-        let max = logits.clone().max_dim(1);
-        let exp = (logits.clone() - max.clone()).exp();
-        let sum = exp.clone().sum_dim(1);
-        let picked = logits.gather(1, target.clone().reshape([end - start, 1]));
-        value = value + (sum.clone().log() + max - picked).sum();
+        let (losses, of_logits) = cross_entropy_gradient(logits, target);
+        value = value + losses.sum();
         if tracked {
-            let expected = widened(narrowed(exp / sum, projection.dtype()).matmul(projection.clone()));
-            gradients.push((expected - widened(projection.clone().select(0, target))) / divisor);
+            gradients.push(widened(narrowed(of_logits, projection.dtype()).matmul(projection.clone())) / divisor);
         }
     }
     value = value / divisor;

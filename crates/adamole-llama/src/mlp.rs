@@ -2,11 +2,12 @@
 
 use crate::Activation;
 use adamole_core::{AdaptedLinear, Pass};
+use adamole_kernels::swiglu;
 use burn::{
     module::Module,
     tensor::{
         Tensor,
-        activation::{gelu, gelu_approximate, silu},
+        activation::{gelu, gelu_approximate},
     },
 };
 
@@ -23,12 +24,12 @@ impl Mlp {
     /// `[T, hidden]` to `[T, hidden]`.
     pub(crate) fn forward(&self, x: Tensor<2>, pass: &mut Pass) -> Tensor<2> {
         let gate = self.gate_proj.forward(x.clone(), pass);
-        let gate = match self.activation {
-            Activation::Silu => silu(gate),
-            Activation::Gelu => gelu(gate),
-            Activation::GeluTanh => gelu_approximate(gate),
-        };
         let up = self.up_proj.forward(x, pass);
-        self.down_proj.forward(gate * up, pass)
+        let gated = match self.activation {
+            Activation::Silu => swiglu(gate, up),
+            Activation::Gelu => gelu(gate) * up,
+            Activation::GeluTanh => gelu_approximate(gate) * up,
+        };
+        self.down_proj.forward(gated, pass)
     }
 }

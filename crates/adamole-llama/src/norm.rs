@@ -1,6 +1,7 @@
 //! Root-mean-square normalisation (Zhang & Sennrich 2019).
 
 use crate::precision::{narrowed, widened};
+use adamole_kernels::{composed, rms_norm};
 use burn::{
     module::{Module, Param},
     tensor::Tensor,
@@ -21,12 +22,12 @@ impl RmsNorm {
     /// `[T, hidden]` to `[T, hidden]`.
     pub(crate) fn forward(&self, x: Tensor<2>) -> Tensor<2> {
         let dtype = x.dtype();
-        let x = widened(x);
-        let mean_square = x.clone().square().mean_dim(1);
         let weight = match self.offset {
             0.0 => widened(self.weight.val()),
             offset => widened(self.weight.val()) + offset,
         };
-        narrowed(x * (mean_square + self.eps).sqrt().recip() * weight.unsqueeze::<2>(), dtype)
+        // A fused norm takes its weight for a constant, which it is not in pretraining.
+        let norm = if self.weight.val().is_require_grad() { composed::rms_norm } else { rms_norm };
+        narrowed(norm(widened(x), weight, self.eps), dtype)
     }
 }

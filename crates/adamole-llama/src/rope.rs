@@ -1,6 +1,7 @@
 //! Rotary position embedding in the half-split layout of Hugging Face checkpoints (Su et al. 2021).
 
 use crate::{Llama3Rope, ModelConfig, precision::narrowed};
+use adamole_kernels::rotated_heads;
 use burn::tensor::{Device, Tensor, TensorData};
 use std::{f32::consts::PI, ops::Range};
 
@@ -25,14 +26,10 @@ impl Rotary {
         Self { cos: table(f32::cos), sin: table(f32::sin) }
     }
 
-    /// Rotates queries or keys `[B, heads, length, head_dim]`.
-    pub(crate) fn apply(&self, x: Tensor<4>) -> Tensor<4> {
-        let half = x.dims()[3] / 2;
-        let first = x.clone().narrow(3, 0, half);
-        let second = x.clone().narrow(3, half, half);
-        let rotated = Tensor::cat(vec![second.neg(), first], 3);
+    /// Queries or keys of so many heads, turned: `[B L, heads head_dim]` to `[B, heads, L, head_dim]`.
+    pub(crate) fn split(&self, x: Tensor<2>, heads: usize) -> Tensor<4> {
         let dtype = x.dtype();
-        x * narrowed(self.cos.clone(), dtype) + rotated * narrowed(self.sin.clone(), dtype)
+        rotated_heads(x, narrowed(self.cos.clone(), dtype), narrowed(self.sin.clone(), dtype), heads)
     }
 }
 

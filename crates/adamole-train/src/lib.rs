@@ -3,6 +3,7 @@
 mod batch;
 mod checkpoint;
 mod checkpoints;
+mod cost;
 mod error;
 mod evaluate;
 mod memory;
@@ -24,6 +25,7 @@ mod workers;
 pub use batch::DeviceBatch;
 pub use checkpoint::Checkpoint;
 pub use checkpoints::Checkpoints;
+pub use cost::{Cost, matmul_peak};
 pub use error::TrainError;
 pub use evaluate::{Evaluation, Prediction, evaluate};
 pub use memory::peak_memory_bytes;

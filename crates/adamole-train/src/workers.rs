@@ -29,6 +29,11 @@ impl Workers {
         Self { pools: pools.unwrap_or_default() }
     }
 
+    /// How many jobs are done at a time.
+    pub fn count(&self) -> usize {
+        self.pools.len().max(1)
+    }
+
     /// Applies `work` to every job and returns the results in the order of the jobs.
     pub fn map<J: Sync, R: Send>(&self, jobs: &[J], work: impl Fn(&J) -> R + Sync) -> Vec<R> {
         if self.pools.is_empty() || jobs.len() < 2 {

@@ -1,5 +1,6 @@
 //! The `adamole` program: results on stdout, talk on stderr, exit code 2 for wrong use and 1 for failure.
 
+mod allocator;
 mod cli;
 
 use clap::{Parser, Subcommand};
@@ -30,11 +31,15 @@ enum Command {
     Items(cli::items::ItemsArguments),
     /// Lay one forward and backward pass open, to compare with another implementation
     Trace(cli::trace::TraceArguments),
+    /// Time a training step, an evaluation, a generation or a load
+    #[command(subcommand)]
+    Bench(cli::bench::BenchCommand),
     /// Train a small base model from nothing on a corpus
     Pretrain(cli::pretrain::PretrainArguments),
 }
 
 fn main() -> ExitCode {
+    allocator::keep_freed_memory();
     let result = match Arguments::parse().command {
         Command::Train(arguments) => cli::train::run(*arguments),
         Command::Evaluate(arguments) => cli::evaluate::run(arguments),
@@ -44,6 +49,7 @@ fn main() -> ExitCode {
         Command::Fetch(arguments) => cli::fetch::run(&arguments),
         Command::Items(arguments) => cli::items::run(&arguments),
         Command::Trace(arguments) => cli::trace::run(arguments),
+        Command::Bench(command) => cli::bench::run(&command),
         Command::Pretrain(arguments) => cli::pretrain::run(arguments),
     };
     match result {

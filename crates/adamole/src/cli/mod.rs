@@ -1,6 +1,7 @@
 //! The subcommands.
 
 mod adapter_settings;
+pub(crate) mod bench;
 mod compat;
 pub(crate) mod evaluate;
 pub(crate) mod export;

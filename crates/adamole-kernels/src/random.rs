@@ -7,9 +7,10 @@ pub struct CounterRng {
     counter: u64,
 }
 
-const GOLDEN_GAMMA: u64 = 0x9E37_79B9_7F4A_7C15;
+pub(crate) const GOLDEN_GAMMA: u64 = 0x9E37_79B9_7F4A_7C15;
 
-fn mix(mut z: u64) -> u64 {
+#[inline(always)]
+pub(crate) fn mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     z ^ (z >> 31)
@@ -22,6 +23,11 @@ impl CounterRng {
             .iter()
             .fold(0, |state: u64, word| mix(state.wrapping_add(GOLDEN_GAMMA) ^ mix(word.wrapping_add(GOLDEN_GAMMA))));
         Self { counter }
+    }
+
+    /// Where the stream is: after n more numbers, n times the golden gamma further.
+    pub fn counter(&self) -> u64 {
+        self.counter
     }
 
     /// The next 64 bits.

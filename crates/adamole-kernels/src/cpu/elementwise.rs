@@ -1,0 +1,94 @@
+//! Passes over activations.
+
+use super::exp::exp;
+use pulp::Arch;
+
+#[inline(always)]
+fn sigmoid(x: f32) -> f32 {
+    1.0 / (1.0 + exp(-x))
+}
+
+pub(super) fn swiglu(gate: &[f32], up: &[f32]) -> Vec<f32> {
+    let mut y = Vec::with_capacity(gate.len());
+    Arch::new().dispatch(|| y.extend(gate.iter().zip(up).map(|(g, u)| g * sigmoid(*g) * u)));
+    y
+}
+
+/// The gradients of gate and up.
+pub(super) fn swiglu_backward(gate: &[f32], up: &[f32], d: &[f32]) -> (Vec<f32>, Vec<f32>) {
+    let (mut of_gate, mut of_up) = (vec![0.0; gate.len()], vec![0.0; gate.len()]);
+    Arch::new().dispatch(|| {
+        let inputs = gate.iter().zip(up).zip(d);
+        for ((of_gate, of_up), ((g, u), d)) in of_gate.iter_mut().zip(&mut of_up).zip(inputs) {
+            let sigmoid = sigmoid(*g);
+            *of_up = d * g * sigmoid;
+            *of_gate = d * u * sigmoid * (1.0 + g * (1.0 - sigmoid));
+        }
+    });
+    (of_gate, of_up)
+}
+
+/// A sum in sixteen lanes, so that it does not wait for itself. Its order is fixed.
+#[inline(always)]
+pub(super) fn sum(values: impl ExactSizeIterator<Item = f32>) -> f32 {
+    let mut lanes = [0.0_f32; 16];
+    values.enumerate().for_each(|(i, value)| lanes[i % 16] += value);
+    lanes.iter().sum()
+}
+
+#[inline(always)]
+fn dot(left: &[f32], right: &[f32]) -> f32 {
+    let mut lanes = [0.0_f32; 16];
+    let (left, left_rest) = left.as_chunks::<16>();
+    let (right, right_rest) = right.as_chunks::<16>();
+    for (left, right) in left.iter().zip(right) {
+        for ((lane, left), right) in lanes.iter_mut().zip(left).zip(right) {
+            *lane += left * right;
+        }
+    }
+    lanes.iter().sum::<f32>() + left_rest.iter().zip(right_rest).map(|(left, right)| left * right).sum::<f32>()
+}
+
+#[inline(always)]
+fn inverse_root(row: &[f32], eps: f32) -> f32 {
+    1.0 / (dot(row, row) / row.len() as f32 + eps).sqrt()
+}
+
+pub(super) fn rms_norm(x: &[f32], weight: &[f32], eps: f32) -> Vec<f32> {
+    let mut y = Vec::with_capacity(x.len());
+    Arch::new().dispatch(|| {
+        for row in x.chunks_exact(weight.len().max(1)) {
+            let inverse = inverse_root(row, eps);
+            y.extend(row.iter().zip(weight).map(|(x, w)| x * inverse * w));
+        }
+    });
+    y
+}
+
+/// With r the inverse root, `dx = r w d - x r^3 mean(w d x)`.
+pub(super) fn rms_norm_backward(x: &[f32], weight: &[f32], eps: f32, d: &[f32]) -> Vec<f32> {
+    let width = weight.len().max(1);
+    let mut of_x = Vec::with_capacity(x.len());
+    let mut weighted = vec![0.0; weight.len()];
+    Arch::new().dispatch(|| {
+        for (row, d) in x.chunks_exact(width).zip(d.chunks_exact(width)) {
+            let inverse = inverse_root(row, eps);
+            weighted.iter_mut().zip(d).zip(weight).for_each(|((weighted, d), w)| *weighted = d * w);
+            let along = dot(&weighted, row) * inverse * inverse * inverse / width as f32;
+            of_x.extend(row.iter().zip(&weighted).map(|(x, weighted)| weighted * inverse - x * along));
+        }
+    });
+    of_x
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lanes_add_up() {
+        let values: Vec<f32> = (0..37).map(|i| i as f32).collect();
+        assert_eq!(sum(values.iter().copied()), 666.0);
+        assert_eq!(dot(&values, &[2.0; 37]), 1332.0);
+    }
+}

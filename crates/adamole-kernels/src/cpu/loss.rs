@@ -1,0 +1,42 @@
+//! Cross-entropy with its gradient, row by row: a row of the vocabulary stays in the cache.
+
+use super::exp::exp;
+use pulp::Arch;
+
+/// Losses of the rows; in place of the logits, their gradients.
+pub(super) fn cross_entropy_gradient(logits: &mut [f32], vocabulary: usize, targets: &[usize]) -> Vec<f32> {
+    let rows = logits.chunks_exact_mut(vocabulary.max(1)).zip(targets);
+    rows.map(|(row, &target)| {
+        let picked = row[target];
+        let (max, sum) = Arch::new().dispatch(|| exponentials(row));
+        row[target] -= 1.0;
+        sum.ln() + max - picked
+    })
+    .collect()
+}
+
+/// Replaces a row by its softmax; its maximum and the sum of exponentials above it.
+#[inline(always)]
+fn exponentials(row: &mut [f32]) -> (f32, f32) {
+    let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    // In lanes, and these in pieces: a sum over a vocabulary in one go would lose digits.
+    let mut sum = 0.0_f64;
+    for piece in row.chunks_mut(1024) {
+        let mut lanes = [0.0_f32; 16];
+        let (wide, rest) = piece.as_chunks_mut::<16>();
+        for wide in wide {
+            for (lane, value) in lanes.iter_mut().zip(wide) {
+                *value = exp(*value - max);
+                *lane += *value;
+            }
+        }
+        for value in rest {
+            *value = exp(*value - max);
+            lanes[0] += *value;
+        }
+        sum += f64::from(lanes.iter().sum::<f32>());
+    }
+    let inverse = (1.0 / sum) as f32;
+    row.iter_mut().for_each(|value| *value *= inverse);
+    (max, sum as f32)
+}

@@ -1,0 +1,183 @@
+//! The kernels of Burn's CPU backend, on slices of float32.
+//!
+//! They run on the calling thread but for the products, which use the thread pool that they are called in. Loops are
+//! written so that the compiler makes vectors of them, for the widest ones that the processor turns out to have.
+
+mod attention;
+mod elementwise;
+mod exp;
+mod loss;
+mod product;
+
+use crate::{
+    Dropout,
+    nodes::{Adjoints, Kernels, LossKernels},
+};
+use burn::{
+    backend::{Flex, TensorMetadata, flex::FlexTensor},
+    tensor::{Shape, TensorData},
+};
+use product::{Matrix, add_product, product};
+
+/// The elements, which are copied only where a view is strided.
+struct Floats(FlexTensor);
+
+impl Floats {
+    fn of(tensor: &FlexTensor) -> Self {
+        Self(tensor.to_contiguous())
+    }
+
+    fn slice(&self) -> &[f32] {
+        self.0.as_slice().expect("float32 in one piece")
+    }
+
+    fn dims<const D: usize>(&self) -> [usize; D] {
+        self.0.shape().dims()
+    }
+
+    fn matrix(&self) -> Matrix<'_> {
+        let [rows, columns] = self.dims();
+        Matrix::new(self.slice(), rows, columns)
+    }
+
+    /// The elements to be overwritten: where nobody else has them, without a copy.
+    fn into_vec(self) -> Vec<f32> {
+        let data = self.0.into_data();
+        data.try_into_vec().expect("float32")
+    }
+}
+
+fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> FlexTensor {
+    FlexTensor::from_data(TensorData::new(values, Shape::from(shape)))
+}
+
+impl Kernels for Flex {
+    fn linear_with_update(x: FlexTensor, weight: FlexTensor, mixed: FlexTensor, b: FlexTensor) -> FlexTensor {
+        let [x, weight, mixed, b] = [x, weight, mixed, b].map(|t| Floats::of(&t));
+        let mut y = product(x.matrix(), weight.matrix().transposed());
+        let shape = [x.matrix().rows, weight.matrix().rows];
+        add_product(&mut y, mixed.matrix(), b.matrix().transposed());
+        tensor(y, shape)
+    }
+
+    fn adapter_input(x: FlexTensor, a: FlexTensor, gate: FlexTensor, dropout: Option<Dropout>) -> FlexTensor {
+        let [x, a, gate] = [x, a, gate].map(|t| Floats::of(&t));
+        let (rows, width) = (x.matrix().rows, a.matrix().rows + gate.matrix().rows);
+        let dropped = dropped(&x, dropout);
+        let mut y = vec![0.0; rows * width];
+        let left = Matrix::new(dropped.as_deref().unwrap_or(x.slice()), rows, x.matrix().columns);
+        product::into_columns(&mut y, width, 0, left, a.matrix().transposed());
+        product::into_columns(&mut y, width, a.matrix().rows, x.matrix(), gate.matrix().transposed());
+        tensor(y, [rows, width])
+    }
+
+    fn swiglu(gate: FlexTensor, up: FlexTensor) -> FlexTensor {
+        let [gate, up] = [gate, up].map(|t| Floats::of(&t));
+        tensor(elementwise::swiglu(gate.slice(), up.slice()), gate.dims::<2>())
+    }
+
+    fn rms_norm(x: FlexTensor, weight: FlexTensor, eps: f32) -> FlexTensor {
+        let [x, weight] = [x, weight].map(|t| Floats::of(&t));
+        tensor(elementwise::rms_norm(x.slice(), weight.slice(), eps), x.dims::<2>())
+    }
+
+    fn rotated_heads(x: FlexTensor, cos: FlexTensor, sin: FlexTensor, heads: usize) -> FlexTensor {
+        let [x, cos, sin] = [x, cos, sin].map(|t| Floats::of(&t));
+        let ([rows, _], [_, _, length, dim]) = (x.dims(), cos.dims());
+        let y = attention::rotated_heads(x.slice(), cos.slice(), sin.slice(), [length, heads, dim]);
+        tensor(y, [rows / length.max(1), heads, length, dim])
+    }
+
+    fn scaled_softmax(scores: FlexTensor, bias: FlexTensor, scale: f32) -> FlexTensor {
+        let (shape, bias_shape) = (scores.shape().dims::<4>(), bias.shape().dims::<4>());
+        // A single owner's elements are overwritten.
+        let mut values = Floats(if scores.is_contiguous() { scores } else { scores.to_contiguous() }).into_vec();
+        attention::scaled_softmax(&mut values, shape, Floats::of(&bias).slice(), bias_shape[0] > 1, scale);
+        tensor(values, shape)
+    }
+}
+
+/// `x` with dropout; `None` where nothing is dropped.
+fn dropped(x: &Floats, dropout: Option<Dropout>) -> Option<Vec<f32>> {
+    dropout.map(|dropout| {
+        let mut dropped = x.slice().to_vec();
+        dropout.apply(&mut dropped);
+        dropped
+    })
+}
+
+impl Adjoints for Flex {
+    fn linear_backward(d: &FlexTensor, weight: &FlexTensor) -> FlexTensor {
+        let [d, weight] = [d, weight].map(Floats::of);
+        tensor(product(d.matrix(), weight.matrix()), [d.matrix().rows, weight.matrix().columns])
+    }
+
+    fn outer(d: &FlexTensor, right: &FlexTensor) -> FlexTensor {
+        let [d, right] = [d, right].map(Floats::of);
+        tensor(product(d.matrix().transposed(), right.matrix()), [d.matrix().columns, right.matrix().columns])
+    }
+
+    fn adapter_input_backward(
+        x: FlexTensor,
+        a: FlexTensor,
+        gate: FlexTensor,
+        dropout: Option<Dropout>,
+        d: FlexTensor,
+        [x_wanted, a_wanted, gate_wanted]: [bool; 3],
+    ) -> [Option<FlexTensor>; 3] {
+        let [x, a, gate, d] = [x, a, gate, d].map(|t| Floats::of(&t));
+        let ([experts, d_in], [gates, _]) = (a.dims(), gate.dims());
+        let (of_experts, of_gate) = (d.matrix().columns(0..experts), d.matrix().columns(experts..experts + gates));
+        let of_a = a_wanted.then(|| {
+            let dropped = dropped(&x, dropout);
+            let right = Matrix::new(dropped.as_deref().unwrap_or(x.slice()), x.matrix().rows, d_in);
+            tensor(product(of_experts.transposed(), right), [experts, d_in])
+        });
+        let gradient_of_gate = gate_wanted.then(|| tensor(product(of_gate.transposed(), x.matrix()), [gates, d_in]));
+        let of_x = x_wanted.then(|| {
+            let mut of_x = product(of_experts, a.matrix());
+            if let Some(dropout) = dropout {
+                dropout.apply(&mut of_x);
+            }
+            add_product(&mut of_x, of_gate, gate.matrix());
+            tensor(of_x, [x.matrix().rows, d_in])
+        });
+        [of_x, of_a, gradient_of_gate]
+    }
+
+    fn swiglu_backward(gate: FlexTensor, up: FlexTensor, d: FlexTensor) -> [FlexTensor; 2] {
+        let [gate, up] = [gate, up].map(|t| Floats::of(&t));
+        let shape = gate.dims::<2>();
+        let (of_gate, of_up) = elementwise::swiglu_backward(gate.slice(), up.slice(), Floats::of(&d).slice());
+        [tensor(of_gate, shape), tensor(of_up, shape)]
+    }
+
+    fn rms_norm_backward(x: FlexTensor, weight: FlexTensor, eps: f32, d: FlexTensor) -> FlexTensor {
+        let [x, weight, d] = [x, weight, d].map(|t| Floats::of(&t));
+        tensor(elementwise::rms_norm_backward(x.slice(), weight.slice(), eps, d.slice()), x.dims::<2>())
+    }
+
+    fn rotated_heads_backward(cos: FlexTensor, sin: FlexTensor, d: FlexTensor) -> FlexTensor {
+        let [cos, sin, d] = [cos, sin, d].map(|t| Floats::of(&t));
+        let [batch, heads, length, dim] = d.dims();
+        let x = attention::rotated_heads_backward(d.slice(), cos.slice(), sin.slice(), [length, heads, dim]);
+        tensor(x, [batch * length, heads * dim])
+    }
+
+    fn scaled_softmax_backward(probs: FlexTensor, scale: f32, d: FlexTensor) -> FlexTensor {
+        let (probs, shape) = (Floats::of(&probs), d.shape().dims::<4>());
+        let mut values = Floats(if d.is_contiguous() { d } else { d.to_contiguous() }).into_vec();
+        attention::scaled_softmax_backward(&mut values, probs.slice(), shape[3], scale);
+        tensor(values, shape)
+    }
+}
+
+impl LossKernels for Flex {
+    fn cross_entropy_gradient(logits: FlexTensor, targets: FlexTensor) -> (FlexTensor, FlexTensor) {
+        let [rows, vocabulary] = logits.shape().dims();
+        let targets: Vec<usize> = targets.into_data().iter::<i64>().map(|id| id as usize).collect();
+        let mut values = Floats(if logits.is_contiguous() { logits } else { logits.to_contiguous() }).into_vec();
+        let losses = loss::cross_entropy_gradient(&mut values, vocabulary, &targets);
+        (tensor(losses, [rows, 1]), tensor(values, [rows, vocabulary]))
+    }
+}

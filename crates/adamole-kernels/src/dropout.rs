@@ -1,0 +1,56 @@
+//! Inverted dropout whose mask is a function of a key and the element's place: the same on every backend, and had again
+//! in the backward pass without having been kept.
+
+use crate::random::{GOLDEN_GAMMA, mix};
+use burn::tensor::{Device, Tensor, TensorData};
+
+/// A mask by its key.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Dropout {
+    key: u64,
+    threshold: u64,
+}
+
+impl Dropout {
+    /// Drops with probability `p`, in `[0, 1)`, rounded to a multiple of 2^-16, so that one 64-bit draw decides four
+    /// elements. Different keys give unrelated masks.
+    pub fn new(key: u64, p: f32) -> Self {
+        Self { key, threshold: ((p * 65536.0).round() as u64).min(65535) }
+    }
+
+    /// What the elements that stay are multiplied by: `1 / (1 - p)`.
+    fn keep(self) -> f32 {
+        65536.0 / (65536 - self.threshold) as f32
+    }
+
+    /// The factors of the elements `4 i .. 4 i + 4`: 0 or `1 / (1 - p)`.
+    #[inline(always)]
+    fn factors(self, i: usize, keep: f32) -> [f32; 4] {
+        let bits = mix(self.key.wrapping_add((i as u64 + 1).wrapping_mul(GOLDEN_GAMMA)));
+        [0, 16, 32, 48].map(|shift| if (bits >> shift) & 0xFFFF < self.threshold { 0.0 } else { keep })
+    }
+
+    /// The mask of shape `[rows, columns]`.
+    pub fn mask(self, [rows, columns]: [usize; 2], device: &Device) -> Tensor<2> {
+        let (elements, keep) = (rows * columns, self.keep());
+        let mut values: Vec<f32> = (0..elements.div_ceil(4)).flat_map(|i| self.factors(i, keep)).collect();
+        values.truncate(elements);
+        Tensor::from_data(TensorData::new(values, [rows, columns]), device)
+    }
+
+    /// Multiplies the elements of a matrix, row by row, with their factors.
+    #[cfg(feature = "flex")]
+    pub(crate) fn apply(self, values: &mut [f32]) {
+        let keep = self.keep();
+        pulp::Arch::new().dispatch(|| {
+            let (quads, rest) = values.as_chunks_mut::<4>();
+            for (i, quad) in quads.iter_mut().enumerate() {
+                for (value, factor) in quad.iter_mut().zip(self.factors(i, keep)) {
+                    *value *= factor;
+                }
+            }
+            let last = self.factors(quads.len(), keep);
+            rest.iter_mut().zip(last).for_each(|(value, factor)| *value *= factor);
+        });
+    }
+}

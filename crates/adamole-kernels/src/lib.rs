@@ -1,0 +1,16 @@
+#![doc = include_str!("../README.md")]
+
+#[cfg(feature = "flex")]
+mod cpu;
+mod dropout;
+#[cfg(feature = "flex")]
+mod nodes;
+mod operations;
+mod random;
+
+pub use dropout::Dropout;
+pub use operations::{
+    adapter_input, composed, cross_entropy_gradient, linear_with_update, rms_norm, rotated_heads, scaled_softmax,
+    swiglu,
+};
+pub use random::CounterRng;

@@ -1,0 +1,221 @@
+//! The operations as nodes of a graph: what each keeps of the forward pass, and which kernel its gradient is.
+
+use crate::Dropout;
+use burn::backend::{
+    Autodiff, Backend,
+    autodiff::{
+        checkpoint::{base::Checkpointer, strategy::CheckpointStrategy},
+        grads::Gradients,
+        ops::{Backward, Ops, OpsKind},
+    },
+    backend_extension,
+    tensor::{FloatTensor, IntTensor},
+};
+
+/// The fused operations of a backend; see [`operations`](crate::operations).
+#[backend_extension(Flex, Autodiff)]
+pub(crate) trait Kernels: Backend {
+    fn linear_with_update(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        mixed: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
+
+    fn adapter_input(
+        x: FloatTensor<Self>,
+        a: FloatTensor<Self>,
+        gate: FloatTensor<Self>,
+        dropout: Option<Dropout>,
+    ) -> FloatTensor<Self>;
+
+    fn swiglu(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, eps: f32) -> FloatTensor<Self>;
+
+    fn rotated_heads(
+        x: FloatTensor<Self>,
+        cos: FloatTensor<Self>,
+        sin: FloatTensor<Self>,
+        heads: usize,
+    ) -> FloatTensor<Self>;
+
+    fn scaled_softmax(scores: FloatTensor<Self>, bias: FloatTensor<Self>, scale: f32) -> FloatTensor<Self>;
+}
+
+/// The loss, which is outside of graphs.
+#[backend_extension(Flex)]
+pub(crate) trait LossKernels: Backend {
+    fn cross_entropy_gradient(
+        logits: FloatTensor<Self>,
+        targets: IntTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+}
+
+/// The gradients of [`Kernels`], each from the gradient `d` of the result. What is not wanted is not computed.
+pub(crate) trait Adjoints: Kernels {
+    /// Of a product with a constant on the left of it: `d weight`, and of the update `d b` and `d^T mixed`.
+    fn linear_backward(d: &FloatTensor<Self>, weight: &FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// `d^T right`.
+    fn outer(d: &FloatTensor<Self>, right: &FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// In x, a and gate.
+    fn adapter_input_backward(
+        x: FloatTensor<Self>,
+        a: FloatTensor<Self>,
+        gate: FloatTensor<Self>,
+        dropout: Option<Dropout>,
+        d: FloatTensor<Self>,
+        wanted: [bool; 3],
+    ) -> [Option<FloatTensor<Self>>; 3];
+
+    fn swiglu_backward(gate: FloatTensor<Self>, up: FloatTensor<Self>, d: FloatTensor<Self>) -> [FloatTensor<Self>; 2];
+
+    fn rms_norm_backward(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        eps: f32,
+        d: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
+
+    fn rotated_heads_backward(
+        cos: FloatTensor<Self>,
+        sin: FloatTensor<Self>,
+        d: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
+
+    fn scaled_softmax_backward(probs: FloatTensor<Self>, scale: f32, d: FloatTensor<Self>) -> FloatTensor<Self>;
+}
+
+/// A node with N parents: its parameters, its state, and from these, the gradient `d` of its result and which parents
+/// want one, the parents' gradients.
+macro_rules! node {
+    ($name:ident { $($field:ident: $type:ty),* }, $n:literal, $state:ty, |$this:pat_param, $kept:pat_param, $d:ident, $wanted:pat_param| $body:expr) => {
+        #[derive(Debug)]
+        struct $name {
+            $($field: $type),*
+        }
+
+        impl<B: Adjoints> Backward<B, $n> for $name {
+            type State = $state;
+
+            fn backward(self, ops: Ops<Self::State, $n>, grads: &mut Gradients, _: &mut Checkpointer) {
+                let $d = grads.consume::<B>(&ops.node);
+                let $wanted = [0; $n].map({
+                    let mut parents = ops.parents.iter();
+                    move |_: i32| parents.next().is_some_and(Option::is_some)
+                });
+                let ($this, $kept) = (self, ops.state);
+                let gradients: [Option<FloatTensor<B>>; $n] = $body;
+                for (parent, gradient) in ops.parents.into_iter().zip(gradients) {
+                    if let (Some(parent), Some(gradient)) = (parent, gradient) {
+                        grads.register::<B>(parent.id, gradient);
+                    }
+                }
+            }
+        }
+    };
+}
+
+node!(LinearWithUpdate {}, 3, [FloatTensor<B>; 3], |_, [weight, mixed, b], d, [x, m, u]| [
+    x.then(|| B::linear_backward(&d, &weight)),
+    m.then(|| B::linear_backward(&d, &b)),
+    u.then(|| B::outer(&d, &mixed)),
+]);
+
+node!(AdapterInput { dropout: Option<Dropout> }, 3, [FloatTensor<B>; 3], |this, [x, a, gate], d, wanted| {
+    B::adapter_input_backward(x, a, gate, this.dropout, d, wanted)
+});
+
+node!(Swiglu {}, 2, [FloatTensor<B>; 2], |_, [gate, up], d, _| B::swiglu_backward(gate, up, d).map(Some));
+
+node!(RmsNorm { eps: f32 }, 1, [FloatTensor<B>; 2], |this, [x, weight], d, _| {
+    [Some(B::rms_norm_backward(x, weight, this.eps, d))]
+});
+
+node!(RotatedHeads {}, 1, [FloatTensor<B>; 2], |_, [cos, sin], d, _| {
+    [Some(B::rotated_heads_backward(cos, sin, d))]
+});
+
+node!(ScaledSoftmax { scale: f32 }, 1, FloatTensor<B>, |this, probs, d, _| {
+    [Some(B::scaled_softmax_backward(probs, this.scale, d))]
+});
+
+/// Runs `forward`, and where a parent is tracked, registers the node with the state that `keep` makes of the result.
+macro_rules! run {
+    ($node:expr, [$($parent:expr),*], $forward:expr, |$y:ident| $keep:expr) => {
+        match $node.prepare::<C>([$($parent),*]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => {
+                let $y = $forward;
+                let state = $keep;
+                prep.finish(state, $y)
+            }
+            OpsKind::UnTracked(prep) => prep.finish($forward),
+        }
+    };
+}
+
+impl<B: Adjoints, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
+    fn linear_with_update(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        mixed: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        let nodes = [x.node(), mixed.node(), b.node()];
+        let [x, weight, mixed, b] = [x, weight, mixed, b].map(|t| t.into_primitive());
+        let [of_x, of_mixed, of_b] = nodes;
+        run!(
+            LinearWithUpdate {},
+            [of_x, of_mixed, of_b],
+            B::linear_with_update(x, weight.clone(), mixed.clone(), b.clone()),
+            |y| [weight, mixed, b]
+        )
+    }
+
+    fn adapter_input(
+        x: FloatTensor<Self>,
+        a: FloatTensor<Self>,
+        gate: FloatTensor<Self>,
+        dropout: Option<Dropout>,
+    ) -> FloatTensor<Self> {
+        let [of_x, of_a, of_gate] = [x.node(), a.node(), gate.node()];
+        let [x, a, gate] = [x, a, gate].map(|t| t.into_primitive());
+        run!(
+            AdapterInput { dropout },
+            [of_x, of_a, of_gate],
+            B::adapter_input(x.clone(), a.clone(), gate.clone(), dropout),
+            |y| [x, a, gate]
+        )
+    }
+
+    fn swiglu(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self> {
+        let [of_gate, of_up] = [gate.node(), up.node()];
+        let [gate, up] = [gate, up].map(|t| t.into_primitive());
+        run!(Swiglu {}, [of_gate, of_up], B::swiglu(gate.clone(), up.clone()), |y| [gate, up])
+    }
+
+    fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, eps: f32) -> FloatTensor<Self> {
+        let of_x = x.node();
+        let [x, weight] = [x, weight].map(|t| t.into_primitive());
+        run!(RmsNorm { eps }, [of_x], B::rms_norm(x.clone(), weight.clone(), eps), |y| [x, weight])
+    }
+
+    fn rotated_heads(
+        x: FloatTensor<Self>,
+        cos: FloatTensor<Self>,
+        sin: FloatTensor<Self>,
+        heads: usize,
+    ) -> FloatTensor<Self> {
+        let of_x = x.node();
+        let [x, cos, sin] = [x, cos, sin].map(|t| t.into_primitive());
+        run!(RotatedHeads {}, [of_x], B::rotated_heads(x, cos.clone(), sin.clone(), heads), |y| [cos, sin])
+    }
+
+    fn scaled_softmax(scores: FloatTensor<Self>, bias: FloatTensor<Self>, scale: f32) -> FloatTensor<Self> {
+        let of_scores = scores.node();
+        let [scores, bias] = [scores, bias].map(|t| t.into_primitive());
+        run!(ScaledSoftmax { scale }, [of_scores], B::scaled_softmax(scores, bias, scale), |y| y.clone())
+    }
+}

@@ -1,0 +1,165 @@
+//! The operations. Each has a composed form, which works on every device, and is fused where there is a kernel for it.
+
+use crate::Dropout;
+use burn::tensor::{Int, Tensor};
+
+#[cfg(feature = "flex")]
+use {
+    crate::nodes::{Kernels, LossKernels},
+    burn::{
+        backend::Dispatch,
+        tensor::{DType, Device},
+    },
+};
+
+/// Whether a tensor is on the CPU in float32, for which there are kernels.
+#[cfg(feature = "flex")]
+fn is_fused<const D: usize>(tensor: &Tensor<D>) -> bool {
+    tensor.dtype() == DType::F32 && tensor.device().inner() == Device::flex()
+}
+
+/// `x weight^T + mixed b^T`: a frozen linear and what an adapter adds to it. `x` `[T, d_in]`, `weight` `[d_out, d_in]`,
+/// `mixed` `[T, n]`, `b` `[d_out, n]` to `[T, d_out]`.
+///
+/// Gradients reach `x`, `mixed` and `b`. `weight` is a constant.
+pub fn linear_with_update(x: Tensor<2>, weight: Tensor<2>, mixed: Tensor<2>, b: Tensor<2>) -> Tensor<2> {
+    #[cfg(feature = "flex")]
+    if is_fused(&x) {
+        let [x, weight, mixed, b] = [x, weight, mixed, b].map(Tensor::into_dispatch);
+        return Tensor::from_dispatch(Dispatch::linear_with_update(x, weight, mixed, b));
+    }
+    composed::linear_with_update(x, weight, mixed, b)
+}
+
+/// What an adapter takes from its input, `[dropout(x) a^T | x gate^T]`: `x` `[T, d_in]`, `a` `[n, d_in]`, `gate`
+/// `[m, d_in]` to `[T, n + m]`; without a gate `[T, n]`.
+///
+/// Gradients reach all three; the mask is made again in the backward pass.
+pub fn adapter_input(x: Tensor<2>, a: Tensor<2>, gate: Option<Tensor<2>>, dropout: Option<Dropout>) -> Tensor<2> {
+    #[cfg(feature = "flex")]
+    if is_fused(&x) {
+        // No rows are a gate too.
+        let gate = gate.unwrap_or_else(|| a.clone().slice(0..0));
+        let [x, a, gate] = [x, a, gate].map(Tensor::into_dispatch);
+        return Tensor::from_dispatch(Dispatch::adapter_input(x, a, gate, dropout));
+    }
+    composed::adapter_input(x, a, gate, dropout)
+}
+
+/// `silu(gate) * up`, of one shape (Shazeer 2020).
+pub fn swiglu(gate: Tensor<2>, up: Tensor<2>) -> Tensor<2> {
+    #[cfg(feature = "flex")]
+    if is_fused(&gate) {
+        return Tensor::from_dispatch(Dispatch::swiglu(gate.into_dispatch(), up.into_dispatch()));
+    }
+    composed::swiglu(gate, up)
+}
+
+/// `x / sqrt(mean(x^2) + eps) * weight` over the last dimension: `[T, d]`, `[d]` to `[T, d]` (Zhang & Sennrich 2019).
+///
+/// The gradient reaches `x`. `weight` is a constant.
+pub fn rms_norm(x: Tensor<2>, weight: Tensor<1>, eps: f32) -> Tensor<2> {
+    #[cfg(feature = "flex")]
+    if is_fused(&x) {
+        return Tensor::from_dispatch(Dispatch::rms_norm(x.into_dispatch(), weight.into_dispatch(), eps));
+    }
+    composed::rms_norm(x, weight, eps)
+}
+
+/// Splits `[B L, heads d]` into heads, `[B, heads, L, d]`, and turns them by their positions, in the half-split layout
+/// (Su et al. 2021). `cos` and `sin` are `[1, 1, L, d]`, both halves alike, and constants.
+pub fn rotated_heads(x: Tensor<2>, cos: Tensor<4>, sin: Tensor<4>, heads: usize) -> Tensor<4> {
+    #[cfg(feature = "flex")]
+    if is_fused(&x) {
+        let [cos, sin] = [cos, sin].map(Tensor::into_dispatch);
+        return Tensor::from_dispatch(Dispatch::rotated_heads(x.into_dispatch(), cos, sin, heads));
+    }
+    composed::rotated_heads(x, cos, sin, heads)
+}
+
+/// `softmax(scale scores + bias)` over the last dimension: `[B, heads, queries, keys]` with a bias of
+/// `[1 or B, 1, queries, keys]`, which is a constant.
+pub fn scaled_softmax(scores: Tensor<4>, bias: Tensor<4>, scale: f32) -> Tensor<4> {
+    #[cfg(feature = "flex")]
+    if is_fused(&scores) {
+        return Tensor::from_dispatch(Dispatch::scaled_softmax(scores.into_dispatch(), bias.into_dispatch(), scale));
+    }
+    composed::scaled_softmax(scores, bias, scale)
+}
+
+/// `-log softmax(logits)[target]` of each row, `[T, 1]`, and its gradient in the logits, `[T, vocab]`, in the place of
+/// the logits where nobody else has them. Not differentiable: for tensors without autodiff.
+pub fn cross_entropy_gradient(logits: Tensor<2>, targets: Tensor<1, Int>) -> (Tensor<2>, Tensor<2>) {
+    #[cfg(feature = "flex")]
+    if is_fused(&logits) {
+        let (losses, gradient) = Dispatch::cross_entropy_gradient(logits.into_dispatch(), targets.into_dispatch());
+        return (Tensor::from_dispatch(losses), Tensor::from_dispatch(gradient));
+    }
+    composed::cross_entropy_gradient(logits, targets)
+}
+
+/// The same operations, composed of Burn's own: what the fused ones are tested against.
+pub mod composed {
+    use crate::Dropout;
+    use burn::tensor::{
+        IndexingUpdateOp, Int, Tensor,
+        activation::{silu, softmax},
+    };
+
+    /// See [`linear_with_update`](super::linear_with_update).
+    pub fn linear_with_update(x: Tensor<2>, weight: Tensor<2>, mixed: Tensor<2>, b: Tensor<2>) -> Tensor<2> {
+        x.matmul(weight.transpose()) + mixed.matmul(b.transpose())
+    }
+
+    /// See [`adapter_input`](super::adapter_input).
+    pub fn adapter_input(x: Tensor<2>, a: Tensor<2>, gate: Option<Tensor<2>>, dropout: Option<Dropout>) -> Tensor<2> {
+        let dropped = match dropout {
+            Some(dropout) => x.clone() * dropout.mask(x.dims(), &x.device()),
+            None => x.clone(),
+        };
+        match gate {
+            // One product where both take the same input.
+            Some(gate) if dropout.is_none() => x.matmul(Tensor::cat(vec![a, gate], 0).transpose()),
+            Some(gate) => Tensor::cat(vec![dropped.matmul(a.transpose()), x.matmul(gate.transpose())], 1),
+            None => dropped.matmul(a.transpose()),
+        }
+    }
+
+    /// See [`swiglu`](super::swiglu).
+    pub fn swiglu(gate: Tensor<2>, up: Tensor<2>) -> Tensor<2> {
+        silu(gate) * up
+    }
+
+    /// See [`rms_norm`](super::rms_norm).
+    pub fn rms_norm(x: Tensor<2>, weight: Tensor<1>, eps: f32) -> Tensor<2> {
+        let mean_square = x.clone().square().mean_dim(1);
+        x * (mean_square + eps).sqrt().recip() * weight.unsqueeze::<2>()
+    }
+
+    /// See [`rotated_heads`](super::rotated_heads).
+    pub fn rotated_heads(x: Tensor<2>, cos: Tensor<4>, sin: Tensor<4>, heads: usize) -> Tensor<4> {
+        let ([rows, width], [.., length, dim]) = (x.dims(), cos.dims());
+        debug_assert_eq!(width, heads * dim);
+        let x = x.reshape([rows / length, length, heads, dim]).swap_dims(1, 2);
+        let (first, second) = (x.clone().narrow(3, 0, dim / 2), x.clone().narrow(3, dim / 2, dim / 2));
+        x * cos + Tensor::cat(vec![second.neg(), first], 3) * sin
+    }
+
+    /// See [`scaled_softmax`](super::scaled_softmax).
+    pub fn scaled_softmax(scores: Tensor<4>, bias: Tensor<4>, scale: f32) -> Tensor<4> {
+        softmax(scores * scale + bias, 3)
+    }
+
+    /// See [`cross_entropy_gradient`](super::cross_entropy_gradient).
+    pub fn cross_entropy_gradient(logits: Tensor<2>, targets: Tensor<1, Int>) -> (Tensor<2>, Tensor<2>) {
+        let [rows, _] = logits.dims();
+        let targets = targets.reshape([rows, 1]);
+        let max = logits.clone().max_dim(1);
+        let exp = (logits.clone() - max.clone()).exp();
+        let sum = exp.clone().sum_dim(1);
+        let picked = logits.gather(1, targets.clone());
+        let losses = sum.clone().log() + max - picked;
+        let minus_one = Tensor::ones([rows, 1], &sum.device()).neg();
+        (losses, (exp / sum).scatter(1, targets, minus_one, IndexingUpdateOp::Add))
+    }
+}

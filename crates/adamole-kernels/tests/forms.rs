@@ -1,0 +1,171 @@
+//! Every fused operation beside its composed form: values, and gradients of a weighted sum of them.
+#![cfg(feature = "flex")]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use adamole_kernels::{
+    CounterRng, Dropout, adapter_input, composed, cross_entropy_gradient, linear_with_update, rms_norm, rotated_heads,
+    scaled_softmax, swiglu,
+};
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use proptest::prelude::*;
+
+fn random<const D: usize>(seed: u64, shape: [usize; D]) -> Tensor<D> {
+    let values = CounterRng::new(&[seed]).normal(shape.iter().product(), 1.0);
+    Tensor::from_data(TensorData::new(values, shape), &Device::flex().autodiff())
+}
+
+fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.into_data().try_to_vec().unwrap()
+}
+
+/// Within 2e-6 of the largest for values; gradients cancel, and are within 2e-5.
+#[track_caller]
+fn assert_close(what: &str, found: &[f32], expected: &[f32]) {
+    let tolerance = if what.starts_with("gradient") { 2e-5 } else { 2e-6 };
+    assert_eq!(found.len(), expected.len(), "{what}");
+    let scale = expected.iter().fold(1.0_f32, |scale, value| scale.max(value.abs()));
+    for (i, (found, expected)) in found.iter().zip(expected).enumerate() {
+        assert!((found - expected).abs() <= tolerance * scale, "{what}[{i}] is {found}, expected {expected}");
+    }
+}
+
+/// Result and gradients of both forms of an operation on these inputs.
+fn compare<const N: usize, const D: usize>(
+    inputs: [Tensor<2>; N],
+    fused: impl Fn([Tensor<2>; N]) -> Tensor<D>,
+    composed: impl Fn([Tensor<2>; N]) -> Tensor<D>,
+) {
+    let run = |operation: &dyn Fn([Tensor<2>; N]) -> Tensor<D>| {
+        let leaves = inputs.clone().map(|input| input.detach().require_grad());
+        let y = operation(leaves.clone());
+        let weights = random::<D>(99, y.dims());
+        let gradients = (y.clone() * weights).sum().backward();
+        (values(y), leaves.map(|leaf| values(leaf.grad(&gradients).unwrap())))
+    };
+    let (found, expected) = (run(&fused), run(&composed));
+    assert_close("value", &found.0, &expected.0);
+    for (input, (found, expected)) in found.1.iter().zip(&expected.1).enumerate() {
+        assert_close(&format!("gradient of input {input}"), found, expected);
+    }
+    let plain = inputs.map(Tensor::inner);
+    assert_close("without autodiff", &values(fused(plain.clone())), &expected.0);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn a_linear_and_its_update(rows in 1..40_usize, d_in in 1..40_usize, d_out in 1..40_usize, width in 1..20_usize) {
+        let weight = random::<2>(1, [d_out, d_in]);
+        let of = |form: fn(Tensor<2>, Tensor<2>, Tensor<2>, Tensor<2>) -> Tensor<2>| {
+            let weight = weight.clone();
+            move |[x, mixed, b]: [Tensor<2>; 3]| {
+                let weight = if x.is_autodiff() { weight.clone() } else { weight.clone().inner() };
+                form(x, weight, mixed, b)
+            }
+        };
+        let inputs = [random(2, [rows, d_in]), random(3, [rows, width]), random(4, [d_out, width])];
+        compare(inputs, of(linear_with_update), of(composed::linear_with_update));
+    }
+
+    #[test]
+    fn an_adapter_s_input(
+        rows in 1..40_usize, d_in in 1..40_usize, width in 1..20_usize, gates in 1..9_usize,
+        dropout in prop::option::of(0.0_f32..0.9),
+    ) {
+        let dropout = dropout.map(|p| Dropout::new(7, p));
+        let inputs = [random(2, [rows, d_in]), random(3, [width, d_in]), random(4, [gates, d_in])];
+        compare(
+            inputs,
+            |[x, a, gate]| adapter_input(x, a, Some(gate), dropout),
+            |[x, a, gate]| composed::adapter_input(x, a, Some(gate), dropout),
+        );
+        let inputs = [random(2, [rows, d_in]), random(3, [width, d_in])];
+        compare(
+            inputs,
+            |[x, a]| adapter_input(x, a, None, dropout),
+            |[x, a]| composed::adapter_input(x, a, None, dropout),
+        );
+    }
+
+    #[test]
+    fn a_gated_activation(rows in 1..40_usize, width in 1..70_usize, size in 0.1_f32..30.0) {
+        let inputs = [random::<2>(1, [rows, width]) * size, random(2, [rows, width])];
+        compare(inputs, |[gate, up]| swiglu(gate, up), |[gate, up]| composed::swiglu(gate, up));
+    }
+
+    #[test]
+    fn a_normalisation(rows in 1..40_usize, width in 1..70_usize, size in 0.01_f32..30.0) {
+        let weight = Tensor::<1>::from_data(TensorData::new(CounterRng::new(&[5]).normal(width, 1.0), [width]), &Device::flex());
+        let of = |form: fn(Tensor<2>, Tensor<1>, f32) -> Tensor<2>| {
+            let weight = weight.clone();
+            move |[x]: [Tensor<2>; 1]| {
+                let weight = if x.is_autodiff() { Tensor::from_inner(weight.clone()) } else { weight.clone() };
+                form(x, weight, 1e-5)
+            }
+        };
+        compare([random::<2>(1, [rows, width]) * size], of(rms_norm), of(composed::rms_norm));
+    }
+
+    #[test]
+    fn heads_turned_by_position(batch in 1..4_usize, length in 1..9_usize, heads in 1..4_usize, half in 1..20_usize) {
+        let dim = 2 * half;
+        let table = |f: fn(f32) -> f32| {
+            let angle = |i: usize| f((i / dim) as f32 * 0.3 + (i % half) as f32);
+            let angles: Vec<f32> = (0..length * dim).map(angle).collect();
+            Tensor::<4>::from_data(TensorData::new(angles, [1, 1, length, dim]), &Device::flex())
+        };
+        let of = |form: fn(Tensor<2>, Tensor<4>, Tensor<4>, usize) -> Tensor<4>| {
+            let (cos, sin) = (table(f32::cos), table(f32::sin));
+            move |[x]: [Tensor<2>; 1]| {
+                let place = |t: &Tensor<4>| if x.is_autodiff() { Tensor::from_inner(t.clone()) } else { t.clone() };
+                let (cos, sin) = (place(&cos), place(&sin));
+                form(x, cos, sin, heads)
+            }
+        };
+        compare([random(1, [batch * length, heads * dim])], of(rotated_heads), of(composed::rotated_heads));
+    }
+
+    #[test]
+    fn a_masked_softmax(
+        batch in 1..3_usize, heads in 1..4_usize, queries in 1..9_usize, keys in 1..40_usize, scale in 0.01_f32..2.0,
+        per_sequence: bool, hidden in 0..40_usize,
+    ) {
+        let rows = if per_sequence { batch } else { 1 };
+        // At times every key is hidden, which makes all alike.
+        let bias: Vec<f32> = (0..rows * queries * keys)
+            .map(|i| if (i * 7) % 40 < hidden { f32::MIN } else { 0.0 })
+            .collect();
+        let bias = Tensor::<4>::from_data(TensorData::new(bias, [rows, 1, queries, keys]), &Device::flex());
+        let of = |form: fn(Tensor<4>, Tensor<4>, f32) -> Tensor<4>| {
+            let bias = bias.clone();
+            move |[x]: [Tensor<2>; 1]| {
+                let bias = if x.is_autodiff() { Tensor::from_inner(bias.clone()) } else { bias.clone() };
+                form(x.reshape([batch, heads, queries, keys]), bias, scale)
+            }
+        };
+        let scores = random::<2>(1, [batch * heads * queries, keys]) * 3.0;
+        compare([scores], of(scaled_softmax), of(composed::scaled_softmax));
+    }
+
+    #[test]
+    fn a_loss_and_its_gradient(rows in 1..20_usize, vocabulary in 1..3000_usize, size in 0.1_f32..20.0) {
+        let logits = random::<2>(1, [rows, vocabulary]).inner() * size;
+        let targets: Vec<i32> = (0..rows).map(|row| (row * 31 % vocabulary) as i32).collect();
+        let targets = Tensor::<1, Int>::from_data(TensorData::new(targets, [rows]), &Device::flex());
+        let found = cross_entropy_gradient(logits.clone(), targets.clone());
+        let expected = composed::cross_entropy_gradient(logits, targets);
+        assert_close("loss", &values(found.0), &values(expected.0));
+        assert_close("gradient", &values(found.1), &values(expected.1));
+    }
+}
+
+#[test]
+fn what_is_shared_is_not_overwritten() {
+    let scores = random::<4>(1, [1, 1, 2, 3]).inner();
+    let before = values(scores.clone());
+    let bias = Tensor::zeros([1, 1, 2, 3], &Device::flex());
+    let probs = scaled_softmax(scores.clone(), bias, 1.0);
+    assert_eq!(values(scores), before);
+    assert_ne!(values(probs), before);
+}

@@ -1,0 +1,78 @@
+//! What a training step has to compute, and what the machine can do.
+
+use adamole_llama::CausalLm;
+use burn::tensor::{Device, Tensor};
+use std::time::Instant;
+
+use crate::Workers;
+
+/// The floating-point operations of matrix products in a pass over a model, a multiplication and an addition being two.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Cost {
+    /// Frozen linears, for a token, forward; as much again backward, since only the input's gradient is formed.
+    linears: f64,
+    /// Adapters, for a token, forward; twice that backward.
+    adapters: f64,
+    /// The vocabulary product, for a label, forward; as much again for its gradient.
+    vocabulary: f64,
+    /// Scores and mixing of values, for a token and each position of its sequence, forward; twice that backward.
+    attention: f64,
+}
+
+impl Cost {
+    /// The cost of this model with its adapters.
+    pub fn of(model: &CausalLm) -> Self {
+        let config = model.config();
+        let (mut linears, mut adapters) = (0, 0);
+        for (_, linear) in model.linears() {
+            linears += linear.weight.shape().num_elements();
+            if let Some(adapter) = &linear.adapter {
+                let gate = adapter.gate.as_ref().map_or(0, |gate| gate.shape().num_elements());
+                let threshold = adapter.threshold.as_ref().map_or(0, |unit| unit.weight.shape().num_elements());
+                adapters += adapter.a.shape().num_elements() + adapter.b.shape().num_elements() + gate + threshold;
+            }
+        }
+        let heads = config.num_hidden_layers * config.num_attention_heads * config.head_dim;
+        Self {
+            linears: 2.0 * linears as f64,
+            adapters: 2.0 * adapters as f64,
+            vocabulary: 2.0 * (config.vocab_size * config.hidden_size) as f64,
+            attention: 4.0 * heads as f64,
+        }
+    }
+
+    /// Operations of a forward and backward pass over `rows` sequences of `length` tokens with so many labels in all.
+    pub fn step(&self, rows: usize, length: usize, labels: usize) -> f64 {
+        let tokens = (rows * length) as f64;
+        tokens * (2.0 * self.linears + 3.0 * self.adapters + 3.0 * self.attention * length as f64)
+            + labels as f64 * 2.0 * self.vocabulary
+    }
+}
+
+/// Rows, inner and outer width of the product that is measured: those of a small model's feed-forward block.
+const PRODUCT: [usize; 3] = [512, 576, 1536];
+
+/// The float32 matrix products of this device, in operations a second, with every worker at it: the best of a few runs,
+/// about 50 milliseconds each.
+pub fn matmul_peak(workers: &Workers, device: &Device) -> f64 {
+    let [rows, inner, outer] = PRODUCT;
+    let operations = 2.0 * (rows * inner * outer) as f64;
+    let (left, right) = (Tensor::<2>::ones([rows, inner], device), Tensor::<2>::ones([inner, outer], device));
+    let jobs = vec![(); workers.count()];
+    let run = |times: usize| {
+        let started = Instant::now();
+        workers.map(&jobs, |()| {
+            for _ in 0..times {
+                let _ = left.clone().matmul(right.clone());
+            }
+            // Waits until it is done where the device runs on its own.
+            let _ = left.clone().slice([0..1, 0..1]).into_data();
+            let _ = device.sync();
+        });
+        started.elapsed().as_secs_f64()
+    };
+    run(1);
+    let times = (0.05 / run(1)).ceil().clamp(1.0, 1000.0) as usize;
+    let best = (0..5).map(|_| run(times)).fold(f64::INFINITY, f64::min);
+    operations * (times * jobs.len()) as f64 / best
+}

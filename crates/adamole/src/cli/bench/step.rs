@@ -1,0 +1,146 @@
+//! `adamole bench step`.
+
+use super::{Failure, MethodName, Subject, median, random_ids};
+use crate::cli::output::{print, size};
+use adamole::{
+    core::DropoutScope,
+    data::{Batch, Buckets, Collation, Example, LabelScope, Padding},
+    train::{Accumulation, AdamW, AdamWSettings, Cost, StepInput, accumulate, matmul_peak, peak_memory_bytes},
+};
+use clap::Args;
+use serde::Serialize;
+use std::time::Instant;
+
+#[derive(Args)]
+pub(crate) struct StepArguments {
+    #[command(flatten)]
+    subject: Subject,
+    /// Sequences in the batch
+    #[arg(long, default_value_t = 16)]
+    batch: usize,
+    /// Tokens of each sequence
+    #[arg(long, default_value_t = 64)]
+    tokens: usize,
+    /// Sequences in a forward and backward pass [the batch, shared out among the workers]
+    #[arg(long)]
+    micro_batch: Option<usize>,
+    /// Tokens that are trained on: text or answer
+    #[arg(long, default_value = "text")]
+    labels: LabelScope,
+    /// Steps that are timed, after one that is not
+    #[arg(long, default_value_t = 5)]
+    steps: usize,
+}
+
+#[derive(Serialize)]
+struct Report {
+    method: MethodName,
+    batch: usize,
+    micro_batch: usize,
+    tokens: usize,
+    threads: usize,
+    seconds_per_step: f64,
+    fastest: f64,
+    slowest: f64,
+    tokens_per_second: f64,
+    peak_memory_bytes: Option<u64>,
+    /// Of the step's matrix products.
+    gigaflop: f64,
+    /// Matrix products of this machine.
+    matmul_peak_gigaflop_per_second: f64,
+    /// What the step reaches of it.
+    share_of_matmul_peak: f64,
+    task_loss: f64,
+}
+
+pub(crate) fn run(arguments: &StepArguments) -> Result<(), Failure> {
+    let StepArguments { batch: rows, tokens, steps, labels, .. } = *arguments;
+    let subject = &arguments.subject;
+    if rows == 0 || tokens < 2 || steps == 0 {
+        return Err(Failure::Usage("--batch and --steps have to be at least 1, --tokens at least 2".into()));
+    }
+    let workers = subject.workers();
+    let device = subject.device()?;
+    let peak = matmul_peak(&workers, &device);
+    let device = device.autodiff();
+    let mut model = subject.load(&device)?;
+    let cost = Cost::of(&model);
+    let micro_batch = arguments.micro_batch.unwrap_or(rows.div_ceil(workers.count())).clamp(1, rows);
+    let batches = batches(rows, tokens, micro_batch, labels, model.config().vocab_size);
+    let mut optimizer = AdamW::new(AdamWSettings::default());
+
+    let (mut seconds, mut task_loss) = (Vec::new(), 0.0);
+    for step in 0..=steps {
+        let started = Instant::now();
+        let input = StepInput {
+            batches: &batches,
+            seed: 0,
+            step,
+            balance_coefficient: 1e-3,
+            accumulation: Accumulation::Tokens,
+            dropout_scope: DropoutScope::Layer,
+        };
+        let outcome = accumulate(&model, input, &workers, &device);
+        optimizer.step(1e-4, &mut model, outcome.gradients, &outcome.routing)?;
+        task_loss = outcome.task_loss;
+        seconds.push(started.elapsed().as_secs_f64());
+    }
+    seconds.remove(0);
+    let label_count = batches.iter().map(|batch| batch.label_positions.len()).sum();
+    let (fastest, slowest) = seconds.iter().fold((f64::MAX, 0.0), |(low, high), s| (s.min(low), s.max(high)));
+    let seconds_per_step = median(seconds);
+    let operations = cost.step(rows, tokens, label_count);
+    let report = Report {
+        method: subject.method,
+        batch: rows,
+        micro_batch,
+        tokens,
+        threads: workers.count(),
+        seconds_per_step,
+        fastest,
+        slowest,
+        tokens_per_second: (rows * tokens) as f64 / seconds_per_step,
+        peak_memory_bytes: peak_memory_bytes(),
+        gigaflop: operations / 1e9,
+        matmul_peak_gigaflop_per_second: peak / 1e9,
+        share_of_matmul_peak: operations / seconds_per_step / peak,
+        task_loss,
+    };
+    print(subject.format, &report, || text(&report));
+    Ok(())
+}
+
+/// The batch as micro-batches, of random texts without padding.
+fn batches(rows: usize, tokens: usize, micro_batch: usize, labels: LabelScope, vocabulary: usize) -> Vec<Batch> {
+    let ids = random_ids(rows * tokens, vocabulary);
+    let example = |(item, text): (usize, &[u32])| Example {
+        text: text.to_vec(),
+        answer_at: Some(tokens - 1),
+        prompt: text[..tokens - 1].to_vec(),
+        choice_ids: vec![0, 1],
+        answer: Some(0),
+        truncated: false,
+        item,
+    };
+    let examples: Vec<Example> = ids.chunks(tokens).enumerate().map(example).collect();
+    let indices: Vec<usize> = (0..rows).collect();
+    let buckets = Buckets::fitting(&[tokens], 1);
+    let collation = Collation { pad_id: 0, labels, padding: Padding::Right };
+    indices.chunks(micro_batch).map(|indices| Batch::of_texts(&examples, indices, collation, &buckets)).collect()
+}
+
+fn text(report: &Report) -> String {
+    format!(
+        "{:.3} s a step ({:.3} to {:.3}), {:.0} tokens/s on {} threads, peak memory {}\n\
+         {:.0} GFLOP a step, {:.0} % of the {:.0} GFLOP/s of plain matrix products",
+        report.seconds_per_step,
+        report.fastest,
+        report.slowest,
+        report.tokens_per_second,
+        report.threads,
+        size(report.peak_memory_bytes),
+        report.gigaflop,
+        100.0 * report.share_of_matmul_peak,
+        report.matmul_peak_gigaflop_per_second,
+    )
+}
