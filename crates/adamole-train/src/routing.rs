@@ -87,6 +87,15 @@ impl RoutingCounts {
         self.selected.iter().map(|site| site.iter().sum::<f64>() / self.tokens.max(1) as f64).collect()
     }
 
+    /// Share of each expert in all that fired, over all sites; as long as the largest of them. All 0 where none fired.
+    pub fn expert_load(&self) -> Vec<f64> {
+        let mut fired = vec![0.0; self.selected.iter().map(Vec::len).max().unwrap_or(0)];
+        for (expert, tokens) in self.selected.iter().flat_map(|site| site.iter().enumerate()) {
+            fired[expert] += tokens;
+        }
+        shares(&fired)
+    }
+
     /// Mean threshold over tokens and sites; `None` where no threshold is learned.
     pub fn mean_threshold(&self) -> Option<f64> {
         let sites = self.threshold_sums.len();
@@ -94,7 +103,27 @@ impl RoutingCounts {
     }
 }
 
+/// Each count's share in their sum; all 0 where the sum is.
+pub(crate) fn shares(counts: &[f64]) -> Vec<f64> {
+    let sum: f64 = counts.iter().sum();
+    counts.iter().map(|count| if sum > 0.0 { count / sum } else { 0.0 }).collect()
+}
+
 pub(crate) fn floats(data: TensorData) -> Vec<f64> {
     // Float tensors hold float32 here; another type would be a bug of this crate, seen by its tests.
     data.as_slice::<f32>().map(|values| values.iter().map(|&v| f64::from(v)).collect()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_load_is_over_all_sites_and_as_long_as_the_largest() {
+        let selected = vec![vec![3.0, 1.0], vec![2.0, 0.0, 4.0]];
+        let counts = RoutingCounts { selected, tokens: 4, ..RoutingCounts::default() };
+        assert_eq!(counts.expert_load(), [0.5, 0.1, 0.4]);
+        assert_eq!(RoutingCounts { selected: vec![vec![0.0; 2]], ..counts }.expert_load(), [0.0; 2]);
+        assert!(RoutingCounts::default().expert_load().is_empty());
+    }
 }

@@ -331,13 +331,18 @@ fn event_files_hold_every_step_and_validation() {
         fs::read_dir(scene.run("run/tensorboard")).unwrap().map(|entry| entry.unwrap().path()).collect();
     let bytes = fs::read(&files[0]).unwrap();
     assert_eq!(files.len(), 1);
-    let (mut rest, mut records, mut accuracies) = (bytes.as_slice(), 0, 0);
+    let (mut rest, mut records, mut accuracies, mut loads) = (bytes.as_slice(), 0, 0, 0);
     while let Some((length, after)) = rest.split_first_chunk::<8>() {
         let length = u64::from_le_bytes(*length) as usize;
         let event = &after[4..4 + length];
         accuracies += usize::from(event.windows(19).any(|window| window == b"validation/accuracy"));
+        loads += event.windows(12).filter(|window| window == b"load/expert_").count();
         (rest, records) = (&after[length + 8..], records + 1);
     }
     // The version and the start of the session, 24 steps, and 3 validations.
-    assert_eq!((records, accuracies), (2 + 24 + 3, 3));
+    assert_eq!((records, accuracies, loads), (2 + 24 + 3, 3, 24 * 8));
+    for step in traces(&scene.run("run")).1.iter().filter(|line| line["event"] == "step") {
+        let load: f64 = step["expert_load"].as_array().unwrap().iter().map(|share| share.as_f64().unwrap()).sum();
+        assert!((load - 1.0).abs() < 1e-9, "{step}");
+    }
 }

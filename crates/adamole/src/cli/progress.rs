@@ -80,7 +80,7 @@ impl Progress {
     }
 
     fn step_line(&self, step: &StepMetrics) -> String {
-        let speed = step.tokens as f64 / step.seconds;
+        let speed = step.tokens_per_second;
         let left = self.seconds_left().map(|left| format!(", {} left", duration(left))).unwrap_or_default();
         let balance = step.balance_loss.map(|loss| format!(", balance {loss:.2}")).unwrap_or_default();
         let active = step.mean_active_experts.map(|mean| format!(", {mean:.2} experts")).unwrap_or_default();
