@@ -17,6 +17,6 @@ pub use config::{AdapterConfig, CapacityFactor, Method, NumExperts, Probability,
 pub use dropout::DropoutSeed;
 pub use error::ConfigError;
 pub use linear::AdaptedLinear;
-pub use pass::{Detail, Pass, SiteRouting};
+pub use pass::{Detail, Pass, RowCounts, SiteRouting};
 pub use random::CounterRng;
 pub use rows::{Rows, ValidRows};

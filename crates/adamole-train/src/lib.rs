@@ -1,8 +1,10 @@
 #![doc = include_str!("../README.md")]
 
+mod analysis;
 mod batch;
 mod checkpoint;
 mod checkpoints;
+mod distribution;
 mod error;
 mod evaluate;
 mod memory;
@@ -21,9 +23,11 @@ mod trace;
 mod trainer;
 mod workers;
 
+pub use analysis::{Analysis, LinearAnalysis, ThresholdHistogram};
 pub use batch::DeviceBatch;
 pub use checkpoint::Checkpoint;
 pub use checkpoints::Checkpoints;
+pub use distribution::{Distribution, Histogram};
 pub use error::TrainError;
 pub use evaluate::{Evaluation, Prediction, evaluate};
 pub use memory::peak_memory_bytes;

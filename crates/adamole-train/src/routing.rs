@@ -1,7 +1,7 @@
 //! How many experts fired, summed over tokens.
 
-use crate::Collapse;
-use adamole_core::{Adapter, SiteRouting};
+use crate::{Collapse, Distribution};
+use adamole_core::{Adapter, RowCounts, SiteRouting};
 use adamole_llama::CausalLm;
 use burn::tensor::{Tensor, TensorData};
 use serde::{Deserialize, Serialize};
@@ -16,6 +16,9 @@ pub struct RoutingCounts {
     pub selected: Vec<Vec<f64>>,
     /// Sum of the thresholds, per site that learns one.
     pub threshold_sums: Vec<f64>,
+    /// How the thresholds and the numbers of experts are distributed, per site; empty where only sums were kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub distributions: Vec<Distribution>,
     /// Tokens counted.
     pub tokens: usize,
 }
@@ -26,19 +29,29 @@ impl RoutingCounts {
         let Some(first) = sites.first() else { return Self::default() };
         let counts = sites.iter().map(|site| site.selected_count.clone());
         let thresholds = sites.iter().filter_map(|site| site.threshold_sum.clone());
-        let widths: Vec<usize> = sites.iter().map(|site| site.selected_count.dims()[1]).collect();
-        let all = floats(Tensor::cat(counts.chain(thresholds).collect(), 1).into_data());
-        let (counts, thresholds) = all.split_at(widths.iter().sum());
-        let mut rest = counts;
-        let selected = widths
-            .iter()
-            .map(|&width| {
-                let (site, others) = rest.split_at(width);
-                rest = others;
-                site.to_vec()
-            })
-            .collect();
-        Self { selected, threshold_sums: thresholds.to_vec(), tokens: first.rows }
+        let rows = sites.iter().filter_map(|site| site.row_counts.as_ref());
+        let rows = rows.flat_map(|rows| [Some(rows.active.clone()), rows.thresholds.clone()]).flatten();
+        let tensors: Vec<Tensor<2>> = counts.chain(thresholds).chain(rows.map(|column| column.transpose())).collect();
+        let widths: Vec<usize> = tensors.iter().map(|tensor| tensor.dims()[1]).collect();
+        let all = floats(Tensor::cat(tensors, 1).into_data());
+        let mut rest = all.as_slice();
+        let mut parts = widths.into_iter().map(|width| {
+            let (part, others) = rest.split_at(width);
+            rest = others;
+            part
+        });
+        let mut next = || parts.next().unwrap_or_default();
+        let selected = sites.iter().map(|_| next().to_vec()).collect();
+        let learned = sites.iter().filter(|site| site.threshold_sum.is_some());
+        let threshold_sums = learned.flat_map(|_| next().to_vec()).collect();
+        let distribution = |(site, rows): (&SiteRouting, &RowCounts)| {
+            let active = next();
+            let thresholds = rows.thresholds.as_ref().map(|_| (next(), f64::from(rows.max_threshold)));
+            Distribution::of(active, thresholds, site.selected_count.dims()[1])
+        };
+        let distributions =
+            sites.iter().filter_map(|site| Some((site, site.row_counts.as_ref()?))).map(distribution).collect();
+        Self { selected, threshold_sums, distributions, tokens: first.rows }
     }
 
     /// Adds the counts of another pass over the same model.
@@ -52,6 +65,9 @@ impl RoutingCounts {
         }
         for (mine, theirs) in self.threshold_sums.iter_mut().zip(&other.threshold_sums) {
             *mine += theirs;
+        }
+        for (mine, theirs) in self.distributions.iter_mut().zip(&other.distributions) {
+            mine.add(theirs);
         }
         self.tokens += other.tokens;
     }

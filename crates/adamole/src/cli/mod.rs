@@ -1,6 +1,7 @@
 //! The subcommands.
 
 mod adapter_settings;
+mod chart;
 pub(crate) mod evaluate;
 pub(crate) mod export;
 mod failure;
@@ -13,11 +14,14 @@ pub(crate) mod inspect;
 mod inspect_page;
 pub(crate) mod items;
 mod output;
+mod page;
 pub(crate) mod pretrain;
 mod progress;
 mod reading;
 mod record;
 mod resume;
+mod routing;
+mod routing_page;
 mod settings;
 mod signals;
 pub(crate) mod trace;
