@@ -187,6 +187,38 @@ fn a_signal_saves_and_stops() {
     }
 }
 
+#[test]
+fn a_second_signal_ends_the_program_within_the_step() {
+    // One step over all the data, one micro-batch after the other, which takes seconds anywhere.
+    let mut scene = Scene::new(1, &["--method", "adamole", "--rank", "64", "--workers", "1"]);
+    for (flag, value) in [("--limit-train", "400"), ("--batch-size", "400")] {
+        let place = scene.fixed.iter().position(|argument| argument == flag).unwrap();
+        scene.fixed[place + 1] = value.into();
+    }
+    let child = scene.begin("run", &[]).spawn().unwrap();
+    let id = child.id().to_string();
+    let interrupt = || assert!(Command::new("kill").args(["-s", "INT", &id]).status().unwrap().success());
+    let metrics = scene.run("run/metrics.jsonl");
+    let waited = Instant::now();
+    // The validation before training is done: the step has begun.
+    while !fs::read_to_string(&metrics).is_ok_and(|lines| lines.contains(r#""event":"epoch""#)) {
+        assert!(waited.elapsed() < Duration::from_secs(60));
+        sleep(Duration::from_millis(20));
+    }
+    interrupt();
+    // Two signals at the same instant are one.
+    sleep(Duration::from_millis(200));
+    let asked = Instant::now();
+    interrupt();
+    let output = child.wait_with_output().unwrap();
+    assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
+    fails(&output, 130, &[]);
+    // It did not stop by itself, after the step: that would have been said and saved.
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("stopped by a signal"));
+    assert!(!fs::read_to_string(&metrics).unwrap().contains(r#""event":"step""#));
+    assert!(!scene.run("run/checkpoints").exists());
+}
+
 fn wait_for(folder: &Path) {
     let started = Instant::now();
     while fs::read_dir(folder).map_or(0, Iterator::count) == 0 {
