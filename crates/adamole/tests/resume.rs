@@ -331,6 +331,14 @@ fn the_record_says_where_settings_are_from_and_a_third_split_is_reported_apart()
     assert_eq!((&config["origins"]["epochs"], &config["origins"]["alpha"]), (&"flag".into(), &"file".into()));
     assert_eq!((&config["recipe"]["epochs"], &config["origins"]["seed"]), (&2.into(), &Value::Null));
     assert!(config["fingerprint"]["data"].as_str().unwrap().len() == 64);
+    let environment = &config["environment"];
+    let version = Command::new(env!("CARGO_BIN_EXE_adamole")).arg("--version").output().unwrap().stdout;
+    let version = String::from_utf8(version).unwrap();
+    // The revision is known where git was at hand when the program was built.
+    match environment["revision"].as_str() {
+        Some(revision) => assert!(version.contains(&format!("({revision}")) && environment["changed"].is_boolean()),
+        None => assert!(environment["changed"].is_null() && !version.contains('('), "{version}"),
+    }
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     let base = datasets().join("base").display().to_string();
     let evaluate = ["evaluate", "--model", &base, "--adapter", "run", "--benchmark", "copa", "--data", "copa"];
