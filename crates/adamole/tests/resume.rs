@@ -105,6 +105,8 @@ fn traces(run: &Path) -> (Vec<u8>, Vec<Value>, Value) {
 
 #[track_caller]
 fn assert_same(scene: &Scene, one: &str, other: &str) {
+    let routing = |run: &str| fs::read_to_string(scene.run(run).join("routing.json")).ok();
+    assert_eq!(routing(one), routing(other));
     let ((adapter, metrics, report), other) = (traces(&scene.run(one)), traces(&scene.run(other)));
     for (mine, theirs) in metrics.iter().zip(&other.1) {
         assert_eq!(mine, theirs);
