@@ -1,8 +1,12 @@
 //! What the tests share: golden files, comparisons with stated tolerances, and folders that tests find outside the
 //! repository.
 
-use adamole::llama::TensorFile;
-use burn::tensor::{Device, Tensor, TensorData};
+use adamole::llama::{CausalLm, TensorFile};
+use burn::{
+    module::{Module, ModuleVisitor, Param},
+    optim::GradientsParams,
+    tensor::{Device, Tensor, TensorData},
+};
 use std::{
     collections::BTreeMap,
     fmt,
@@ -93,6 +97,19 @@ pub fn floats(file: &TensorFile, name: &str) -> Vec<f32> {
 /// Float data, flattened.
 pub fn values(data: TensorData) -> Vec<f32> {
     data.as_slice::<f32>().unwrap_or_else(|e| panic!("{e:?}")).to_vec()
+}
+
+/// All gradients, one after the other, in the order of the model's parameters.
+pub fn flat_gradients(model: &CausalLm, gradients: &GradientsParams) -> Vec<f32> {
+    struct Flat<'a>(&'a GradientsParams, Vec<f32>);
+    impl ModuleVisitor for Flat<'_> {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            self.1.extend(self.0.get::<D>(param.id).map(|g| values(g.into_data())).unwrap_or_default());
+        }
+    }
+    let mut flat = Flat(gradients, Vec::new());
+    model.visit(&mut flat);
+    flat.1
 }
 
 /// The largest `|actual - expected|`; panics on different lengths and on NaN.

@@ -2,7 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use adamole_data::{
-    Benchmark, Buckets, EncodeOptions, Encoder, ExampleBatcher, Examples, LabelScope, OnBadRow, Split, TensorBatch,
+    Benchmark, Buckets, Collation, EncodeOptions, Encoder, ExampleBatcher, Examples, LabelScope, OnBadRow, Padding,
+    Split, TensorBatch,
 };
 use adamole_tests::device;
 use burn::data::{dataloader::DataLoaderBuilder, dataset::Dataset};
@@ -19,7 +20,10 @@ fn burns_data_loader_gives_every_item_once() {
     let lengths: Vec<usize> = examples.iter().map(|example| example.text.len()).collect();
     let buckets = Buckets::fitting(&lengths, 4);
 
-    let batcher = ExampleBatcher { pad_id: 0, labels: LabelScope::Answer, buckets: buckets.clone() };
+    let batcher = ExampleBatcher {
+        collation: Collation { pad_id: 0, labels: LabelScope::Answer, padding: Padding::Right },
+        buckets: buckets.clone(),
+    };
     let loader =
         DataLoaderBuilder::new(batcher).batch_size(8).shuffle(3).set_device(device()).build(Examples(examples));
     let (mut labels, mut tokens) = (0, 0);

@@ -3,14 +3,14 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use adamole::{
-    core::{AdaptedLinear, AdapterConfig, CounterRng, Detail, Method, Pass},
-    data::{Batch, Buckets, Example, LabelScope},
+    core::{AdaptedLinear, AdapterConfig, CounterRng, Detail, DropoutScope, Method, Pass},
+    data::{Batch, Buckets, Collation, Example, LabelScope, Padding},
     llama::{AdapterLayout, AttentionMask, CausalLm, Targets, cross_entropy, frozen_cross_entropy, load_base},
     train::{Accumulation, DeviceBatch, StepInput, Workers, accumulate},
 };
-use adamole_tests::{assert_close, device, golden, values};
+use adamole_tests::{assert_close, device, flat_gradients, golden, values};
 use burn::{
-    module::{Module, ModuleVisitor, Param},
+    module::Param,
     optim::GradientsParams,
     tensor::{Device, Int, Tensor, TensorData},
 };
@@ -159,19 +159,12 @@ fn examples() -> Vec<Example> {
 
 /// Padded with a token that no text has, so that every token but the first is a label.
 fn texts(examples: &[Example], indices: &[usize]) -> Batch {
-    Batch::of_texts(examples, indices, 127, LabelScope::Text, &Buckets::any())
+    padded(examples, indices, Padding::Right)
 }
 
-fn flat_gradients(model: &CausalLm, gradients: &GradientsParams) -> Vec<f32> {
-    struct Flat<'a>(&'a GradientsParams, Vec<f32>);
-    impl ModuleVisitor for Flat<'_> {
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            self.1.extend(self.0.get::<D>(param.id).map(|g| values(g.into_data())).unwrap_or_default());
-        }
-    }
-    let mut flat = Flat(gradients, Vec::new());
-    model.visit(&mut flat);
-    flat.1
+fn padded(examples: &[Example], indices: &[usize], padding: Padding) -> Batch {
+    let collation = Collation { pad_id: 127, labels: LabelScope::Text, padding };
+    Batch::of_texts(examples, indices, collation, &Buckets::any())
 }
 
 #[test]
@@ -187,6 +180,7 @@ fn a_step_does_not_depend_on_the_number_of_workers() {
             step: 2,
             balance_coefficient: 1e-3,
             accumulation: Accumulation::Tokens,
+            dropout_scope: DropoutScope::Layer,
         };
         let outcome = accumulate(&model, input, &Workers::new(workers), &device);
         (outcome.task_loss, outcome.balance_loss, flat_gradients(&model, &outcome.gradients))
@@ -206,7 +200,14 @@ fn micro_batches_count_by_their_labels_or_alike() {
     // 5 labels, and 14 + 13.
     let batches = [texts(&examples, &[0]), texts(&examples, &[9, 8])];
     let loss = |batches: &[Batch], accumulation| {
-        let input = StepInput { batches, seed: 5, step: 2, balance_coefficient: 1e-3, accumulation };
+        let input = StepInput {
+            batches,
+            seed: 5,
+            step: 2,
+            balance_coefficient: 1e-3,
+            accumulation,
+            dropout_scope: DropoutScope::Layer,
+        };
         let outcome = accumulate(&model, input, &Workers::new(1), &device);
         (outcome.task_loss, outcome.balance_loss.unwrap(), flat_gradients(&model, &outcome.gradients))
     };
@@ -236,6 +237,7 @@ fn dropout_is_drawn_from_the_step_and_changes_the_gradient() {
             step,
             balance_coefficient: 0.0,
             accumulation: Accumulation::Tokens,
+            dropout_scope: DropoutScope::Layer,
         };
         flat_gradients(&model, &accumulate(&model, input, &Workers::new(1), &device).gradients)
     };
@@ -250,8 +252,14 @@ fn a_balance_loss_of_no_weight_leaves_the_gradients_alone() {
     let model = adapted_model(&device, 0.0);
     let batches = [texts(&examples(), &[3, 8])];
     let gradients = |balance_coefficient| {
-        let input =
-            StepInput { batches: &batches, seed: 5, step: 2, balance_coefficient, accumulation: Accumulation::Tokens };
+        let input = StepInput {
+            batches: &batches,
+            seed: 5,
+            step: 2,
+            balance_coefficient,
+            accumulation: Accumulation::Tokens,
+            dropout_scope: DropoutScope::Layer,
+        };
         flat_gradients(&model, &accumulate(&model, input, &Workers::new(1), &device).gradients)
     };
     let batch = DeviceBatch::new(&batches[0], &device);

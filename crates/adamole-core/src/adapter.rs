@@ -102,22 +102,20 @@ impl Adapter {
     /// What the adapter adds to the frozen layer's output: `[T, d_in]` to `[T, d_out]`.
     pub fn forward(&self, x: Tensor<2>, pass: &mut Pass) -> Tensor<2> {
         let site = pass.enter_site();
-        let dropped = pass.drop_input(x.clone(), self.config.dropout, site);
+        let (num_experts, rank) = (self.config.num_experts(), self.config.rank.get());
+        let dropped = pass.drop_input(&x, self.config.dropout, site, num_experts);
         let (Some(gate), Some(router)) = (&self.gate, &self.router) else {
-            let hidden = dropped.unwrap_or(x).matmul(self.a.val().transpose());
+            let hidden = self.hidden(dropped.unwrap_or_else(|| vec![x]));
             return (hidden * self.config.scale()).matmul(self.b.val().transpose());
         };
 
         // Rows of the input-side product, in this order: experts, gate, threshold.
         let mut gate_rows = vec![gate.val()];
         gate_rows.extend(self.threshold.as_ref().map(|t| t.weight.val()));
-        let (num_experts, rank) = (self.config.num_experts(), self.config.rank.get());
         let width = num_experts * rank;
         let [rows, _] = x.dims();
         let (hidden, gate_logits) = match dropped {
-            Some(dropped) => {
-                (dropped.matmul(self.a.val().transpose()), x.matmul(Tensor::cat(gate_rows, 0).transpose()))
-            }
+            Some(dropped) => (self.hidden(dropped), x.matmul(Tensor::cat(gate_rows, 0).transpose())),
             None => {
                 gate_rows.insert(0, self.a.val());
                 let product = x.matmul(Tensor::cat(gate_rows, 0).transpose());
@@ -140,8 +138,43 @@ impl Adapter {
         let mixed = (hidden.reshape([rows, num_experts, rank]) * weights).reshape([rows, width]);
         mixed.matmul(self.b.val().transpose())
     }
+
+    /// `[T, N r]` from the experts' input `[T, d_in]`: one for all experts, or one for each.
+    fn hidden(&self, inputs: Vec<Tensor<2>>) -> Tensor<2> {
+        let a = self.a.val();
+        let [width, d_in] = a.dims();
+        let share = width / inputs.len();
+        let inputs = inputs.into_iter().enumerate();
+        let products = inputs.map(|(i, x)| match share == width {
+            true => x.matmul(a.clone().transpose()),
+            false => x.matmul(a.clone().slice([i * share..(i + 1) * share, 0..d_in]).transpose()),
+        });
+        Tensor::cat(products.collect(), 1)
+    }
 }
 
 fn trainable<const D: usize>(value: Tensor<D>) -> Param<Tensor<D>> {
     Param::initialized(ParamId::new(), value).set_require_grad(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Method;
+
+    #[test]
+    fn an_input_for_each_expert_is_seen_by_it_alone() {
+        let device = Device::default();
+        let method = Method::AdaMole { num_experts: 3.try_into().expect("valid"), tau_max: None };
+        let (rank, dropout) = (2.try_into().expect("valid"), 0.0.try_into().expect("valid"));
+        let adapter = Adapter::new(AdapterConfig { method, rank, alpha: 1.0, dropout }, 5, 4, &[1], &device);
+        let x = Tensor::from_data(TensorData::new(CounterRng::new(&[2]).uniform(35, 1.0), [7, 5]), &device);
+        let of = |factors: [f32; 3]| adapter.hidden(factors.map(|factor| x.clone() * factor).to_vec());
+        let together = adapter.hidden(vec![x.clone()]);
+        let close = |a: Tensor<2>, b: Tensor<2>| (a - b).abs().max().into_scalar::<f32>() < 1e-6;
+        assert!(close(of([1.0; 3]), together.clone()));
+        let middle = together.slice([0..7, 2..4]);
+        assert!(close(of([0.0, 2.0, 0.0]).slice([0..7, 2..4]), middle * 2.0));
+        assert!(close(of([0.0, 2.0, 0.0]).slice([0..7, 4..6]), Tensor::zeros([7, 2], &device)));
+    }
 }

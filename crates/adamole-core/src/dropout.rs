@@ -3,6 +3,18 @@
 
 use crate::{CounterRng, Probability};
 use burn::tensor::{Device, Tensor, TensorData};
+use serde::{Deserialize, Serialize};
+
+/// Which experts share a mask on their input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DropoutScope {
+    /// All those of a layer, so that they are one product.
+    #[default]
+    Layer,
+    /// None: every expert draws its own, as published, and is a product of its own.
+    Expert,
+}
 
 /// Names one micro-batch of one run; every adapted linear draws its own mask from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

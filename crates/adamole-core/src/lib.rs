@@ -14,7 +14,7 @@ mod rows;
 pub use adapter::{Adapter, Threshold};
 pub use balance::load_balancing_loss;
 pub use config::{AdapterConfig, CapacityFactor, Method, NumExperts, Probability, Rank, Selection, TauMax, TopK, TopP};
-pub use dropout::DropoutSeed;
+pub use dropout::{DropoutScope, DropoutSeed};
 pub use error::ConfigError;
 pub use linear::AdaptedLinear;
 pub use pass::{Detail, Pass, RowCounts, SiteRouting};

@@ -2,7 +2,7 @@
 //! Modules keep none of it, so that a pass leaves nothing stale behind.
 
 use crate::{
-    DropoutSeed, Probability, Rows, ValidRows, dropout,
+    DropoutScope, DropoutSeed, Probability, Rows, ValidRows, dropout,
     router::{Router, Routing},
 };
 use burn::tensor::{Device, Tensor};
@@ -51,10 +51,14 @@ pub struct RowCounts {
 /// Where the numbers of the gates' dropout masks start.
 const GATE_SITES: usize = 1 << 32;
 
+/// Between the numbers of the masks of a layer's experts.
+const EXPERT_SITES: usize = 1 << 33;
+
 /// The state of one forward pass. Sites (adapted linears with a gate) are numbered in the order of their calls.
 #[derive(Debug)]
 pub struct Pass {
     dropout: Option<DropoutSeed>,
+    scope: DropoutScope,
     valid_rows: Option<ValidRows>,
     sequences: usize,
     detail: Detail,
@@ -68,6 +72,7 @@ impl Pass {
     pub fn evaluation() -> Self {
         Self {
             dropout: None,
+            scope: DropoutScope::Layer,
             valid_rows: None,
             sequences: 1,
             detail: Detail::Off,
@@ -80,6 +85,12 @@ impl Pass {
     /// Dropout drawn from `seed`.
     pub fn training(seed: DropoutSeed) -> Self {
         Self { dropout: Some(seed), ..Self::evaluation() }
+    }
+
+    /// Which experts share a dropout mask; [`DropoutScope::Layer`] without it.
+    pub fn with_dropout_scope(mut self, scope: DropoutScope) -> Self {
+        self.scope = scope;
+        self
     }
 
     /// Records routing at this level; anything above [`Detail::Off`] also accumulates the auxiliary loss.
@@ -110,12 +121,21 @@ impl Pass {
         self.sites
     }
 
-    /// The input of the experts: dropped out in training, as it is otherwise.
-    pub(crate) fn drop_input(&self, x: Tensor<2>, p: Probability, site: usize) -> Option<Tensor<2>> {
+    /// The inputs of `experts` experts in training: one for all of them, or one for each; `None` where nothing is
+    /// dropped.
+    pub(crate) fn drop_input(
+        &self,
+        x: &Tensor<2>,
+        p: Probability,
+        site: usize,
+        experts: usize,
+    ) -> Option<Vec<Tensor<2>>> {
         let seed = self.dropout.filter(|_| p.get() > 0.0)?;
-        let device: Device = x.device();
-        let shape = x.dims();
-        Some(x * dropout::mask(seed, site, p, shape, &device))
+        let dropped = |site| x.clone() * dropout::mask(seed, site, p, x.dims(), &x.device());
+        Some(match self.scope {
+            DropoutScope::Layer => vec![dropped(site)],
+            DropoutScope::Expert => (0..experts).map(|expert| dropped(site + (expert + 1) * EXPERT_SITES)).collect(),
+        })
     }
 
     /// A number for the adapter that asks, unique within the pass.
@@ -166,5 +186,33 @@ impl Pass {
             None => loss,
             Some(sum) => sum + loss,
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn experts_share_a_mask_or_draw_their_own() {
+        let device = Device::default();
+        let seed = DropoutSeed { run: 1, step: 2, micro_batch: 3 };
+        let half = Probability::try_from(0.5).expect("valid");
+        let x = Tensor::ones([50, 40], &device);
+        let masks = |scope, site| {
+            let inputs = Pass::training(seed).with_dropout_scope(scope).drop_input(&x, half, site, 3);
+            let values = |input: Tensor<2>| input.into_data().try_to_vec::<f32>().expect("float32");
+            inputs.expect("dropped").into_iter().map(values).collect::<Vec<_>>()
+        };
+        assert_eq!(masks(DropoutScope::Layer, 0).len(), 1);
+        let own = masks(DropoutScope::Expert, 0);
+        let [first, second, third] = &own[..] else { panic!("three experts have {} masks", own.len()) };
+        assert!(first != second && second != third && first != third);
+        assert_ne!(own, masks(DropoutScope::Expert, 1));
+        for mask in &own {
+            assert!(mask.iter().all(|kept| *kept == 0.0 || *kept == 2.0));
+            assert!((mask.iter().sum::<f32>() / 2000.0 - 1.0).abs() < 0.1);
+        }
+        assert!(Pass::evaluation().drop_input(&x, half, 0, 3).is_none());
     }
 }

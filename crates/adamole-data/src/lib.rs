@@ -11,7 +11,7 @@ mod row;
 mod split;
 mod tokens;
 
-pub use batches::{Batch, Buckets, LabelScope, Order, plan_epoch, plan_evaluation};
+pub use batches::{Batch, Buckets, Collation, LabelScope, Order, Padding, plan_epoch, plan_evaluation};
 #[cfg(feature = "burn")]
 pub use batches::{ExampleBatcher, Examples, TensorBatch};
 pub use benchmark::{Benchmark, HubPlace};

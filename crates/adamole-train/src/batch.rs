@@ -1,18 +1,18 @@
 //! A batch on its device.
 
 use adamole_core::ValidRows;
-use adamole_data::Batch;
+use adamole_data::{Batch, Padding};
 use adamole_llama::AttentionMask;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 /// The tensors of one micro-batch.
 #[derive(Debug, Clone)]
 pub struct DeviceBatch {
-    /// Token ids `[B, L]`, padded on the right.
+    /// Token ids `[B, L]`.
     pub ids: Tensor<2, Int>,
     /// Who sees whom.
     pub mask: AttentionMask,
-    /// Which rows of the flattened input are tokens; `None` where all are.
+    /// Which rows of the flattened input count; `None` where all do.
     pub valid_rows: Option<ValidRows>,
     /// Flat positions whose output predicts a label.
     pub label_positions: Tensor<1, Int>,
@@ -28,9 +28,9 @@ impl DeviceBatch {
     /// Uploads a batch.
     pub fn new(batch: &Batch, device: &Device) -> Self {
         let tokens = batch.lengths.iter().sum();
-        let valid_rows = (tokens < batch.rows * batch.cols).then(|| {
-            let row = |&length: &usize| (0..batch.cols).map(move |column| f32::from(u8::from(column < length)));
-            let mask: Vec<f32> = batch.lengths.iter().flat_map(row).collect();
+        let is_padded = batch.padding == Padding::Right && tokens < batch.rows * batch.cols;
+        let valid_rows = is_padded.then(|| {
+            let mask: Vec<f32> = batch.token_mask().into_iter().map(f32::from).collect();
             ValidRows {
                 mask: Tensor::from_data(TensorData::new(mask, [batch.rows * batch.cols, 1]), device),
                 count: tokens,
@@ -38,7 +38,10 @@ impl DeviceBatch {
         });
         Self {
             ids: integers(batch.ids.iter().map(|&id| id as i32), device).reshape([batch.rows, batch.cols]),
-            mask: AttentionMask::causal(batch.cols, device),
+            mask: match batch.padding {
+                Padding::Right => AttentionMask::causal(batch.cols, device),
+                Padding::Left => AttentionMask::padded(&batch.token_mask(), batch.cols, device),
+            },
             valid_rows,
             label_positions: integers(batch.label_positions.iter().map(|&p| p as i32), device),
             label_targets: integers(batch.label_targets.iter().map(|&id| id as i32), device),

@@ -1,7 +1,8 @@
 //! How a run trains. Defaults are the paper's; where ours differ, the field says so.
 
 use crate::{Accumulation, AdamWSettings, Decay, Schedule, TrainError};
-use adamole_data::{LabelScope, Order};
+use adamole_core::DropoutScope;
+use adamole_data::{LabelScope, Order, Padding};
 use serde::{Deserialize, Serialize};
 
 /// The settings of a fine-tuning run.
@@ -38,6 +39,10 @@ pub struct Recipe {
     pub max_skipped_steps: usize,
     /// Which tokens are trained on. Ours is the answer's token; the published code trains on the whole text.
     pub labels: LabelScope,
+    /// Which experts share a dropout mask; all of a layer, where the published code has one mask for each.
+    pub dropout_scope: DropoutScope,
+    /// Where texts are filled up. Ours is the right, where padding counts for nothing.
+    pub padding: Padding,
     /// The order of an epoch's examples. Ours mixes lengths within a batch; the published sampler groups them.
     pub order: Order,
     /// Seed of initialisation, order and dropout.
@@ -62,6 +67,8 @@ impl Default for Recipe {
             patience: None,
             max_skipped_steps: 3,
             labels: LabelScope::Answer,
+            dropout_scope: DropoutScope::Layer,
+            padding: Padding::Right,
             order: Order::Bucketed,
             seed: 0,
         }

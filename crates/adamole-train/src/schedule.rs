@@ -1,8 +1,7 @@
 //! The learning rate's course.
 
-use crate::TrainError;
 use serde::{Deserialize, Serialize};
-use std::{f64::consts::PI, str::FromStr};
+use std::f64::consts::PI;
 
 /// How the rate goes on after the warm-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -15,22 +14,6 @@ pub enum Decay {
     Linear,
     /// It falls along half a cosine.
     Cosine,
-}
-
-impl FromStr for Decay {
-    type Err = TrainError;
-
-    fn from_str(name: &str) -> Result<Self, TrainError> {
-        match name {
-            "constant" => Ok(Self::Constant),
-            "linear" => Ok(Self::Linear),
-            "cosine" => Ok(Self::Cosine),
-            _ => {
-                let (name, value) = ("decay", name.to_owned());
-                Err(TrainError::Recipe { name, value, expected: "constant, linear or cosine" })
-            }
-        }
-    }
 }
 
 /// The learning rate as a function of the step: `peak * min(1, step / warmup_steps)`, then the decay.

@@ -1,7 +1,7 @@
 //! The gradient of one optimizer step, accumulated over its micro-batches.
 
-use crate::{DeviceBatch, RoutingCounts, TrainError, Workers, routing::floats};
-use adamole_core::{Detail, DropoutSeed, Pass};
+use crate::{DeviceBatch, RoutingCounts, Workers, routing::floats};
+use adamole_core::{Detail, DropoutScope, DropoutSeed, Pass};
 use adamole_data::Batch;
 use adamole_llama::{CausalLm, frozen_cross_entropy};
 use burn::{
@@ -10,7 +10,6 @@ use burn::{
     tensor::{Device, Tensor},
 };
 use serde::{Deserialize, Serialize};
-use std::str::FromStr;
 
 /// How the losses of micro-batches make that of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -21,21 +20,6 @@ pub enum Accumulation {
     Tokens,
     /// Every micro-batch counts alike, as published: the mean of their means. A label then counts for more among few.
     MicroBatches,
-}
-
-impl FromStr for Accumulation {
-    type Err = TrainError;
-
-    fn from_str(name: &str) -> Result<Self, TrainError> {
-        match name {
-            "tokens" => Ok(Self::Tokens),
-            "micro-batches" => Ok(Self::MicroBatches),
-            _ => {
-                let (name, value) = ("accumulation", name.to_owned());
-                Err(TrainError::Recipe { name, value, expected: "tokens or micro-batches" })
-            }
-        }
-    }
 }
 
 impl Accumulation {
@@ -66,6 +50,8 @@ pub struct StepInput<'a> {
     pub balance_coefficient: f32,
     /// How the micro-batches make one loss.
     pub accumulation: Accumulation,
+    /// Which experts share a dropout mask.
+    pub dropout_scope: DropoutScope,
 }
 
 /// Gradients and what was seen on the way.
@@ -95,7 +81,7 @@ pub fn accumulate(model: &CausalLm, input: StepInput<'_>, workers: &Workers, dev
         // Leaves of their own, so that the graphs of different workers stay apart.
         let model = model.clone().fork(device);
         let seed = DropoutSeed { run: input.seed, step: input.step as u64, micro_batch: index as u64 };
-        let mut pass = Pass::training(seed).recording(Detail::Counts);
+        let mut pass = Pass::training(seed).with_dropout_scope(input.dropout_scope).recording(Detail::Counts);
         if let Some(rows) = batch.valid_rows {
             pass = pass.counting(rows);
         }

@@ -5,7 +5,7 @@ use crate::{
     TrainEvent, Workers, accumulate, evaluate,
 };
 use adamole_core::Method;
-use adamole_data::{Batch, Buckets, Example, LabelScope, plan_epoch};
+use adamole_data::{Batch, Buckets, Collation, Example, LabelScope, plan_epoch};
 use adamole_llama::{CausalLm, Chain, ParameterKind, parameters};
 use burn::{module::Module, tensor::Device};
 use std::{borrow::Cow, time::Instant};
@@ -209,8 +209,8 @@ impl<'a> Run<'a> {
     fn step(&mut self, micro_batches: &[Vec<usize>], observe: &mut Observe<'_>) -> Result<(), TrainError> {
         let started = Instant::now();
         let Self { data, recipe, progress, .. } = self;
-        let collate =
-            |indices: &Vec<usize>| Batch::of_texts(data.train, indices, data.pad_id, recipe.labels, &self.buckets);
+        let collation = Collation { pad_id: data.pad_id, labels: recipe.labels, padding: recipe.padding };
+        let collate = |indices: &Vec<usize>| Batch::of_texts(data.train, indices, collation, &self.buckets);
         let batches: Vec<Batch> = micro_batches.iter().map(collate).collect();
         let input = StepInput {
             batches: &batches,
@@ -218,6 +218,7 @@ impl<'a> Run<'a> {
             step: progress.step,
             balance_coefficient: recipe.balance_coefficient,
             accumulation: recipe.accumulation,
+            dropout_scope: recipe.dropout_scope,
         };
         let outcome = accumulate(&self.model, input, self.workers, self.device);
         let steps = recipe.epochs * self.lengths.len().div_ceil(recipe.batch_size);

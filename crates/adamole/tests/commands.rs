@@ -191,6 +191,25 @@ fn settings_that_belong_to_another_method_are_refused() {
 }
 
 #[test]
+fn a_run_says_where_it_departs_from_the_published_implementation() {
+    let folder = TempDir::new().unwrap();
+    let data = shown(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../datasets/copa"));
+    let departures = |name: &str, more: &[&str]| {
+        let output = shown(&folder.path().join(name));
+        let (model, limits) = (shipped(), ["--limit-train", "20", "--limit-validation", "8", "--epochs", "1"]);
+        let run = ["train", "--benchmark", "copa", "--data", &data, "--model", &model, "--output", &output];
+        let stdout = succeeds(&[&run[..], &limits, &["--format", "json"], more].concat());
+        let report: Value = serde_json::from_str(&stdout).unwrap();
+        let departures = report["departures"].as_array().unwrap().iter();
+        departures.map(|departure| departure["setting"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(departures("published", &["--compat", "reference"]), Vec::<String>::new());
+    assert_eq!(departures("but-one", &["--compat", "reference", "--labels", "answer"]), ["labels"]);
+    let ours = ["accumulation", "dropout_scope", "labels", "order", "padding", "scoring", "truncation"];
+    assert_eq!(departures("ours", &[]), ours);
+}
+
+#[test]
 fn items_are_printed_as_the_model_sees_them() {
     let model = shipped();
     let data = shown(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../datasets/copa"));

@@ -20,7 +20,32 @@ pub enum LabelScope {
 
 named!(LabelScope, "label scope", { Self::Answer => "answer", Self::Text => "text" });
 
-/// A batch of `rows` texts in `cols` columns, padded at the right. Indices into it are flat: `row * cols + column`.
+/// Where rows are filled up, and what for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Padding {
+    /// At the right, where no token sees it. It counts for nothing.
+    #[default]
+    Right,
+    /// At the left, to a multiple of 8, as published. It counts as tokens do in the auxiliary loss and in what experts
+    /// fire, and under [`LabelScope::Text`] the last of it is taught to predict the first token.
+    Left,
+}
+
+named!(Padding, "padding", { Self::Right => "right", Self::Left => "left" });
+
+/// How training texts become a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Collation {
+    /// The token that fills up rows. It is never a label.
+    pub pad_id: u32,
+    /// Which tokens are trained on.
+    pub labels: LabelScope,
+    /// Where rows are filled up.
+    pub padding: Padding,
+}
+
+/// A batch of `rows` texts in `cols` columns. Indices into it are flat: `row * cols + column`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
     /// Token ids, `[rows * cols]`.
@@ -29,6 +54,8 @@ pub struct Batch {
     pub rows: usize,
     /// Length of the longest text, rounded up to a bucket.
     pub cols: usize,
+    /// Where rows are filled up.
+    pub padding: Padding,
     /// Tokens of each row that are not padding, `[rows]`.
     pub lengths: Vec<usize>,
     /// Flat positions whose output predicts a label, ascending; none in a batch of prompts.
@@ -38,32 +65,27 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Puts the training texts of the examples with the given indices side by side, padded with `pad_id`.
+    /// Puts the training texts of the examples with the given indices side by side.
     ///
-    /// Padding is never a label and never seen by the tokens before it. An example without an answer in its text has
-    /// no label under [`LabelScope::Answer`].
+    /// An example without an answer in its text has no label under [`LabelScope::Answer`].
     ///
     /// # Panics
     ///
     /// If an index is not below `examples.len()`.
-    pub fn of_texts(
-        examples: &[Example],
-        indices: &[usize],
-        pad_id: u32,
-        scope: LabelScope,
-        buckets: &Buckets,
-    ) -> Self {
+    pub fn of_texts(examples: &[Example], indices: &[usize], collation: Collation, buckets: &Buckets) -> Self {
+        let Collation { pad_id, labels, padding } = collation;
         let texts: Vec<&[u32]> = indices.iter().map(|&index| examples[index].text.as_slice()).collect();
-        let mut batch = Self::of(&texts, pad_id, buckets);
+        let mut batch = Self::of(&texts, pad_id, padding, buckets);
         for (row, &index) in indices.iter().enumerate() {
             let Example { text, answer_at, .. } = &examples[index];
-            let labels = match (scope, answer_at) {
+            let start = batch.start_of(row);
+            let labelled = match (labels, answer_at) {
                 (LabelScope::Answer, Some(answer)) => *answer..*answer + 1,
                 (LabelScope::Answer, None) => 0..0,
-                (LabelScope::Text, _) => 1..text.len(),
+                (LabelScope::Text, _) => usize::from(start.is_multiple_of(batch.cols))..text.len(),
             };
-            for label in labels.filter(|label| text[*label] != pad_id) {
-                batch.label_positions.push(row * batch.cols + label - 1);
+            for label in labelled.filter(|label| text[*label] != pad_id) {
+                batch.label_positions.push(start + label - 1);
                 batch.label_targets.push(text[label]);
             }
         }
@@ -77,24 +99,46 @@ impl Batch {
     /// If an index is not below `examples.len()`.
     pub fn of_prompts(examples: &[Example], indices: &[usize], pad_id: u32, buckets: &Buckets) -> Self {
         let prompts: Vec<&[u32]> = indices.iter().map(|&index| examples[index].prompt.as_slice()).collect();
-        Self::of(&prompts, pad_id, buckets)
+        Self::of(&prompts, pad_id, Padding::Right, buckets)
     }
 
-    fn of(texts: &[&[u32]], pad_id: u32, buckets: &Buckets) -> Self {
-        let rows = texts.len();
-        let cols = buckets.columns(texts.iter().map(|text| text.len()).max().unwrap_or(0));
-        let mut ids = vec![pad_id; rows * cols];
+    fn of(texts: &[&[u32]], pad_id: u32, padding: Padding, buckets: &Buckets) -> Self {
+        let longest = texts.iter().map(|text| text.len()).max().unwrap_or(0);
+        let cols = match padding {
+            Padding::Right => buckets.columns(longest),
+            Padding::Left => Buckets::any().columns(longest),
+        };
+        let (rows, lengths) = (texts.len(), texts.iter().map(|text| text.len()).collect());
+        let ids = vec![pad_id; rows * cols];
+        let mut batch =
+            Self { ids, rows, cols, padding, lengths, label_positions: Vec::new(), label_targets: Vec::new() };
         for (row, text) in texts.iter().enumerate() {
-            ids[row * cols..][..text.len()].copy_from_slice(text);
+            let start = batch.start_of(row);
+            batch.ids[start..][..text.len()].copy_from_slice(text);
         }
-        let lengths = texts.iter().map(|text| text.len()).collect();
-        Self { ids, rows, cols, lengths, label_positions: Vec::new(), label_targets: Vec::new() }
+        batch
+    }
+
+    /// Flat position of a row's first token.
+    fn start_of(&self, row: usize) -> usize {
+        match self.padding {
+            Padding::Right => row * self.cols,
+            Padding::Left => (row + 1) * self.cols - self.lengths[row],
+        }
+    }
+
+    /// 1 for a token and 0 for padding, `[rows * cols]`.
+    pub fn token_mask(&self) -> Vec<u8> {
+        let mut mask = vec![0; self.rows * self.cols];
+        for (row, length) in self.lengths.iter().enumerate() {
+            mask[self.start_of(row)..][..*length].fill(1);
+        }
+        mask
     }
 
     /// Flat positions of the last token of each row, `[rows]`: where the choices of a prompt are scored.
     pub fn last_positions(&self) -> Vec<usize> {
-        let last = |(row, length): (usize, &usize)| row * self.cols + length.saturating_sub(1);
-        self.lengths.iter().enumerate().map(last).collect()
+        (0..self.rows).map(|row| self.start_of(row) + self.lengths[row].saturating_sub(1)).collect()
     }
 }
 
@@ -120,7 +164,10 @@ mod tests {
     #[test]
     fn a_batch_of_two() {
         let examples = [example(0, 3, Some(1)), example(1, 4, None), example(2, 7, Some(0))];
-        let texts = |indices: &[usize], pad, scope| Batch::of_texts(&examples, indices, pad, scope, &Buckets::any());
+        let texts = |indices: &[usize], pad_id, labels| {
+            let collation = Collation { pad_id, labels, padding: Padding::Right };
+            Batch::of_texts(&examples, indices, collation, &Buckets::any())
+        };
         let batch = texts(&[2, 0], PAD, LabelScope::Answer);
         assert_eq!((batch.rows, batch.cols), (2, 16));
         assert_eq!(batch.ids[16..24], [100, 101, 102, 11, 2, PAD, PAD, PAD]);
@@ -140,6 +187,22 @@ mod tests {
         assert_eq!(prompts.ids[8..13], [100, 101, 102, PAD, PAD]);
     }
 
+    #[test]
+    fn a_batch_padded_at_the_left_teaches_its_first_token() {
+        let examples = [example(0, 3, Some(1)), example(1, 6, Some(0))];
+        let collation = Collation { pad_id: PAD, labels: LabelScope::Text, padding: Padding::Left };
+        let batch = Batch::of_texts(&examples, &[0, 1], collation, &Buckets::fitting(&[8], 1));
+        assert_eq!(batch.ids, [PAD, PAD, PAD, 100, 101, 102, 11, 2, 100, 101, 102, 103, 104, 105, 10, 2]);
+        assert_eq!(batch.token_mask(), [0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]);
+        // The first row's padding predicts its 100; the second row has none.
+        assert_eq!(batch.label_positions, [2, 3, 4, 5, 6, 8, 9, 10, 11, 12, 13, 14]);
+        assert_eq!(batch.label_targets[..2], [100, 101]);
+        assert_eq!(batch.last_positions(), [7, 15]);
+        let answers =
+            Batch::of_texts(&examples, &[0], Collation { labels: LabelScope::Answer, ..collation }, &Buckets::any());
+        assert_eq!((answers.label_positions, answers.label_targets), (vec![5], vec![11]));
+    }
+
     proptest! {
         #[test]
         fn padding_is_at_the_right_and_never_a_label(
@@ -149,10 +212,11 @@ mod tests {
             let examples: Vec<Example> =
                 rows.iter().enumerate().map(|(i, &(prompt, answer))| example(i, prompt, answer)).collect();
             let indices: Vec<usize> = (0..examples.len()).collect();
-            let scope = if whole { LabelScope::Text } else { LabelScope::Answer };
+            let labels = if whole { LabelScope::Text } else { LabelScope::Answer };
+            let collation = Collation { pad_id: PAD, labels, padding: Padding::Right };
             let lengths: Vec<usize> = examples.iter().map(|example| example.text.len()).collect();
             let buckets = if most == 0 { Buckets::any() } else { Buckets::fitting(&lengths, most) };
-            let batch = Batch::of_texts(&examples, &indices, PAD, scope, &buckets);
+            let batch = Batch::of_texts(&examples, &indices, collation, &buckets);
             prop_assert_eq!(batch.cols, buckets.columns(lengths.iter().copied().max().unwrap_or(0)));
             for (row, example) in examples.iter().enumerate() {
                 let ids = &batch.ids[row * batch.cols..(row + 1) * batch.cols];

@@ -4,7 +4,7 @@ use burn::data::dataloader::batcher::Batcher;
 use burn::data::dataset::{Dataset, DatasetError};
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 
-use super::{Batch, Buckets, LabelScope};
+use super::{Batch, Buckets, Collation};
 use crate::{Example, MultipleChoice, SplitItems};
 
 impl Dataset<MultipleChoice> for SplitItems {
@@ -34,7 +34,7 @@ impl Dataset<Example> for Examples {
 /// A [`Batch`] of training texts on a device.
 #[derive(Debug, Clone)]
 pub struct TensorBatch {
-    /// Token ids `[rows, cols]`, padded at the right.
+    /// Token ids `[rows, cols]`.
     pub ids: Tensor<2, Int>,
     /// Where there is a token and not padding, `[rows, cols]`.
     pub is_token: Tensor<2, Bool>,
@@ -47,10 +47,8 @@ pub struct TensorBatch {
 /// Makes batches of examples.
 #[derive(Debug, Clone)]
 pub struct ExampleBatcher {
-    /// The token that fills up rows.
-    pub pad_id: u32,
-    /// Which tokens are trained on.
-    pub labels: LabelScope,
+    /// How texts become a batch.
+    pub collation: Collation,
     /// How wide batches are.
     pub buckets: Buckets,
 }
@@ -58,9 +56,9 @@ pub struct ExampleBatcher {
 impl Batcher<Example, TensorBatch> for ExampleBatcher {
     fn batch(&self, items: Vec<Example>, device: &Device) -> TensorBatch {
         let all: Vec<usize> = (0..items.len()).collect();
-        let batch = Batch::of_texts(&items, &all, self.pad_id, self.labels, &self.buckets);
+        let batch = Batch::of_texts(&items, &all, self.collation, &self.buckets);
         let shape = [batch.rows, batch.cols];
-        let is_token = batch.lengths.iter().flat_map(|length| (0..batch.cols).map(move |column| column < *length));
+        let is_token = batch.token_mask().into_iter().map(|token| token == 1);
         let numbers = |numbers: Vec<i64>| {
             let shape = [numbers.len()];
             Tensor::<1, Int>::from_data(TensorData::new(numbers, shape), device)

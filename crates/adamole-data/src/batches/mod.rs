@@ -9,6 +9,6 @@ mod shuffle;
 
 #[cfg(feature = "burn")]
 pub use self::burn::{ExampleBatcher, Examples, TensorBatch};
-pub use batch::{Batch, LabelScope};
+pub use batch::{Batch, Collation, LabelScope, Padding};
 pub use buckets::Buckets;
 pub use order::{Order, plan_epoch, plan_evaluation};

@@ -2,6 +2,7 @@
 
 mod adapter_settings;
 mod chart;
+mod compat;
 pub(crate) mod evaluate;
 pub(crate) mod export;
 mod failure;

@@ -1,6 +1,11 @@
 //! From a benchmark's name to its examples.
 
-use super::{Failure, fetching, settings::first_given};
+use super::{
+    Failure,
+    compat::{Compatibility, published_reading},
+    fetching,
+    settings::first_given,
+};
 use adamole::{
     data::{
         Benchmark, EncodeOptions, Encoder, Example, MultipleChoice, OnBadRow, ReadReport, Scoring, Split, SplitItems,
@@ -38,6 +43,9 @@ pub(crate) struct ReadingSettings {
     /// Where and over which letters items are scored [aligned]
     #[arg(long)]
     pub(crate) scoring: Option<ScoringName>,
+    /// Repeat the published implementation in every setting that is not given
+    #[arg(long, value_enum)]
+    pub(crate) compat: Option<Compatibility>,
     /// Folder in which token ids are kept for the next time, or off [the user's cache]
     #[arg(long)]
     pub(crate) token_cache: Option<String>,
@@ -81,24 +89,25 @@ impl ReadingSettings {
     /// These settings where they are given, `other` where they are not.
     pub(crate) fn or(self, other: Self) -> Self {
         first_given!(ReadingSettings, self, other, {
-            benchmark, data, on_bad_row, max_tokens, truncation, scoring, token_cache
+            benchmark, data, on_bad_row, max_tokens, truncation, scoring, compat, token_cache
         })
     }
 
     pub(crate) fn resolve(self) -> Result<Reading, Failure> {
+        let settings = if self.compat.is_some() { self.or(published_reading()) } else { self };
         let needed = || Failure::Usage("--benchmark is needed, here or in the configuration file".into());
-        let token_cache = match self.token_cache.as_deref() {
+        let token_cache = match settings.token_cache.as_deref() {
             Some("off") => None,
             Some(folder) => Some(folder.into()),
             None => user_cache().map(|cache| cache.join("tokens")),
         };
         Ok(Reading {
-            benchmark: self.benchmark.ok_or_else(needed)?,
-            data: self.data,
-            on_bad_row: self.on_bad_row.unwrap_or_default(),
-            max_tokens: self.max_tokens.unwrap_or(EncodeOptions::default().max_tokens),
-            truncation: self.truncation.unwrap_or_default(),
-            scoring: self.scoring.unwrap_or_default(),
+            benchmark: settings.benchmark.ok_or_else(needed)?,
+            data: settings.data,
+            on_bad_row: settings.on_bad_row.unwrap_or_default(),
+            max_tokens: settings.max_tokens.unwrap_or(EncodeOptions::default().max_tokens),
+            truncation: settings.truncation.unwrap_or_default(),
+            scoring: settings.scoring.unwrap_or_default(),
             token_cache,
         })
     }

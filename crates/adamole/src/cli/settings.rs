@@ -4,15 +4,17 @@
 use super::{
     Failure,
     adapter_settings::{AdapterSettings, MethodName},
+    compat::published,
     reading::{Reading, ReadingSettings},
 };
 use adamole::{
-    data::{LabelScope, Order, Split},
+    core::DropoutScope,
+    data::{LabelScope, Order, Padding, Split},
     llama::{Allocation, Precision},
     train::{Accumulation, Decay, Recipe},
 };
 use clap::Args;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use std::{
     fs,
@@ -112,10 +114,10 @@ pub(crate) struct Settings {
     #[arg(long)]
     pub(crate) warmup_from_zero: Option<bool>,
     /// The rate after the warm-up: constant, linear or cosine [constant]
-    #[arg(long)]
+    #[arg(long, value_parser = by_name::<Decay>)]
     pub(crate) decay: Option<Decay>,
     /// How micro-batches make one step: tokens, or micro-batches for a mean of their means, as published [tokens]
-    #[arg(long)]
+    #[arg(long, value_parser = by_name::<Accumulation>)]
     pub(crate) accumulation: Option<Accumulation>,
     /// Decoupled weight decay [0]
     #[arg(long)]
@@ -138,6 +140,12 @@ pub(crate) struct Settings {
     /// Order of the examples: bucketed, or length-grouped, as published [bucketed]
     #[arg(long)]
     pub(crate) order: Option<Order>,
+    /// Which experts share a dropout mask: those of a layer, or none (expert), as published [layer]
+    #[arg(long, value_parser = by_name::<DropoutScope>)]
+    pub(crate) dropout_scope: Option<DropoutScope>,
+    /// Where texts are filled up: right, where it counts for nothing, or left, as published [right]
+    #[arg(long)]
+    pub(crate) padding: Option<Padding>,
     /// A third split on which the chosen epoch is reported, apart from the validation that chose it [none]
     #[arg(long)]
     pub(crate) report_split: Option<Split>,
@@ -156,6 +164,11 @@ pub(crate) struct Settings {
     /// Use the first N validation items only
     #[arg(long)]
     pub(crate) limit_validation: Option<usize>,
+}
+
+/// A value by the name that it has in files.
+fn by_name<T: DeserializeOwned>(name: &str) -> Result<T, String> {
+    serde_json::from_value(Value::String(name.to_owned())).map_err(|error| error.to_string())
 }
 
 fn object(settings: &impl Serialize) -> Map<String, Value> {
@@ -215,13 +228,20 @@ impl Settings {
             reading, model, output, device, dtype, workers, method, num_experts, rank, alpha,
             dropout, tau_max, threshold, top_k, top_p, capacity_factor, gate_dropout, renormalise,
             chain_links, targets, epochs, batch_size, micro_batch_size, learning_rate, warmup_steps, warmup_from_zero, decay, accumulation,
-            weight_decay, max_grad_norm, patience, max_skipped_steps, checkpoint_every, keep_checkpoints, balance_coefficient, labels, order, report_split, seed, limit_train,
+            weight_decay, max_grad_norm, patience, max_skipped_steps, checkpoint_every, keep_checkpoints, balance_coefficient, labels, order, dropout_scope, padding, report_split, seed, limit_train,
             limit_validation
         })
     }
 
     /// Fills in the defaults and checks every value.
     pub(crate) fn resolve(self) -> Result<Resolved, Failure> {
+        match self.reading.compat {
+            Some(_) => self.or(published()).filled_in(),
+            None => self.filled_in(),
+        }
+    }
+
+    fn filled_in(self) -> Result<Resolved, Failure> {
         let adapter = AdapterSettings::resolve(&self)?;
         adapter.validate()?;
         let recipe = self.recipe(&adapter);
@@ -274,6 +294,8 @@ impl Settings {
             patience: self.patience,
             max_skipped_steps: self.max_skipped_steps.unwrap_or(default.max_skipped_steps),
             labels: self.labels.unwrap_or(default.labels),
+            dropout_scope: self.dropout_scope.unwrap_or(default.dropout_scope),
+            padding: self.padding.unwrap_or(default.padding),
             order: self.order.unwrap_or(default.order),
             seed: self.seed.unwrap_or(default.seed),
         }

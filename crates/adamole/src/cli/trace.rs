@@ -2,6 +2,7 @@
 
 use super::{
     Failure,
+    compat::Compatibility,
     fetching::{adapter_folder, model_folder},
     output::{Format, print},
 };
@@ -11,16 +12,9 @@ use adamole::{
     train::{TraceBatch, TraceOptions, trace},
 };
 use burn::tensor::{DType, Tensor, TensorData};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde::Serialize;
 use std::{collections::BTreeMap, path::PathBuf};
-
-/// Whose behaviour is repeated where implementations differ.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Compatibility {
-    /// The published implementation's: padding counts
-    Reference,
-}
 
 #[derive(Args)]
 pub(crate) struct TraceArguments {
@@ -42,7 +36,7 @@ pub(crate) struct TraceArguments {
     /// Weight of the load-balancing loss
     #[arg(long, default_value_t = 1e-3)]
     aux_coefficient: f32,
-    /// Repeat another implementation where it differs
+    /// Repeat the published implementation, where padding counts
     #[arg(long, value_enum)]
     compat: Option<Compatibility>,
     /// Type of the frozen weights: float32, bfloat16 or float16

@@ -3,6 +3,7 @@
 use super::{
     Failure,
     adapter_settings::MethodName,
+    compat::{Departure, departures},
     fingerprint::Fingerprint,
     inputs::{Base, workers},
     output::{Format, duration, percent, print, size},
@@ -53,6 +54,8 @@ pub(crate) struct TrainArguments {
 struct Report {
     benchmark: String,
     method: MethodName,
+    /// Choices that are not the published implementation's.
+    departures: Vec<Departure>,
     /// Of the best epoch, on the validation split, which also chose the epoch.
     accuracy: f64,
     accuracy_before: f64,
@@ -198,6 +201,7 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<(), Failure> {
     let report = Report {
         benchmark: items.benchmark.name().to_owned(),
         method: config.adapter.method,
+        departures: departures(&config),
         accuracy: best.accuracy,
         accuracy_before: run.before.accuracy,
         best_epoch,
