@@ -16,9 +16,9 @@ const EVERY: usize = 100;
 /// Looks after which every length of batch has come, on every worker, and every buffer is there.
 const WARM_UP: usize = 2;
 const STEPS: usize = 500;
-/// What the allocator may hold more at the end, in bytes. A leak of 16 KiB a step, a single activation of 64 tokens of
-/// this small base, would be more.
-const GROWTH: u64 = 4 << 20;
+/// What the process may hold more at the end, in bytes: the allocator alone moves it by 5 MB either way. A leak of
+/// 32 KiB a step would be more.
+const GROWTH: u64 = 8 << 20;
 
 #[test]
 fn memory_does_not_grow_with_the_steps() {
