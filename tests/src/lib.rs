@@ -38,6 +38,14 @@ pub fn shared(name: &str) -> Option<PathBuf> {
     found.then_some(folder)
 }
 
+/// A line of this process's `/proc/self/status` (`VmRSS`, `VmHWM`) in bytes; Linux has it.
+pub fn memory(line: &str) -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_else(|e| panic!("{e}"));
+    let found = status.lines().find_map(|text| text.strip_prefix(line)?.strip_prefix(':')?.trim().strip_suffix(" kB"));
+    let kibibytes: u64 = found.and_then(|text| text.parse().ok()).unwrap_or_else(|| panic!("{line} is not there"));
+    kibibytes * 1024
+}
+
 /// A case of the golden files: its tensors and its `case.json`.
 pub struct Case {
     /// Where it is.

@@ -3,18 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use adamole::llama::{CausalLm, ModelConfig, Precision, load_base_as, save_base};
-use adamole_tests::{device, golden};
+use adamole_tests::{device, golden, memory};
 use std::{fs, path::Path, process::Command};
 
 const FOLDER: &str = "ADAMOLE_TEST_LOADED_FOLDER";
 const DTYPE: &str = "ADAMOLE_TEST_LOADED_DTYPE";
-
-/// A line of `/proc/self/status` in bytes.
-fn memory(line: &str) -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let kibibytes = status.lines().find_map(|text| text.strip_prefix(line)).unwrap();
-    kibibytes.trim_start_matches(':').trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
-}
 
 /// Does nothing unless it is the child of the test below.
 #[test]

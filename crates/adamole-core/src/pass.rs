@@ -15,6 +15,8 @@ pub enum Detail {
     Off,
     /// Counts per expert and the mean threshold, per site.
     Counts,
+    /// Also every row's threshold and how many experts it fired.
+    Distributions,
     /// Also every row's probabilities, thresholds and selection.
     Rows,
 }
@@ -30,8 +32,21 @@ pub struct SiteRouting {
     pub balance_loss: Tensor<1>,
     /// Rows that counted.
     pub rows: usize,
+    /// What each row fired, from [`Detail::Distributions`] on.
+    pub row_counts: Option<RowCounts>,
     /// Every row, with [`Detail::Rows`].
     pub routing: Option<Routing>,
+}
+
+/// What each of T rows fired. Tensors carry no gradient.
+#[derive(Debug, Clone)]
+pub struct RowCounts {
+    /// Experts that fired, `[T, 1]`; -1 in rows that do not count.
+    pub active: Tensor<2>,
+    /// The thresholds, `[T, 1]`, where the router learns them.
+    pub thresholds: Option<Tensor<2>>,
+    /// What no threshold exceeds.
+    pub max_threshold: f32,
 }
 
 /// Where the numbers of the gates' dropout masks start.
@@ -154,6 +169,11 @@ impl Pass {
             threshold_sum: routing.thresholds.clone().map(|t| rows.sum(t.detach())),
             balance_loss: loss.clone().detach(),
             rows: rows.count(),
+            row_counts: (self.detail >= Detail::Distributions).then(|| RowCounts {
+                active: rows.masked(routing.selected.clone().detach().sum_dim(1) + 1.0) - 1.0,
+                thresholds: routing.thresholds.clone().map(Tensor::detach),
+                max_threshold: router.max_threshold(),
+            }),
             routing: (self.detail == Detail::Rows).then(|| routing.clone().detach()),
         });
         self.balance_loss = Some(match self.balance_loss.take() {

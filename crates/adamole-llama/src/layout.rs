@@ -100,7 +100,7 @@ pub(crate) fn linear_name(layer: usize, target: &str) -> String {
 }
 
 /// Layer and target of a linear's name.
-pub(crate) fn layer_and_target(linear: &str) -> Option<(usize, &'static str)> {
+pub fn layer_and_target(linear: &str) -> Option<(usize, &'static str)> {
     let (layer, rest) = linear.strip_prefix("model.layers.")?.split_once('.')?;
     let target = rest.rsplit('.').next()?;
     Some((layer.parse().ok()?, TARGETS.into_iter().find(|known| *known == target)?))

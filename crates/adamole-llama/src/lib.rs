@@ -32,7 +32,7 @@ pub use chain::Chain;
 pub use config::{Activation, Family, Llama3Rope, ModelConfig};
 pub use error::{ModelError, TensorMismatch};
 pub use generate::{Generation, Sampling, generate};
-pub use layout::{AdapterLayout, TARGETS, Targets};
+pub use layout::{AdapterLayout, TARGETS, Targets, layer_and_target};
 pub use loss::{cross_entropy, frozen_cross_entropy};
 pub use merge::merge;
 pub use model::{CausalLm, Decoder, KvCache};

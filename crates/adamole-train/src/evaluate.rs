@@ -111,7 +111,7 @@ fn score(
     let positions = integers(batch.last_positions().into_iter().map(|p| p as i32), device);
     let letter_rows = integers(letters.iter().map(|&id| id as i32), device);
 
-    let mut pass = Pass::evaluation().recording(Detail::Counts);
+    let mut pass = Pass::evaluation().recording(Detail::Distributions);
     let device_batch = DeviceBatch::new(batch, device);
     if let Some(rows) = device_batch.valid_rows {
         pass = pass.counting(rows);

@@ -1,9 +1,11 @@
 #![doc = include_str!("../README.md")]
 
+mod analysis;
 mod batch;
 mod checkpoint;
 mod checkpoints;
 mod cost;
+mod distribution;
 mod error;
 mod evaluate;
 mod memory;
@@ -22,10 +24,12 @@ mod trace;
 mod trainer;
 mod workers;
 
+pub use analysis::{Analysis, LinearAnalysis, ThresholdHistogram};
 pub use batch::DeviceBatch;
 pub use checkpoint::Checkpoint;
 pub use checkpoints::Checkpoints;
 pub use cost::{Cost, matmul_peak};
+pub use distribution::{Distribution, Histogram};
 pub use error::TrainError;
 pub use evaluate::{Evaluation, Prediction, evaluate};
 pub use memory::peak_memory_bytes;

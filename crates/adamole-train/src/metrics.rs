@@ -21,10 +21,17 @@ pub struct StepMetrics {
     pub mean_active_experts: Option<f64>,
     /// Over tokens and sites.
     pub mean_threshold: Option<f64>,
+    /// Share of each expert in all that fired, over all sites; empty where nothing is routed. Where sites have different
+    /// numbers of experts it is as long as the largest.
+    #[serde(default)]
+    pub expert_load: Vec<f64>,
     /// Tokens of the step, padding apart.
     pub tokens: usize,
     /// Wall time of the step.
     pub seconds: f64,
+    /// Of the step, padding apart.
+    #[serde(default)]
+    pub tokens_per_second: f64,
 }
 
 /// The validation after one epoch; epoch 0 is the model before training.

@@ -44,7 +44,7 @@ impl TensorBoard {
         }
     }
 
-    fn scalars(&mut self, scalars: &[(&str, Option<f64>)]) -> Result<(), TrainError> {
+    fn scalars(&mut self, scalars: &[(String, Option<f64>)]) -> Result<(), TrainError> {
         let mut summary = Vec::new();
         for (tag, value) in scalars {
             let Some(value) = value else { continue };
@@ -69,24 +69,28 @@ impl TensorBoard {
     }
 }
 
-fn of_step(step: &StepMetrics) -> [(&'static str, Option<f64>); 7] {
-    [
+fn of_step(step: &StepMetrics) -> Vec<(String, Option<f64>)> {
+    let scalars = [
         ("train/task_loss", Some(step.task_loss)),
         ("train/balance_loss", step.balance_loss),
         ("train/gradient_norm", Some(step.gradient_norm)),
         ("train/learning_rate", Some(step.learning_rate)),
         ("train/mean_active_experts", step.mean_active_experts),
         ("train/mean_threshold", step.mean_threshold),
-        ("train/tokens_per_second", Some(step.tokens as f64 / step.seconds)),
-    ]
+        ("train/tokens_per_second", Some(step.tokens_per_second)),
+    ];
+    let load = step.expert_load.iter().enumerate();
+    let load = load.map(|(expert, share)| (format!("load/expert_{expert}"), Some(*share)));
+    scalars.map(|(tag, value)| (tag.to_owned(), value)).into_iter().chain(load).collect()
 }
 
-fn of_epoch(epoch: &EpochMetrics) -> [(&'static str, Option<f64>); 3] {
-    [
+fn of_epoch(epoch: &EpochMetrics) -> [(String, Option<f64>); 3] {
+    let scalars = [
         ("validation/accuracy", Some(epoch.accuracy)),
         ("validation/choice_loss", Some(epoch.choice_loss)),
         ("validation/mean_active_experts", epoch.mean_active_experts),
-    ]
+    ];
+    scalars.map(|(tag, value)| (tag.to_owned(), value))
 }
 
 /// Seconds since 1970, as events have them.

@@ -233,6 +233,7 @@ impl<'a> Run<'a> {
         progress.batch += 1;
         match applied {
             Ok(gradient_norm) => {
+                let seconds = started.elapsed().as_secs_f64();
                 let metrics = StepMetrics {
                     step,
                     epoch,
@@ -242,8 +243,10 @@ impl<'a> Run<'a> {
                     learning_rate,
                     mean_active_experts: outcome.routing.mean_active_experts(),
                     mean_threshold: outcome.routing.mean_threshold(),
+                    expert_load: outcome.routing.expert_load(),
                     tokens: outcome.tokens,
-                    seconds: started.elapsed().as_secs_f64(),
+                    seconds,
+                    tokens_per_second: outcome.tokens as f64 / seconds,
                 };
                 progress.add(&metrics);
                 progress.seconds = self.seconds_before + self.started.elapsed().as_secs_f64();

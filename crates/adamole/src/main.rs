@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
 #[derive(Parser)]
-#[command(version, about = "Fine-tune language models with adaptive mixtures of LoRA experts")]
+#[command(version = env!("ADAMOLE_VERSION"), about = "Fine-tune language models with adaptive mixtures of LoRA experts")]
 struct Arguments {
     #[command(subcommand)]
     command: Command,

@@ -105,6 +105,8 @@ fn traces(run: &Path) -> (Vec<u8>, Vec<Value>, Value) {
 
 #[track_caller]
 fn assert_same(scene: &Scene, one: &str, other: &str) {
+    let routing = |run: &str| fs::read_to_string(scene.run(run).join("routing.json")).ok();
+    assert_eq!(routing(one), routing(other));
     let ((adapter, metrics, report), other) = (traces(&scene.run(one)), traces(&scene.run(other)));
     for (mine, theirs) in metrics.iter().zip(&other.1) {
         assert_eq!(mine, theirs);
@@ -185,6 +187,38 @@ fn a_signal_saves_and_stops() {
         fails(&output, code, &["stopped by a signal after", "hint: go on with --resume"]);
         assert!(!scene.run(&name).join("report.json").exists());
     }
+}
+
+#[test]
+fn a_second_signal_ends_the_program_within_the_step() {
+    // One step over all the data, one micro-batch after the other, which takes seconds anywhere.
+    let mut scene = Scene::new(1, &["--method", "adamole", "--rank", "64", "--workers", "1"]);
+    for (flag, value) in [("--limit-train", "400"), ("--batch-size", "400")] {
+        let place = scene.fixed.iter().position(|argument| argument == flag).unwrap();
+        scene.fixed[place + 1] = value.into();
+    }
+    let child = scene.begin("run", &[]).spawn().unwrap();
+    let id = child.id().to_string();
+    let interrupt = || assert!(Command::new("kill").args(["-s", "INT", &id]).status().unwrap().success());
+    let metrics = scene.run("run/metrics.jsonl");
+    let waited = Instant::now();
+    // The validation before training is done: the step has begun.
+    while !fs::read_to_string(&metrics).is_ok_and(|lines| lines.contains(r#""event":"epoch""#)) {
+        assert!(waited.elapsed() < Duration::from_secs(60));
+        sleep(Duration::from_millis(20));
+    }
+    interrupt();
+    // Two signals at the same instant are one.
+    sleep(Duration::from_millis(200));
+    let asked = Instant::now();
+    interrupt();
+    let output = child.wait_with_output().unwrap();
+    assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
+    fails(&output, 130, &[]);
+    // It did not stop by itself, after the step: that would have been said and saved.
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("stopped by a signal"));
+    assert!(!fs::read_to_string(&metrics).unwrap().contains(r#""event":"step""#));
+    assert!(!scene.run("run/checkpoints").exists());
 }
 
 fn wait_for(folder: &Path) {
@@ -299,6 +333,14 @@ fn the_record_says_where_settings_are_from_and_a_third_split_is_reported_apart()
     assert_eq!((&config["origins"]["epochs"], &config["origins"]["alpha"]), (&"flag".into(), &"file".into()));
     assert_eq!((&config["recipe"]["epochs"], &config["origins"]["seed"]), (&2.into(), &Value::Null));
     assert!(config["fingerprint"]["data"].as_str().unwrap().len() == 64);
+    let environment = &config["environment"];
+    let version = Command::new(env!("CARGO_BIN_EXE_adamole")).arg("--version").output().unwrap().stdout;
+    let version = String::from_utf8(version).unwrap();
+    // The revision is known where git was at hand when the program was built.
+    match environment["revision"].as_str() {
+        Some(revision) => assert!(version.contains(&format!("({revision}")) && environment["changed"].is_boolean()),
+        None => assert!(environment["changed"].is_null() && !version.contains('('), "{version}"),
+    }
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     let base = datasets().join("base").display().to_string();
     let evaluate = ["evaluate", "--model", &base, "--adapter", "run", "--benchmark", "copa", "--data", "copa"];
@@ -331,13 +373,18 @@ fn event_files_hold_every_step_and_validation() {
         fs::read_dir(scene.run("run/tensorboard")).unwrap().map(|entry| entry.unwrap().path()).collect();
     let bytes = fs::read(&files[0]).unwrap();
     assert_eq!(files.len(), 1);
-    let (mut rest, mut records, mut accuracies) = (bytes.as_slice(), 0, 0);
+    let (mut rest, mut records, mut accuracies, mut loads) = (bytes.as_slice(), 0, 0, 0);
     while let Some((length, after)) = rest.split_first_chunk::<8>() {
         let length = u64::from_le_bytes(*length) as usize;
         let event = &after[4..4 + length];
         accuracies += usize::from(event.windows(19).any(|window| window == b"validation/accuracy"));
+        loads += event.windows(12).filter(|window| window == b"load/expert_").count();
         (rest, records) = (&after[length + 8..], records + 1);
     }
     // The version and the start of the session, 24 steps, and 3 validations.
-    assert_eq!((records, accuracies), (2 + 24 + 3, 3));
+    assert_eq!((records, accuracies, loads), (2 + 24 + 3, 3, 24 * 8));
+    for step in traces(&scene.run("run")).1.iter().filter(|line| line["event"] == "step") {
+        let load: f64 = step["expert_load"].as_array().unwrap().iter().map(|share| share.as_f64().unwrap()).sum();
+        assert!((load - 1.0).abs() < 1e-9, "{step}");
+    }
 }

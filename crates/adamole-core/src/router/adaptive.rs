@@ -22,6 +22,10 @@ impl Router for AdaptiveThreshold {
         true
     }
 
+    fn max_threshold(&self) -> f32 {
+        self.tau_max
+    }
+
     fn rests_idle_experts(&self) -> bool {
         true
     }

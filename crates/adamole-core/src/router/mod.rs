@@ -81,6 +81,11 @@ pub trait Router: Debug + Send + Sync {
         false
     }
 
+    /// What no learned threshold exceeds.
+    fn max_threshold(&self) -> f32 {
+        1.0
+    }
+
     /// The dropout that the router wants on its probabilities in training.
     fn gate_dropout(&self) -> Option<Probability> {
         None

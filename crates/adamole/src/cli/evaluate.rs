@@ -5,19 +5,17 @@ use super::{
     inputs::{Base, workers},
     output::{Format, duration, percent, print, size},
     reading::ReadingSettings,
+    routing,
 };
 use adamole::{
     data::{MultipleChoice, ReadReport, Split, SplitItems},
     device,
-    llama::{CausalLm, Precision, write_atomically},
-    train::{Evaluation, RoutingCounts, Workers, evaluate, peak_memory_bytes},
+    llama::Precision,
+    train::{Evaluation, Workers, evaluate, peak_memory_bytes},
 };
 use clap::Args;
 use serde::Serialize;
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, path::PathBuf};
 
 #[derive(Args)]
 pub(crate) struct EvaluateArguments {
@@ -47,9 +45,12 @@ pub(crate) struct EvaluateArguments {
     /// Write each item's scores to this JSON Lines file
     #[arg(long)]
     predictions: Option<PathBuf>,
-    /// Write who fired, linear by linear, to this JSON file
+    /// Write which experts fired and the distribution of thresholds, by benchmark and linear, to this JSON file
     #[arg(long, value_name = "FILE")]
     routing: Option<PathBuf>,
+    /// Draw the same on a page that opens by itself in a browser
+    #[arg(long, value_name = "FILE")]
+    routing_page: Option<PathBuf>,
     /// How the result is printed
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -86,14 +87,20 @@ pub(crate) fn run(arguments: EvaluateArguments) -> Result<(), Failure> {
     if let Some(adapter) = &arguments.adapter {
         base.adapt(adapter)?;
     }
+    let wants_routing = arguments.routing.is_some() || arguments.routing_page.is_some();
+    if wants_routing && base.model.routed().is_empty() {
+        let what = arguments.adapter.as_deref().unwrap_or("the base alone");
+        return Err(Failure::Usage(format!("{what} routes nothing: it has no experts to look at")));
+    }
     let examples = base.encode(&items, split, &read)?;
     let workers = Workers::new(workers(arguments.workers, &arguments.device));
     let evaluation = evaluate(&base.model, &examples, &workers, &device);
     if let Some(path) = &arguments.predictions {
         write_predictions(&evaluation, path)?;
     }
-    if let Some(path) = &arguments.routing {
-        write_routing(&base.model, &evaluation, path)?;
+    if wants_routing {
+        let analyses = routing::by_benchmark(&base.model, (&read, &examples), &evaluation, (&workers, &device));
+        routing::write(&analyses, arguments.routing.as_deref(), arguments.routing_page.as_deref())?;
     }
     let report = Report {
         benchmark: items.benchmark.name().to_owned(),
@@ -134,35 +141,6 @@ fn write_predictions(evaluation: &Evaluation, path: &std::path::Path) -> Result<
         .map_err(std::io::Error::from)
         .and_then(|lines| std::fs::write(path, lines.join("\n") + "\n"))
         .map_err(|source| Failure::Train(adamole::train::TrainError::Io { path: path.to_owned(), source }))
-}
-
-/// What the experts of one linear did.
-#[derive(Serialize)]
-struct Site {
-    linear: String,
-    /// Experts that a token fires.
-    mean_active_experts: f64,
-    /// The share of each expert in all that fired.
-    load: Vec<f64>,
-    /// Where a threshold is learned.
-    mean_threshold: Option<f64>,
-}
-
-fn write_routing(model: &CausalLm, evaluation: &Evaluation, path: &Path) -> Result<(), Failure> {
-    let RoutingCounts { selected, threshold_sums, tokens } = &evaluation.routing;
-    let tokens = (*tokens).max(1) as f64;
-    let site = |(index, ((linear, ..), fired)): (usize, ((String, _, _), &Vec<f64>))| {
-        let all: f64 = fired.iter().sum();
-        Site {
-            linear,
-            mean_active_experts: all / tokens,
-            load: fired.iter().map(|count| if all > 0.0 { count / all } else { 0.0 }).collect(),
-            mean_threshold: threshold_sums.get(index).map(|sum| sum / tokens),
-        }
-    };
-    let sites: Vec<Site> = model.routed().into_iter().zip(selected).enumerate().map(site).collect();
-    let json = serde_json::to_vec_pretty(&sites).unwrap_or_default();
-    Ok(write_atomically(path, &json)?)
 }
 
 fn text(report: &Report) -> String {

@@ -1,13 +1,11 @@
 //! A page that shows an inspection and needs nothing besides itself.
 
-use super::inspect::{Cell, Inspection, Token};
+use super::{
+    inspect::{Cell, Inspection, Token},
+    page::{document, escaped, shade},
+};
 
-/// From no expert to all: cividis (Nunez, Anderton and Renslow, 2018), which looks alike to people with and without
-/// colour blindness.
-const RAMP: [(u8, u8, u8); 6] =
-    [(0, 34, 78), (53, 69, 108), (102, 105, 112), (148, 142, 119), (200, 184, 102), (254, 232, 56)];
-
-const STYLE: &str = "body{font:14px system-ui,sans-serif;margin:2em}table{border-collapse:collapse}\
+const STYLE: &str = "table{border-collapse:collapse}\
     th{font-weight:normal;color:#555;padding:0 4px}td{text-align:center;min-width:1.6em;padding:2px}\
     td:first-child{text-align:right;font-family:monospace;white-space:pre;padding-right:.6em}\
     .key span{display:inline-block;padding:2px 8px}";
@@ -19,12 +17,12 @@ pub(super) fn page(inspection: &Inspection) -> String {
     let rows: String = tokens.iter().map(|token| row(token, layers, *experts)).collect();
     let key: String =
         (0..=*experts).map(|count| format!("<span {}>{count}</span>", colours(count as f64, *experts))).collect();
-    format!(
-        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Experts per token</title>\
-         <style>{STYLE}</style></head><body>\n<h1>Experts per token</h1>\n<p>How many of {experts} experts each token \
-         fires in each layer, the mean over the layer's adapted linears. Rest the pointer on a cell for more.</p>\n\
-         <p class=\"key\">{key}</p>\n<table>\n<tr><th>layer</th>{heading}</tr>\n{rows}</table>\n</body></html>\n"
-    )
+    let body = format!(
+        "<p>How many of {experts} experts each token fires in each layer, the mean over the layer's adapted linears. \
+         Rest the pointer on a cell for more.</p>\n<p class=\"key\">{key}</p>\n<table>\n\
+         <tr><th>layer</th>{heading}</tr>\n{rows}</table>\n"
+    );
+    document("Experts per token", STYLE, &body)
 }
 
 fn row(token: &Token, layers: &[usize], experts: usize) -> String {
@@ -41,17 +39,8 @@ fn cell(cell: &Cell, layer: usize, experts: usize) -> String {
 
 /// Background and ink for a number of experts.
 fn colours(active: f64, experts: usize) -> String {
-    let place = (active / experts.max(1) as f64).clamp(0.0, 1.0) * (RAMP.len() - 1) as f64;
-    let (low, share) = (place as usize, place.fract());
-    let (from, to) = (RAMP[low], RAMP[(low + 1).min(RAMP.len() - 1)]);
-    let mix = |from: u8, to: u8| (f64::from(from) * (1.0 - share) + f64::from(to) * share).round() as u8;
-    let (red, green, blue) = (mix(from.0, to.0), mix(from.1, to.1), mix(from.2, to.2));
-    let ink = if place > 2.5 { "#000" } else { "#fff" };
-    format!("style=\"background:#{red:02x}{green:02x}{blue:02x};color:{ink}\"")
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    let (background, ink) = shade(active / experts.max(1) as f64);
+    format!("style=\"background:{background};color:{ink}\"")
 }
 
 #[cfg(test)]

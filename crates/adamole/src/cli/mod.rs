@@ -2,6 +2,7 @@
 
 mod adapter_settings;
 pub(crate) mod bench;
+mod chart;
 mod compat;
 pub(crate) mod evaluate;
 pub(crate) mod export;
@@ -15,11 +16,14 @@ pub(crate) mod inspect;
 mod inspect_page;
 pub(crate) mod items;
 mod output;
+mod page;
 pub(crate) mod pretrain;
 mod progress;
 mod reading;
 mod record;
 mod resume;
+mod routing;
+mod routing_page;
 mod settings;
 mod signals;
 pub(crate) mod trace;

@@ -1,4 +1,4 @@
-//! What a run's `config.json` says: every setting with where it is from, and where the run took place.
+//! What a run's `config.json` says: every setting with where it is from, and where and by which program it was run.
 
 use super::{
     fingerprint::Fingerprint,
@@ -21,6 +21,11 @@ pub(crate) struct Record<'a> {
 /// Where a run takes place.
 #[derive(Serialize)]
 struct Environment {
+    version: &'static str,
+    /// The commit that the program was built from, and whether its sources were changed since; absent where it was not
+    /// built in a repository of git.
+    revision: Option<&'static str>,
+    changed: Option<bool>,
     system: &'static str,
     architecture: &'static str,
     threads: usize,
@@ -47,6 +52,9 @@ impl<'a> Record<'a> {
             origins,
             fingerprint,
             environment: Environment {
+                version: env!("CARGO_PKG_VERSION"),
+                revision: Some(env!("ADAMOLE_REVISION")).filter(|revision| !revision.is_empty()),
+                changed: env!("ADAMOLE_CHANGED").parse().ok(),
                 system: consts::OS,
                 architecture: consts::ARCH,
                 threads: thread::available_parallelism().map_or(1, |threads| threads.get()),

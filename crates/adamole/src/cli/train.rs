@@ -10,6 +10,7 @@ use super::{
     progress::Progress,
     record::Record,
     resume::Begun,
+    routing,
     settings::Settings,
     signals::Signals,
 };
@@ -18,8 +19,8 @@ use adamole::{
     device,
     llama::load_adapter,
     train::{
-        Control, Evaluation, RunDirectory, TrainError, TrainEvent, TrainingData, Workers, evaluate, peak_memory_bytes,
-        train,
+        Analysis, Control, Evaluation, RunDirectory, TrainError, TrainEvent, TrainingData, Workers, evaluate,
+        peak_memory_bytes, train,
     },
 };
 use burn::module::Module;
@@ -183,15 +184,19 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<(), Failure> {
         run.epochs.iter().map(|epoch| (epoch.task_loss, epoch.balance_loss)).unzip();
     let task_losses: Vec<f64> = task_losses.into_iter().flatten().collect();
 
+    let mut best_model = plain.valid();
+    load_adapter(&mut best_model, &directory.adapter())?;
     let report_on = |(split, examples): (Split, Vec<Example>)| -> Result<Reported, Failure> {
-        let mut best = plain.valid();
-        load_adapter(&mut best, &directory.adapter())?;
         let device = device.clone().inner();
-        let Evaluation { accuracy, items, majority_accuracy, .. } = evaluate(&best, &examples, &workers, &device);
+        let Evaluation { accuracy, items, majority_accuracy, .. } = evaluate(&best_model, &examples, &workers, &device);
         Ok(Reported { split, accuracy, items, majority_accuracy })
     };
     let reported = report_items.map(report_on).transpose()?;
     let (best_epoch, best) = outcome.best;
+    if let Some(analysis) = Analysis::of(items.benchmark.name(), &best_model, &best.routing) {
+        let file = |name| config.output.join(name);
+        routing::write(&[analysis], Some(&file("routing.json")), Some(&file("routing.html")))?;
+    }
     let truncated = |examples: &[Example]| examples.iter().filter(|example| example.truncated).count();
     let report = Report {
         benchmark: items.benchmark.name().to_owned(),

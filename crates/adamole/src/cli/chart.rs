@@ -1,0 +1,144 @@
+//! Charts as inline SVG.
+
+use super::page::{COLOURS, escaped, shade};
+
+/// Of the space that data is drawn in, in pixels.
+const WIDTH: f64 = 560.0;
+const HEIGHT: f64 = 240.0;
+/// Around it, for ticks and labels.
+const LEFT: f64 = 60.0;
+const BELOW: f64 = 50.0;
+const ABOVE: f64 = 30.0;
+/// Beside it, for the legend.
+const RIGHT: f64 = 120.0;
+
+/// An axis that begins at 0.
+pub(super) struct Axis {
+    /// What it measures, with its unit.
+    pub(super) label: String,
+    /// Where it ends.
+    pub(super) max: f64,
+    /// Whether only whole numbers have a meaning.
+    pub(super) whole: bool,
+}
+
+/// Points joined by a line.
+pub(super) struct Line {
+    /// In the legend.
+    pub(super) name: String,
+    /// From left to right.
+    pub(super) points: Vec<(f64, f64)>,
+}
+
+/// Lines over common axes, with a legend; up to seven of them have colours of their own.
+pub(super) fn line_chart(title: &str, x: &Axis, y: &Axis, lines: &[Line]) -> String {
+    let across = |value: f64| LEFT + WIDTH * value / x.max;
+    let up = |value: f64| ABOVE + HEIGHT * (1.0 - value / y.max);
+    let mut drawn = String::new();
+    for (value, name) in ticks(y) {
+        let at = up(value);
+        drawn += &format!("<path d=\"M{LEFT} {at:.1}h{WIDTH}\" stroke=\"#ddd\"/>");
+        drawn += &text(LEFT - 6.0, at + 4.0, "end", &name);
+    }
+    for (value, name) in ticks(x) {
+        let at = across(value);
+        drawn += &format!("<path d=\"M{at:.1} {}v5\" stroke=\"#555\"/>", ABOVE + HEIGHT);
+        drawn += &text(at, ABOVE + HEIGHT + 18.0, "middle", &name);
+    }
+    for (place, (line, colour)) in lines.iter().zip(COLOURS.iter().cycle()).enumerate() {
+        let points: Vec<String> = line.points.iter().map(|(x, y)| format!("{:.1},{:.1}", across(*x), up(*y))).collect();
+        let name = escaped(&line.name);
+        drawn += &format!(
+            "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"><title>{name}</title>\
+             </polyline>\n",
+            points.join(" ")
+        );
+        for (point, (x, y)) in points.iter().zip(&line.points).filter(|_| x.whole) {
+            let (cx, cy) = point.split_once(',').unwrap_or_default();
+            drawn += &format!(
+                "<circle cx=\"{cx}\" cy=\"{cy}\" r=\"3.5\" fill=\"{colour}\"><title>{name}, {x}: {y:.3}</title>\
+                 </circle>"
+            );
+        }
+        let at = ABOVE + 10.0 + 20.0 * place as f64;
+        drawn += &format!("<path d=\"M{} {at}h20\" stroke=\"{colour}\" stroke-width=\"3\"/>", LEFT + WIDTH + 14.0);
+        drawn += &text(LEFT + WIDTH + 40.0, at + 4.0, "start", &line.name);
+    }
+    svg(title, &x.label, &y.label, (WIDTH, HEIGHT), &drawn)
+}
+
+/// Shares by column and, from the bottom, row; the brighter the more. A cell may be absent.
+pub(super) fn heat_map(title: &str, x_label: &str, y_label: &str, columns: &[(String, Vec<f64>)]) -> String {
+    let rows = columns.iter().map(|(_, cells)| cells.len()).max().unwrap_or(0);
+    let most = columns.iter().flat_map(|(_, cells)| cells).copied().fold(0.0, f64::max).max(f64::MIN_POSITIVE);
+    let (width, height) = (WIDTH / columns.len().max(1) as f64, (HEIGHT / rows.max(1) as f64).max(18.0));
+    let (width, below) = (width.clamp(22.0, 60.0), ABOVE + height * rows as f64);
+    let mut drawn = String::new();
+    for (column, (name, cells)) in columns.iter().enumerate() {
+        let left = LEFT + width * column as f64;
+        drawn += &text(left + width / 2.0, below + 18.0, "middle", name);
+        for (row, share) in cells.iter().enumerate() {
+            let top = below - height * (row + 1) as f64;
+            let (background, ink) = shade(share / most);
+            let percent = 100.0 * share;
+            drawn += &format!(
+                "<g fill=\"{ink}\"><rect x=\"{left:.1}\" y=\"{top:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" \
+                 fill=\"{background}\"/><title>{x_label} {name}, {y_label} {row}: {percent:.2} %</title>\
+                 <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\" font-size=\"10\">{percent:.0}</text></g>\n",
+                left + width / 2.0,
+                top + height / 2.0 + 4.0,
+            );
+        }
+    }
+    for row in 0..rows {
+        drawn += &text(LEFT - 6.0, below - height * (row as f64 + 0.5) + 4.0, "end", &row.to_string());
+    }
+    svg(title, x_label, y_label, (width * columns.len() as f64, height * rows as f64), &drawn)
+}
+
+/// The drawing with its title and the labels of its axes.
+fn svg(title: &str, x_label: &str, y_label: &str, (width, height): (f64, f64), drawn: &str) -> String {
+    let (right, below) = (LEFT + width, ABOVE + height);
+    let (all, middle) = (right.max(LEFT + 400.0) + RIGHT, ABOVE + height / 2.0);
+    format!(
+        "<svg width=\"{all:.0}\" height=\"{:.0}\" font-size=\"12\" role=\"img\">\n\
+         <text x=\"{LEFT}\" y=\"16\" font-size=\"14\" font-weight=\"bold\">{}</text>\n{drawn}\
+         <path d=\"M{LEFT} {ABOVE}V{below:.1}H{right:.1}\" fill=\"none\" stroke=\"#555\"/>\n{}\
+         <text x=\"16\" y=\"{middle:.1}\" text-anchor=\"middle\" transform=\"rotate(-90 16 {middle:.1})\">{}</text>\n\
+         </svg>\n",
+        below + BELOW,
+        escaped(title),
+        text(LEFT + width / 2.0, below + 38.0, "middle", x_label),
+        escaped(y_label),
+    )
+}
+
+fn text(x: f64, y: f64, anchor: &str, content: &str) -> String {
+    format!("<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{}</text>\n", escaped(content))
+}
+
+/// Round numbers along an axis, about six of them.
+fn ticks(axis: &Axis) -> Vec<(f64, String)> {
+    let raw = axis.max / 6.0;
+    let power = 10_f64.powf(raw.log10().floor());
+    let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|factor| factor * power).find(|step| *step >= raw * 0.999);
+    let step = step.unwrap_or(raw).max(if axis.whole { 1.0 } else { 0.0 });
+    let decimals = (-step.log10().floor()).max(0.0) as usize;
+    let count = (axis.max / step + 1e-9) as usize;
+    (0..=count).map(|tick| (tick as f64 * step, format!("{:.decimals$}", tick as f64 * step))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_are_round_numbers() {
+        let names = |max, whole| -> Vec<String> {
+            ticks(&Axis { label: String::new(), max, whole }).into_iter().map(|(_, name)| name).collect()
+        };
+        assert_eq!(names(0.125, false), ["0.00", "0.05", "0.10"]);
+        assert_eq!(names(3.0, true), ["0", "1", "2", "3"]);
+        assert_eq!(names(8.0, false), ["0", "2", "4", "6", "8"]);
+    }
+}

@@ -1,0 +1,42 @@
+//! How an evaluation was routed, as files.
+
+use super::{Failure, routing_page::page};
+use adamole::{
+    data::{Example, MultipleChoice},
+    llama::{CausalLm, write_atomically},
+    train::{Analysis, Evaluation, Workers, evaluate},
+};
+use burn::tensor::Device;
+use std::{collections::BTreeSet, path::Path};
+
+/// One analysis for each benchmark that the items are of; those of a mixture are evaluated apart. `whole` is the
+/// evaluation of all of them.
+pub(crate) fn by_benchmark(
+    model: &CausalLm,
+    (items, examples): (&[MultipleChoice], &[Example]),
+    whole: &Evaluation,
+    (workers, device): (&Workers, &Device),
+) -> Vec<Analysis> {
+    let parts: BTreeSet<&str> = items.iter().map(|item| &*item.benchmark).collect();
+    if let (Some(only), 1) = (parts.first(), parts.len()) {
+        return Analysis::of(only, model, &whole.routing).into_iter().collect();
+    }
+    let analysis = |part: &str| {
+        let of_part = |example: &&Example| *items[example.item].benchmark == *part;
+        let examples: Vec<Example> = examples.iter().filter(of_part).cloned().collect();
+        Analysis::of(part, model, &evaluate(model, &examples, workers, device).routing)
+    };
+    parts.into_iter().filter_map(analysis).collect()
+}
+
+/// Writes the analyses as JSON and as a page, whichever is asked for.
+pub(crate) fn write(analyses: &[Analysis], json: Option<&Path>, html: Option<&Path>) -> Result<(), Failure> {
+    if let Some(path) = json {
+        let text = serde_json::to_vec_pretty(analyses).unwrap_or_default();
+        write_atomically(path, &text)?;
+    }
+    if let Some(path) = html {
+        write_atomically(path, page(analyses).as_bytes())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,60 @@
+//! What a process holds does not grow with the steps it has done. The only test of its process.
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use adamole::{
+    core::{AdapterConfig, Method},
+    data::{Benchmark, EncodeOptions, Encoder, Example, OnBadRow, Split, Tokenizer, read_split},
+    llama::{AdapterLayout, Targets, load_base},
+    train::{Checkpoints, Control, Recipe, TrainEvent, TrainingData, Workers, train},
+};
+use adamole_tests::{device, memory};
+use std::path::Path;
+
+/// Steps between two looks.
+const EVERY: usize = 100;
+/// Looks after which every length of batch has come, on every worker, and every buffer is there.
+const WARM_UP: usize = 2;
+const STEPS: usize = 500;
+/// What the process may hold more at the end, in bytes: the allocator alone moves it by 5 MB either way. A leak of
+/// 32 KiB a step would be more.
+const GROWTH: u64 = 8 << 20;
+
+#[test]
+fn memory_does_not_grow_with_the_steps() {
+    let datasets = Path::new(env!("CARGO_MANIFEST_DIR")).join("../datasets");
+    let tokenizer = Tokenizer::from_folder(&datasets.join("base")).unwrap();
+    let encoder = Encoder::new(&tokenizer, &EncodeOptions::default()).unwrap();
+    let copa = Benchmark::by_name("copa").unwrap();
+    let examples = |split, limit| -> Vec<Example> {
+        let read = read_split(copa, &datasets, split, Some(limit), OnBadRow::Fail).unwrap();
+        encoder.encode(&read.items).unwrap()
+    };
+    // 20 epochs of 25 steps, each with a validation and a checkpoint.
+    let (training, validation) = (examples(Split::Train, 200), examples(Split::Validation, 16));
+    let device = device().autodiff();
+    let mut model = load_base(&datasets.join("base"), &device).unwrap();
+    let method = Method::AdaMole { num_experts: 8.try_into().unwrap(), tau_max: None };
+    let config = AdapterConfig { method, rank: 4.try_into().unwrap(), alpha: 16.0, dropout: 0.05.try_into().unwrap() };
+    model.adapt(&AdapterLayout::uniform(config, &Targets::attention(), model.config().num_hidden_layers), 0);
+
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoints = Checkpoints::new(folder.path().to_owned(), EVERY, 1);
+    let recipe = Recipe { epochs: 20, batch_size: 8, micro_batch_size: 4, warmup_steps: 5, ..Recipe::default() };
+    let data = TrainingData { train: &training, validation: &validation, pad_id: 0 };
+    let control = Control { checkpoints: Some(&checkpoints), ..Control::default() };
+    let mut held = Vec::new();
+    train(model, data, &recipe, &Workers::new(2), &device, control, |event, _| {
+        if let TrainEvent::Step(step) = event
+            && (step.step + 1).is_multiple_of(EVERY)
+        {
+            held.push(memory("VmRSS"));
+        }
+        Ok(())
+    })
+    .unwrap();
+    eprintln!("bytes after every {EVERY} steps: {held:?}");
+    assert_eq!(held.len(), STEPS / EVERY);
+    let growth = held[held.len() - 1].saturating_sub(held[WARM_UP - 1]);
+    assert!(growth < GROWTH, "{growth} bytes more than after {} steps: {held:?}", WARM_UP * EVERY);
+}
