@@ -181,6 +181,7 @@ fn a_step_does_not_depend_on_the_number_of_workers() {
             balance_coefficient: 1e-3,
             accumulation: Accumulation::Tokens,
             dropout_scope: DropoutScope::Layer,
+            checkpoint_blocks: false,
         };
         let outcome = accumulate(&model, input, &Workers::new(workers), &device);
         (outcome.task_loss, outcome.balance_loss, flat_gradients(&model, &outcome.gradients))
@@ -190,6 +191,41 @@ fn a_step_does_not_depend_on_the_number_of_workers() {
     for workers in [2, 3] {
         assert_eq!(run(workers), one, "{workers} workers");
     }
+}
+
+#[test]
+fn a_step_by_blocks_is_the_step_at_once() {
+    let device = device().autodiff();
+    let all_linears = AdapterLayout::uniform(adamole(4, 2, 0.3), &Targets::all(), 2);
+    let mut everywhere = adapted_model(&device, 0.3);
+    everywhere.adapt(&all_linears, 3);
+    for model in [adapted_model(&device, 0.3), everywhere] {
+        compare_by_blocks(&model, &device);
+    }
+}
+
+fn compare_by_blocks(model: &CausalLm, device: &Device) {
+    let examples = examples();
+    let batches: Vec<Batch> = [[0, 1, 2], [3, 4, 5]].map(|indices| texts(&examples, &indices)).to_vec();
+    let run = |checkpoint_blocks| {
+        let input = StepInput {
+            batches: &batches,
+            seed: 5,
+            step: 2,
+            balance_coefficient: 1e-2,
+            accumulation: Accumulation::Tokens,
+            dropout_scope: DropoutScope::Layer,
+            checkpoint_blocks,
+        };
+        accumulate(model, input, &Workers::new(2), device)
+    };
+    let (blocks, whole) = (run(true), run(false));
+    assert_eq!((blocks.routing, blocks.tokens), (whole.routing, whole.tokens));
+    let losses = |task: f64, balance: Option<f64>| [task as f32, balance.unwrap() as f32];
+    let expected = losses(whole.task_loss, whole.balance_loss);
+    assert_close("losses", &losses(blocks.task_loss, blocks.balance_loss), &expected, 1e-6, 1e-6);
+    let gradients = |gradients| flat_gradients(model, gradients);
+    assert_close("gradients", &gradients(&blocks.gradients), &gradients(&whole.gradients), 1e-7, 1e-5);
 }
 
 #[test]
@@ -207,6 +243,7 @@ fn micro_batches_count_by_their_labels_or_alike() {
             balance_coefficient: 1e-3,
             accumulation,
             dropout_scope: DropoutScope::Layer,
+            checkpoint_blocks: false,
         };
         let outcome = accumulate(&model, input, &Workers::new(1), &device);
         (outcome.task_loss, outcome.balance_loss.unwrap(), flat_gradients(&model, &outcome.gradients))
@@ -238,6 +275,7 @@ fn dropout_is_drawn_from_the_step_and_changes_the_gradient() {
             balance_coefficient: 0.0,
             accumulation: Accumulation::Tokens,
             dropout_scope: DropoutScope::Layer,
+            checkpoint_blocks: false,
         };
         flat_gradients(&model, &accumulate(&model, input, &Workers::new(1), &device).gradients)
     };
@@ -259,6 +297,7 @@ fn a_balance_loss_of_no_weight_leaves_the_gradients_alone() {
             balance_coefficient,
             accumulation: Accumulation::Tokens,
             dropout_scope: DropoutScope::Layer,
+            checkpoint_blocks: false,
         };
         flat_gradients(&model, &accumulate(&model, input, &Workers::new(1), &device).gradients)
     };

@@ -52,6 +52,7 @@ fn padding_at_the_left_counts_as_in_the_published_step() {
             balance_coefficient: 1e-2,
             accumulation: Accumulation::MicroBatches,
             dropout_scope: DropoutScope::Expert,
+            checkpoint_blocks: false,
         };
         let found = accumulate(&model, input, &Workers::new(1), &device);
         assert_close("task", &[found.task_loss as f32], &[expected.task_loss.unwrap() as f32], 1e-6, 1e-6);

@@ -117,6 +117,27 @@ impl Pass {
         self.balance_loss.clone()
     }
 
+    /// The number of sites so far, which is that of the next one.
+    pub fn next_site(&self) -> usize {
+        self.next_site
+    }
+
+    /// A pass over tensors with autodiff that does again what this one, over plain tensors, did from a site on: the same
+    /// dropout, over the same rows. It has recorded nothing yet.
+    pub fn replayed_from(&self, site: usize) -> Self {
+        let tracked = |rows: &ValidRows| ValidRows { mask: Tensor::from_inner(rows.mask.clone()), count: rows.count };
+        Self {
+            dropout: self.dropout,
+            scope: self.scope,
+            valid_rows: self.valid_rows.as_ref().map(tracked),
+            sequences: self.sequences,
+            detail: self.detail,
+            next_site: site,
+            balance_loss: None,
+            sites: Vec::new(),
+        }
+    }
+
     /// What each routed site did, in the order of the calls.
     pub fn into_sites(self) -> Vec<SiteRouting> {
         self.sites

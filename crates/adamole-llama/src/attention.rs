@@ -55,6 +55,11 @@ impl AttentionMask {
         })
     }
 
+    /// For tensors with autodiff.
+    pub(crate) fn tracked(&self) -> Self {
+        Self { bias: Tensor::from_inner(self.bias.clone()) }
+    }
+
     fn new([rows, queries, keys]: [usize; 3], device: &Device, hidden: impl Fn(usize, usize, usize) -> bool) -> Self {
         let mut bias = Vec::with_capacity(rows * queries * keys);
         for row in 0..rows {

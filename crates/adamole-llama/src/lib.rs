@@ -6,6 +6,7 @@ mod adapter_keys;
 mod allocation;
 mod attention;
 mod base_folder;
+mod blocks;
 mod chain;
 mod config;
 mod error;

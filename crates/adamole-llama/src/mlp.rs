@@ -23,13 +23,17 @@ pub(crate) struct Mlp {
 impl Mlp {
     /// `[T, hidden]` to `[T, hidden]`.
     pub(crate) fn forward(&self, x: Tensor<2>, pass: &mut Pass) -> Tensor<2> {
+        self.down_proj.forward(self.gated(x, pass), pass)
+    }
+
+    /// What the last product takes: `[T, hidden]` to `[T, intermediate]`.
+    pub(crate) fn gated(&self, x: Tensor<2>, pass: &mut Pass) -> Tensor<2> {
         let gate = self.gate_proj.forward(x.clone(), pass);
         let up = self.up_proj.forward(x, pass);
-        let gated = match self.activation {
+        match self.activation {
             Activation::Silu => swiglu(gate, up),
             Activation::Gelu => gelu(gate) * up,
             Activation::GeluTanh => gelu_approximate(gate) * up,
-        };
-        self.down_proj.forward(gated, pass)
+        }
     }
 }

@@ -36,7 +36,7 @@ pub(crate) struct DecoderLayer {
 }
 
 impl DecoderLayer {
-    fn forward(
+    pub(crate) fn forward(
         &self,
         x: Tensor<2>,
         rotary: &Rotary,
@@ -45,8 +45,21 @@ impl DecoderLayer {
         cache: Option<&mut Option<LayerCache>>,
         pass: &mut Pass,
     ) -> Tensor<2> {
-        let x = x.clone() + self.self_attn.forward(self.input_layernorm.forward(x), rotary, mask, batch, cache, pass);
+        let x = self.attend(x, rotary, mask, batch, cache, pass);
         x.clone() + self.mlp.forward(self.post_attention_layernorm.forward(x), pass)
+    }
+
+    /// The first half of the layer.
+    pub(crate) fn attend(
+        &self,
+        x: Tensor<2>,
+        rotary: &Rotary,
+        mask: &AttentionMask,
+        batch: usize,
+        cache: Option<&mut Option<LayerCache>>,
+        pass: &mut Pass,
+    ) -> Tensor<2> {
+        x.clone() + self.self_attn.forward(self.input_layernorm.forward(x), rotary, mask, batch, cache, pass)
     }
 }
 
@@ -244,10 +257,7 @@ impl CausalLm {
         let start = cache.as_ref().map_or(0, |cache| cache.length);
         let rotary = Rotary::new(start..start + length, &self.config, &ids.device());
         pass.set_sequences(batch);
-        let mut x = self.model.embed_tokens.weight.val().select(0, ids.reshape([batch * length]));
-        if let Some(scale) = self.config.embedding_scale() {
-            x = x * scale;
-        }
+        let mut x = self.embed(ids);
         for (i, layer) in self.model.layers.iter().enumerate() {
             let cache = cache.as_mut().map(|cache| &mut cache.layers[i]);
             x = layer.forward(x, &rotary, mask, batch, cache, pass);
@@ -256,6 +266,16 @@ impl CausalLm {
             cache.length += length;
         }
         self.model.norm.forward(x)
+    }
+
+    /// Token ids `[B, L]` to the first layer's input, `[B L, hidden]`.
+    pub(crate) fn embed(&self, ids: Tensor<2, Int>) -> Tensor<2> {
+        let [batch, length] = ids.dims();
+        let x = self.model.embed_tokens.weight.val().select(0, ids.reshape([batch * length]));
+        match self.config.embedding_scale() {
+            Some(scale) => x * scale,
+            None => x,
+        }
     }
 
     /// The output projection, `[vocab, hidden]`: the embedding itself where it is tied.

@@ -26,6 +26,11 @@ impl Rotary {
         Self { cos: table(f32::cos), sin: table(f32::sin) }
     }
 
+    /// For tensors with autodiff.
+    pub(crate) fn tracked(&self) -> Self {
+        Self { cos: Tensor::from_inner(self.cos.clone()), sin: Tensor::from_inner(self.sin.clone()) }
+    }
+
     /// Queries or keys of so many heads, turned: `[B L, heads head_dim]` to `[B, heads, L, head_dim]`.
     pub(crate) fn split(&self, x: Tensor<2>, heads: usize) -> Tensor<4> {
         let dtype = x.dtype();

@@ -43,6 +43,9 @@ pub struct Recipe {
     pub dropout_scope: DropoutScope,
     /// Where texts are filled up. Ours is the right, where padding counts for nothing.
     pub padding: Padding,
+    /// Whether a layer's activations are computed again in the backward pass instead of being kept: less memory, more
+    /// time.
+    pub checkpoint_blocks: bool,
     /// The order of an epoch's examples. Ours mixes lengths within a batch; the published sampler groups them.
     pub order: Order,
     /// Seed of initialisation, order and dropout.
@@ -69,6 +72,7 @@ impl Default for Recipe {
             labels: LabelScope::Answer,
             dropout_scope: DropoutScope::Layer,
             padding: Padding::Right,
+            checkpoint_blocks: false,
             order: Order::Bucketed,
             seed: 0,
         }

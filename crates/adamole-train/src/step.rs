@@ -52,6 +52,8 @@ pub struct StepInput<'a> {
     pub accumulation: Accumulation,
     /// Which experts share a dropout mask.
     pub dropout_scope: DropoutScope,
+    /// Whether the layers are done again in the backward pass, instead of keeping their activations.
+    pub checkpoint_blocks: bool,
 }
 
 /// Gradients and what was seen on the way.
@@ -76,31 +78,19 @@ pub fn accumulate(model: &CausalLm, input: StepInput<'_>, workers: &Workers, dev
     let tokens: usize = input.batches.iter().flat_map(|batch| &batch.lengths).sum();
     let jobs: Vec<usize> = (0..input.batches.len()).collect();
     let parts = workers.map(&jobs, |&index| {
-        let (divisor, share) = input.accumulation.weights(&input.batches[index], input.batches);
-        let batch = DeviceBatch::new(&input.batches[index], device);
+        let weights = input.accumulation.weights(&input.batches[index], input.batches);
+        let seed = DropoutSeed { run: input.seed, step: input.step as u64, micro_batch: index as u64 };
+        let pass = Pass::training(seed).with_dropout_scope(input.dropout_scope).recording(Detail::Counts);
         // Leaves of their own, so that the graphs of different workers stay apart.
         let model = model.clone().fork(device);
-        let seed = DropoutSeed { run: input.seed, step: input.step as u64, micro_batch: index as u64 };
-        let mut pass = Pass::training(seed).with_dropout_scope(input.dropout_scope).recording(Detail::Counts);
-        if let Some(rows) = batch.valid_rows {
-            pass = pass.counting(rows);
-        }
-        let hidden = model.hidden(batch.ids, &batch.mask, &mut pass).select(0, batch.label_positions);
-        let task = frozen_cross_entropy(hidden, model.projection(), batch.label_targets, divisor);
-        let balance = pass.balance_loss().map(|loss| loss * share);
-        let losses = Tensor::cat([Some(task.clone()), balance.clone()].into_iter().flatten().collect(), 0);
-        let total = match balance {
-            Some(balance) if input.balance_coefficient > 0.0 => task + balance * input.balance_coefficient,
-            _ => task,
-        };
-        let gradients = GradientsParams::from_grads(total.backward(), &model);
-        (gradients, floats(losses.inner().into_data()), RoutingCounts::read(&pass.into_sites()))
+        let of_batch = if input.checkpoint_blocks { by_blocks } else { at_once };
+        of_batch(&model, &input.batches[index], pass, weights, input.balance_coefficient)
     });
 
     let mut accumulator = GradientsAccumulator::new();
     let (mut task_loss, mut balance_loss, mut routing) = (0.0, None, RoutingCounts::default());
     for (gradients, losses, counts) in parts {
-        accumulator.accumulate(model, gradients);
+        gradients.into_iter().for_each(|gradients| accumulator.accumulate(model, gradients));
         task_loss += losses[0];
         if let Some(balance) = losses.get(1) {
             *balance_loss.get_or_insert(0.0) += balance;
@@ -108,4 +98,43 @@ pub fn accumulate(model: &CausalLm, input: StepInput<'_>, workers: &Workers, dev
         routing.add(&counts);
     }
     StepOutcome { gradients: accumulator.grads(), task_loss, balance_loss, routing, tokens }
+}
+
+/// Gradients, task loss and auxiliary loss, and who fired.
+type OfBatch = (Vec<GradientsParams>, Vec<f64>, RoutingCounts);
+
+/// One graph for the whole model. `weights` are the divisor of the task loss and the factor of the auxiliary loss.
+fn at_once(model: &CausalLm, batch: &Batch, mut pass: Pass, weights: (f32, f32), coefficient: f32) -> OfBatch {
+    let (divisor, share) = weights;
+    let batch = DeviceBatch::new(batch, &model.projection().device());
+    if let Some(rows) = batch.valid_rows {
+        pass = pass.counting(rows);
+    }
+    let hidden = model.hidden(batch.ids, &batch.mask, &mut pass).select(0, batch.label_positions);
+    let task = frozen_cross_entropy(hidden, model.projection(), batch.label_targets, divisor);
+    let balance = pass.balance_loss().map(|loss| loss * share);
+    let losses = [Some(task.clone()), balance.clone()].into_iter().flatten().map(Tensor::inner).collect();
+    let total = match balance {
+        Some(balance) if coefficient > 0.0 => task + balance * coefficient,
+        _ => task,
+    };
+    let gradients = GradientsParams::from_grads(total.backward(), model);
+    (vec![gradients], floats(Tensor::cat(losses, 0).into_data()), RoutingCounts::read(&pass.into_sites()))
+}
+
+/// [`at_once`] with a graph for each layer, one at a time.
+fn by_blocks(model: &CausalLm, batch: &Batch, mut pass: Pass, weights: (f32, f32), coefficient: f32) -> OfBatch {
+    let (divisor, share) = weights;
+    let batch = DeviceBatch::new(batch, &model.projection().device().inner());
+    if let Some(rows) = batch.valid_rows {
+        pass = pass.counting(rows);
+    }
+    let (positions, targets) = (batch.label_positions, batch.label_targets);
+    let head = |hidden: Tensor<2>| {
+        let hidden = hidden.select(0, Tensor::from_inner(positions));
+        frozen_cross_entropy(hidden, model.projection(), Tensor::from_inner(targets), divisor)
+    };
+    let (task, gradients) = model.gradients_by_blocks(batch.ids, &batch.mask, &mut pass, share * coefficient, head);
+    let losses = [Some(task), pass.balance_loss().map(|loss| loss * share)].into_iter().flatten().collect();
+    (gradients, floats(Tensor::cat(losses, 0).into_data()), RoutingCounts::read(&pass.into_sites()))
 }

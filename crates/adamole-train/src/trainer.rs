@@ -219,6 +219,7 @@ impl<'a> Run<'a> {
             balance_coefficient: recipe.balance_coefficient,
             accumulation: recipe.accumulation,
             dropout_scope: recipe.dropout_scope,
+            checkpoint_blocks: recipe.checkpoint_blocks,
         };
         let outcome = accumulate(&self.model, input, self.workers, self.device);
         let steps = recipe.epochs * self.lengths.len().div_ceil(recipe.batch_size);

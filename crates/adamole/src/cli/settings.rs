@@ -146,6 +146,9 @@ pub(crate) struct Settings {
     /// Where texts are filled up: right, where it counts for nothing, or left, as published [right]
     #[arg(long)]
     pub(crate) padding: Option<Padding>,
+    /// Whether activations are computed again in the backward pass: less memory, more time [false]
+    #[arg(long, num_args = 0..=1, default_missing_value = "true")]
+    pub(crate) checkpoint_blocks: Option<bool>,
     /// A third split on which the chosen epoch is reported, apart from the validation that chose it [none]
     #[arg(long)]
     pub(crate) report_split: Option<Split>,
@@ -228,7 +231,7 @@ impl Settings {
             reading, model, output, device, dtype, workers, method, num_experts, rank, alpha,
             dropout, tau_max, threshold, top_k, top_p, capacity_factor, gate_dropout, renormalise,
             chain_links, targets, epochs, batch_size, micro_batch_size, learning_rate, warmup_steps, warmup_from_zero, decay, accumulation,
-            weight_decay, max_grad_norm, patience, max_skipped_steps, checkpoint_every, keep_checkpoints, balance_coefficient, labels, order, dropout_scope, padding, report_split, seed, limit_train,
+            weight_decay, max_grad_norm, patience, max_skipped_steps, checkpoint_every, keep_checkpoints, balance_coefficient, labels, order, dropout_scope, padding, checkpoint_blocks, report_split, seed, limit_train,
             limit_validation
         })
     }
@@ -296,6 +299,7 @@ impl Settings {
             labels: self.labels.unwrap_or(default.labels),
             dropout_scope: self.dropout_scope.unwrap_or(default.dropout_scope),
             padding: self.padding.unwrap_or(default.padding),
+            checkpoint_blocks: self.checkpoint_blocks.unwrap_or(default.checkpoint_blocks),
             order: self.order.unwrap_or(default.order),
             seed: self.seed.unwrap_or(default.seed),
         }

@@ -27,6 +27,9 @@ pub(crate) struct StepArguments {
     /// Tokens that are trained on: text or answer
     #[arg(long, default_value = "text")]
     labels: LabelScope,
+    /// Compute activations again in the backward pass
+    #[arg(long)]
+    checkpoint_blocks: bool,
     /// Steps that are timed, after one that is not
     #[arg(long, default_value_t = 5)]
     steps: usize,
@@ -79,6 +82,7 @@ pub(crate) fn run(arguments: &StepArguments) -> Result<(), Failure> {
             balance_coefficient: 1e-3,
             accumulation: Accumulation::Tokens,
             dropout_scope: DropoutScope::Layer,
+            checkpoint_blocks: arguments.checkpoint_blocks,
         };
         let outcome = accumulate(&model, input, &workers, &device);
         optimizer.step(1e-4, &mut model, outcome.gradients, &outcome.routing)?;

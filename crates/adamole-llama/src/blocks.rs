@@ -1,0 +1,88 @@
+//! Backward block by block (Chen et al. 2016): the forward pass keeps the inputs of the layers alone, and the backward pass
+//! does each layer again. It costs a second forward pass of the layers and holds the activations of one at a time.
+
+use crate::{AttentionMask, CausalLm, model::DecoderLayer, precision::widened, rope::Rotary};
+use adamole_core::Pass;
+use burn::{
+    module::Module,
+    optim::GradientsParams,
+    tensor::{Int, Tensor},
+};
+
+impl CausalLm {
+    /// The gradients of `head(hidden) + balance_weight * balance_loss` in the adapters of each layer, and the value of the
+    /// head. `hidden` is what [`CausalLm::hidden`] gives, `[B L, hidden]`, on the model's autodiff device.
+    ///
+    /// The model lives on an autodiff device; ids `[B, L]`, mask and pass on the plain one beneath. The pass records what
+    /// it would in a plain forward pass, its auxiliary loss without a gradient.
+    pub fn gradients_by_blocks(
+        &self,
+        ids: Tensor<2, Int>,
+        mask: &AttentionMask,
+        pass: &mut Pass,
+        balance_weight: f32,
+        head: impl FnOnce(Tensor<2>) -> Tensor<1>,
+    ) -> (Tensor<1>, Vec<GradientsParams>) {
+        let ([batch, length], plain) = (ids.dims(), self.valid());
+        let rotary = Rotary::new(0..length, self.config(), &ids.device());
+        let mut inputs = Vec::with_capacity(plain.model.layers.len());
+        pass.set_sequences(batch);
+        let mut x = plain.embed(ids);
+        for layer in &plain.model.layers {
+            inputs.push((x.clone(), pass.next_site()));
+            x = layer.forward(x, &rotary, mask, batch, None, pass);
+        }
+
+        let leaf = Tensor::from_inner(x).require_grad();
+        let value = head(self.model.norm.forward(leaf.clone()));
+        let mut gradients = value.backward();
+        let mut of_output = leaf.grad_remove(&mut gradients);
+
+        let (rotary, mask) = (rotary.tracked(), mask.tracked());
+        let mut of_layers = Vec::with_capacity(inputs.len());
+        for (layer, (x, site)) in self.model.layers.iter().zip(inputs).rev() {
+            let Some(d) = of_output else { break };
+            let leaf = Tensor::from_inner(x).require_grad();
+            let mut again = pass.replayed_from(site);
+            let surrogate = layer.surrogate(leaf.clone(), d, &rotary, &mask, batch, &mut again);
+            let mut gradients = match again.balance_loss() {
+                Some(balance) if balance_weight > 0.0 => (surrogate + balance * balance_weight).backward(),
+                _ => surrogate.backward(),
+            };
+            of_output = leaf.grad_remove(&mut gradients);
+            of_layers.push(GradientsParams::from_grads(gradients, layer));
+        }
+        (value.inner(), of_layers)
+    }
+}
+
+impl DecoderLayer {
+    /// A scalar whose gradients are those of the layer where its output's gradient is `d`, `[T, hidden]`.
+    fn surrogate(
+        &self,
+        x: Tensor<2>,
+        d: Tensor<2>,
+        rotary: &Rotary,
+        mask: &AttentionMask,
+        batch: usize,
+        pass: &mut Pass,
+    ) -> Tensor<1> {
+        let attended = self.attend(x, rotary, mask, batch, None, pass);
+        let gated = self.mlp.gated(self.post_attention_layernorm.forward(attended.clone()), pass);
+        let down = &self.mlp.down_proj;
+        let output = match &down.adapter {
+            Some(_) => down.forward(gated, pass),
+            // The output itself is not wanted, and without an adapter its gradient is known before it.
+            None => {
+                let of_gated = d.clone().matmul(down.weight.val().inner());
+                return inner_product(attended, d) + inner_product(gated, of_gated);
+            }
+        };
+        inner_product(attended + output, d)
+    }
+}
+
+/// `sum(x y)` with `y` a constant, in float32.
+fn inner_product(x: Tensor<2>, y: Tensor<2>) -> Tensor<1> {
+    widened(x * Tensor::from_inner(y)).sum()
+}
