@@ -68,12 +68,12 @@ impl TensorFile {
     pub(crate) fn floats_as(&self, name: &str, target: DType) -> Result<TensorData, ModelError> {
         let (dtype, shape, bytes) = self.raw(name)?;
         let width = width(dtype).ok_or_else(|| self.wrong_type(name, dtype, "F32, F16 or BF16"))?;
-        let mut converted = Vec::with_capacity(bytes.len() / width * target.size());
-        for piece in bytes.chunks(PIECE) {
-            convert(piece, dtype, target, &mut converted);
-            self.release(piece);
-        }
-        Ok(TensorData::from_bytes_vec(converted, shape, target))
+        let (elements, release) = (bytes.len() / width, |piece: &[u8]| self.release(piece));
+        Ok(match target {
+            DType::BF16 => TensorData::new(converted(bytes, elements, dtype, bf16::from_f32, release), shape),
+            DType::F16 => TensorData::new(converted(bytes, elements, dtype, f16::from_f32, release), shape),
+            _ => TensorData::new(converted(bytes, elements, dtype, |value| value, release), shape),
+        })
     }
 
     /// Tells the system that these pages have been read: otherwise they stay beside the copy that was made of them, and
@@ -131,9 +131,8 @@ const PIECE: usize = 1 << 22;
 
 /// Floats of any width as float32; `None` for other types.
 pub(crate) fn to_float32(dtype: Dtype, shape: Vec<usize>, bytes: &[u8]) -> Option<TensorData> {
-    let mut converted = Vec::with_capacity(bytes.len() / width(dtype)? * 4);
-    convert(bytes, dtype, DType::F32, &mut converted);
-    Some(TensorData::from_bytes_vec(converted, shape, DType::F32))
+    let elements = bytes.len() / width(dtype)?;
+    Some(TensorData::new(converted(bytes, elements, dtype, |value| value, |_| ()), shape))
 }
 
 /// Bytes of a float type that can be read; `None` for other types.
@@ -145,28 +144,19 @@ fn width(dtype: Dtype) -> Option<usize> {
     }
 }
 
-/// Appends the floats in `bytes`, of a type that has a [`width`], as another float type.
-fn convert(bytes: &[u8], from: Dtype, to: DType, converted: &mut Vec<u8>) {
-    match (from, to) {
-        (Dtype::F32, DType::F32) | (Dtype::F16, DType::F16) | (Dtype::BF16, DType::BF16) => {
-            converted.extend_from_slice(bytes);
+/// Floats of a type that has a [`width`] as another type of float, piece by piece; `done` is told of each.
+fn converted<T>(bytes: &[u8], elements: usize, from: Dtype, to: impl Fn(f32) -> T, done: impl Fn(&[u8])) -> Vec<T> {
+    let mut values = Vec::with_capacity(elements);
+    for piece in bytes.chunks(PIECE) {
+        let (quads, pairs) = (piece.as_chunks::<4>().0, piece.as_chunks::<2>().0);
+        match from {
+            Dtype::F32 => values.extend(quads.iter().map(|bytes| to(f32::from_le_bytes(*bytes)))),
+            Dtype::F16 => values.extend(pairs.iter().map(|bytes| to(f16::from_le_bytes(*bytes).to_f32()))),
+            _ => values.extend(pairs.iter().map(|bytes| to(bf16::from_le_bytes(*bytes).to_f32()))),
         }
-        (Dtype::F32, _) => {
-            narrow(bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])), to, converted)
-        }
-        (Dtype::F16, _) => {
-            narrow(bytes.chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32()), to, converted)
-        }
-        (_, _) => narrow(bytes.chunks_exact(2).map(|b| bf16::from_le_bytes([b[0], b[1]]).to_f32()), to, converted),
+        done(piece);
     }
-}
-
-fn narrow(values: impl Iterator<Item = f32>, to: DType, converted: &mut Vec<u8>) {
-    match to {
-        DType::F16 => values.for_each(|v| converted.extend_from_slice(&f16::from_f32(v).to_le_bytes())),
-        DType::BF16 => values.for_each(|v| converted.extend_from_slice(&bf16::from_f32(v).to_le_bytes())),
-        _ => values.for_each(|v| converted.extend_from_slice(&v.to_le_bytes())),
-    }
+    values
 }
 
 /// Writes float, int64 and uint8 tensors as safetensors: complete under a temporary name first, then renamed, so that no

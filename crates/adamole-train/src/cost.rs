@@ -1,5 +1,6 @@
 //! What a training step has to compute, and what the machine can do.
 
+use adamole_data::Batch;
 use adamole_llama::CausalLm;
 use burn::tensor::{Device, Tensor};
 use std::time::Instant;
@@ -41,6 +42,11 @@ impl Cost {
         }
     }
 
+    /// Operations of a step over these micro-batches, padding included.
+    pub fn of_batches(&self, batches: &[Batch]) -> f64 {
+        batches.iter().map(|batch| self.step(batch.rows, batch.cols, batch.label_positions.len())).sum()
+    }
+
     /// Operations of a forward and backward pass over `rows` sequences of `length` tokens with so many labels in all.
     pub fn step(&self, rows: usize, length: usize, labels: usize) -> f64 {
         let tokens = (rows * length) as f64;
@@ -52,8 +58,8 @@ impl Cost {
 /// Rows, inner and outer width of the product that is measured: those of a small model's feed-forward block.
 const PRODUCT: [usize; 3] = [512, 576, 1536];
 
-/// The float32 matrix products of this device, in operations a second, with every worker at it: the best of a few runs,
-/// about 50 milliseconds each.
+/// The float32 matrix products of this device, in operations a second, with every worker at it: the best of three runs of
+/// about 30 milliseconds.
 pub fn matmul_peak(workers: &Workers, device: &Device) -> f64 {
     let [rows, inner, outer] = PRODUCT;
     let operations = 2.0 * (rows * inner * outer) as f64;
@@ -72,7 +78,7 @@ pub fn matmul_peak(workers: &Workers, device: &Device) -> f64 {
         started.elapsed().as_secs_f64()
     };
     run(1);
-    let times = (0.05 / run(1)).ceil().clamp(1.0, 1000.0) as usize;
-    let best = (0..5).map(|_| run(times)).fold(f64::INFINITY, f64::min);
+    let times = (0.03 / run(1)).ceil().clamp(1.0, 1000.0) as usize;
+    let best = (0..3).map(|_| run(times)).fold(f64::INFINITY, f64::min);
     operations * (times * jobs.len()) as f64 / best
 }

@@ -32,7 +32,7 @@ pub use cost::{Cost, matmul_peak};
 pub use distribution::{Distribution, Histogram};
 pub use error::TrainError;
 pub use evaluate::{Evaluation, Prediction, evaluate};
-pub use memory::peak_memory_bytes;
+pub use memory::{BatchShape, MemoryEstimate, Operations, peak_memory_bytes};
 pub use metrics::{Collapse, EpochMetrics, StepMetrics, TrainEvent};
 pub use optimizer::{AdamW, AdamWSettings};
 pub use pretrain::{PretrainRecipe, PretrainStep, pretrain, validation_loss};

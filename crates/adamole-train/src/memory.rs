@@ -1,4 +1,7 @@
-//! How much memory the process has used.
+//! How much memory a run takes: what it has taken, and what it is going to.
+
+use adamole_core::AdapterConfig;
+use adamole_llama::{AdapterLayout, LinearShapes, ModelConfig, Precision};
 
 /// The largest resident set of this process so far, in bytes; `None` where the system does not tell.
 pub fn peak_memory_bytes() -> Option<u64> {
@@ -6,4 +9,115 @@ pub fn peak_memory_bytes() -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kibibytes: u64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
     Some(kibibytes * 1024)
+}
+
+/// What is computed at a time where it is most, as far as memory goes: micro-batches side by side.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct BatchShape {
+    /// Tokens of all of them, padding included.
+    pub tokens: usize,
+    /// Pairs of a token and one that it may attend to, in all sequences: the sum of their lengths' squares.
+    pub pairs: usize,
+    /// Labels of all of them.
+    pub labels: usize,
+    /// How many there are.
+    pub side_by_side: usize,
+    /// Micro-batches in an optimizer step, whose gradients wait for each other.
+    pub micro_batches: usize,
+    /// Whether layers are computed again in the backward pass.
+    pub checkpoint_blocks: bool,
+}
+
+/// Where operations run, as far as memory goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operations {
+    /// The fused operations of the CPU, in the program's own memory.
+    Fused,
+    /// Operations composed of Burn's own, which keep more for the backward pass, on a device of its own.
+    Composed,
+}
+
+/// The bytes that training is going to take at its peak, by what takes them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct MemoryEstimate {
+    /// Frozen weights.
+    pub weights: u64,
+    /// Adapters, their gradients and the optimizer's moments.
+    pub adapters: u64,
+    /// Activations that wait for the backward pass.
+    pub activations: u64,
+    /// A chunk of the vocabulary product.
+    pub vocabulary: u64,
+    /// The program itself, and what an allocator cannot use.
+    pub overhead: u64,
+}
+
+/// The program without a model: its code, its data, and its allocator's rounding for each size of block.
+const PROGRAM: f64 = 103e6;
+/// What allocators and short-lived buffers add.
+const SLACK: f64 = 0.05;
+/// How much more the composed operations keep: measured on the CPU, with and without the fused ones.
+const COMPOSED: f64 = 2.3;
+/// Rows of the vocabulary product that exist at a time.
+const CHUNK: usize = 256;
+
+impl MemoryEstimate {
+    /// The estimate for a model that carries this layout and is kept in `precision`.
+    pub fn of(
+        config: &ModelConfig,
+        layout: &AdapterLayout,
+        precision: Precision,
+        batch: BatchShape,
+        operations: Operations,
+    ) -> Self {
+        let shapes = LinearShapes::of(config);
+        let width = precision.dtype().size() as f64;
+        let (mut adapters, mut kept_by_adapters) = (0, 0);
+        for (name, adapter) in layout.iter() {
+            let Some([d_out, d_in]) = shapes.of_linear(name) else { continue };
+            adapters += elements(adapter, d_in, d_out);
+            kept_by_adapters += kept_by(adapter);
+        }
+        let layers = config.num_hidden_layers as f64;
+        let q_width = config.num_attention_heads * config.head_dim;
+        let kv_width = config.num_key_value_heads * config.head_dim;
+        // For a token in a layer: three residual-sized inputs; queries and the mixed values; keys and values; gate and up.
+        let wide = 3 * config.hidden_size + 2 * (q_width + kv_width + config.intermediate_size);
+        let of_token = wide as f64 * width + 4.0 * kept_by_adapters as f64 / layers;
+        // Probabilities, and for some layers their gradients.
+        let of_pair = 1.5 * 4.0 * config.num_attention_heads as f64;
+        let factor = if operations == Operations::Fused { 1.0 } else { COMPOSED };
+        let of_layer = factor * (batch.tokens as f64 * of_token + batch.pairs as f64 * of_pair);
+        let activations = match batch.checkpoint_blocks {
+            false => layers * of_layer,
+            true => layers * (batch.tokens * config.hidden_size) as f64 * width + of_layer,
+        };
+        let chunk = batch.labels.min(CHUNK * batch.side_by_side) * config.vocab_size;
+
+        let weights = shapes.elements() as f64 * width;
+        let adapters = 4.0 * adapters as f64 * (4 + batch.micro_batches) as f64;
+        let vocabulary = 2.5 * 4.0 * chunk as f64;
+        let overhead = PROGRAM + SLACK * (weights + adapters + activations + vocabulary);
+        let [weights, adapters, activations, vocabulary, overhead] =
+            [weights, adapters, activations, vocabulary, overhead].map(|bytes| bytes as u64);
+        Self { weights, adapters, activations, vocabulary, overhead }
+    }
+
+    /// All together.
+    pub fn total(&self) -> u64 {
+        self.weights + self.adapters + self.activations + self.vocabulary + self.overhead
+    }
+}
+
+/// Parameters of an adapter.
+fn elements(adapter: &AdapterConfig, d_in: usize, d_out: usize) -> usize {
+    let (experts, width) = (adapter.num_experts(), adapter.num_experts() * adapter.rank.get());
+    let gate = if experts > 1 { experts + 1 } else { 0 };
+    (width + gate) * d_in + width * d_out
+}
+
+/// Numbers that an adapter keeps for a token: products with A and the gate, their parts, what the router makes of them,
+/// and the mixture.
+fn kept_by(adapter: &AdapterConfig) -> usize {
+    3 * adapter.num_experts() * adapter.rank.get() + 10 * adapter.num_experts()
 }

@@ -27,6 +27,9 @@ pub struct StepMetrics {
     pub expert_load: Vec<f64>,
     /// Tokens of the step, padding apart.
     pub tokens: usize,
+    /// Floating-point operations of the step's matrix products; see [`Cost`](crate::Cost).
+    #[serde(default)]
+    pub operations: f64,
     /// Wall time of the step.
     pub seconds: f64,
     /// Of the step, padding apart.

@@ -29,6 +29,9 @@ pub struct Progress {
     pub balance_losses: Vec<f64>,
     /// Training tokens so far, padding apart.
     pub train_tokens: usize,
+    /// Floating-point operations of their matrix products.
+    #[serde(default)]
+    pub train_operations: f64,
     /// Wall time of the steps.
     pub train_seconds: f64,
     /// Wall time of everything.
@@ -55,6 +58,7 @@ impl Progress {
             task_losses: Vec::new(),
             balance_losses: Vec::new(),
             train_tokens: 0,
+            train_operations: 0.0,
             train_seconds: 0.0,
             seconds: 0.0,
             epochs: Vec::new(),
@@ -67,6 +71,7 @@ impl Progress {
         self.task_losses.push(step.task_loss);
         self.balance_losses.extend(step.balance_loss);
         self.train_tokens += step.tokens;
+        self.train_operations += step.operations;
         self.train_seconds += step.seconds;
         self.skipped = 0;
     }

@@ -1,8 +1,8 @@
 //! The training loop.
 
 use crate::{
-    AdamW, Checkpoint, Checkpoints, EpochMetrics, Evaluation, Progress, Recipe, StepInput, StepMetrics, TrainError,
-    TrainEvent, Workers, accumulate, evaluate,
+    AdamW, Checkpoint, Checkpoints, Cost, EpochMetrics, Evaluation, Progress, Recipe, StepInput, StepMetrics,
+    TrainError, TrainEvent, Workers, accumulate, evaluate,
 };
 use adamole_core::Method;
 use adamole_data::{Batch, Buckets, Collation, Example, LabelScope, plan_epoch};
@@ -131,6 +131,7 @@ struct Run<'a> {
     model: CausalLm,
     optimizer: AdamW,
     chain: Chain,
+    cost: Cost,
     progress: Progress,
     started: Instant,
     seconds_before: f64,
@@ -161,6 +162,7 @@ impl<'a> Run<'a> {
         let lengths: Vec<usize> = data.train.iter().map(|example| example.text.len()).collect();
         let buckets = Buckets::fitting(&lengths, Buckets::FEW);
         let seconds_before = progress.seconds;
+        let cost = Cost::of(&model);
         let mut run = Self {
             data,
             recipe,
@@ -171,6 +173,7 @@ impl<'a> Run<'a> {
             model,
             optimizer,
             chain,
+            cost,
             progress,
             started,
             seconds_before,
@@ -246,6 +249,7 @@ impl<'a> Run<'a> {
                     mean_threshold: outcome.routing.mean_threshold(),
                     expert_load: outcome.routing.expert_load(),
                     tokens: outcome.tokens,
+                    operations: self.cost.of_batches(&batches),
                     seconds,
                     tokens_per_second: outcome.tokens as f64 / seconds,
                 };

@@ -4,7 +4,7 @@
 //! and the system takes a page fault for every 4 KiB of them when they are had again: a fifth of a step's time on the
 //! CPU. This one keeps them, in pages of 2 MiB where the system has those.
 
-use libmimalloc_sys::{mi_option_large_os_pages, mi_option_set, mi_option_t};
+use libmimalloc_sys::{mi_option_set, mi_option_t};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -17,6 +17,5 @@ pub(crate) fn keep_freed_memory() {
     // SAFETY: sets two numbers that the allocator reads; both exist in the version that is built in.
     unsafe {
         mi_option_set(PURGE_DELAY, -1);
-        mi_option_set(mi_option_large_os_pages, 1);
     }
 }

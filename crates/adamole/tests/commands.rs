@@ -210,6 +210,22 @@ fn a_run_says_where_it_departs_from_the_published_implementation() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn memory_is_foretold() {
+    let folder = TempDir::new().unwrap();
+    let data = shown(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../datasets/copa"));
+    let output = shown(&folder.path().join("run"));
+    let run = ["train", "--benchmark", "copa", "--data", &data, "--model", &shipped(), "--output", &output];
+    let settings = ["--limit-train", "200", "--epochs", "1", "--workers", "2", "--format", "json"];
+    let report: Value = serde_json::from_str(&succeeds(&[&run[..], &settings].concat())).unwrap();
+    let estimate = report["memory_estimate"].as_object().unwrap();
+    let foretold: f64 = estimate.values().map(|bytes| bytes.as_f64().unwrap()).sum();
+    let ratio = foretold / report["peak_memory_bytes"].as_f64().unwrap();
+    assert!((0.85..1.15).contains(&ratio), "{ratio} of the peak: {estimate:?}");
+    assert!(report["share_of_matmul_peak"].as_f64().unwrap() > 0.0);
+}
+
+#[test]
 fn items_are_printed_as_the_model_sees_them() {
     let model = shipped();
     let data = shown(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../datasets/copa"));

@@ -15,6 +15,7 @@ mod inputs;
 pub(crate) mod inspect;
 mod inspect_page;
 pub(crate) mod items;
+mod memory;
 mod output;
 mod page;
 pub(crate) mod pretrain;

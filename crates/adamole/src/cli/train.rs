@@ -6,6 +6,7 @@ use super::{
     compat::{Departure, departures},
     fingerprint::Fingerprint,
     inputs::{Base, workers},
+    memory,
     output::{Format, duration, percent, print, size},
     progress::Progress,
     record::Record,
@@ -19,8 +20,8 @@ use adamole::{
     device,
     llama::load_adapter,
     train::{
-        Analysis, Control, Evaluation, RunDirectory, TrainError, TrainEvent, TrainingData, Workers, evaluate,
-        peak_memory_bytes, train,
+        Analysis, Control, Evaluation, MemoryEstimate, RunDirectory, TrainError, TrainEvent, TrainingData, Workers,
+        evaluate, matmul_peak, peak_memory_bytes, train,
     },
 };
 use burn::module::Module;
@@ -82,7 +83,13 @@ struct Report {
     train_tokens: usize,
     seconds: f64,
     tokens_per_second: f64,
+    /// Of its matrix products.
+    gigaflop_per_second: f64,
+    /// What this reaches of what plain products reach on this machine.
+    share_of_matmul_peak: f64,
     peak_memory_bytes: Option<u64>,
+    /// What the peak was expected to be, before the first step.
+    memory_estimate: MemoryEstimate,
     adapter: PathBuf,
 }
 
@@ -149,6 +156,9 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<(), Failure> {
         directory = directory.with_tensorboard(first_step)?;
     }
     let workers = Workers::new(workers(asked_workers, &config.device));
+    let memory_estimate = memory::estimate(&config, &layout, base.model.config(), &training, workers.count());
+    eprintln!("memory: {}", memory::text(&memory_estimate));
+    let matmul_peak = matmul_peak(&workers, &device.clone().inner());
     let signals = Signals::follow().map_err(Failure::Signals)?;
     let stop = || signals.exit_code().is_some();
     let is_resumed = checkpoint.is_some();
@@ -225,7 +235,10 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<(), Failure> {
         train_tokens: run.train_tokens,
         seconds: run.seconds,
         tokens_per_second: run.train_tokens as f64 / run.train_seconds,
+        gigaflop_per_second: run.train_operations / run.train_seconds / 1e9,
+        share_of_matmul_peak: run.train_operations / run.train_seconds / matmul_peak,
         peak_memory_bytes: peak_memory_bytes(),
+        memory_estimate,
         adapter: directory.adapter(),
     };
     directory.finish(&report)?;
@@ -242,7 +255,7 @@ fn text(report: &Report) -> String {
     let reported = reported.unwrap_or_default();
     format!(
         "{}: accuracy {} on {} validation items (epoch {} of {}; {} before training){active}{reported}\n\
-         {} at {:.0} tokens/s, peak memory {}\nadapter: {}",
+         {} at {:.0} tokens/s and {} of the matmul peak, peak memory {}\nadapter: {}",
         report.benchmark,
         percent(report.accuracy),
         report.items,
@@ -251,6 +264,7 @@ fn text(report: &Report) -> String {
         percent(report.accuracy_before),
         duration(report.seconds),
         report.tokens_per_second,
+        percent(report.share_of_matmul_peak),
         size(report.peak_memory_bytes),
         report.adapter.display(),
     )

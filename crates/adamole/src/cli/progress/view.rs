@@ -146,6 +146,7 @@ mod tests {
             mean_threshold: routed.then_some(0.0625),
             expert_load: if routed { vec![0.25, 0.5, 0.25, 0.0] } else { Vec::new() },
             tokens: 100,
+            operations: 1e9,
             seconds: 0.1,
             tokens_per_second: 1000.0,
         })
