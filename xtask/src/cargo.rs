@@ -27,11 +27,16 @@ pub(crate) fn test(arguments: &[String]) -> Result<(), Failure> {
 /// Builds the `adamole` program and says where it is.
 pub(crate) fn program() -> Result<PathBuf, Failure> {
     run(&["build", "--release", "--workspace"], &[])?;
+    Ok(target()?.join("release").join(format!("adamole{}", std::env::consts::EXE_SUFFIX)))
+}
+
+/// The folder of what is built.
+pub(crate) fn target() -> Result<PathBuf, Failure> {
     let output =
         command().args(["metadata", "--format-version", "1", "--no-deps"]).stderr(Stdio::inherit()).output()?;
     let metadata: serde_json::Value = serde_json::from_slice(&output.stdout)?;
     let target = metadata["target_directory"].as_str().ok_or("cargo metadata names no target directory")?;
-    Ok(PathBuf::from(target).join("release").join(format!("adamole{}", std::env::consts::EXE_SUFFIX)))
+    Ok(PathBuf::from(target))
 }
 
 fn command() -> Command {

@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stdout, reason = "a program prints its results")]
 
+mod bench;
 mod cargo;
 mod ci;
 mod datasets;
@@ -22,6 +23,8 @@ struct Arguments {
 enum Task {
     /// Train and evaluate the cells of an experiment and write its report
     Reproduce(reproduce::Options),
+    /// Measure the methods beside LoRA, or this program beside PEFT
+    Bench(bench::Options),
     /// Run all tests, in the profile and features that the program is built with
     Test {
         /// Passed on to the test programs
@@ -49,6 +52,7 @@ fn root() -> PathBuf {
 fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::Reproduce(options) => reproduce::run(&options),
+        Task::Bench(options) => bench::run(&options),
         Task::Test { arguments } => cargo::test(&arguments),
         Task::Ci => ci::run(),
         Task::Datasets { samples_only } => regenerate::run(samples_only),

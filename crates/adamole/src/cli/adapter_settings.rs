@@ -110,7 +110,8 @@ impl AdapterSettings {
         Ok(AdapterLayout::per_layer(&configs, &self.targets))
     }
 
-    fn config(&self, layer: usize, layers: usize) -> Result<AdapterConfig, ConfigError> {
+    /// The adapter of the linears of one layer among so many.
+    pub(crate) fn config(&self, layer: usize, layers: usize) -> Result<AdapterConfig, ConfigError> {
         let experts = self.num_experts.at(layer, layers);
         let num_experts = experts.try_into()?;
         let top_k = self.top_k.as_ref().map(|k| k.at(layer, layers).try_into()).transpose()?;

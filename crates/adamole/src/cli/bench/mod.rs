@@ -1,5 +1,9 @@
 //! `adamole bench`: what the parts of a run cost on this machine, with random tokens.
 
+mod eval;
+mod generate;
+mod layer;
+mod load;
 mod step;
 
 use super::{
@@ -7,30 +11,37 @@ use super::{
     adapter_settings::{AdapterSettings, MethodName},
     fetching::model_folder,
     inputs::workers,
-    output::Format,
+    output::{Format, size},
     settings::Settings,
 };
 use adamole::{
     core::CounterRng,
     device,
     llama::{Allocation, CausalLm, Precision, load_base_as},
-    train::Workers,
+    train::{Workers, peak_memory_bytes},
 };
 use burn::tensor::Device;
 use clap::{Args, Subcommand};
+use serde::Serialize;
+use std::time::Instant;
 
 #[derive(Subcommand)]
 pub(crate) enum BenchCommand {
     /// Forward, backward and optimizer over one batch
     Step(step::StepArguments),
+    /// Scores of multiple choice items
+    Eval(eval::EvalArguments),
+    /// The most probable continuation, token by token
+    Generate(generate::GenerateArguments),
+    /// From the files to the gradients of a first step
+    Load(load::LoadArguments),
+    /// Forward and backward of one adapted linear
+    Layer(layer::LayerArguments),
 }
 
-/// What is measured, and on what.
+/// The adapters that are measured.
 #[derive(Args)]
-pub(crate) struct Subject {
-    /// Base model: a Hugging Face folder, or org/name[@revision] on the hub
-    #[arg(long)]
-    model: String,
+pub(crate) struct AdapterFlags {
     /// Method of the adapters
     #[arg(long, value_enum, default_value_t = MethodName::Adamole)]
     method: MethodName,
@@ -43,9 +54,25 @@ pub(crate) struct Subject {
     /// MoLE and SiRA: experts that a token fires
     #[arg(long)]
     top_k: Option<Allocation>,
-    /// Type of the frozen weights: float32, bfloat16 or float16
-    #[arg(long, default_value = "float32")]
-    dtype: Precision,
+}
+
+impl AdapterFlags {
+    fn resolve(&self) -> Result<AdapterSettings, Failure> {
+        let adapter = AdapterSettings::resolve(&Settings {
+            method: Some(self.method),
+            num_experts: self.num_experts.clone(),
+            rank: self.rank.clone(),
+            top_k: self.top_k.clone(),
+            ..Settings::default()
+        })?;
+        adapter.validate()?;
+        Ok(adapter)
+    }
+}
+
+/// Where it is measured.
+#[derive(Args)]
+pub(crate) struct Place {
     /// auto, cpu, wgpu, vulkan, cuda or cuda:INDEX
     #[arg(long, default_value = "auto")]
     device: String,
@@ -57,7 +84,7 @@ pub(crate) struct Subject {
     format: Format,
 }
 
-impl Subject {
+impl Place {
     fn device(&self) -> Result<Device, Failure> {
         Ok(device::open(&self.device)?)
     }
@@ -65,21 +92,36 @@ impl Subject {
     fn workers(&self) -> Workers {
         Workers::new(workers(self.workers, &self.device))
     }
+}
 
+/// A model, and where it is measured.
+#[derive(Args)]
+pub(crate) struct Subject {
+    /// Base model: a Hugging Face folder, or org/name[@revision] on the hub
+    #[arg(long)]
+    model: String,
+    #[command(flatten)]
+    adapter: AdapterFlags,
+    /// Type of the frozen weights: float32, bfloat16 or float16
+    #[arg(long, default_value = "float32")]
+    dtype: Precision,
+    #[command(flatten)]
+    place: Place,
+}
+
+impl Subject {
     /// The base with fresh adapters.
     fn load(&self, device: &Device) -> Result<CausalLm, Failure> {
-        let adapter = AdapterSettings::resolve(&Settings {
-            method: Some(self.method),
-            num_experts: self.num_experts.clone(),
-            rank: self.rank.clone(),
-            top_k: self.top_k.clone(),
-            ..Settings::default()
-        })?;
-        adapter.validate()?;
-        let mut model = load_base_as(&model_folder(&self.model)?, self.dtype, device)?;
+        let adapter = self.adapter.resolve()?;
+        let mut model = self.load_base(device)?;
         let layout = adapter.layout(model.config().num_hidden_layers)?;
         model.adapt(&layout, 0);
         Ok(model)
+    }
+
+    /// The base alone.
+    fn load_base(&self, device: &Device) -> Result<CausalLm, Failure> {
+        Ok(load_base_as(&model_folder(&self.model)?, self.dtype, device)?)
     }
 }
 
@@ -95,8 +137,56 @@ fn median(mut values: Vec<f64>) -> f64 {
     values.get(values.len().saturating_sub(1) / 2).copied().unwrap_or(f64::NAN)
 }
 
+/// Seconds of each of `runs` calls, after one that is not timed.
+fn timed(runs: usize, mut work: impl FnMut()) -> Vec<f64> {
+    let mut once = || {
+        let started = Instant::now();
+        work();
+        started.elapsed().as_secs_f64()
+    };
+    once();
+    (0..runs).map(|_| once()).collect()
+}
+
+/// Threads that one batch on its own is computed with.
+fn threads_of_one_batch() -> usize {
+    rayon::current_num_threads()
+}
+
+/// What a report says beside its times.
+#[derive(Serialize)]
+struct Circumstances {
+    /// Absent for the base alone.
+    method: Option<MethodName>,
+    threads: usize,
+    peak_memory_bytes: Option<u64>,
+}
+
+impl Circumstances {
+    /// The peak is that of the process up to now.
+    fn now(method: Option<MethodName>, threads: usize) -> Self {
+        Self { method, threads, peak_memory_bytes: peak_memory_bytes() }
+    }
+
+    fn text(&self) -> String {
+        format!("{} threads, peak memory {}", self.threads, size(self.peak_memory_bytes))
+    }
+}
+
+/// Refuses a number that has to be at least 1.
+fn positive(numbers: &[(&str, usize)]) -> Result<(), Failure> {
+    match numbers.iter().find(|(_, number)| *number == 0) {
+        Some((name, _)) => Err(Failure::Usage(format!("--{name} is 0, expected at least 1"))),
+        None => Ok(()),
+    }
+}
+
 pub(crate) fn run(command: &BenchCommand) -> Result<(), Failure> {
     match command {
         BenchCommand::Step(arguments) => step::run(arguments),
+        BenchCommand::Eval(arguments) => eval::run(arguments),
+        BenchCommand::Generate(arguments) => generate::run(arguments),
+        BenchCommand::Load(arguments) => load::run(arguments),
+        BenchCommand::Layer(arguments) => layer::run(arguments),
     }
 }

@@ -62,8 +62,8 @@ pub(crate) fn run(arguments: &StepArguments) -> Result<(), Failure> {
     if rows == 0 || tokens < 2 || steps == 0 {
         return Err(Failure::Usage("--batch and --steps have to be at least 1, --tokens at least 2".into()));
     }
-    let workers = subject.workers();
-    let device = subject.device()?;
+    let workers = subject.place.workers();
+    let device = subject.place.device()?;
     let peak = matmul_peak(&workers, &device);
     let device = device.autodiff();
     let mut model = subject.load(&device)?;
@@ -95,7 +95,7 @@ pub(crate) fn run(arguments: &StepArguments) -> Result<(), Failure> {
     let seconds_per_step = median(seconds);
     let operations = cost.step(rows, tokens, label_count);
     let report = Report {
-        method: subject.method,
+        method: subject.adapter.method,
         batch: rows,
         micro_batch,
         tokens,
@@ -110,12 +110,18 @@ pub(crate) fn run(arguments: &StepArguments) -> Result<(), Failure> {
         share_of_matmul_peak: operations / seconds_per_step / peak,
         task_loss,
     };
-    print(subject.format, &report, || text(&report));
+    print(subject.place.format, &report, || text(&report));
     Ok(())
 }
 
 /// The batch as micro-batches, of random texts without padding.
-fn batches(rows: usize, tokens: usize, micro_batch: usize, labels: LabelScope, vocabulary: usize) -> Vec<Batch> {
+pub(super) fn batches(
+    rows: usize,
+    tokens: usize,
+    micro_batch: usize,
+    labels: LabelScope,
+    vocabulary: usize,
+) -> Vec<Batch> {
     let ids = random_ids(rows * tokens, vocabulary);
     let example = |(item, text): (usize, &[u32])| Example {
         text: text.to_vec(),

@@ -1,0 +1,111 @@
+//! `adamole bench load`.
+
+use super::{Circumstances, Failure, Subject, step, threads_of_one_batch};
+use crate::cli::{fetching::model_folder, output::print};
+use adamole::{
+    core::DropoutScope,
+    data::LabelScope,
+    llama::ModelError,
+    train::{Accumulation, StepInput, Workers, accumulate},
+};
+use clap::Args;
+use serde::Serialize;
+use std::{
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+/// Tokens of the first step's only sequence.
+const TOKENS: usize = 16;
+
+#[derive(Args)]
+pub(crate) struct LoadArguments {
+    #[command(flatten)]
+    subject: Subject,
+}
+
+#[derive(Serialize)]
+struct Report {
+    weights_bytes: u64,
+    /// Of the weight files as plain bytes, from the system's cache as the load has them.
+    read_seconds: f64,
+    /// From the folder's name to a model with adapters.
+    load_seconds: f64,
+    /// Forward and backward.
+    first_step_seconds: f64,
+    /// What load and first step take over reading.
+    beyond_reading_seconds: f64,
+    #[serde(flatten)]
+    circumstances: Circumstances,
+}
+
+pub(crate) fn run(arguments: &LoadArguments) -> Result<(), Failure> {
+    let subject = &arguments.subject;
+    let device = subject.place.device()?.autodiff();
+    let files = weight_files(&model_folder(&subject.model)?)?;
+    // Into the system's cache, so that no part of what is timed waits for the disk.
+    for path in &files {
+        File::open(path).and_then(|mut file| io::copy(&mut file, &mut io::sink())).map_err(failure(path))?;
+    }
+
+    let started = Instant::now();
+    let model = subject.load(&device)?;
+    let load_seconds = started.elapsed().as_secs_f64();
+
+    let batches = step::batches(1, TOKENS, 1, LabelScope::Text, model.config().vocab_size);
+    let started = Instant::now();
+    let input = StepInput {
+        batches: &batches,
+        seed: 0,
+        step: 0,
+        balance_coefficient: 1e-3,
+        accumulation: Accumulation::Tokens,
+        dropout_scope: DropoutScope::Layer,
+        checkpoint_blocks: false,
+    };
+    drop(accumulate(&model, input, &Workers::new(1), &device));
+    let first_step_seconds = started.elapsed().as_secs_f64();
+    let circumstances = Circumstances::now(Some(subject.adapter.method), threads_of_one_batch());
+
+    // Last, so that the load does not find memory that this has asked the system for.
+    let (mut weights_bytes, started) = (0, Instant::now());
+    for path in &files {
+        weights_bytes += fs::read(path).map_err(failure(path))?.len() as u64;
+    }
+    let read_seconds = started.elapsed().as_secs_f64();
+    let report = Report {
+        weights_bytes,
+        read_seconds,
+        load_seconds,
+        first_step_seconds,
+        beyond_reading_seconds: load_seconds + first_step_seconds - read_seconds,
+        circumstances,
+    };
+    print(subject.place.format, &report, || text(&report));
+    Ok(())
+}
+
+/// The safetensors files of a model's folder.
+fn weight_files(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let entries = fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>).map_err(failure(folder))?;
+    let paths = entries.into_iter().map(|entry| entry.path());
+    Ok(paths.filter(|path| path.extension().is_some_and(|ending| ending == "safetensors")).collect())
+}
+
+fn failure(path: &Path) -> impl FnOnce(io::Error) -> Failure {
+    let path = path.to_owned();
+    |source| Failure::Model(ModelError::Io { path, source })
+}
+
+fn text(report: &Report) -> String {
+    format!(
+        "{:.3} s to load, {:.3} s for the first step, {:.3} s to read the file: {:.3} s beyond reading, on {}",
+        report.load_seconds,
+        report.first_step_seconds,
+        report.read_seconds,
+        report.beyond_reading_seconds,
+        report.circumstances.text(),
+    )
+}

@@ -1,0 +1,59 @@
+//! The results as one Markdown table.
+
+use super::{contest::Contest, measured::Measured};
+use std::fmt::Write;
+
+/// One row for each contestant. The ratio is that of its seconds to those of its contest's first, `reference`.
+pub(crate) fn markdown(results: &[(Contest, Vec<Option<Measured>>)], reference: &str) -> String {
+    let mut out = format!("| work | system | wall s | speed | peak GiB | ratio to {reference} |\n");
+    out.push_str("|---|---|---:|---:|---:|---:|\n");
+    for (contest, measured) in results {
+        let first = measured.first().and_then(Option::as_ref).map(|first| first.seconds);
+        for (contestant, measured) in contest.contestants.iter().zip(measured) {
+            let cells = match measured {
+                None => "failed | - | - | -".into(),
+                Some(measured) => {
+                    let peak = measured.peak_memory_bytes.map(|bytes| bytes / f64::from(1 << 30));
+                    let ratio = first.map(|first| measured.seconds / first);
+                    let digits = if measured.seconds < 1.0 { 4 } else { 2 };
+                    let seconds = format!("{:.digits$}", measured.seconds);
+                    format!("{seconds} | {} | {} | {}", measured.speed(), number(peak), number(ratio))
+                }
+            };
+            // Writing to a string cannot fail.
+            let _ = writeln!(out, "| {} | {} | {cells} |", contest.title, contestant.name);
+        }
+    }
+    out
+}
+
+fn number(value: Option<f64>) -> String {
+    value.map_or("-".into(), |value| format!("{value:.2}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::contest::{Contestant, Work};
+
+    #[test]
+    fn ratios_are_to_the_first_and_a_failure_is_shown() {
+        let contestants =
+            ["one", "two", "three"].map(|name| Contestant { name, work: Work::Layer, arguments: "".into() });
+        let contest = Contest { title: "work".into(), contestants: contestants.into() };
+        let measured = |seconds: f64| {
+            let text = format!(r#"{{"seconds": {seconds}, "rows_per_second": 1234, "peak_memory_bytes": 1610612736}}"#);
+            serde_json::from_str::<Measured>(&text).ok()
+        };
+        let table = markdown(&[(contest, vec![measured(0.5), measured(1.25), None])], "one");
+        let rows: Vec<&str> = table.lines().skip(2).collect();
+        assert_eq!(
+            rows,
+            [
+                "| work | one | 0.5000 | 1234 rows/s | 1.50 | 1.00 |",
+                "| work | two | 1.25 | 1234 rows/s | 1.50 | 2.50 |",
+                "| work | three | failed | - | - | - |",
+            ]
+        );
+    }
+}
