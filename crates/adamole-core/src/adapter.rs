@@ -4,7 +4,7 @@ use crate::{
     AdapterConfig, CounterRng, Pass,
     router::{self, Router, RouterInput},
 };
-use adamole_kernels::{Dropout, adapter_input};
+use adamole_kernels::{Dropout, adapter_input, weighed_experts};
 use burn::{
     module::{Module, Param, ParamId},
     tensor::{Device, Tensor, TensorData, activation::softmax},
@@ -142,8 +142,7 @@ impl Adapter {
         let training = pass.is_training();
         let routing = router.route(RouterInput { probs, threshold_logits, gate_mask, rows: &layout, training });
         pass.record(router.as_ref(), &routing, &layout);
-        let weights = (routing.weights * self.config.scale()).reshape([rows, num_experts, 1]);
-        (hidden.reshape([rows, num_experts, rank]) * weights).reshape([rows, width])
+        weighed_experts(hidden, routing.weights, self.config.scale())
     }
 
     /// The experts' inner activations `[T, N r]` where each drops its input by a mask of its own.

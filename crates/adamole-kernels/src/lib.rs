@@ -11,6 +11,6 @@ mod random;
 pub use dropout::Dropout;
 pub use operations::{
     adapter_input, composed, cross_entropy_gradient, linear_with_update, rms_norm, rotated_heads, scaled_softmax,
-    swiglu,
+    swiglu, weighed_experts,
 };
 pub use random::CounterRng;

@@ -29,6 +29,8 @@ pub(crate) trait Kernels: Backend {
         dropout: Option<Dropout>,
     ) -> FloatTensor<Self>;
 
+    fn weighed_experts(hidden: FloatTensor<Self>, weights: FloatTensor<Self>, scale: f32) -> FloatTensor<Self>;
+
     fn swiglu(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self>;
 
     fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, eps: f32) -> FloatTensor<Self>;
@@ -69,6 +71,13 @@ pub(crate) trait Adjoints: Kernels {
         d: FloatTensor<Self>,
         wanted: [bool; 3],
     ) -> [Option<FloatTensor<Self>>; 3];
+
+    fn weighed_experts_backward(
+        hidden: FloatTensor<Self>,
+        weights: FloatTensor<Self>,
+        scale: f32,
+        d: FloatTensor<Self>,
+    ) -> [FloatTensor<Self>; 2];
 
     fn swiglu_backward(gate: FloatTensor<Self>, up: FloatTensor<Self>, d: FloatTensor<Self>) -> [FloatTensor<Self>; 2];
 
@@ -126,6 +135,10 @@ node!(LinearWithUpdate {}, 3, [FloatTensor<B>; 3], |_, [weight, mixed, b], d, [x
 
 node!(AdapterInput { dropout: Option<Dropout> }, 3, [FloatTensor<B>; 3], |this, [x, a, gate], d, wanted| {
     B::adapter_input_backward(x, a, gate, this.dropout, d, wanted)
+});
+
+node!(WeighedExperts { scale: f32 }, 2, [FloatTensor<B>; 2], |this, [hidden, weights], d, _| {
+    B::weighed_experts_backward(hidden, weights, this.scale, d).map(Some)
 });
 
 node!(Swiglu {}, 2, [FloatTensor<B>; 2], |_, [gate, up], d, _| B::swiglu_backward(gate, up, d).map(Some));
@@ -187,6 +200,17 @@ impl<B: Adjoints, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
             [of_x, of_a, of_gate],
             B::adapter_input(x.clone(), a.clone(), gate.clone(), dropout),
             |y| [x, a, gate]
+        )
+    }
+
+    fn weighed_experts(hidden: FloatTensor<Self>, weights: FloatTensor<Self>, scale: f32) -> FloatTensor<Self> {
+        let [of_hidden, of_weights] = [hidden.node(), weights.node()];
+        let [hidden, weights] = [hidden, weights].map(|t| t.into_primitive());
+        run!(
+            WeighedExperts { scale },
+            [of_hidden, of_weights],
+            B::weighed_experts(hidden.clone(), weights.clone(), scale),
+            |y| [hidden, weights]
         )
     }
 

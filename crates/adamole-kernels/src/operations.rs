@@ -46,6 +46,20 @@ pub fn adapter_input(x: Tensor<2>, a: Tensor<2>, gate: Option<Tensor<2>>, dropou
     composed::adapter_input(x, a, gate, dropout)
 }
 
+/// The experts' inner activations, each weighed: `hidden` `[T, N r]`, the experts side by side, and `weights` `[T, N]` to
+/// `scale weights_i hidden_i`, `[T, N r]`.
+pub fn weighed_experts(hidden: Tensor<2>, weights: Tensor<2>, scale: f32) -> Tensor<2> {
+    #[cfg(feature = "flex")]
+    if is_fused(&hidden) {
+        return Tensor::from_dispatch(Dispatch::weighed_experts(
+            hidden.into_dispatch(),
+            weights.into_dispatch(),
+            scale,
+        ));
+    }
+    composed::weighed_experts(hidden, weights, scale)
+}
+
 /// `silu(gate) * up`, of one shape (Shazeer 2020).
 pub fn swiglu(gate: Tensor<2>, up: Tensor<2>) -> Tensor<2> {
     #[cfg(feature = "flex")]
@@ -123,6 +137,13 @@ pub mod composed {
             Some(gate) => Tensor::cat(vec![dropped.matmul(a.transpose()), x.matmul(gate.transpose())], 1),
             None => dropped.matmul(a.transpose()),
         }
+    }
+
+    /// See [`weighed_experts`](super::weighed_experts).
+    pub fn weighed_experts(hidden: Tensor<2>, weights: Tensor<2>, scale: f32) -> Tensor<2> {
+        let ([rows, width], [_, experts]) = (hidden.dims(), weights.dims());
+        let weights = (weights * scale).reshape([rows, experts, 1]);
+        (hidden.reshape([rows, experts, width / experts]) * weights).reshape([rows, width])
     }
 
     /// See [`swiglu`](super::swiglu).

@@ -4,7 +4,7 @@
 
 use adamole_kernels::{
     CounterRng, Dropout, adapter_input, composed, cross_entropy_gradient, linear_with_update, rms_norm, rotated_heads,
-    scaled_softmax, swiglu,
+    scaled_softmax, swiglu, weighed_experts,
 };
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use proptest::prelude::*;
@@ -85,6 +85,16 @@ proptest! {
             inputs,
             |[x, a]| adapter_input(x, a, None, dropout),
             |[x, a]| composed::adapter_input(x, a, None, dropout),
+        );
+    }
+
+    #[test]
+    fn weighed_experts_in_groups(rows in 1..40_usize, experts in 1..10_usize, rank in 1..9_usize, scale in 0.1_f32..4.0) {
+        let inputs = [random(1, [rows, experts * rank]), random(2, [rows, experts])];
+        compare(
+            inputs,
+            |[hidden, weights]| weighed_experts(hidden, weights, scale),
+            |[hidden, weights]| composed::weighed_experts(hidden, weights, scale),
         );
     }
 

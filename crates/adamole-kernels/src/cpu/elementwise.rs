@@ -28,6 +28,28 @@ pub(super) fn swiglu_backward(gate: &[f32], up: &[f32], d: &[f32]) -> (Vec<f32>,
     (of_gate, of_up)
 }
 
+/// Groups of values, each times its weight and the scale.
+pub(super) fn weighed(values: &[f32], weights: &[f32], scale: f32) -> Vec<f32> {
+    let size = values.len() / weights.len().max(1);
+    let mut y = Vec::with_capacity(values.len());
+    Arch::new().dispatch(|| {
+        for (group, weight) in values.chunks_exact(size.max(1)).zip(weights) {
+            let factor = weight * scale;
+            y.extend(group.iter().map(|value| value * factor));
+        }
+    });
+    y
+}
+
+/// The products of two rows of so many groups, group by group, times the scale.
+pub(super) fn grouped_dots(left: &[f32], right: &[f32], groups: usize, scale: f32) -> Vec<f32> {
+    let size = (left.len() / groups.max(1)).max(1);
+    Arch::new().dispatch(|| {
+        let pairs = left.chunks_exact(size).zip(right.chunks_exact(size));
+        pairs.map(|(left, right)| scale * left.iter().zip(right).map(|(l, r)| l * r).sum::<f32>()).collect()
+    })
+}
+
 /// A sum in sixteen lanes, so that it does not wait for itself. Its order is fixed.
 #[inline(always)]
 pub(super) fn sum(values: impl ExactSizeIterator<Item = f32>) -> f32 {

@@ -71,6 +71,11 @@ impl Kernels for Flex {
         tensor(y, [rows, width])
     }
 
+    fn weighed_experts(hidden: FlexTensor, weights: FlexTensor, scale: f32) -> FlexTensor {
+        let [hidden, weights] = [hidden, weights].map(|t| Floats::of(&t));
+        tensor(elementwise::weighed(hidden.slice(), weights.slice(), scale), hidden.dims::<2>())
+    }
+
     fn swiglu(gate: FlexTensor, up: FlexTensor) -> FlexTensor {
         let [gate, up] = [gate, up].map(|t| Floats::of(&t));
         tensor(elementwise::swiglu(gate.slice(), up.slice()), gate.dims::<2>())
@@ -143,6 +148,13 @@ impl Adjoints for Flex {
             tensor(of_x, [x.matrix().rows, d_in])
         });
         [of_x, of_a, gradient_of_gate]
+    }
+
+    fn weighed_experts_backward(hidden: FlexTensor, weights: FlexTensor, scale: f32, d: FlexTensor) -> [FlexTensor; 2] {
+        let [hidden, weights, d] = [hidden, weights, d].map(|t| Floats::of(&t));
+        let of_hidden = elementwise::weighed(d.slice(), weights.slice(), scale);
+        let of_weights = elementwise::grouped_dots(hidden.slice(), d.slice(), weights.slice().len(), scale);
+        [tensor(of_hidden, hidden.dims::<2>()), tensor(of_weights, weights.dims::<2>())]
     }
 
     fn swiglu_backward(gate: FlexTensor, up: FlexTensor, d: FlexTensor) -> [FlexTensor; 2] {
