@@ -10,6 +10,7 @@ use burn::{
     tensor::{Device, Tensor},
 };
 use serde::{Deserialize, Serialize};
+use std::cmp::Reverse;
 
 /// How the losses of micro-batches make that of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -72,24 +73,27 @@ pub struct StepOutcome {
 
 /// Runs the micro-batches of one step, forward and backward, on the model's (autodiff) device.
 ///
-/// The auxiliary loss is computed within each micro-batch; how they are weighed says `accumulation`. Gradients are added in the order of the micro-batches,
-/// so that the result is the same for any number of workers.
+/// The auxiliary loss is computed within each micro-batch; how they are weighed says `accumulation`. Gradients are added
+/// in the order of the micro-batches, so that the result is the same for any number of workers.
 pub fn accumulate(model: &CausalLm, input: StepInput<'_>, workers: &Workers, device: &Device) -> StepOutcome {
     let tokens: usize = input.batches.iter().flat_map(|batch| &batch.lengths).sum();
-    let jobs: Vec<usize> = (0..input.batches.len()).collect();
-    let parts = workers.map(&jobs, |&index| {
+    // The longest first, so that no worker is left with one at the end while the others wait.
+    let mut jobs: Vec<usize> = (0..input.batches.len()).collect();
+    jobs.sort_by_key(|&index| Reverse(input.batches[index].ids.len()));
+    let mut parts = workers.map(&jobs, |&index| {
         let weights = input.accumulation.weights(&input.batches[index], input.batches);
         let seed = DropoutSeed { run: input.seed, step: input.step as u64, micro_batch: index as u64 };
         let pass = Pass::training(seed).with_dropout_scope(input.dropout_scope).recording(Detail::Counts);
         // Leaves of their own, so that the graphs of different workers stay apart.
         let model = model.clone().fork(device);
         let of_batch = if input.checkpoint_blocks { by_blocks } else { at_once };
-        of_batch(&model, &input.batches[index], pass, weights, input.balance_coefficient)
+        (index, of_batch(&model, &input.batches[index], pass, weights, input.balance_coefficient))
     });
+    parts.sort_by_key(|(index, _)| *index);
 
     let mut accumulator = GradientsAccumulator::new();
     let (mut task_loss, mut balance_loss, mut routing) = (0.0, None, RoutingCounts::default());
-    for (gradients, losses, counts) in parts {
+    for (_, (gradients, losses, counts)) in parts {
         gradients.into_iter().for_each(|gradients| accumulator.accumulate(model, gradients));
         task_loss += losses[0];
         if let Some(balance) = losses.get(1) {
