@@ -110,9 +110,9 @@ impl Adapter {
         let site = pass.enter_site();
         let (num_experts, rank) = (self.config.num_experts(), self.config.rank.get());
         let dropout = pass.input_dropout(self.config.dropout, site, num_experts);
+        let of_all = dropout.as_deref().and_then(|dropouts| dropouts.first().copied());
         let (Some(gate), Some(router)) = (&self.gate, &self.router) else {
-            let dropout = dropout.and_then(|dropouts| dropouts.first().copied());
-            return adapter_input(x, self.a.val(), None, dropout) * self.config.scale();
+            return adapter_input(x, self.a.val(), None, of_all) * self.config.scale();
         };
 
         // The gate's rows, and the threshold's after them.
@@ -124,10 +124,9 @@ impl Adapter {
         let [rows, _] = x.dims();
         let (hidden, gate_logits) = match dropout.as_deref() {
             Some(dropouts @ [_, _, ..]) => (self.hidden_apart(&x, dropouts), adapter_input(x, gate, None, None)),
-            dropouts => {
-                let dropout = dropouts.and_then(|dropouts| dropouts.first().copied());
+            _ => {
                 let columns = width + gate.dims()[0];
-                let product = adapter_input(x, self.a.val(), Some(gate), dropout);
+                let product = adapter_input(x, self.a.val(), Some(gate), of_all);
                 (product.clone().slice([0..rows, 0..width]), product.slice([0..rows, width..columns]))
             }
         };

@@ -133,8 +133,7 @@ impl Pass {
             sequences: self.sequences,
             detail: self.detail,
             next_site: site,
-            balance_loss: None,
-            sites: Vec::new(),
+            ..Self::evaluation()
         }
     }
 

@@ -36,7 +36,7 @@ pub use error::{ModelError, TensorMismatch};
 pub use generate::{Generation, Sampling, generate};
 pub use layout::{AdapterLayout, TARGETS, Targets, layer_and_target};
 pub use linear_shapes::LinearShapes;
-pub use loss::{cross_entropy, frozen_cross_entropy};
+pub use loss::{LOSS_CHUNK, cross_entropy, frozen_cross_entropy};
 pub use merge::merge;
 pub use model::{CausalLm, Decoder, KvCache};
 pub use parameters::{ParameterKind, parameters};

@@ -4,8 +4,8 @@ use crate::precision::{narrowed, widened};
 use adamole_kernels::cross_entropy_gradient;
 use burn::tensor::{Int, Tensor, activation::log_softmax};
 
-/// Rows of the vocabulary product that exist at a time.
-const CHUNK: usize = 256;
+/// Rows of the vocabulary product that exist at a time in [`frozen_cross_entropy`].
+pub const LOSS_CHUNK: usize = 256;
 
 /// The sum over T rows of `-log softmax(hidden projection^T)[target]`, divided by `divisor`; differentiable in both
 /// operands. Holds the whole `[T, vocab]` matrix.
@@ -34,8 +34,8 @@ pub fn frozen_cross_entropy(
 
     let mut value = Tensor::<1>::zeros([1], &plain.device());
     let mut gradients = Vec::new();
-    for start in (0..rows).step_by(CHUNK) {
-        let end = (start + CHUNK).min(rows);
+    for start in (0..rows).step_by(LOSS_CHUNK) {
+        let end = (start + LOSS_CHUNK).min(rows);
         let chunk = plain.clone().slice([start..end, 0..width]);
         let target = targets.clone().narrow(0, start, end - start);
         let logits = widened(chunk.matmul(projection.clone().transpose()));

@@ -1,7 +1,7 @@
 //! How much memory a run takes: what it has taken, and what it is going to.
 
 use adamole_core::AdapterConfig;
-use adamole_llama::{AdapterLayout, LinearShapes, ModelConfig, Precision};
+use adamole_llama::{AdapterLayout, LOSS_CHUNK, LinearShapes, ModelConfig, Precision};
 
 /// The largest resident set of this process so far, in bytes; `None` where the system does not tell.
 pub fn peak_memory_bytes() -> Option<u64> {
@@ -58,8 +58,6 @@ const PROGRAM: f64 = 103e6;
 const SLACK: f64 = 0.05;
 /// How much more the composed operations keep: measured on the CPU, with and without the fused ones.
 const COMPOSED: f64 = 2.3;
-/// Rows of the vocabulary product that exist at a time.
-const CHUNK: usize = 256;
 
 impl MemoryEstimate {
     /// The estimate for a model that carries this layout and is kept in `precision`.
@@ -92,7 +90,7 @@ impl MemoryEstimate {
             false => layers * of_layer,
             true => layers * (batch.tokens * config.hidden_size) as f64 * width + of_layer,
         };
-        let chunk = batch.labels.min(CHUNK * batch.side_by_side) * config.vocab_size;
+        let chunk = batch.labels.min(LOSS_CHUNK * batch.side_by_side) * config.vocab_size;
 
         let weights = shapes.elements() as f64 * width;
         let adapters = 4.0 * adapters as f64 * (4 + batch.micro_batches) as f64;

@@ -4,52 +4,45 @@ use super::{elementwise::sum, exp::exp};
 use pulp::Arch;
 
 /// `[B L, heads d]` to `[B, heads, L, d]`, turned.
-pub(super) fn rotated_heads(x: &[f32], cos: &[f32], sin: &[f32], [length, heads, dim]: [usize; 3]) -> Vec<f32> {
+pub(super) fn rotated_heads(x: &[f32], cos: &[f32], sin: &[f32], sizes: [usize; 3]) -> Vec<f32> {
+    turned(x, cos, sin, sizes, 1.0, |[by_position, by_head]| (by_position, by_head))
+}
+
+/// `[B, heads, L, d]` to `[B L, heads d]`, turned back.
+pub(super) fn rotated_heads_backward(d: &[f32], cos: &[f32], sin: &[f32], sizes: [usize; 3]) -> Vec<f32> {
+    turned(d, cos, sin, sizes, -1.0, |[by_position, by_head]| (by_head, by_position))
+}
+
+/// Turns each head at each position by its angle times `sign`. `places` chooses where it is in `x` and in the result, of
+/// where it is in an order by position and then head, and in one by head and then position.
+fn turned(
+    x: &[f32],
+    cos: &[f32],
+    sin: &[f32],
+    [length, heads, dim]: [usize; 3],
+    sign: f32,
+    places: impl Fn([usize; 2]) -> (usize, usize),
+) -> Vec<f32> {
     let mut y = vec![0.0; x.len()];
-    let (half, sequence) = (dim / 2, length * heads * dim);
+    let (half, sequence) = (dim / 2, (length * heads * dim).max(1));
     Arch::new().dispatch(|| {
-        for (x, y) in x.chunks_exact(sequence.max(1)).zip(y.chunks_exact_mut(sequence.max(1))) {
-            for (head, y) in y.chunks_exact_mut(length * dim).enumerate() {
-                for (position, y) in y.chunks_exact_mut(dim).enumerate() {
-                    let (x1, x2) = x[(position * heads + head) * dim..][..dim].split_at(half);
-                    let (y1, y2) = y.split_at_mut(half);
+        for (x, y) in x.chunks_exact(sequence).zip(y.chunks_exact_mut(sequence)) {
+            for head in 0..heads {
+                for position in 0..length {
+                    let (from, to) = places([position * heads + head, head * length + position]);
+                    let (x1, x2) = x[from * dim..][..dim].split_at(half);
+                    let (y1, y2) = y[to * dim..][..dim].split_at_mut(half);
                     let (cos, sin) = (&cos[position * dim..][..half], &sin[position * dim..][..half]);
                     for i in 0..half {
-                        y1[i] = x1[i] * cos[i] - x2[i] * sin[i];
-                        y2[i] = x2[i] * cos[i] + x1[i] * sin[i];
+                        let sin = sign * sin[i];
+                        y1[i] = x1[i] * cos[i] - x2[i] * sin;
+                        y2[i] = x2[i] * cos[i] + x1[i] * sin;
                     }
                 }
             }
         }
     });
     y
-}
-
-/// `[B, heads, L, d]` to `[B L, heads d]`, turned back.
-pub(super) fn rotated_heads_backward(
-    d: &[f32],
-    cos: &[f32],
-    sin: &[f32],
-    [length, heads, dim]: [usize; 3],
-) -> Vec<f32> {
-    let mut x = vec![0.0; d.len()];
-    let (half, sequence) = (dim / 2, length * heads * dim);
-    Arch::new().dispatch(|| {
-        for (d, x) in d.chunks_exact(sequence.max(1)).zip(x.chunks_exact_mut(sequence.max(1))) {
-            for (head, d) in d.chunks_exact(length * dim).enumerate() {
-                for (position, d) in d.chunks_exact(dim).enumerate() {
-                    let (d1, d2) = d.split_at(half);
-                    let (x1, x2) = x[(position * heads + head) * dim..][..dim].split_at_mut(half);
-                    let (cos, sin) = (&cos[position * dim..][..half], &sin[position * dim..][..half]);
-                    for i in 0..half {
-                        x1[i] = d1[i] * cos[i] + d2[i] * sin[i];
-                        x2[i] = d2[i] * cos[i] - d1[i] * sin[i];
-                    }
-                }
-            }
-        }
-    });
-    x
 }
 
 /// In place. The bias has a row of scores for each query, for every sequence or one for all.

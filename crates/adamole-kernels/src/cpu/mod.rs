@@ -39,12 +39,12 @@ impl Floats {
         let [rows, columns] = self.dims();
         Matrix::new(self.slice(), rows, columns)
     }
+}
 
-    /// The elements to be overwritten: where nobody else has them, without a copy.
-    fn into_vec(self) -> Vec<f32> {
-        let data = self.0.into_data();
-        data.try_into_vec().expect("float32")
-    }
+/// The elements to be overwritten: where nobody else has them, without a copy.
+fn taken(tensor: FlexTensor) -> Vec<f32> {
+    let tensor = if tensor.is_contiguous() { tensor } else { tensor.to_contiguous() };
+    tensor.into_data().try_into_vec().expect("float32")
 }
 
 fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> FlexTensor {
@@ -96,7 +96,7 @@ impl Kernels for Flex {
     fn scaled_softmax(scores: FlexTensor, bias: FlexTensor, scale: f32) -> FlexTensor {
         let (shape, bias_shape) = (scores.shape().dims::<4>(), bias.shape().dims::<4>());
         // A single owner's elements are overwritten.
-        let mut values = Floats(if scores.is_contiguous() { scores } else { scores.to_contiguous() }).into_vec();
+        let mut values = taken(scores);
         attention::scaled_softmax(&mut values, shape, Floats::of(&bias).slice(), bias_shape[0] > 1, scale);
         tensor(values, shape)
     }
@@ -178,7 +178,7 @@ impl Adjoints for Flex {
 
     fn scaled_softmax_backward(probs: FlexTensor, scale: f32, d: FlexTensor) -> FlexTensor {
         let (probs, shape) = (Floats::of(&probs), d.shape().dims::<4>());
-        let mut values = Floats(if d.is_contiguous() { d } else { d.to_contiguous() }).into_vec();
+        let mut values = taken(d);
         attention::scaled_softmax_backward(&mut values, probs.slice(), shape[3], scale);
         tensor(values, shape)
     }
@@ -188,7 +188,7 @@ impl LossKernels for Flex {
     fn cross_entropy_gradient(logits: FlexTensor, targets: FlexTensor) -> (FlexTensor, FlexTensor) {
         let [rows, vocabulary] = logits.shape().dims();
         let targets: Vec<usize> = targets.into_data().iter::<i64>().map(|id| id as usize).collect();
-        let mut values = Floats(if logits.is_contiguous() { logits } else { logits.to_contiguous() }).into_vec();
+        let mut values = taken(logits);
         let losses = loss::cross_entropy_gradient(&mut values, vocabulary, &targets);
         (tensor(losses, [rows, 1]), tensor(values, [rows, vocabulary]))
     }
