@@ -91,7 +91,7 @@ proptest! {
         let scale = expected.iter().fold(1.0_f32, |max, v| max.max(v.abs()));
         assert_close("y", &y, &expected, 2e-5 * scale, 1e-4);
 
-        let routing = pass.into_sites().pop().unwrap().routing.unwrap();
+        let routing = pass.into_sites().pop().unwrap().routed.unwrap();
         for row in values(routing.weights.into_data()).chunks(experts) {
             let sum: f32 = row.iter().sum();
             prop_assert!(row.iter().all(|w| *w >= 0.0));

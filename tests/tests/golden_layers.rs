@@ -120,7 +120,7 @@ fn layers_equal_the_published_ones() {
             assert_eq!(case.json["kind"], "lora");
             continue;
         };
-        let routing = site.routing.unwrap();
+        let routing = site.routed.unwrap();
         let close = |what: &str, tensor: Tensor<2>, key: &str| {
             let expected = match key {
                 "selected" => case.integers(key).iter().map(|&v| v as f32).collect(),
@@ -203,7 +203,8 @@ fn sira_follows_its_definition() {
         // Recorded as kept or not.
         let gate_mask = (dropout > 0.0).then(|| flat("dropout_mask") / (1.0 - dropout));
         let training = gate_mask.is_some();
-        let routing = router.route(RouterInput { probs, threshold_logits: None, gate_mask, rows: &rows, training });
+        let input = RouterInput { scores: probs, num_experts: experts, gate_mask, rows: &rows, training };
+        let routing = router.route(&input);
         let weights = flat("weights").into_data();
         assert_close(name, &values(routing.weights.clone().into_data()), &values(weights), 1e-6, 1e-5);
         let dropped: f32 = values((routing.chosen.clone() - routing.selected.clone()).sum().into_data())[0];

@@ -19,7 +19,8 @@ fn probabilities(rows: usize, experts: usize, seed: u64) -> Tensor<2> {
 
 fn route(router: &dyn Router, probs: Tensor<2>) -> Routing {
     let rows = Rows::new(probs.dims()[0], 1, None);
-    router.route(RouterInput { probs, threshold_logits: None, gate_mask: None, rows: &rows, training: false })
+    let num_experts = probs.dims()[1];
+    router.route(&RouterInput { scores: probs, num_experts, gate_mask: None, rows: &rows, training: false })
 }
 
 /// Experts by falling probability.
@@ -97,8 +98,9 @@ proptest! {
             gate_dropout: 0.0.try_into().unwrap(),
             renormalise: false,
         };
-        let input = RouterInput { probs: probs.clone(), threshold_logits: None, gate_mask: None, rows: &rows, training: true };
-        let routing = router.route(input);
+        let scores = probs.clone();
+        let input = RouterInput { scores, num_experts: experts, gate_mask: None, rows: &rows, training: true };
+        let routing = router.route(&input);
         let probs = values(probs.into_data());
         let mut expected = vec![0.0; total * experts];
         for sequence in 0..sequences {
@@ -226,15 +228,13 @@ fn a_router_of_ones_own_is_one_file() {
     #[derive(Debug)]
     struct Everyone;
     impl Router for Everyone {
-        fn route(&self, input: RouterInput<'_>) -> Routing {
-            let everyone = input.probs.ones_like();
+        fn route(&self, input: &RouterInput<'_>) -> Routing {
+            let everyone = input.probs().ones_like();
             Routing {
                 weights: everyone.clone() / everyone.dims()[1] as f32,
                 selected: everyone.clone(),
                 chosen: everyone,
-                balance: input.probs.clone(),
-                probs: input.probs,
-                thresholds: None,
+                balance: input.probs(),
             }
         }
     }

@@ -4,10 +4,10 @@ use crate::{
     AdapterConfig, CounterRng, Pass,
     router::{self, Router, RouterInput},
 };
-use adamole_kernels::{Dropout, adapter_input, weighed_experts};
+use adamole_kernels::{Dropout, adapter_input, gate_scores, weighed_experts};
 use burn::{
     module::{Module, Param, ParamId},
-    tensor::{Device, Tensor, TensorData, activation::softmax},
+    tensor::{Device, Tensor, TensorData},
 };
 use std::sync::Arc;
 
@@ -108,39 +108,26 @@ impl Adapter {
     /// The experts' inner activations, weighed and scaled, which B takes to the output: `[T, d_in]` to `[T, N r]`.
     pub(crate) fn mixed(&self, x: Tensor<2>, pass: &mut Pass) -> Tensor<2> {
         let site = pass.enter_site();
-        let (num_experts, rank) = (self.config.num_experts(), self.config.rank.get());
+        let num_experts = self.config.num_experts();
         let dropout = pass.input_dropout(self.config.dropout, site, num_experts);
-        let of_all = dropout.as_deref().and_then(|dropouts| dropouts.first().copied());
-        let (Some(gate), Some(router)) = (&self.gate, &self.router) else {
-            return adapter_input(x, self.a.val(), None, of_all) * self.config.scale();
+        let hidden = match dropout.as_deref() {
+            Some(dropouts @ [_, _, ..]) => self.hidden_apart(&x, dropouts),
+            dropouts => adapter_input(x.clone(), self.a.val(), dropouts.and_then(|d| d.first().copied())),
         };
+        let (Some(gate), Some(router)) = (&self.gate, &self.router) else { return hidden * self.config.scale() };
 
-        // The gate's rows, and the threshold's after them.
-        let mut gate = gate.val();
-        if let Some(threshold) = &self.threshold {
-            gate = Tensor::cat(vec![gate, threshold.weight.val()], 0);
-        }
-        let width = num_experts * rank;
-        let [rows, _] = x.dims();
-        let (hidden, gate_logits) = match dropout.as_deref() {
-            Some(dropouts @ [_, _, ..]) => (self.hidden_apart(&x, dropouts), adapter_input(x, gate, None, None)),
-            _ => {
-                let columns = width + gate.dims()[0];
-                let product = adapter_input(x, self.a.val(), Some(gate), of_all);
-                (product.clone().slice([0..rows, 0..width]), product.slice([0..rows, width..columns]))
-            }
+        let (gate, threshold_bias) = match &self.threshold {
+            Some(threshold) => (Tensor::cat(vec![gate.val(), threshold.weight.val()], 0), Some(threshold.bias.val())),
+            None => (gate.val(), None),
         };
-        let probs = softmax(gate_logits.clone().slice([0..rows, 0..num_experts]), 1);
-        let threshold_logits = self
-            .threshold
-            .as_ref()
-            .map(|t| gate_logits.slice([0..rows, num_experts..num_experts + 1]) + t.bias.val().unsqueeze::<2>());
-
-        let gate_mask = router.gate_dropout().and_then(|p| pass.gate_mask(p, site, probs.dims(), &probs.device()));
-        let layout = pass.rows(rows);
-        let training = pass.is_training();
-        let routing = router.route(RouterInput { probs, threshold_logits, gate_mask, rows: &layout, training });
-        pass.record(router.as_ref(), &routing, &layout);
+        let scores = gate_scores(adapter_input(x, gate, None), threshold_bias);
+        let [rows, _] = scores.dims();
+        let shape = [rows, num_experts];
+        let gate_mask = router.gate_dropout().and_then(|p| pass.gate_mask(p, site, shape, &scores.device()));
+        let rows = pass.rows(rows);
+        let input = RouterInput { scores, num_experts, gate_mask, rows: &rows, training: pass.is_training() };
+        let routing = router.route(&input);
+        pass.record(router.as_ref(), &input, &routing);
         weighed_experts(hidden, routing.weights, self.config.scale())
     }
 
@@ -151,7 +138,7 @@ impl Adapter {
         let rank = width / dropouts.len();
         let experts = dropouts.iter().enumerate();
         let products = experts.map(|(i, dropout)| {
-            adapter_input(x.clone(), a.clone().slice([i * rank..(i + 1) * rank, 0..d_in]), None, Some(*dropout))
+            adapter_input(x.clone(), a.clone().slice([i * rank..(i + 1) * rank, 0..d_in]), Some(*dropout))
         });
         Tensor::cat(products.collect(), 1)
     }
@@ -175,7 +162,7 @@ mod tests {
         let x = Tensor::from_data(TensorData::new(CounterRng::new(&[2]).uniform(35, 1.0), [7, 5]), &device);
         let same = |a: Tensor<2>, b: Tensor<2>| (a - b).abs().max().into_scalar::<f32>() < 1e-6;
         let (one, other) = (Dropout::new(1, 0.5), Dropout::new(2, 0.5));
-        let with = |dropout| adapter_input(x.clone(), adapter.a.val(), None, Some(dropout));
+        let with = |dropout| adapter_input(x.clone(), adapter.a.val(), Some(dropout));
         let apart = |dropouts: [Dropout; 3]| adapter.hidden_apart(&x, &dropouts);
         assert!(same(apart([one; 3]), with(one)));
         let mixed = apart([one, other, one]);

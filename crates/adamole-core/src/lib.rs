@@ -17,5 +17,5 @@ pub use config::{AdapterConfig, CapacityFactor, Method, NumExperts, Probability,
 pub use dropout::{DropoutScope, DropoutSeed};
 pub use error::ConfigError;
 pub use linear::AdaptedLinear;
-pub use pass::{Detail, Pass, RowCounts, SiteRouting};
+pub use pass::{Detail, Pass, RoutedRows, RowCounts, SiteRouting};
 pub use rows::{Rows, ValidRows};

@@ -3,7 +3,7 @@
 
 use crate::{
     DropoutScope, DropoutSeed, Probability, Rows, ValidRows,
-    router::{Router, Routing},
+    router::{Router, RouterInput, Routing},
 };
 use adamole_kernels::Dropout;
 use burn::tensor::{Device, Tensor};
@@ -35,7 +35,20 @@ pub struct SiteRouting {
     /// What each row fired, from [`Detail::Distributions`] on.
     pub row_counts: Option<RowCounts>,
     /// Every row, with [`Detail::Rows`].
-    pub routing: Option<Routing>,
+    pub routed: Option<RoutedRows>,
+}
+
+/// How each of T rows was routed among N experts. Tensors carry no gradient.
+#[derive(Debug, Clone)]
+pub struct RoutedRows {
+    /// The gate's softmax, `[T, N]`.
+    pub probs: Tensor<2>,
+    /// The thresholds, `[T, 1]`, where the router learns them.
+    pub thresholds: Option<Tensor<2>>,
+    /// 1 where the expert fired, else 0, `[T, N]`.
+    pub selected: Tensor<2>,
+    /// Weight of each expert's output, `[T, N]`.
+    pub weights: Tensor<2>,
 }
 
 /// What each of T rows fired. Tensors carry no gradient.
@@ -179,22 +192,29 @@ impl Pass {
         Rows::new(total, self.sequences, self.valid_rows.clone())
     }
 
-    pub(crate) fn record(&mut self, router: &dyn Router, routing: &Routing, rows: &Rows) {
+    pub(crate) fn record(&mut self, router: &dyn Router, input: &RouterInput<'_>, routing: &Routing) {
         if self.detail == Detail::Off {
             return;
         }
+        let rows = input.rows;
         let loss = router.balance_loss(routing, rows);
+        let thresholds = router.thresholds(input).map(Tensor::detach);
         self.sites.push(SiteRouting {
             selected_count: rows.sum(routing.selected.clone()).detach(),
-            threshold_sum: routing.thresholds.clone().map(|t| rows.sum(t.detach())),
+            threshold_sum: thresholds.clone().map(|thresholds| rows.sum(thresholds)),
             balance_loss: loss.clone().detach(),
             rows: rows.count(),
             row_counts: (self.detail >= Detail::Distributions).then(|| RowCounts {
                 active: rows.masked(routing.selected.clone().detach().sum_dim(1) + 1.0) - 1.0,
-                thresholds: routing.thresholds.clone().map(Tensor::detach),
+                thresholds: thresholds.clone(),
                 max_threshold: router.max_threshold(),
             }),
-            routing: (self.detail == Detail::Rows).then(|| routing.clone().detach()),
+            routed: (self.detail == Detail::Rows).then(|| RoutedRows {
+                probs: input.probs().detach(),
+                thresholds,
+                selected: routing.selected.clone().detach(),
+                weights: routing.weights.clone().detach(),
+            }),
         });
         self.balance_loss = Some(match self.balance_loss.take() {
             None => loss,

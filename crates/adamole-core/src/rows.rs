@@ -1,5 +1,6 @@
 //! The rows of a flattened input: which are tokens, and which sequence each belongs to.
 
+use adamole_kernels::weighed_sum;
 use burn::tensor::{Device, Tensor};
 
 /// The rows of the flattened input that are tokens and not padding.
@@ -49,7 +50,10 @@ impl Rows {
 
     /// The sum over the rows that count: `[T, N]` to `[1, N]`.
     pub fn sum(&self, values: Tensor<2>) -> Tensor<2> {
-        self.masked(values).sum_dim(0)
+        match &self.valid {
+            None => values.sum_dim(0),
+            Some(valid) => weighed_sum(values, valid.mask.clone()),
+        }
     }
 
     /// The rows by sequence: `[T, N]` to `[sequences, T / sequences, N]`.

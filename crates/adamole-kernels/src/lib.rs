@@ -10,7 +10,7 @@ mod random;
 
 pub use dropout::Dropout;
 pub use operations::{
-    adapter_input, composed, cross_entropy_gradient, linear_with_update, rms_norm, rotated_heads, scaled_softmax,
-    swiglu, weighed_experts,
+    adapter_input, composed, cross_entropy_gradient, gate_scores, linear_with_update, margins, normalised, rms_norm,
+    rotated_heads, scaled_softmax, swiglu, weighed_experts, weighed_sum,
 };
 pub use random::CounterRng;

@@ -22,12 +22,17 @@ pub(crate) trait Kernels: Backend {
         b: FloatTensor<Self>,
     ) -> FloatTensor<Self>;
 
-    fn adapter_input(
-        x: FloatTensor<Self>,
-        a: FloatTensor<Self>,
-        gate: FloatTensor<Self>,
-        dropout: Option<Dropout>,
-    ) -> FloatTensor<Self>;
+    fn adapter_input(x: FloatTensor<Self>, a: FloatTensor<Self>, dropout: Option<Dropout>) -> FloatTensor<Self>;
+
+    fn gate_scores(logits: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    fn threshold_scores(logits: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    fn margins(scores: FloatTensor<Self>, tau_max: f32) -> FloatTensor<Self>;
+
+    fn normalised(scores: FloatTensor<Self>, selected: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    fn weighed_sum(values: FloatTensor<Self>, weights: FloatTensor<Self>) -> FloatTensor<Self>;
 
     fn weighed_experts(hidden: FloatTensor<Self>, weights: FloatTensor<Self>, scale: f32) -> FloatTensor<Self>;
 
@@ -62,15 +67,29 @@ pub(crate) trait Adjoints: Kernels {
     /// `d^T right`.
     fn outer(d: &FloatTensor<Self>, right: &FloatTensor<Self>) -> FloatTensor<Self>;
 
-    /// In x, a and gate.
+    /// In x and a.
     fn adapter_input_backward(
         x: FloatTensor<Self>,
         a: FloatTensor<Self>,
-        gate: FloatTensor<Self>,
         dropout: Option<Dropout>,
         d: FloatTensor<Self>,
-        wanted: [bool; 3],
-    ) -> [Option<FloatTensor<Self>>; 3];
+        wanted: [bool; 2],
+    ) -> [Option<FloatTensor<Self>>; 2];
+
+    fn gate_scores_backward(scores: FloatTensor<Self>, d: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// In logits and bias.
+    fn threshold_scores_backward(scores: FloatTensor<Self>, d: FloatTensor<Self>) -> [FloatTensor<Self>; 2];
+
+    fn margins_backward(tau_max: f32, d: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    fn normalised_backward(
+        scores: FloatTensor<Self>,
+        selected: FloatTensor<Self>,
+        d: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
+
+    fn weighed_sum_backward(weights: FloatTensor<Self>, d: FloatTensor<Self>) -> FloatTensor<Self>;
 
     fn weighed_experts_backward(
         hidden: FloatTensor<Self>,
@@ -133,9 +152,21 @@ node!(LinearWithUpdate {}, 3, [FloatTensor<B>; 3], |_, [weight, mixed, b], d, [x
     u.then(|| B::outer(&d, &mixed)),
 ]);
 
-node!(AdapterInput { dropout: Option<Dropout> }, 3, [FloatTensor<B>; 3], |this, [x, a, gate], d, wanted| {
-    B::adapter_input_backward(x, a, gate, this.dropout, d, wanted)
+node!(AdapterInput { dropout: Option<Dropout> }, 2, [FloatTensor<B>; 2], |this, [x, a], d, wanted| {
+    B::adapter_input_backward(x, a, this.dropout, d, wanted)
 });
+
+node!(GateScores {}, 1, FloatTensor<B>, |_, scores, d, _| [Some(B::gate_scores_backward(scores, d))]);
+
+node!(ThresholdScores {}, 2, FloatTensor<B>, |_, scores, d, _| { B::threshold_scores_backward(scores, d).map(Some) });
+
+node!(Margins { tau_max: f32 }, 1, (), |this, (), d, _| [Some(B::margins_backward(this.tau_max, d))]);
+
+node!(Normalised {}, 1, [FloatTensor<B>; 2], |_, [scores, selected], d, _| {
+    [Some(B::normalised_backward(scores, selected, d))]
+});
+
+node!(WeighedSum {}, 1, FloatTensor<B>, |_, weights, d, _| [Some(B::weighed_sum_backward(weights, d))]);
 
 node!(WeighedExperts { scale: f32 }, 2, [FloatTensor<B>; 2], |this, [hidden, weights], d, _| {
     B::weighed_experts_backward(hidden, weights, this.scale, d).map(Some)
@@ -187,20 +218,38 @@ impl<B: Adjoints, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
         )
     }
 
-    fn adapter_input(
-        x: FloatTensor<Self>,
-        a: FloatTensor<Self>,
-        gate: FloatTensor<Self>,
-        dropout: Option<Dropout>,
-    ) -> FloatTensor<Self> {
-        let [of_x, of_a, of_gate] = [x.node(), a.node(), gate.node()];
-        let [x, a, gate] = [x, a, gate].map(|t| t.into_primitive());
-        run!(
-            AdapterInput { dropout },
-            [of_x, of_a, of_gate],
-            B::adapter_input(x.clone(), a.clone(), gate.clone(), dropout),
-            |y| [x, a, gate]
-        )
+    fn adapter_input(x: FloatTensor<Self>, a: FloatTensor<Self>, dropout: Option<Dropout>) -> FloatTensor<Self> {
+        let [of_x, of_a] = [x.node(), a.node()];
+        let [x, a] = [x, a].map(|t| t.into_primitive());
+        run!(AdapterInput { dropout }, [of_x, of_a], B::adapter_input(x.clone(), a.clone(), dropout), |y| [x, a])
+    }
+
+    fn gate_scores(logits: FloatTensor<Self>) -> FloatTensor<Self> {
+        let of_logits = logits.node();
+        run!(GateScores {}, [of_logits], B::gate_scores(logits.into_primitive()), |y| y.clone())
+    }
+
+    fn threshold_scores(logits: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
+        let [of_logits, of_bias] = [logits.node(), bias.node()];
+        let [logits, bias] = [logits, bias].map(|t| t.into_primitive());
+        run!(ThresholdScores {}, [of_logits, of_bias], B::threshold_scores(logits, bias), |y| y.clone())
+    }
+
+    fn margins(scores: FloatTensor<Self>, tau_max: f32) -> FloatTensor<Self> {
+        let of_scores = scores.node();
+        run!(Margins { tau_max }, [of_scores], B::margins(scores.into_primitive(), tau_max), |_y| ())
+    }
+
+    fn normalised(scores: FloatTensor<Self>, selected: FloatTensor<Self>) -> FloatTensor<Self> {
+        let of_scores = scores.node();
+        let [scores, selected] = [scores, selected].map(|t| t.into_primitive());
+        run!(Normalised {}, [of_scores], B::normalised(scores.clone(), selected.clone()), |y| [scores, selected])
+    }
+
+    fn weighed_sum(values: FloatTensor<Self>, weights: FloatTensor<Self>) -> FloatTensor<Self> {
+        let of_values = values.node();
+        let [values, weights] = [values, weights].map(|t| t.into_primitive());
+        run!(WeighedSum {}, [of_values], B::weighed_sum(values, weights.clone()), |y| weights)
     }
 
     fn weighed_experts(hidden: FloatTensor<Self>, weights: FloatTensor<Self>, scale: f32) -> FloatTensor<Self> {

@@ -31,19 +31,63 @@ pub fn linear_with_update(x: Tensor<2>, weight: Tensor<2>, mixed: Tensor<2>, b: 
     composed::linear_with_update(x, weight, mixed, b)
 }
 
-/// What an adapter takes from its input, `[dropout(x) a^T | x gate^T]`: `x` `[T, d_in]`, `a` `[n, d_in]`, `gate`
-/// `[m, d_in]` to `[T, n + m]`; without a gate `[T, n]`.
+/// What an adapter takes from its input, `dropout(x) a^T`: `x` `[T, d_in]`, `a` `[n, d_in]` to `[T, n]`.
 ///
-/// Gradients reach all three; the mask is made again in the backward pass.
-pub fn adapter_input(x: Tensor<2>, a: Tensor<2>, gate: Option<Tensor<2>>, dropout: Option<Dropout>) -> Tensor<2> {
+/// Gradients reach both; the mask is made again in the backward pass.
+pub fn adapter_input(x: Tensor<2>, a: Tensor<2>, dropout: Option<Dropout>) -> Tensor<2> {
     #[cfg(feature = "flex")]
     if is_fused(&x) {
-        // No rows are a gate too.
-        let gate = gate.unwrap_or_else(|| a.clone().slice(0..0));
-        let [x, a, gate] = [x, a, gate].map(Tensor::into_dispatch);
-        return Tensor::from_dispatch(Dispatch::adapter_input(x, a, gate, dropout));
+        return Tensor::from_dispatch(Dispatch::adapter_input(x.into_dispatch(), a.into_dispatch(), dropout));
     }
-    composed::adapter_input(x, a, gate, dropout)
+    composed::adapter_input(x, a, dropout)
+}
+
+/// The scores of a gate from its logits: the softmax of N columns, `[T, N]`. With the bias of a threshold, `[1]`, the
+/// logits have one more column, `[T, N + 1]`, and so have the scores: the sigmoid of that column and the bias.
+pub fn gate_scores(logits: Tensor<2>, threshold_bias: Option<Tensor<1>>) -> Tensor<2> {
+    #[cfg(feature = "flex")]
+    if is_fused(&logits) {
+        return match threshold_bias {
+            Some(bias) => {
+                Tensor::from_dispatch(Dispatch::threshold_scores(logits.into_dispatch(), bias.into_dispatch()))
+            }
+            None => Tensor::from_dispatch(Dispatch::gate_scores(logits.into_dispatch())),
+        };
+    }
+    composed::gate_scores(logits, threshold_bias)
+}
+
+/// By how much each probability is above the row's threshold: `scores` `[T, N + 1]`, N probabilities and a share s, to
+/// `p_i - tau_max s`, `[T, N]`.
+pub fn margins(scores: Tensor<2>, tau_max: f32) -> Tensor<2> {
+    #[cfg(feature = "flex")]
+    if is_fused(&scores) {
+        return Tensor::from_dispatch(Dispatch::margins(scores.into_dispatch(), tau_max));
+    }
+    composed::margins(scores, tau_max)
+}
+
+/// The selected scores of each row, divided by their sum: `[T, N]`, `[T, N]` of 0 and 1 to `[T, N]`. A row whose sum is 0
+/// is not divided, and nothing flows back through a divisor there.
+///
+/// The gradient reaches the scores. What is selected is a constant.
+pub fn normalised(scores: Tensor<2>, selected: Tensor<2>) -> Tensor<2> {
+    #[cfg(feature = "flex")]
+    if is_fused(&scores) {
+        return Tensor::from_dispatch(Dispatch::normalised(scores.into_dispatch(), selected.into_dispatch()));
+    }
+    composed::normalised(scores, selected)
+}
+
+/// The sum over the rows, each by its weight: `[T, N]`, `[T, 1]` to `[1, N]`.
+///
+/// The gradient reaches the values. The weights are constants.
+pub fn weighed_sum(values: Tensor<2>, weights: Tensor<2>) -> Tensor<2> {
+    #[cfg(feature = "flex")]
+    if is_fused(&values) {
+        return Tensor::from_dispatch(Dispatch::weighed_sum(values.into_dispatch(), weights.into_dispatch()));
+    }
+    composed::weighed_sum(values, weights)
 }
 
 /// The experts' inner activations, each weighed: `hidden` `[T, N r]`, the experts side by side, and `weights` `[T, N]` to
@@ -117,7 +161,7 @@ pub mod composed {
     use crate::Dropout;
     use burn::tensor::{
         IndexingUpdateOp, Int, Tensor,
-        activation::{silu, softmax},
+        activation::{sigmoid, silu, softmax},
     };
 
     /// See [`linear_with_update`](super::linear_with_update).
@@ -126,17 +170,39 @@ pub mod composed {
     }
 
     /// See [`adapter_input`](super::adapter_input).
-    pub fn adapter_input(x: Tensor<2>, a: Tensor<2>, gate: Option<Tensor<2>>, dropout: Option<Dropout>) -> Tensor<2> {
+    pub fn adapter_input(x: Tensor<2>, a: Tensor<2>, dropout: Option<Dropout>) -> Tensor<2> {
         let dropped = match dropout {
             Some(dropout) => x.clone() * dropout.mask(x.dims(), &x.device()),
-            None => x.clone(),
+            None => x,
         };
-        match gate {
-            // One product where both take the same input.
-            Some(gate) if dropout.is_none() => x.matmul(Tensor::cat(vec![a, gate], 0).transpose()),
-            Some(gate) => Tensor::cat(vec![dropped.matmul(a.transpose()), x.matmul(gate.transpose())], 1),
-            None => dropped.matmul(a.transpose()),
-        }
+        dropped.matmul(a.transpose())
+    }
+
+    /// See [`gate_scores`](super::gate_scores).
+    pub fn gate_scores(logits: Tensor<2>, threshold_bias: Option<Tensor<1>>) -> Tensor<2> {
+        let Some(bias) = threshold_bias else { return softmax(logits, 1) };
+        let experts = logits.dims()[1] - 1;
+        let threshold = logits.clone().narrow(1, experts, 1) + bias.unsqueeze::<2>();
+        Tensor::cat(vec![softmax(logits.narrow(1, 0, experts), 1), sigmoid(threshold)], 1)
+    }
+
+    /// See [`margins`](super::margins).
+    pub fn margins(scores: Tensor<2>, tau_max: f32) -> Tensor<2> {
+        let experts = scores.dims()[1] - 1;
+        scores.clone().narrow(1, 0, experts) - scores.narrow(1, experts, 1) * tau_max
+    }
+
+    /// See [`normalised`](super::normalised).
+    pub fn normalised(scores: Tensor<2>, selected: Tensor<2>) -> Tensor<2> {
+        let kept = scores * selected;
+        let sum = kept.clone().sum_dim(1);
+        let empty = sum.clone().equal_scalar(0.0);
+        kept / sum.mask_fill(empty, 1.0)
+    }
+
+    /// See [`weighed_sum`](super::weighed_sum).
+    pub fn weighed_sum(values: Tensor<2>, weights: Tensor<2>) -> Tensor<2> {
+        (values * weights).sum_dim(0)
     }
 
     /// See [`weighed_experts`](super::weighed_experts).

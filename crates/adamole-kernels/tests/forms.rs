@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use adamole_kernels::{
-    CounterRng, Dropout, adapter_input, composed, cross_entropy_gradient, linear_with_update, rms_norm, rotated_heads,
-    scaled_softmax, swiglu, weighed_experts,
+    CounterRng, Dropout, adapter_input, composed, cross_entropy_gradient, gate_scores, linear_with_update, margins,
+    normalised, rms_norm, rotated_heads, scaled_softmax, swiglu, weighed_experts, weighed_sum,
 };
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use proptest::prelude::*;
@@ -70,22 +70,55 @@ proptest! {
 
     #[test]
     fn an_adapter_s_input(
-        rows in 1..40_usize, d_in in 1..40_usize, width in 1..20_usize, gates in 1..9_usize,
-        dropout in prop::option::of(0.0_f32..0.9),
+        rows in 1..40_usize, d_in in 1..40_usize, width in 1..20_usize, dropout in prop::option::of(0.0_f32..0.9),
     ) {
         let dropout = dropout.map(|p| Dropout::new(7, p));
-        let inputs = [random(2, [rows, d_in]), random(3, [width, d_in]), random(4, [gates, d_in])];
-        compare(
-            inputs,
-            |[x, a, gate]| adapter_input(x, a, Some(gate), dropout),
-            |[x, a, gate]| composed::adapter_input(x, a, Some(gate), dropout),
-        );
         let inputs = [random(2, [rows, d_in]), random(3, [width, d_in])];
-        compare(
-            inputs,
-            |[x, a]| adapter_input(x, a, None, dropout),
-            |[x, a]| composed::adapter_input(x, a, None, dropout),
-        );
+        compare(inputs, |[x, a]| adapter_input(x, a, dropout), |[x, a]| composed::adapter_input(x, a, dropout));
+    }
+
+    #[test]
+    fn scores_of_a_gate(rows in 1..40_usize, experts in 1..40_usize, size in 0.1_f32..20.0) {
+        let logits = random::<2>(2, [rows, experts]) * size;
+        compare([logits], |[x]| gate_scores(x, None), |[x]| composed::gate_scores(x, None));
+        let inputs = [random::<2>(2, [rows, experts + 1]) * size, random(3, [1, 1])];
+        let bias = |bias: Tensor<2>| Some(bias.reshape([1]));
+        compare(inputs, |[x, b]| gate_scores(x, bias(b)), |[x, b]| composed::gate_scores(x, bias(b)));
+    }
+
+    #[test]
+    fn margins_above_a_threshold(rows in 1..40_usize, experts in 1..40_usize, tau_max in 0.0_f32..1.0) {
+        compare([random(2, [rows, experts + 1])], |[x]| margins(x, tau_max), |[x]| composed::margins(x, tau_max));
+    }
+
+    #[test]
+    fn selected_scores_normalised(rows in 1..40_usize, experts in 1..40_usize, share in 0.0_f32..1.0) {
+        // Positive, as what is selected is; some rows have nothing that is.
+        let scores = random::<2>(2, [rows, experts]).square() + 0.01;
+        let selected: Vec<f32> =
+            CounterRng::new(&[3]).uniform(rows * experts, 1.0).iter().map(|u| f32::from(u.abs() < share)).collect();
+        let of = |form: fn(Tensor<2>, Tensor<2>) -> Tensor<2>| {
+            let selected = TensorData::new(selected.clone(), [rows, experts]);
+            move |[x]: [Tensor<2>; 1]| form(x.clone(), Tensor::from_data(selected.clone(), &x.device()))
+        };
+        compare([scores], of(normalised), of(composed::normalised));
+    }
+
+    #[test]
+    fn a_row_whose_scores_are_all_zero_is_not_divided(experts in 1..40_usize) {
+        let of = |form: fn(Tensor<2>, Tensor<2>) -> Tensor<2>| move |[x]: [Tensor<2>; 1]| form(x.clone(), x.ones_like());
+        compare([random::<2>(2, [3, experts]) * 0.0], of(normalised), of(composed::normalised));
+    }
+
+    #[test]
+    fn a_weighed_sum(rows in 1..40_usize, columns in 1..40_usize) {
+        let of = |form: fn(Tensor<2>, Tensor<2>) -> Tensor<2>| {
+            move |[x]: [Tensor<2>; 1]| {
+                let weights = random(3, [rows, 1]);
+                form(x.clone(), if x.is_autodiff() { weights } else { weights.inner() })
+            }
+        };
+        compare([random(2, [rows, columns])], of(weighed_sum), of(composed::weighed_sum));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! implementation.
 
 use crate::{RoutingCounts, TrainError, batch::integers, routing::floats};
-use adamole_core::{Detail, Pass, ValidRows, router::Routing};
+use adamole_core::{Detail, Pass, RoutedRows, ValidRows};
 use adamole_llama::{AdapterTensors, AttentionMask, CausalLm, KEY_PREFIX, frozen_cross_entropy};
 use burn::{
     module::ParamId,
@@ -41,7 +41,7 @@ pub struct TracedSite {
     /// The linear, by its name in published adapter files (`base_model.model.model.layers.0.self_attn.q_proj`).
     pub module: String,
     /// Every row's routing.
-    pub routing: Routing,
+    pub routing: RoutedRows,
     /// Its auxiliary loss.
     pub balance_loss: f64,
     /// Experts that a row fires, over the rows that count.
@@ -141,7 +141,7 @@ pub fn trace(
         Some(TracedSite {
             module: format!("{KEY_PREFIX}{name}"),
             balance_loss: scalar(&site.balance_loss),
-            routing: site.routing?,
+            routing: site.routed?,
             mean_active_experts,
         })
     });

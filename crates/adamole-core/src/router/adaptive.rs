@@ -1,7 +1,8 @@
 //! AdaMoLE: a threshold learned for each token.
 
-use super::{Router, RouterInput, Routing, normalise};
-use burn::tensor::activation::sigmoid;
+use super::{Router, RouterInput, Routing};
+use adamole_kernels::{margins, normalised};
+use burn::tensor::Tensor;
 
 /// `tau = tau_max sigmoid(w x + b)`; experts with `p >= tau` fire with weights proportional to `p - tau`
 /// (Liu & Luo 2024, equations 5 to 7).
@@ -30,19 +31,19 @@ impl Router for AdaptiveThreshold {
         true
     }
 
-    fn route(&self, input: RouterInput<'_>) -> Routing {
-        let logits = input.threshold_logits.expect("an adaptive router is given its threshold logits");
-        let thresholds = sigmoid(logits) * self.tau_max;
-        let margin = input.probs.clone() - thresholds.clone();
+    fn route(&self, input: &RouterInput<'_>) -> Routing {
+        let margins = margins(input.scores.clone(), self.tau_max);
         // Not relu: at a margin of exactly 0 an expert counts as selected and its gradient flows.
-        let selected = margin.clone().detach().greater_equal_scalar(0.0).float();
+        let selected = margins.clone().detach().greater_equal_scalar(0.0).float();
         Routing {
-            weights: normalise(margin.clone() * selected.clone()),
+            weights: normalised(margins.clone(), selected.clone()),
             chosen: selected.clone(),
             selected,
-            balance: margin,
-            probs: input.probs,
-            thresholds: Some(thresholds),
+            balance: margins,
         }
+    }
+
+    fn thresholds(&self, input: &RouterInput<'_>) -> Option<Tensor<2>> {
+        Some(input.scores.clone().narrow(1, input.num_experts, 1) * self.tau_max)
     }
 }

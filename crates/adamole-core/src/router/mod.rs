@@ -13,22 +13,35 @@ pub use top_k::TopKExperts;
 pub use top_p::TopPExperts;
 
 use crate::{AdapterConfig, Method, Probability, Rows, Selection, load_balancing_loss};
+use adamole_kernels::normalised;
 use burn::tensor::Tensor;
 use std::{fmt::Debug, sync::Arc};
 
 /// What a router decides from, for T rows and N experts.
 #[derive(Debug, Clone)]
 pub struct RouterInput<'a> {
-    /// Softmax of the gate's logits, `[T, N]`.
-    pub probs: Tensor<2>,
-    /// `[T, 1]`: present exactly where [`Router::learns_threshold`] is true.
-    pub threshold_logits: Option<Tensor<2>>,
+    /// The softmax of the gate's logits, `[T, N]`. Where [`Router::learns_threshold`] is true there is one more column,
+    /// `[T, N + 1]`: the sigmoid of the threshold's logit.
+    pub scores: Tensor<2>,
+    /// N.
+    pub num_experts: usize,
     /// `[T, N]`: 0 or 1 / (1 - p) where [`Router::gate_dropout`] asks for it; absent outside training.
     pub gate_mask: Option<Tensor<2>>,
     /// Which rows are tokens, of which sequence.
     pub rows: &'a Rows,
     /// Whether this is a training pass.
     pub training: bool,
+}
+
+impl RouterInput<'_> {
+    /// The softmax of the gate's logits, `[T, N]`.
+    pub fn probs(&self) -> Tensor<2> {
+        if self.scores.dims()[1] == self.num_experts {
+            self.scores.clone()
+        } else {
+            self.scores.clone().narrow(1, 0, self.num_experts)
+        }
+    }
 }
 
 /// What a router decided for T rows and N experts.
@@ -43,33 +56,16 @@ pub struct Routing {
     pub chosen: Tensor<2>,
     /// The scores that the balance loss averages, `[T, N]`.
     pub balance: Tensor<2>,
-    /// The gate's softmax, `[T, N]`.
-    pub probs: Tensor<2>,
-    /// The threshold of each row, `[T, 1]`, where the router learns one.
-    pub thresholds: Option<Tensor<2>>,
 }
 
 impl Routing {
     /// Experts fire where `selected` is 1, with weights proportional to their probabilities.
     fn proportional(probs: Tensor<2>, selected: Tensor<2>) -> Self {
         Self {
-            weights: normalise(probs.clone() * selected.clone()),
+            weights: normalised(probs.clone(), selected.clone()),
             chosen: selected.clone(),
             selected,
-            balance: probs.clone(),
-            probs,
-            thresholds: None,
-        }
-    }
-
-    pub(crate) fn detach(self) -> Self {
-        Self {
-            weights: self.weights.detach(),
-            selected: self.selected.detach(),
-            chosen: self.chosen.detach(),
-            balance: self.balance.detach(),
-            probs: self.probs.detach(),
-            thresholds: self.thresholds.map(Tensor::detach),
+            balance: probs,
         }
     }
 }
@@ -98,7 +94,12 @@ pub trait Router: Debug + Send + Sync {
     }
 
     /// Routes T rows.
-    fn route(&self, input: RouterInput<'_>) -> Routing;
+    fn route(&self, input: &RouterInput<'_>) -> Routing;
+
+    /// The threshold of each row, `[T, 1]`, where the router learns one.
+    fn thresholds(&self, _: &RouterInput<'_>) -> Option<Tensor<2>> {
+        None
+    }
 
     /// The auxiliary loss of one site, a tensor of one element.
     fn balance_loss(&self, routing: &Routing, rows: &Rows) -> Tensor<1> {
@@ -125,12 +126,4 @@ pub(crate) fn for_config(config: &AdapterConfig) -> Option<Arc<dyn Router>> {
             renormalise,
         }),
     })
-}
-
-/// Divides each row of `[T, N]` by its sum; a row that sums to 0 stays 0, and nothing flows back through the
-/// divisor there.
-fn normalise(scores: Tensor<2>) -> Tensor<2> {
-    let sum = scores.clone().sum_dim(1);
-    let empty = sum.clone().equal_scalar(0.0);
-    scores / sum.mask_fill(empty, 1.0)
 }

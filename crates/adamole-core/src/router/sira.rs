@@ -4,8 +4,9 @@
 //! and within a choice earlier tokens before later ones (as in GShard); a token without any expert left gets the frozen
 //! layer alone; evaluation turns nothing away.
 
-use super::{Router, RouterInput, Routing, normalise, top_k::choices};
+use super::{Router, RouterInput, Routing, top_k::choices};
 use crate::{CapacityFactor, Probability, Rows, TopK};
+use adamole_kernels::normalised;
 use burn::tensor::Tensor;
 
 /// How many tokens of one sequence an expert takes.
@@ -63,16 +64,16 @@ impl Router for Sira {
         Some(self.gate_dropout).filter(|p| p.get() > 0.0)
     }
 
-    fn route(&self, input: RouterInput<'_>) -> Routing {
-        let gates = match input.gate_mask {
-            Some(mask) => input.probs.clone() * mask,
-            None => input.probs.clone(),
+    fn route(&self, input: &RouterInput<'_>) -> Routing {
+        let gates = match &input.gate_mask {
+            Some(mask) => input.probs() * mask.clone(),
+            None => input.probs(),
         };
         // A gate that was dropped is no choice, and padding chooses nothing.
         let open = input.rows.masked(gates.clone().detach().greater_scalar(0.0).float());
         let wanted: Vec<Tensor<2>> =
             choices(gates.clone(), self.top_k).into_iter().map(|choice| choice * open.clone()).collect();
-        let none = || input.probs.zeros_like().detach();
+        let none = || gates.zeros_like().detach();
         let union = |choices: Vec<Tensor<2>>| choices.into_iter().reduce(|sum, next| sum + next).unwrap_or_else(none);
         let chosen = union(wanted.clone());
         let limit = self.capacity.filter(|_| input.training || self.capacity_in_evaluation);
@@ -80,23 +81,20 @@ impl Router for Sira {
             Some(capacity) => union(self.within_capacity(wanted, capacity, input.rows)),
             None => chosen.clone(),
         };
-        let kept = gates.clone() * selected.clone();
-        Routing {
-            weights: if self.renormalise { normalise(kept) } else { kept },
-            selected,
-            chosen,
-            balance: gates,
-            probs: input.probs,
-            thresholds: None,
-        }
+        let weights = if self.renormalise {
+            normalised(gates.clone(), selected.clone())
+        } else {
+            gates.clone() * selected.clone()
+        };
+        Routing { weights, selected, chosen, balance: gates }
     }
 
     /// `l = (1/N) sum_i (c_i / S) m_i` within each sequence, averaged over the sequences: c counts the tokens that chose
     /// expert i before the limit, m is the mean of its dropped-out gate.
     fn balance_loss(&self, routing: &Routing, rows: &Rows) -> Tensor<1> {
-        let experts = routing.probs.dims()[1] as f32;
+        let experts = routing.balance.dims()[1] as f32;
         let sums = |values: &Tensor<2>| rows.by_sequence(rows.masked(values.clone())).sum_dim(1);
-        let tokens = rows.counts_by_sequence(&routing.probs.device()).clamp_min(1.0);
+        let tokens = rows.counts_by_sequence(&routing.balance.device()).clamp_min(1.0);
         let products = sums(&routing.chosen) * sums(&routing.balance) / tokens.square();
         products.sum() / (experts * rows.sequences() as f32)
     }

@@ -20,8 +20,9 @@ impl Router for FixedThreshold {
         true
     }
 
-    fn route(&self, input: RouterInput<'_>) -> Routing {
-        let selected = input.probs.clone().detach().greater_equal_scalar(self.tau).float();
-        Routing::proportional(input.probs, selected)
+    fn route(&self, input: &RouterInput<'_>) -> Routing {
+        let probs = input.probs();
+        let selected = probs.clone().detach().greater_equal_scalar(self.tau).float();
+        Routing::proportional(probs, selected)
     }
 }

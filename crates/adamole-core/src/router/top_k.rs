@@ -18,11 +18,11 @@ impl TopKExperts {
 }
 
 impl Router for TopKExperts {
-    fn route(&self, input: RouterInput<'_>) -> Routing {
-        let choices = choices(input.probs.clone(), self.top_k);
-        let selected = choices.into_iter().reduce(|sum, choice| sum + choice);
-        let selected = selected.unwrap_or_else(|| input.probs.zeros_like());
-        Routing::proportional(input.probs, selected)
+    fn route(&self, input: &RouterInput<'_>) -> Routing {
+        let probs = input.probs();
+        let selected = choices(probs.clone(), self.top_k).into_iter().reduce(|sum, choice| sum + choice);
+        let selected = selected.unwrap_or_else(|| probs.zeros_like());
+        Routing::proportional(probs, selected)
     }
 }
 

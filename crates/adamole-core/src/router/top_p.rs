@@ -22,8 +22,8 @@ impl Router for TopPExperts {
         true
     }
 
-    fn route(&self, input: RouterInput<'_>) -> Routing {
-        let probs = input.probs;
+    fn route(&self, input: &RouterInput<'_>) -> Routing {
+        let probs = input.probs();
         let (sorted, order) = probs.clone().detach().sort_descending_with_indices(1);
         // An expert is needed while those before it fall short.
         let before = sorted.clone().cumsum(1) - sorted;

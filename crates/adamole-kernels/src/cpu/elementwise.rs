@@ -4,7 +4,7 @@ use super::exp::exp;
 use pulp::Arch;
 
 #[inline(always)]
-fn sigmoid(x: f32) -> f32 {
+pub(super) fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp(-x))
 }
 
@@ -59,7 +59,7 @@ pub(super) fn sum(values: impl ExactSizeIterator<Item = f32>) -> f32 {
 }
 
 #[inline(always)]
-fn dot(left: &[f32], right: &[f32]) -> f32 {
+pub(super) fn dot(left: &[f32], right: &[f32]) -> f32 {
     let mut lanes = [0.0_f32; 16];
     let (left, left_rest) = left.as_chunks::<16>();
     let (right, right_rest) = right.as_chunks::<16>();

@@ -8,6 +8,7 @@ mod elementwise;
 mod exp;
 mod loss;
 mod product;
+mod routing;
 
 use crate::{
     Dropout,
@@ -60,15 +61,44 @@ impl Kernels for Flex {
         tensor(y, shape)
     }
 
-    fn adapter_input(x: FlexTensor, a: FlexTensor, gate: FlexTensor, dropout: Option<Dropout>) -> FlexTensor {
-        let [x, a, gate] = [x, a, gate].map(|t| Floats::of(&t));
-        let (rows, width) = (x.matrix().rows, a.matrix().rows + gate.matrix().rows);
+    fn adapter_input(x: FlexTensor, a: FlexTensor, dropout: Option<Dropout>) -> FlexTensor {
+        let [x, a] = [x, a].map(|t| Floats::of(&t));
+        let (rows, width) = (x.matrix().rows, a.matrix().rows);
         let dropped = dropped(&x, dropout);
-        let mut y = vec![0.0; rows * width];
         let left = Matrix::new(dropped.as_deref().unwrap_or(x.slice()), rows, x.matrix().columns);
-        product::into_columns(&mut y, width, 0, left, a.matrix().transposed());
-        product::into_columns(&mut y, width, a.matrix().rows, x.matrix(), gate.matrix().transposed());
-        tensor(y, [rows, width])
+        tensor(product(left, a.matrix().transposed()), [rows, width])
+    }
+
+    fn gate_scores(logits: FlexTensor) -> FlexTensor {
+        let [rows, columns] = logits.shape().dims();
+        let mut values = taken(logits);
+        routing::softmax(&mut values, columns);
+        tensor(values, [rows, columns])
+    }
+
+    fn threshold_scores(logits: FlexTensor, bias: FlexTensor) -> FlexTensor {
+        let [rows, columns] = logits.shape().dims();
+        let mut values = taken(logits);
+        routing::threshold_scores(&mut values, columns, Floats::of(&bias).slice()[0]);
+        tensor(values, [rows, columns])
+    }
+
+    fn margins(scores: FlexTensor, tau_max: f32) -> FlexTensor {
+        let scores = Floats::of(&scores);
+        let [rows, columns] = scores.dims();
+        tensor(routing::margins(scores.slice(), columns, tau_max), [rows, columns - 1])
+    }
+
+    fn normalised(scores: FlexTensor, selected: FlexTensor) -> FlexTensor {
+        let [scores, selected] = [scores, selected].map(|t| Floats::of(&t));
+        let weights = routing::normalised(scores.slice(), selected.slice(), scores.matrix().columns);
+        tensor(weights, scores.dims::<2>())
+    }
+
+    fn weighed_sum(values: FlexTensor, weights: FlexTensor) -> FlexTensor {
+        let [values, weights] = [values, weights].map(|t| Floats::of(&t));
+        let columns = values.matrix().columns;
+        tensor(routing::weighed_sum(values.slice(), columns, weights.slice()), [1, columns])
     }
 
     fn weighed_experts(hidden: FlexTensor, weights: FlexTensor, scale: f32) -> FlexTensor {
@@ -125,29 +155,58 @@ impl Adjoints for Flex {
     fn adapter_input_backward(
         x: FlexTensor,
         a: FlexTensor,
-        gate: FlexTensor,
         dropout: Option<Dropout>,
         d: FlexTensor,
-        [x_wanted, a_wanted, gate_wanted]: [bool; 3],
-    ) -> [Option<FlexTensor>; 3] {
-        let [x, a, gate, d] = [x, a, gate, d].map(|t| Floats::of(&t));
-        let ([experts, d_in], [gates, _]) = (a.dims(), gate.dims());
-        let (of_experts, of_gate) = (d.matrix().columns(0..experts), d.matrix().columns(experts..experts + gates));
+        [x_wanted, a_wanted]: [bool; 2],
+    ) -> [Option<FlexTensor>; 2] {
+        let [x, a, d] = [x, a, d].map(|t| Floats::of(&t));
+        let (rows, d_in) = (x.matrix().rows, x.matrix().columns);
         let of_a = a_wanted.then(|| {
             let dropped = dropped(&x, dropout);
-            let right = Matrix::new(dropped.as_deref().unwrap_or(x.slice()), x.matrix().rows, d_in);
-            tensor(product(of_experts.transposed(), right), [experts, d_in])
+            let right = Matrix::new(dropped.as_deref().unwrap_or(x.slice()), rows, d_in);
+            tensor(product(d.matrix().transposed(), right), a.dims::<2>())
         });
-        let gradient_of_gate = gate_wanted.then(|| tensor(product(of_gate.transposed(), x.matrix()), [gates, d_in]));
         let of_x = x_wanted.then(|| {
-            let mut of_x = product(of_experts, a.matrix());
+            let mut of_x = product(d.matrix(), a.matrix());
             if let Some(dropout) = dropout {
                 dropout.apply(&mut of_x);
             }
-            add_product(&mut of_x, of_gate, gate.matrix());
-            tensor(of_x, [x.matrix().rows, d_in])
+            tensor(of_x, [rows, d_in])
         });
-        [of_x, of_a, gradient_of_gate]
+        [of_x, of_a]
+    }
+
+    fn gate_scores_backward(scores: FlexTensor, d: FlexTensor) -> FlexTensor {
+        let scores = Floats::of(&scores);
+        let mut values = taken(d);
+        routing::softmax_backward(&mut values, scores.slice(), scores.matrix().columns);
+        tensor(values, scores.dims::<2>())
+    }
+
+    fn threshold_scores_backward(scores: FlexTensor, d: FlexTensor) -> [FlexTensor; 2] {
+        let scores = Floats::of(&scores);
+        let mut values = taken(d);
+        let of_bias = routing::threshold_scores_backward(&mut values, scores.slice(), scores.matrix().columns);
+        [tensor(values, scores.dims::<2>()), tensor(vec![of_bias], [1])]
+    }
+
+    fn margins_backward(tau_max: f32, d: FlexTensor) -> FlexTensor {
+        let d = Floats::of(&d);
+        let [rows, experts] = d.dims();
+        tensor(routing::margins_backward(d.slice(), experts, tau_max), [rows, experts + 1])
+    }
+
+    fn normalised_backward(scores: FlexTensor, selected: FlexTensor, d: FlexTensor) -> FlexTensor {
+        let [scores, selected] = [scores, selected].map(|t| Floats::of(&t));
+        let mut values = taken(d);
+        routing::normalised_backward(&mut values, scores.slice(), selected.slice(), scores.matrix().columns);
+        tensor(values, scores.dims::<2>())
+    }
+
+    fn weighed_sum_backward(weights: FlexTensor, d: FlexTensor) -> FlexTensor {
+        let [weights, d] = [weights, d].map(|t| Floats::of(&t));
+        let shape = [weights.slice().len(), d.slice().len()];
+        tensor(routing::weighed_sum_backward(weights.slice(), d.slice()), shape)
     }
 
     fn weighed_experts_backward(hidden: FlexTensor, weights: FlexTensor, scale: f32, d: FlexTensor) -> [FlexTensor; 2] {

@@ -1,12 +1,11 @@
 //! Matrix products, straight into the buffers where they are wanted.
 
 use gemm::{Parallelism, gemm};
-use std::ops::Range;
 
 /// Above so many multiplications the thread pool is worth waking; Burn's own limit.
 const PARALLEL: usize = 192 * 192 * 192;
 
-/// A matrix in a slice, perhaps a few columns of a wider one, perhaps seen from the side.
+/// A matrix in a slice, perhaps seen from the side.
 #[derive(Clone, Copy)]
 pub(super) struct Matrix<'a> {
     values: &'a [f32],
@@ -32,13 +31,6 @@ impl<'a> Matrix<'a> {
         }
     }
 
-    /// Some columns of a matrix that is not seen from the side.
-    pub(super) fn columns(self, range: Range<usize>) -> Self {
-        assert!(self.column_stride == 1 && range.end <= self.columns);
-        let values = if self.rows == 0 { self.values } else { &self.values[range.start..] };
-        Self { values, columns: range.len(), ..self }
-    }
-
     /// One more than the last element that is read.
     fn end(&self) -> usize {
         match self.rows * self.columns {
@@ -57,7 +49,7 @@ pub(super) fn product(left: Matrix<'_>, right: Matrix<'_>) -> Vec<f32> {
     let mut y: Vec<f32> = Vec::with_capacity(rows * columns);
     // SAFETY: the buffer holds `rows * columns` elements, all of which the product writes and none of which it reads.
     unsafe {
-        write(y.as_mut_ptr(), columns, false, left, right);
+        write(y.as_mut_ptr(), false, left, right);
         y.set_len(rows * columns);
     }
     y
@@ -68,22 +60,13 @@ pub(super) fn add_product(y: &mut [f32], left: Matrix<'_>, right: Matrix<'_>) {
     assert_eq!(y.len(), left.rows * right.columns);
     if left.columns > 0 {
         // SAFETY: `y` is as large as the product.
-        unsafe { write(y.as_mut_ptr(), right.columns, true, left, right) }
-    }
-}
-
-/// Writes `left right` into the columns from `start` on of a matrix of `width` columns.
-pub(super) fn into_columns(y: &mut [f32], width: usize, start: usize, left: Matrix<'_>, right: Matrix<'_>) {
-    assert!(y.len() == left.rows * width && start + right.columns <= width);
-    if left.rows > 0 && right.columns > 0 {
-        // SAFETY: every row of the product ends within the row of `y` that it begins in.
-        unsafe { write(y[start..].as_mut_ptr(), width, false, left, right) }
+        unsafe { write(y.as_mut_ptr(), true, left, right) }
     }
 }
 
 /// # Safety
-/// `y` points to `left.rows` rows, `stride` apart, of at least `right.columns` elements.
-unsafe fn write(y: *mut f32, stride: usize, accumulate: bool, left: Matrix<'_>, right: Matrix<'_>) {
+/// `y` points to `left.rows` rows of `right.columns` elements.
+unsafe fn write(y: *mut f32, accumulate: bool, left: Matrix<'_>, right: Matrix<'_>) {
     let (m, n, k) = (left.rows, right.columns, left.columns);
     assert!(k == right.rows && left.end() <= left.values.len() && right.end() <= right.values.len());
     let parallelism = if m * n * k >= PARALLEL { Parallelism::Rayon(0) } else { Parallelism::None };
@@ -95,7 +78,7 @@ unsafe fn write(y: *mut f32, stride: usize, accumulate: bool, left: Matrix<'_>, 
             k,
             y,
             1,
-            stride as isize,
+            n as isize,
             accumulate,
             left.values.as_ptr(),
             left.column_stride as isize,
