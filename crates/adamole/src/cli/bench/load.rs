@@ -12,7 +12,7 @@ use clap::Args;
 use serde::Serialize;
 use std::{
     fs::{self, File},
-    io,
+    io::{self, Read},
     path::{Path, PathBuf},
     time::Instant,
 };
@@ -46,9 +46,11 @@ pub(crate) fn run(arguments: &LoadArguments) -> Result<(), Failure> {
     let device = subject.place.device()?.autodiff();
     let files = weight_files(&model_folder(&subject.model)?)?;
     // Into the system's cache, so that no part of what is timed waits for the disk.
-    for path in &files {
-        File::open(path).and_then(|mut file| io::copy(&mut file, &mut io::sink())).map_err(failure(path))?;
-    }
+    let read_all = || files.iter().map(|path| read_through(path).map_err(failure(path))).sum::<Result<u64, _>>();
+    read_all()?;
+    let started = Instant::now();
+    let weights_bytes = read_all()?;
+    let read_seconds = started.elapsed().as_secs_f64();
 
     let started = Instant::now();
     let model = subject.load(&device)?;
@@ -68,13 +70,6 @@ pub(crate) fn run(arguments: &LoadArguments) -> Result<(), Failure> {
     drop(accumulate(&model, input, &Workers::new(1), &device));
     let first_step_seconds = started.elapsed().as_secs_f64();
     let circumstances = Circumstances::now(Some(subject.adapter.method), threads_of_one_batch());
-
-    // Last, so that the load does not find memory that this has asked the system for.
-    let (mut weights_bytes, started) = (0, Instant::now());
-    for path in &files {
-        weights_bytes += fs::read(path).map_err(failure(path))?.len() as u64;
-    }
-    let read_seconds = started.elapsed().as_secs_f64();
     let report = Report {
         weights_bytes,
         read_seconds,
@@ -92,6 +87,17 @@ fn weight_files(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     let entries = fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>).map_err(failure(folder))?;
     let paths = entries.into_iter().map(|entry| entry.path());
     Ok(paths.filter(|path| path.extension().is_some_and(|ending| ending == "safetensors")).collect())
+}
+
+/// Reads a file piece by piece, so that no time goes into memory for the whole; returns its bytes.
+fn read_through(path: &Path) -> io::Result<u64> {
+    let (mut file, mut piece, mut bytes) = (File::open(path)?, vec![0; 1 << 20], 0);
+    loop {
+        match file.read(&mut piece)? {
+            0 => return Ok(bytes),
+            read => bytes += read as u64,
+        }
+    }
 }
 
 fn failure(path: &Path) -> impl FnOnce(io::Error) -> Failure {
