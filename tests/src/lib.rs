@@ -1,7 +1,12 @@
 //! What the tests share: golden files, comparisons with stated tolerances, and folders that tests find outside the
 //! repository.
 
-use adamole::llama::{CausalLm, TensorFile};
+pub mod shipped;
+
+use adamole::{
+    llama::{CausalLm, TensorFile},
+    train::Workers,
+};
 use burn::{
     module::{Module, ModuleVisitor, Param},
     optim::GradientsParams,
@@ -13,10 +18,24 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The device that the tests run on: `ADAMOLE_TEST_DEVICE`, or the CPU.
+/// The name of the device that the tests run on: `ADAMOLE_TEST_DEVICE`, or the CPU.
+pub fn device_name() -> String {
+    std::env::var("ADAMOLE_TEST_DEVICE").unwrap_or_else(|_| "cpu".into())
+}
+
+/// The device that the tests run on.
 pub fn device() -> Device {
-    let name = std::env::var("ADAMOLE_TEST_DEVICE").unwrap_or_else(|_| "cpu".into());
-    adamole::device::open(&name).unwrap_or_else(|error| panic!("{error}"))
+    adamole::device::open(&device_name()).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The CPU, which other devices are compared with.
+pub fn cpu() -> Device {
+    adamole::device::open("cpu").unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Two workers on the CPU, one on a device that works in parallel on its own.
+pub fn workers() -> Workers {
+    Workers::new(if adamole::device::is_cpu(&device()) { 2 } else { 1 })
 }
 
 /// A folder of golden numbers, recorded from the published implementation.

@@ -14,20 +14,65 @@ pub(crate) fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Result<(), 
     if status.success() { Ok(()) } else { Err(format!("cargo {} failed ({status})", arguments.join(" ")).into()) }
 }
 
-/// Every test of the workspace.
-pub(crate) fn test(arguments: &[String]) -> Result<(), Failure> {
+/// The tests that run on any device, and what the program says of it. The others are about the CPU, or about no device.
+const DEVICE_TESTS: [&str; 4] = ["--test", "devices", "--test", "device_names"];
+
+/// Every test of the workspace; with a device, those that are about one, on it.
+pub(crate) fn test(device: Option<&str>, arguments: &[String]) -> Result<(), Failure> {
     let mut all = vec!["test", "--release", "--workspace"];
+    let build = device.map(Build::of).transpose()?.unwrap_or_default();
+    all.extend(build.arguments());
+    let mut variables = Vec::new();
+    if let Some(device) = device {
+        variables.push(("ADAMOLE_TEST_DEVICE", device));
+        all.extend(DEVICE_TESTS);
+    }
     if !arguments.is_empty() {
         all.push("--");
         all.extend(arguments.iter().map(String::as_str));
     }
-    run(&all, &[])
+    run(&all, &variables)
 }
 
 /// Builds the `adamole` program and says where it is.
 pub(crate) fn program() -> Result<PathBuf, Failure> {
-    run(&["build", "--release", "--workspace"], &[])?;
-    Ok(target()?.join("release").join(format!("adamole{}", std::env::consts::EXE_SUFFIX)))
+    program_for("cpu")
+}
+
+/// Builds the `adamole` program with the backend of this device, and says where it is.
+pub(crate) fn program_for(device: &str) -> Result<PathBuf, Failure> {
+    let build = Build::of(device)?;
+    let mut all = vec!["build", "--release", "--workspace"];
+    all.extend(build.arguments());
+    run(&all, &[])?;
+    let target = build.target.map_or_else(target, |folder| Ok(PathBuf::from(folder)))?;
+    Ok(target.join("release").join(format!("adamole{}", std::env::consts::EXE_SUFFIX)))
+}
+
+/// How a program with a backend beside the CPU's is built: with its feature, and in a folder of its own, so that Burn is
+/// compiled once for each.
+#[derive(Default)]
+pub(crate) struct Build {
+    feature: Option<String>,
+    target: Option<String>,
+}
+
+impl Build {
+    /// The build that has this device.
+    pub(crate) fn of(device: &str) -> Result<Self, Failure> {
+        let kind = device.split(':').next().unwrap_or(device);
+        if ["auto", "cpu"].contains(&kind) {
+            return Ok(Self::default());
+        }
+        let folder = target()?.join(kind);
+        let folder = folder.to_str().ok_or("the target folder's name is not UTF-8")?;
+        Ok(Self { feature: Some(format!("adamole/{kind},adamole-tests/{kind}")), target: Some(folder.to_owned()) })
+    }
+
+    pub(crate) fn arguments(&self) -> Vec<&str> {
+        let flags = [("--features", &self.feature), ("--target-dir", &self.target)];
+        flags.into_iter().filter_map(|(name, value)| Some([name, value.as_deref()?])).flatten().collect()
+    }
 }
 
 /// The folder of what is built.

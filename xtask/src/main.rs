@@ -27,6 +27,9 @@ enum Task {
     Bench(bench::Options),
     /// Run all tests, in the profile and features that the program is built with
     Test {
+        /// Run those that are about a device on this one: wgpu, vulkan, cuda
+        #[arg(long)]
+        device: Option<String>,
         /// Passed on to the test programs
         #[arg(last = true)]
         arguments: Vec<String>,
@@ -53,7 +56,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::Reproduce(options) => reproduce::run(&options),
         Task::Bench(options) => bench::run(&options),
-        Task::Test { arguments } => cargo::test(&arguments),
+        Task::Test { device, arguments } => cargo::test(device.as_deref(), &arguments),
         Task::Ci => ci::run(),
         Task::Datasets { samples_only } => regenerate::run(samples_only),
     };

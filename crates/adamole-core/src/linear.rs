@@ -1,13 +1,15 @@
 //! A frozen linear layer with an optional adapter.
 
 use crate::{Adapter, AdapterConfig, Pass};
-use adamole_kernels::linear_with_update;
+use adamole_kernels::{linear_with_update, quantized_linear};
 use burn::{
     module::{Module, Param, ParamId},
     tensor::{DType, FloatDType, Tensor},
 };
 
 /// `y = x W^T (+ bias) (+ adapter(x))` with W and bias frozen: no gradient is computed or stored for them.
+///
+/// W is of any float type, or quantised by Burn; what is computed is of the input's type, and the adapter float32.
 #[derive(Module, Debug)]
 pub struct AdaptedLinear {
     /// `[d_out, d_in]`, the layout of Hugging Face files.
@@ -33,24 +35,51 @@ impl AdaptedLinear {
     /// `[T, d_in]` to `[T, d_out]`.
     pub fn forward(&self, x: Tensor<2>, pass: &mut Pass) -> Tensor<2> {
         let weight = self.weight.val();
-        let biased = |y: Tensor<2>| match &self.bias {
-            None => y,
-            Some(bias) => y + bias.val().unsqueeze::<2>(),
-        };
         match &self.adapter {
-            None => biased(x.matmul(weight.transpose())),
+            None => self.frozen_forward(x),
             Some(adapter) if weight.dtype() == DType::F32 => {
                 let mixed = adapter.mixed(x.clone(), pass);
-                biased(linear_with_update(x, weight, mixed, adapter.b.val()))
+                self.biased(linear_with_update(x, weight, mixed, adapter.b.val()))
             }
             // The adapter is float32 whatever the frozen weights are, and the sum is rounded once.
             Some(adapter) => {
-                let dtype = FloatDType::from(weight.dtype());
+                let dtype = FloatDType::from(x.dtype());
                 let added = adapter.forward(x.clone().cast(FloatDType::F32), pass);
-                (biased(x.matmul(weight.transpose())).cast(FloatDType::F32) + added).cast(dtype)
+                (self.frozen_forward(x).cast(FloatDType::F32) + added).cast(dtype)
             }
         }
     }
+
+    fn frozen_forward(&self, x: Tensor<2>) -> Tensor<2> {
+        let weight = self.weight.val();
+        let y = if is_quantized(&weight) { quantized_linear(x, weight) } else { x.matmul(weight.transpose()) };
+        self.biased(y)
+    }
+
+    fn biased(&self, y: Tensor<2>) -> Tensor<2> {
+        match &self.bias {
+            None => y,
+            Some(bias) => y + bias.val().unsqueeze::<2>(),
+        }
+    }
+
+    /// The gradient of the input of the frozen weights where that of their output is `d`, `[T, d_out]` to `[T, d_in]`, on
+    /// tensors without autodiff.
+    pub fn input_gradient(&self, d: Tensor<2>) -> Tensor<2> {
+        let weight = self.weight.val();
+        let weight = if weight.is_autodiff() { weight.inner() } else { weight };
+        match is_quantized(&weight) {
+            true => {
+                let dtype = FloatDType::from(d.dtype());
+                d.matmul(weight.dequantize().cast(dtype))
+            }
+            false => d.matmul(weight),
+        }
+    }
+}
+
+fn is_quantized(weight: &Tensor<2>) -> bool {
+    matches!(weight.dtype(), DType::QFloat(_))
 }
 
 fn frozen<const D: usize>(value: Tensor<D>) -> Param<Tensor<D>> {

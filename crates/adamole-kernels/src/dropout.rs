@@ -1,8 +1,12 @@
 //! Inverted dropout whose mask is a function of a key and the element's place: the same on every backend, and had again
 //! in the backward pass without having been kept.
 
-use crate::random::{GOLDEN_GAMMA, mix};
-use burn::tensor::{Device, Tensor, TensorData};
+use crate::{
+    counted_bits::{Words, words},
+    operations::is_cpu,
+    random::{GOLDEN_GAMMA, mix},
+};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 
 /// A mask by its key.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -30,12 +34,27 @@ impl Dropout {
         [0, 16, 32, 48].map(|shift| if (bits >> shift) & 0xFFFF < self.threshold { 0.0 } else { keep })
     }
 
-    /// The mask of shape `[rows, columns]`.
-    pub fn mask(self, [rows, columns]: [usize; 2], device: &Device) -> Tensor<2> {
+    /// The mask of shape `[rows, columns]`, made where it is wanted: the same on every device.
+    pub fn mask(self, shape: [usize; 2], device: &Device) -> Tensor<2> {
+        if is_cpu(device) { self.mask_of_host(shape, device) } else { self.mask_of_device(shape, device) }
+    }
+
+    fn mask_of_host(self, [rows, columns]: [usize; 2], device: &Device) -> Tensor<2> {
         let (elements, keep) = (rows * columns, self.keep());
         let mut values: Vec<f32> = (0..elements.div_ceil(4)).flat_map(|i| self.factors(i, keep)).collect();
         values.truncate(elements);
         Tensor::from_data(TensorData::new(values, [rows, columns]), device)
+    }
+
+    /// [`Self::mask_of_host`] by integer operations of the device.
+    fn mask_of_device(self, [rows, columns]: [usize; 2], device: &Device) -> Tensor<2> {
+        let elements = rows * columns;
+        let Words { high, low } = words(self.key, elements.div_ceil(4), device);
+        let lower = |word: &Tensor<1, Int>| word.clone().bitwise_and_scalar(0xFFFF_i64);
+        let upper = |word: &Tensor<1, Int>| word.clone().bitwise_right_shift_scalar(16_i64);
+        let draws = [lower(&low), upper(&low), lower(&high), upper(&high)].map(|draws| draws.unsqueeze_dim::<2>(1));
+        let draws = Tensor::cat(draws.to_vec(), 1).flatten::<1>(0, 1).slice(0..elements).reshape([rows, columns]);
+        draws.greater_equal_scalar(self.threshold as i64).float() * self.keep()
     }
 
     /// Multiplies the elements of a matrix, row by row, with their factors.
@@ -52,5 +71,23 @@ impl Dropout {
             let last = self.factors(quads.len(), keep);
             rest.iter_mut().zip(last).for_each(|(value, factor)| *value *= factor);
         });
+    }
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mask_of_the_device_is_that_of_the_host() {
+        let device = Device::flex();
+        for (key, p, shape) in [(0, 0.5, [3, 5]), (u64::MAX, 0.05, [64, 128]), (0x1234_5678_9ABC_DEF0, 0.3, [7, 1001])]
+        {
+            let dropout = Dropout::new(key, p);
+            let values = |mask: Tensor<2>| mask.into_data().try_to_vec::<f32>().expect("float32");
+            let host = values(dropout.mask_of_host(shape, &device));
+            assert!(host.contains(&0.0) && host.iter().any(|factor| *factor > 1.0));
+            assert_eq!(values(dropout.mask_of_device(shape, &device)), host, "{key:x}");
+        }
     }
 }

@@ -9,7 +9,7 @@ use burn::backend::{
         ops::{Backward, Ops, OpsKind},
     },
     backend_extension,
-    tensor::{FloatTensor, IntTensor},
+    tensor::{FloatTensor, IntTensor, QuantizedTensor},
 };
 
 /// The fused operations of a backend; see [`operations`](crate::operations).
@@ -21,6 +21,8 @@ pub(crate) trait Kernels: Backend {
         mixed: FloatTensor<Self>,
         b: FloatTensor<Self>,
     ) -> FloatTensor<Self>;
+
+    fn quantized_linear(x: FloatTensor<Self>, weight: QuantizedTensor<Self>) -> FloatTensor<Self>;
 
     fn adapter_input(x: FloatTensor<Self>, a: FloatTensor<Self>, dropout: Option<Dropout>) -> FloatTensor<Self>;
 
@@ -63,6 +65,9 @@ pub(crate) trait LossKernels: Backend {
 pub(crate) trait Adjoints: Kernels {
     /// Of a product with a constant on the left of it: `d weight`, and of the update `d b` and `d^T mixed`.
     fn linear_backward(d: &FloatTensor<Self>, weight: &FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// Of a product with a quantised constant: `d weight`.
+    fn quantized_linear_backward(d: &FloatTensor<Self>, weight: &QuantizedTensor<Self>) -> FloatTensor<Self>;
 
     /// `d^T right`.
     fn outer(d: &FloatTensor<Self>, right: &FloatTensor<Self>) -> FloatTensor<Self>;
@@ -152,6 +157,8 @@ node!(LinearWithUpdate {}, 3, [FloatTensor<B>; 3], |_, [weight, mixed, b], d, [x
     u.then(|| B::outer(&d, &mixed)),
 ]);
 
+node!(QuantizedLinear {}, 1, QuantizedTensor<B>, |_, weight, d, _| [Some(B::quantized_linear_backward(&d, &weight))]);
+
 node!(AdapterInput { dropout: Option<Dropout> }, 2, [FloatTensor<B>; 2], |this, [x, a], d, wanted| {
     B::adapter_input_backward(x, a, this.dropout, d, wanted)
 });
@@ -216,6 +223,12 @@ impl<B: Adjoints, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
             B::linear_with_update(x, weight.clone(), mixed.clone(), b.clone()),
             |y| [weight, mixed, b]
         )
+    }
+
+    fn quantized_linear(x: FloatTensor<Self>, weight: QuantizedTensor<Self>) -> FloatTensor<Self> {
+        let of_x = x.node();
+        let x = x.into_primitive();
+        run!(QuantizedLinear {}, [of_x], B::quantized_linear(x, weight.clone()), |y| weight)
     }
 
     fn adapter_input(x: FloatTensor<Self>, a: FloatTensor<Self>, dropout: Option<Dropout>) -> FloatTensor<Self> {

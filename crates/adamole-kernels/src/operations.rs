@@ -1,21 +1,30 @@
 //! The operations. Each has a composed form, which works on every device, and is fused where there is a kernel for it.
 
 use crate::Dropout;
-use burn::tensor::{Int, Tensor};
+use burn::tensor::{DType, Device, Int, Tensor, quantization::QuantScheme};
 
 #[cfg(feature = "flex")]
 use {
     crate::nodes::{Kernels, LossKernels},
-    burn::{
-        backend::Dispatch,
-        tensor::{DType, Device},
-    },
+    burn::backend::Dispatch,
 };
 
 /// Whether a tensor is on the CPU in float32, for which there are kernels.
 #[cfg(feature = "flex")]
 fn is_fused<const D: usize>(tensor: &Tensor<D>) -> bool {
-    tensor.dtype() == DType::F32 && tensor.device().inner() == Device::flex()
+    tensor.dtype() == DType::F32 && is_cpu(&tensor.device())
+}
+
+/// Whether this is Burn's CPU backend, with autodiff or without.
+#[cfg(feature = "flex")]
+pub(crate) fn is_cpu(device: &Device) -> bool {
+    *device == Device::flex()
+}
+
+/// Whether this is Burn's CPU backend, with autodiff or without.
+#[cfg(not(feature = "flex"))]
+pub(crate) fn is_cpu(_: &Device) -> bool {
+    false
 }
 
 /// `x weight^T + mixed b^T`: a frozen linear and what an adapter adds to it. `x` `[T, d_in]`, `weight` `[d_out, d_in]`,
@@ -29,6 +38,24 @@ pub fn linear_with_update(x: Tensor<2>, weight: Tensor<2>, mixed: Tensor<2>, b: 
         return Tensor::from_dispatch(Dispatch::linear_with_update(x, weight, mixed, b));
     }
     composed::linear_with_update(x, weight, mixed, b)
+}
+
+/// Whether a device can keep weights of this quantised type and make floats of them.
+pub fn can_dequantize(device: &Device, scheme: QuantScheme) -> bool {
+    // What Burn says of a device is whether it also computes with them, which its CPU backend does not, and nobody here does.
+    is_cpu(device) || device.supports_dtype(DType::QFloat(scheme))
+}
+
+/// `x weight^T` with a quantised constant: `x` `[T, d_in]`, `weight` `[d_out, d_in]` to `[T, d_out]`.
+///
+/// The gradient reaches `x`. On the CPU the quantised weight alone waits for the backward pass; elsewhere it is the weight as
+/// floats, so that only activations that are computed again save its memory.
+pub fn quantized_linear(x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
+    #[cfg(feature = "flex")]
+    if is_fused(&x) {
+        return Tensor::from_dispatch(Dispatch::quantized_linear(x.into_dispatch(), weight.into_dispatch()));
+    }
+    composed::quantized_linear(x, weight)
 }
 
 /// What an adapter takes from its input, `dropout(x) a^T`: `x` `[T, d_in]`, `a` `[n, d_in]` to `[T, n]`.
@@ -160,13 +187,19 @@ pub fn cross_entropy_gradient(logits: Tensor<2>, targets: Tensor<1, Int>) -> (Te
 pub mod composed {
     use crate::Dropout;
     use burn::tensor::{
-        IndexingUpdateOp, Int, Tensor,
+        FloatDType, IndexingUpdateOp, Int, Tensor,
         activation::{sigmoid, silu, softmax},
     };
 
     /// See [`linear_with_update`](super::linear_with_update).
     pub fn linear_with_update(x: Tensor<2>, weight: Tensor<2>, mixed: Tensor<2>, b: Tensor<2>) -> Tensor<2> {
         x.matmul(weight.transpose()) + mixed.matmul(b.transpose())
+    }
+
+    /// See [`quantized_linear`](super::quantized_linear).
+    pub fn quantized_linear(x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
+        let dtype = FloatDType::from(x.dtype());
+        x.matmul(weight.dequantize().cast(dtype).transpose())
     }
 
     /// See [`adapter_input`](super::adapter_input).

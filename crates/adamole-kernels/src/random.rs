@@ -9,11 +9,15 @@ pub struct CounterRng {
 
 pub(crate) const GOLDEN_GAMMA: u64 = 0x9E37_79B9_7F4A_7C15;
 
+/// What [`mix`] shifts by and multiplies with.
+pub(crate) const SHIFTS: [u32; 3] = [30, 27, 31];
+pub(crate) const MULTIPLIERS: [u64; 2] = [0xBF58_476D_1CE4_E5B9, 0x94D0_49BB_1331_11EB];
+
 #[inline(always)]
 pub(crate) fn mix(mut z: u64) -> u64 {
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
+    z = (z ^ (z >> SHIFTS[0])).wrapping_mul(MULTIPLIERS[0]);
+    z = (z ^ (z >> SHIFTS[1])).wrapping_mul(MULTIPLIERS[1]);
+    z ^ (z >> SHIFTS[2])
 }
 
 impl CounterRng {

@@ -1,13 +1,13 @@
 //! Base models as Hugging Face folders: one safetensors file, or several with an index.
 
 use crate::{
-    CausalLm, ModelConfig, ModelError, Precision, TensorFile, TensorMismatch,
+    CausalLm, ModelConfig, ModelError, Precision, TensorFile, TensorMismatch, WeightTypes,
     model::TensorSource,
     tensor_file::{write_atomically, write_tensors},
 };
 use burn::{
     module::{Module, ModuleVisitor, Param},
-    tensor::{Device, Tensor, TensorData},
+    tensor::{DType, Device, Tensor, TensorData},
 };
 use serde::Deserialize;
 use std::{
@@ -25,16 +25,19 @@ pub fn load_base(folder: &Path, device: &Device) -> Result<CausalLm, ModelError>
 }
 
 /// Loads a base model, frozen, from `config.json` and `model.safetensors` or
-/// `model.safetensors.index.json` in `folder`.
+/// `model.safetensors.index.json` in `folder`. Tensor by tensor it is converted to these types, and linears are quantised
+/// from the values in the file.
 ///
 /// # Errors
-/// A file is missing, truncated or foreign; the config describes something that is not implemented; tensors are
+/// The device cannot compute with these types; a file is missing, truncated or foreign; the config describes something that is not implemented; tensors are
 /// missing, unexpected or misshaped, in which case all of them are listed.
-pub fn load_base_as(folder: &Path, precision: Precision, device: &Device) -> Result<CausalLm, ModelError> {
+pub fn load_base_as(folder: &Path, types: impl Into<WeightTypes>, device: &Device) -> Result<CausalLm, ModelError> {
+    let types = types.into();
+    types.check(device)?;
     let config = ModelConfig::from_folder(folder)?;
     let shards = Shards::open(folder)?;
     let mut source =
-        CheckedSource { unread: shards.names(), shards, mismatch: Default::default(), error: None, precision, device };
+        CheckedSource { unread: shards.names(), shards, mismatch: Default::default(), error: None, types, device };
     let tied = config.tie_word_embeddings;
     let model = CausalLm::build(config, &mut source);
     if let Some(error) = source.error {
@@ -45,6 +48,7 @@ pub fn load_base_as(folder: &Path, precision: Precision, device: &Device) -> Res
     if !source.mismatch.is_empty() {
         return Err(ModelError::Mismatch { path: folder.to_owned(), what: "model", mismatch: source.mismatch });
     }
+    types.check_loaded(&model)?;
     Ok(model)
 }
 
@@ -125,12 +129,13 @@ struct CheckedSource<'a> {
     unread: BTreeSet<String>,
     mismatch: TensorMismatch,
     error: Option<ModelError>,
-    precision: Precision,
+    types: WeightTypes,
     device: &'a Device,
 }
 
-impl TensorSource for CheckedSource<'_> {
-    fn tensor<const D: usize>(&mut self, name: &str, shape: [usize; D]) -> Tensor<D> {
+impl CheckedSource<'_> {
+    /// The values of a tensor that is there and of this shape.
+    fn read(&mut self, name: &str, shape: &[usize], dtype: DType) -> Option<TensorData> {
         self.unread.remove(name);
         let file = self.shards.file_of(name);
         match file.and_then(|file| file.shape(name)) {
@@ -138,13 +143,41 @@ impl TensorSource for CheckedSource<'_> {
             Some(found) if found != shape => {
                 self.mismatch.misshaped.push((name.to_owned(), found.to_vec(), shape.to_vec()));
             }
-            Some(_) => match file.map(|file| file.floats_as(name, self.precision.dtype())) {
-                Some(Ok(data)) => return Tensor::from_data(data, (self.device, self.precision.dtype())),
+            Some(_) => match file.map(|file| file.floats_as(name, dtype)) {
+                Some(Ok(data)) => return Some(data),
                 Some(Err(error)) => self.error = Some(error),
                 None => {}
             },
         }
-        // A stand-in: the model is thrown away once the differences are collected.
+        None
+    }
+
+    /// A stand-in: the model is thrown away once the differences are collected.
+    fn nothing<const D: usize>(&self) -> Tensor<D> {
         Tensor::zeros([1; D], self.device)
+    }
+}
+
+impl TensorSource for CheckedSource<'_> {
+    fn tensor<const D: usize>(&mut self, name: &str, shape: [usize; D]) -> Tensor<D> {
+        let dtype = self.types.precision.dtype();
+        match self.read(name, &shape, dtype) {
+            Some(data) => Tensor::from_data(data, (self.device, dtype)),
+            None => self.nothing(),
+        }
+    }
+
+    fn linear(&mut self, name: &str, shape: [usize; 2]) -> Tensor<2> {
+        let Some(quantization) = self.types.quantization else { return self.tensor(name, shape) };
+        match self.read(name, &shape, DType::F32) {
+            Some(data) => match quantization.apply(Tensor::from_data(data, (self.device, DType::F32))) {
+                Some(weight) => weight,
+                None => {
+                    self.error = Some(ModelError::NotQuantizable { linear: name.to_owned(), width: shape[1] });
+                    self.nothing()
+                }
+            },
+            None => self.nothing(),
+        }
     }
 }

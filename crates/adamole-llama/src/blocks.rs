@@ -74,7 +74,7 @@ impl DecoderLayer {
             Some(_) => down.forward(gated, pass),
             // The output itself is not wanted, and without an adapter its gradient is known before it.
             None => {
-                let of_gated = d.clone().matmul(down.weight.val().inner());
+                let of_gated = down.input_gradient(d.clone());
                 return inner_product(attended, d) + inner_product(gated, of_gated);
             }
         };

@@ -1,5 +1,6 @@
 //! Errors of loading and saving: each names the file and the thing, and says what was expected.
 
+use crate::quantization::BLOCK;
 use std::{fmt, path::PathBuf};
 
 /// What can go wrong between a folder and a model.
@@ -46,6 +47,36 @@ pub enum ModelError {
     /// A routed mixture cannot be folded into one matrix.
     #[error("{linear} has a routed mixture, expected a plain LoRA: what a mixture adds depends on the token")]
     NotMergeable {
+        /// The first such linear.
+        linear: String,
+    },
+    /// The device cannot compute with weights of this type.
+    #[error("the device cannot compute with {types} weights")]
+    UnsupportedType {
+        /// The type that was asked for.
+        types: String,
+    },
+    /// A parameter is not of the type that was asked for.
+    #[error("{name} is {found}, expected {expected}")]
+    WrongType {
+        /// The parameter.
+        name: String,
+        /// Its type.
+        found: String,
+        /// The type that it should have.
+        expected: String,
+    },
+    /// A linear's rows do not divide into blocks of one scale each.
+    #[error("{linear} has rows of {width}, expected a multiple of {}: the weights of a block share a scale", BLOCK)]
+    NotQuantizable {
+        /// The linear.
+        linear: String,
+        /// Length of its rows.
+        width: usize,
+    },
+    /// Weights that were quantised when they were loaded cannot be written or folded into.
+    #[error("{linear} is quantised, expected floats")]
+    Quantized {
         /// The first such linear.
         linear: String,
     },

@@ -29,12 +29,17 @@ impl<'a> LinearShapes<'a> {
         }
     }
 
+    /// Elements of the linears of all layers.
+    pub fn linear_elements(self) -> usize {
+        let of_layer: usize = TARGETS.iter().map(|target| self.of_target(target).iter().product::<usize>()).sum();
+        of_layer * self.0.num_hidden_layers
+    }
+
     /// Elements of all weights: linears, norms, the embedding, and the output projection where it is one of its own.
     pub fn elements(self) -> usize {
         let config = self.0;
-        let linears: usize = TARGETS.iter().map(|target| self.of_target(target).iter().product::<usize>()).sum();
         let embeddings = if config.tie_word_embeddings { 1 } else { 2 };
         let norms = (2 * config.num_hidden_layers + 1) * config.hidden_size;
-        linears * config.num_hidden_layers + embeddings * config.vocab_size * config.hidden_size + norms
+        self.linear_elements() + embeddings * config.vocab_size * config.hidden_size + norms
     }
 }

@@ -12,12 +12,17 @@ use crate::{
 use adamole_core::{AdaptedLinear, Adapter, Pass, router::Router};
 use burn::{
     module::{Module, Param, ParamId},
-    tensor::{DType, Int, Tensor},
+    tensor::{DType, Device, Int, Tensor},
 };
 
 /// Where a model's tensors come from while it is put together.
 pub(crate) trait TensorSource {
     fn tensor<const D: usize>(&mut self, name: &str, shape: [usize; D]) -> Tensor<D>;
+
+    /// The weights of a linear, which may be kept in another way than the rest.
+    fn linear(&mut self, name: &str, shape: [usize; 2]) -> Tensor<2> {
+        self.tensor(name, shape)
+    }
 }
 
 /// The token embedding.
@@ -113,7 +118,7 @@ impl CausalLm {
             .map(|i| {
                 let prefix = format!("model.layers.{i}");
                 let mut linear = |name: &str, d_out: usize, d_in: usize, bias: bool| {
-                    let weight = source.tensor(&format!("{prefix}.{name}.weight"), [d_out, d_in]);
+                    let weight = source.linear(&format!("{prefix}.{name}.weight"), [d_out, d_in]);
                     let bias = bias.then(|| source.tensor(&format!("{prefix}.{name}.bias"), [d_out]));
                     AdaptedLinear::frozen(weight, bias)
                 };
@@ -171,6 +176,22 @@ impl CausalLm {
                 site += 1;
             }
         }
+    }
+
+    /// The base alone.
+    pub fn without_adapters(mut self) -> Self {
+        for (_, linear) in self.linears_mut() {
+            linear.adapter = None;
+        }
+        self
+    }
+
+    /// The model with the adapters of another one of its shape, forked onto `device`: parameters keep their identity.
+    pub fn with_adapters_of(mut self, other: &Self, device: &Device) -> Self {
+        for ((_, linear), (_, other)) in self.linears_mut().into_iter().zip(other.linears()) {
+            linear.adapter = other.adapter.clone().map(|adapter| adapter.fork(device));
+        }
+        self
     }
 
     /// What the model's linears carry.

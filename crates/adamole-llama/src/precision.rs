@@ -1,8 +1,12 @@
 //! The type of the frozen weights.
 
-use burn::tensor::{DType, FloatDType, Tensor};
+use crate::{CausalLm, ModelError, Quantization};
+use burn::{
+    module::{Module, ModuleVisitor, Param},
+    tensor::{DType, Device, FloatDType, Tensor},
+};
 use serde::{Deserialize, Serialize};
-use std::str::FromStr;
+use std::{fmt, str::FromStr};
 
 /// The type in which a base model's weights are kept and its activations computed. Adapters, their gradients,
 /// normalisations, softmax and losses are float32 whatever the base is.
@@ -26,6 +30,81 @@ impl Precision {
             Self::BFloat16 => DType::BF16,
             Self::Float16 => DType::F16,
         }
+    }
+}
+
+/// The types in which a base model is kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct WeightTypes {
+    /// Of what is not quantised, and of the activations.
+    pub precision: Precision,
+    /// Of the frozen linears, where they are quantised.
+    pub quantization: Option<Quantization>,
+}
+
+impl WeightTypes {
+    /// Whether the device can compute with them.
+    pub(crate) fn check(self, device: &Device) -> Result<(), ModelError> {
+        let unsupported = |types: String| Err(ModelError::UnsupportedType { types });
+        if !device.supports_dtype(self.precision.dtype()) {
+            return unsupported(self.precision.to_string());
+        }
+        match self.quantization {
+            Some(quantization) if !quantization.is_supported(device) => unsupported(quantization.to_string()),
+            _ => Ok(()),
+        }
+    }
+
+    /// That every parameter of the base is of its type, and every one of an adapter float32.
+    ///
+    /// # Errors
+    /// One is not; the first that is not is named.
+    pub fn check_loaded(self, model: &CausalLm) -> Result<(), ModelError> {
+        struct Types(WeightTypes, Vec<String>, Option<ModelError>);
+        impl ModuleVisitor for Types {
+            fn enter_module(&mut self, name: &str, _container: &str) {
+                self.1.push(name.to_owned());
+            }
+            fn exit_module(&mut self, _name: &str, _container: &str) {
+                self.1.pop();
+            }
+            fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+                let Self(types, path, error) = self;
+                let is_in = |part: &str| path.iter().any(|name| name == part);
+                let is_linear = path.len() > 1 && path[path.len() - 2].ends_with("_proj") && is_in("weight");
+                let (expected, is_right): (String, fn(DType, WeightTypes) -> bool) = match types.quantization {
+                    _ if is_in("adapter") => ("float32".into(), |found, _| found == DType::F32),
+                    Some(quantization) if is_linear => {
+                        (quantization.to_string(), |found, _| matches!(found, DType::QFloat(_)))
+                    }
+                    _ => (types.precision.to_string(), |found, types| found == types.precision.dtype()),
+                };
+                let found = param.val().dtype();
+                if !is_right(found, *types) && error.is_none() {
+                    *error =
+                        Some(ModelError::WrongType { name: path.join("."), found: format!("{found:?}"), expected });
+                }
+            }
+        }
+        let mut types = Types(self, Vec::new(), None);
+        model.visit(&mut types);
+        types.2.map_or(Ok(()), Err)
+    }
+}
+
+impl From<Precision> for WeightTypes {
+    fn from(precision: Precision) -> Self {
+        Self { precision, quantization: None }
+    }
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Float32 => "float32",
+            Self::BFloat16 => "bfloat16",
+            Self::Float16 => "float16",
+        })
     }
 }
 

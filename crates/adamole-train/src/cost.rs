@@ -1,7 +1,7 @@
 //! What a training step has to compute, and what the machine can do.
 
 use adamole_data::Batch;
-use adamole_llama::CausalLm;
+use adamole_llama::{CausalLm, Precision};
 use burn::tensor::{Device, Tensor};
 use std::time::Instant;
 
@@ -55,30 +55,36 @@ impl Cost {
     }
 }
 
-/// Rows, inner and outer width of the product that is measured: those of a small model's feed-forward block.
+/// Rows, inner and outer width of the product that is measured: those of a small model's feed-forward block. Each is doubled
+/// until a product takes a millisecond, so that a GPU is filled too.
 const PRODUCT: [usize; 3] = [512, 576, 1536];
 
-/// The float32 matrix products of this device, in operations a second, with every worker at it: the best of three runs of
-/// about 30 milliseconds.
-pub fn matmul_peak(workers: &Workers, device: &Device) -> f64 {
-    let [rows, inner, outer] = PRODUCT;
-    let operations = 2.0 * (rows * inner * outer) as f64;
-    let (left, right) = (Tensor::<2>::ones([rows, inner], device), Tensor::<2>::ones([inner, outer], device));
+/// The matrix products of this device in this type, in operations a second, with every worker at it: the best of three runs
+/// of about 30 milliseconds.
+pub fn matmul_peak(workers: &Workers, device: &Device, precision: Precision) -> f64 {
     let jobs = vec![(); workers.count()];
-    let run = |times: usize| {
+    let run = |shape: [usize; 3], times: usize| {
+        let [rows, inner, outer] = shape;
+        let ones = |shape: [usize; 2]| Tensor::<2>::ones(shape, (device, precision.dtype()));
+        let (left, right) = (ones([rows, inner]), ones([inner, outer]));
+        let product = |left: &Tensor<2>| left.clone().matmul(right.clone());
+        // Kernels are compiled and chosen, and what is waiting is done, before the clock starts.
+        product(&left);
+        let _ = device.sync();
         let started = Instant::now();
         workers.map(&jobs, |()| {
-            for _ in 0..times {
-                let _ = left.clone().matmul(right.clone());
-            }
+            let last = (0..times).fold(None, |_, _| Some(product(&left)));
             // Waits until it is done where the device runs on its own.
-            let _ = left.clone().slice([0..1, 0..1]).into_data();
+            drop(last.map(|last| last.slice([0..1, 0..1]).into_data()));
             let _ = device.sync();
         });
         started.elapsed().as_secs_f64()
     };
-    run(1);
-    let times = (0.03 / run(1)).ceil().clamp(1.0, 1000.0) as usize;
-    let best = (0..3).map(|_| run(times)).fold(f64::INFINITY, f64::min);
-    operations * (times * jobs.len()) as f64 / best
+    let mut shape = PRODUCT;
+    while run(shape, 1) < 1e-3 && shape[0] < 8 * PRODUCT[0] {
+        shape = shape.map(|width| 2 * width);
+    }
+    let times = (0.03 / run(shape, 1)).ceil().clamp(1.0, 1000.0) as usize;
+    let best = (0..3).map(|_| run(shape, times)).fold(f64::INFINITY, f64::min);
+    2.0 * shape.iter().product::<usize>() as f64 * (times * jobs.len()) as f64 / best
 }

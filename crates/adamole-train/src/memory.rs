@@ -1,7 +1,8 @@
 //! How much memory a run takes: what it has taken, and what it is going to.
 
 use adamole_core::AdapterConfig;
-use adamole_llama::{AdapterLayout, LOSS_CHUNK, LinearShapes, ModelConfig, Precision};
+use adamole_llama::{AdapterLayout, LOSS_CHUNK, LinearShapes, ModelConfig, WeightTypes};
+use burn::tensor::Device;
 
 /// The largest resident set of this process so far, in bytes; `None` where the system does not tell.
 pub fn peak_memory_bytes() -> Option<u64> {
@@ -9,6 +10,12 @@ pub fn peak_memory_bytes() -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kibibytes: u64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
     Some(kibibytes * 1024)
+}
+
+/// Bytes that a device's allocator has of it, which is about its peak, since it keeps what it has had; `None` for the CPU,
+/// whose memory is the process's.
+pub fn device_memory_bytes(device: &Device) -> Option<u64> {
+    device.memory_pool_usage().map(|usage| usage.bytes_reserved)
 }
 
 /// What is computed at a time where it is most, as far as memory goes: micro-batches side by side.
@@ -60,16 +67,20 @@ const SLACK: f64 = 0.05;
 const COMPOSED: f64 = 2.3;
 
 impl MemoryEstimate {
-    /// The estimate for a model that carries this layout and is kept in `precision`.
+    /// The estimate for a model that carries this layout and is kept in these types.
     pub fn of(
         config: &ModelConfig,
         layout: &AdapterLayout,
-        precision: Precision,
+        types: impl Into<WeightTypes>,
         batch: BatchShape,
         operations: Operations,
     ) -> Self {
         let shapes = LinearShapes::of(config);
+        let WeightTypes { precision, quantization } = types.into();
         let width = precision.dtype().size() as f64;
+        let linears = shapes.linear_elements() as f64;
+        let is_packed = operations == Operations::Composed;
+        let of_linears = linears * quantization.map_or(width, |quantization| quantization.bytes(is_packed));
         let (mut adapters, mut kept_by_adapters) = (0, 0);
         for (name, adapter) in layout.iter() {
             let Some([d_out, d_in]) = shapes.of_linear(name) else { continue };
@@ -90,9 +101,15 @@ impl MemoryEstimate {
             false => layers * of_layer,
             true => layers * (batch.tokens * config.hidden_size) as f64 * width + of_layer,
         };
+        // Composed operations keep quantised weights as floats until their backward pass.
+        let activations = match (quantization, operations, batch.checkpoint_blocks) {
+            (None, ..) | (_, Operations::Fused, _) => activations,
+            (_, _, false) => activations + linears * width,
+            (_, _, true) => activations + linears * width / layers,
+        };
         let chunk = batch.labels.min(LOSS_CHUNK * batch.side_by_side) * config.vocab_size;
 
-        let weights = shapes.elements() as f64 * width;
+        let weights = (shapes.elements() as f64 - linears) * width + of_linears;
         let adapters = 4.0 * adapters as f64 * (4 + batch.micro_batches) as f64;
         let vocabulary = 2.5 * 4.0 * chunk as f64;
         let overhead = PROGRAM + SLACK * (weights + adapters + activations + vocabulary);

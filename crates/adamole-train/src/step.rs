@@ -1,11 +1,10 @@
 //! The gradient of one optimizer step, accumulated over its micro-batches.
 
-use crate::{DeviceBatch, RoutingCounts, Workers, routing::floats};
+use crate::{DeviceBatch, Replicas, RoutingCounts, Workers, routing::floats};
 use adamole_core::{Detail, DropoutScope, DropoutSeed, Pass};
 use adamole_data::Batch;
 use adamole_llama::{CausalLm, frozen_cross_entropy};
 use burn::{
-    module::Module,
     optim::{GradientsAccumulator, GradientsParams},
     tensor::{Device, Tensor},
 };
@@ -76,25 +75,52 @@ pub struct StepOutcome {
 /// The auxiliary loss is computed within each micro-batch; how they are weighed says `accumulation`. Gradients are added
 /// in the order of the micro-batches, so that the result is the same for any number of workers.
 pub fn accumulate(model: &CausalLm, input: StepInput<'_>, workers: &Workers, device: &Device) -> StepOutcome {
+    accumulate_on(model, input, workers, device, &Replicas::default())
+}
+
+/// [`accumulate`] on several devices, which take the micro-batches in turn; `workers` are as many as they, or for one device
+/// any number. The gradients are on the main one.
+pub fn accumulate_on(
+    model: &CausalLm,
+    input: StepInput<'_>,
+    workers: &Workers,
+    device: &Device,
+    replicas: &Replicas,
+) -> StepOutcome {
     let tokens: usize = input.batches.iter().flat_map(|batch| &batch.lengths).sum();
     // The longest first, so that no worker is left with one at the end while the others wait.
-    let mut jobs: Vec<usize> = (0..input.batches.len()).collect();
-    jobs.sort_by_key(|&index| Reverse(input.batches[index].ids.len()));
-    let mut parts = workers.map(&jobs, |&index| {
+    let mut order: Vec<usize> = (0..input.batches.len()).collect();
+    order.sort_by_key(|&index| Reverse(input.batches[index].ids.len()));
+    let of_batch = |model: &CausalLm, index: usize| {
         let weights = input.accumulation.weights(&input.batches[index], input.batches);
         let seed = DropoutSeed { run: input.seed, step: input.step as u64, micro_batch: index as u64 };
         let pass = Pass::training(seed).with_dropout_scope(input.dropout_scope).recording(Detail::Counts);
-        // Leaves of their own, so that the graphs of different workers stay apart.
-        let model = model.clone().fork(device);
         let of_batch = if input.checkpoint_blocks { by_blocks } else { at_once };
-        (index, of_batch(&model, &input.batches[index], pass, weights, input.balance_coefficient))
-    });
+        (index, of_batch(model, &input.batches[index], pass, weights, input.balance_coefficient))
+    };
+    let mut parts: Vec<(usize, OfBatch)> = match replicas.count() {
+        1 => workers.map(&order, |&index| of_batch(&replicas.at(0, model, device), index)),
+        // A device's micro-batches are one job: what it holds is that of one at a time.
+        count => {
+            let mut shares = vec![Vec::new(); count.min(order.len())];
+            order.iter().enumerate().for_each(|(turn, index)| shares[turn % count].push(*index));
+            let shares: Vec<(usize, Vec<usize>)> = shares.into_iter().enumerate().collect();
+            let parts = workers.map(&shares, |(place, indices)| {
+                let work = |index: &usize| of_batch(&replicas.at(*place, model, device), *index);
+                indices.iter().map(work).collect::<Vec<_>>()
+            });
+            parts.into_iter().flatten().collect()
+        }
+    };
     parts.sort_by_key(|(index, _)| *index);
 
-    let mut accumulator = GradientsAccumulator::new();
+    let (mut accumulator, plain) = (GradientsAccumulator::new(), device.clone().inner());
     let (mut task_loss, mut balance_loss, mut routing) = (0.0, None, RoutingCounts::default());
     for (_, (gradients, losses, counts)) in parts {
-        gradients.into_iter().for_each(|gradients| accumulator.accumulate(model, gradients));
+        for gradients in gradients {
+            let gradients = if replicas.count() > 1 { gradients.to_device(&plain, model) } else { gradients };
+            accumulator.accumulate(model, gradients);
+        }
         task_loss += losses[0];
         if let Some(balance) = losses.get(1) {
             *balance_loss.get_or_insert(0.0) += balance;

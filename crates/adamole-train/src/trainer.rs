@@ -1,8 +1,8 @@
 //! The training loop.
 
 use crate::{
-    AdamW, Checkpoint, Checkpoints, Cost, EpochMetrics, Evaluation, Progress, Recipe, StepInput, StepMetrics,
-    TrainError, TrainEvent, Workers, accumulate, evaluate,
+    AdamW, Checkpoint, Checkpoints, Cost, EpochMetrics, Evaluation, Progress, Recipe, Replicas, StepInput, StepMetrics,
+    TrainError, TrainEvent, Workers, accumulate_on, evaluate,
 };
 use adamole_core::Method;
 use adamole_data::{Batch, Buckets, Collation, Example, LabelScope, plan_epoch};
@@ -31,7 +31,7 @@ pub struct Outcome {
     pub best: (usize, Evaluation),
 }
 
-/// How a run is kept and how it is stopped.
+/// How a run is kept, how it is stopped, and who helps with it.
 #[derive(Default)]
 pub struct Control<'a> {
     /// Where its state is saved; nowhere without it.
@@ -40,6 +40,8 @@ pub struct Control<'a> {
     pub resume: Option<Checkpoint>,
     /// Whether to stop after the step that is being done.
     pub stop: Option<&'a dyn Fn() -> bool>,
+    /// Further autodiff devices of the same kind, which share the micro-batches of each step with the main one.
+    pub devices: &'a [Device],
 }
 
 impl std::fmt::Debug for Control<'_> {
@@ -97,7 +99,7 @@ pub fn train(
         None,
     )?;
 
-    let mut run = Run::begin(model, data, recipe, workers, device, control.resume, &mut observe)?;
+    let mut run = Run::begin(model, data, recipe, workers, (device, control.devices), control.resume, &mut observe)?;
     let saved = |run: &Run<'_>| control.checkpoints.map_or(Ok(()), |checkpoints| checkpoints.save(run.checkpoint()));
     let stop = || control.stop.is_some_and(|stop| stop());
     while !run.is_over() {
@@ -126,6 +128,7 @@ struct Run<'a> {
     recipe: &'a Recipe,
     workers: &'a Workers,
     device: &'a Device,
+    replicas: Replicas,
     lengths: Vec<usize>,
     buckets: Buckets,
     model: CausalLm,
@@ -145,7 +148,7 @@ impl<'a> Run<'a> {
         data: TrainingData<'a>,
         recipe: &'a Recipe,
         workers: &'a Workers,
-        device: &'a Device,
+        (device, others): (&'a Device, &[Device]),
         resume: Option<Checkpoint>,
         observe: &mut Observe<'_>,
     ) -> Result<Self, TrainError> {
@@ -163,11 +166,13 @@ impl<'a> Run<'a> {
         let buckets = Buckets::fitting(&lengths, Buckets::FEW);
         let seconds_before = progress.seconds;
         let cost = Cost::of(&model);
+        let replicas = Replicas::new(&model, others);
         let mut run = Self {
             data,
             recipe,
             workers,
             device,
+            replicas,
             lengths,
             buckets,
             model,
@@ -224,7 +229,7 @@ impl<'a> Run<'a> {
             dropout_scope: recipe.dropout_scope,
             checkpoint_blocks: recipe.checkpoint_blocks,
         };
-        let outcome = accumulate(&self.model, input, self.workers, self.device);
+        let outcome = accumulate_on(&self.model, input, self.workers, self.device, &self.replicas);
         let steps = recipe.epochs * self.lengths.len().div_ceil(recipe.batch_size);
         let schedule = recipe.schedule(steps.div_ceil(recipe.chain_links));
         let learning_rate = schedule.rate(progress.step - progress.link_start);

@@ -27,6 +27,8 @@ enum Command {
     Inspect(cli::inspect::InspectArguments),
     /// Bring a model and benchmarks down from the hub and say where they are
     Fetch(cli::fetch::FetchArguments),
+    /// List the devices that are built in and there
+    Devices(cli::devices::DevicesArguments),
     /// Print a benchmark's items as the model sees them
     Items(cli::items::ItemsArguments),
     /// Lay one forward and backward pass open, to compare with another implementation
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
         Command::Export(arguments) => cli::export::run(arguments),
         Command::Inspect(arguments) => cli::inspect::run(&arguments),
         Command::Fetch(arguments) => cli::fetch::run(&arguments),
+        Command::Devices(arguments) => cli::devices::run(&arguments),
         Command::Items(arguments) => cli::items::run(&arguments),
         Command::Trace(arguments) => cli::trace::run(arguments),
         Command::Bench(command) => cli::bench::run(&command),

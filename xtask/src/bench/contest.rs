@@ -14,6 +14,12 @@ pub(crate) struct Sizes {
     /// Steps that a process times, of which it takes the median
     #[arg(long, default_value_t = 5)]
     steps: usize,
+    /// Steps before them, in which a GPU compiles its kernels and chooses among them
+    #[arg(long, default_value_t = 1)]
+    warm_up: usize,
+    /// Sequences in a forward and backward pass [the batch, shared out among the workers]
+    #[arg(long)]
+    micro_batch: Option<usize>,
     /// Items of an evaluation
     #[arg(long, default_value_t = 64)]
     items: usize,
@@ -83,13 +89,24 @@ pub(crate) fn methods(sizes: Sizes) -> Vec<Contest> {
         contest(
             sizes.step_title(),
             Work::OfModel("step"),
-            &sizes.step_flags(),
+            &sizes.our_step_flags(),
             &[LORA, ADAMOLE_2, ADAMOLE, ADAMOLE_32],
         ),
         contest(sizes.eval_title(), Work::OfModel("eval"), &sizes.eval_flags(), &[LORA, ADAMOLE, BASE]),
         contest(sizes.generate_title(), Work::OfModel("generate"), &sizes.generate_flags(), &[LORA, ADAMOLE, BASE]),
         contest("load and first step, beyond reading".into(), Work::OfModel("load"), "", &[LORA, ADAMOLE]),
     ]
+}
+
+/// LoRA and AdaMoLE, with their activations kept and with them computed again.
+pub(crate) fn steps(sizes: Sizes) -> Vec<Contest> {
+    let flags = sizes.our_step_flags();
+    let again = format!("{flags} --checkpoint-blocks");
+    let contest = |title: String, flags: &str| Contest {
+        title,
+        contestants: [LORA, ADAMOLE].map(|method| contestant(Work::OfModel("step"), method, flags)).into(),
+    };
+    vec![contest(sizes.step_title(), &flags), contest(format!("{}, checkpointed blocks", sizes.step_title()), &again)]
 }
 
 /// PEFT's LoRA, and beside it this program's LoRA and AdaMoLE.
@@ -100,11 +117,11 @@ pub(crate) fn peers(sizes: Sizes) -> Vec<Contest> {
         methods.iter().map(|method| contestant(work, *method, flags)).collect()
     };
     let (peer_step, step) = (Work::Peer("peft_step.py"), Work::OfModel("step"));
-    let flags = sizes.step_flags();
-    let again = format!("{flags} --checkpoint-blocks");
+    let (flags, ours_too) = (sizes.step_flags(), sizes.our_step_flags());
+    let again = format!("{ours_too} --checkpoint-blocks");
     let steps = [
         all(peer_step, &[peft], &flags),
-        all(step, &ours, &flags),
+        all(step, &ours, &ours_too),
         all(peer_step, &[("PEFT LoRA, gradient checkpointing", "--checkpoint")], &flags),
         all(
             step,
@@ -138,8 +155,14 @@ impl Sizes {
         format!("step of {} x {} tokens", self.batch, self.tokens)
     }
 
+    /// For the peers too.
     fn step_flags(&self) -> String {
         format!("--batch {} --tokens {} --steps {}", self.batch, self.tokens, self.steps)
+    }
+
+    fn our_step_flags(&self) -> String {
+        let micro_batch = self.micro_batch.map_or_else(String::new, |rows| format!(" --micro-batch {rows}"));
+        format!("{} --warm-up {}{micro_batch}", self.step_flags(), self.warm_up)
     }
 
     fn eval_title(&self) -> String {

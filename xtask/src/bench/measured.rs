@@ -13,6 +13,8 @@ pub(crate) struct Setting {
     pub(crate) python: Option<PathBuf>,
     pub(crate) model: PathBuf,
     pub(crate) device: String,
+    /// Types of the frozen weights, as flags of the program.
+    pub(crate) weights: Vec<String>,
     pub(crate) threads: usize,
 }
 
@@ -25,6 +27,8 @@ pub(crate) struct Measured {
     pub(crate) rows_per_second: Option<f64>,
     pub(crate) tokens_per_second: Option<f64>,
     pub(crate) peak_memory_bytes: Option<f64>,
+    pub(crate) device_memory_bytes: Option<f64>,
+    pub(crate) share_of_matmul_peak: Option<f64>,
 }
 
 impl Setting {
@@ -54,7 +58,7 @@ impl Setting {
         }
         let mut command = Command::new(&self.program);
         match work {
-            Work::OfModel(name) => command.args(["bench", name, "--model"]).arg(&self.model),
+            Work::OfModel(name) => command.args(["bench", name, "--model"]).arg(&self.model).args(&self.weights),
             _ => command.args(["bench", "layer"]),
         };
         command.args(["--format", "json", "--device", &self.device]);
@@ -76,6 +80,8 @@ impl Measured {
             rows_per_second: of(|result| result.rows_per_second),
             tokens_per_second: of(|result| result.tokens_per_second),
             peak_memory_bytes: of(|result| result.peak_memory_bytes),
+            device_memory_bytes: of(|result| result.device_memory_bytes),
+            share_of_matmul_peak: of(|result| result.share_of_matmul_peak),
         })
     }
 

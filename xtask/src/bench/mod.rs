@@ -28,6 +28,15 @@ pub(crate) struct Options {
     /// Device of this program; the peers use the CPU
     #[arg(long, default_value = "auto")]
     device: String,
+    /// Type of the frozen weights: float32, bfloat16 or float16
+    #[arg(long, default_value = "float32")]
+    dtype: String,
+    /// Keep the frozen linears in 8 or 4 bits: int8 or int4
+    #[arg(long)]
+    quantize: Option<String>,
+    /// Measure training steps alone
+    #[arg(long)]
+    steps_only: bool,
     /// Threads of every process [the number of cores]
     #[arg(long)]
     threads: Option<usize>,
@@ -45,7 +54,7 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     let model = options.model.clone().unwrap_or_else(|| root().join("datasets/base"));
     let setting = Setting {
-        program: cargo::program()?,
+        program: cargo::program_for(&options.device)?,
         python: match options.peers {
             true => Some(python::ready(&match &options.python {
                 Some(folder) => folder.clone(),
@@ -55,9 +64,18 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         },
         model: model.clone(),
         device: options.device.clone(),
+        weights: ["--dtype", &options.dtype]
+            .into_iter()
+            .chain(options.quantize.iter().flat_map(|quantize| ["--quantize", quantize]))
+            .map(str::to_owned)
+            .collect(),
         threads: options.threads.unwrap_or_else(machine::cores),
     };
-    let contests = if options.peers { contest::peers(options.sizes) } else { contest::methods(options.sizes) };
+    let contests = match (options.peers, options.steps_only) {
+        (true, _) => contest::peers(options.sizes),
+        (false, false) => contest::methods(options.sizes),
+        (false, true) => contest::steps(options.sizes),
+    };
     let rounds = options.rounds.max(1);
     let run = |contest: Contest| {
         let measured = take_turns(&contest, &setting, rounds);
@@ -70,8 +88,10 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     let heading = format!("{title}: {model}, {}, {}", machine::processor(), machine::today());
     let versions = if options.peers { format!(", {}", python::versions()?) } else { String::new() };
     let body = format!(
-        "{}, {} threads, {}{versions}; rounds: {}.\n\n{}",
+        "{}, device {}, weights {}, {} threads, {}{versions}; rounds: {}.\n\n{}",
         machine::size(),
+        setting.device,
+        setting.weights[1..].join(" "),
         setting.threads,
         version(&setting)?,
         rounds,

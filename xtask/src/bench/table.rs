@@ -3,21 +3,26 @@
 use super::{contest::Contest, measured::Measured};
 use std::fmt::Write;
 
-/// One row for each contestant. The ratio is that of its seconds to those of its contest's first, `reference`.
+/// One row for each contestant. Memory is the GPU's where there is one.  The ratio is that of its seconds to those of its contest's first, `reference`.
 pub(crate) fn markdown(results: &[(Contest, Vec<Option<Measured>>)], reference: &str) -> String {
-    let mut out = format!("| work | system | wall s | speed | peak GiB | ratio to {reference} |\n");
-    out.push_str("|---|---|---:|---:|---:|---:|\n");
+    let mut out = format!("| work | system | wall s | speed | of peak | peak GiB | ratio to {reference} |\n");
+    out.push_str("|---|---|---:|---:|---:|---:|---:|\n");
     for (contest, measured) in results {
         let first = measured.first().and_then(Option::as_ref).map(|first| first.seconds);
         for (contestant, measured) in contest.contestants.iter().zip(measured) {
             let cells = match measured {
-                None => "failed | - | - | -".into(),
+                None => "failed | - | - | - | -".into(),
                 Some(measured) => {
-                    let peak = measured.peak_memory_bytes.map(|bytes| bytes / f64::from(1 << 30));
+                    let peak = measured
+                        .device_memory_bytes
+                        .or(measured.peak_memory_bytes)
+                        .map(|bytes| bytes / f64::from(1 << 30));
                     let ratio = first.map(|first| measured.seconds / first);
                     let digits = if measured.seconds < 1.0 { 4 } else { 2 };
                     let seconds = format!("{:.digits$}", measured.seconds);
-                    format!("{seconds} | {} | {} | {}", measured.speed(), number(peak), number(ratio))
+                    let share =
+                        measured.share_of_matmul_peak.map_or("-".into(), |share| format!("{:.0} %", 100.0 * share));
+                    format!("{seconds} | {} | {share} | {} | {}", measured.speed(), number(peak), number(ratio))
                 }
             };
             // Writing to a string cannot fail.
@@ -50,9 +55,9 @@ mod tests {
         assert_eq!(
             rows,
             [
-                "| work | one | 0.5000 | 1234 rows/s | 1.50 | 1.00 |",
-                "| work | two | 1.25 | 1234 rows/s | 1.50 | 2.50 |",
-                "| work | three | failed | - | - | - |",
+                "| work | one | 0.5000 | 1234 rows/s | - | 1.50 | 1.00 |",
+                "| work | two | 1.25 | 1234 rows/s | - | 1.50 | 2.50 |",
+                "| work | three | failed | - | - | - | - |",
             ]
         );
     }

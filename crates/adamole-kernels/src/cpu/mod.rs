@@ -8,6 +8,7 @@ mod elementwise;
 mod exp;
 mod loss;
 mod product;
+mod quantized;
 mod routing;
 
 use crate::{
@@ -15,7 +16,10 @@ use crate::{
     nodes::{Adjoints, Kernels, LossKernels},
 };
 use burn::{
-    backend::{Flex, TensorMetadata, flex::FlexTensor},
+    backend::{
+        Flex, TensorMetadata,
+        flex::{FlexQTensor, FlexTensor},
+    },
     tensor::{Shape, TensorData},
 };
 use product::{Matrix, add_product, product};
@@ -59,6 +63,13 @@ impl Kernels for Flex {
         let shape = [x.matrix().rows, weight.matrix().rows];
         add_product(&mut y, mixed.matrix(), b.matrix().transposed());
         tensor(y, shape)
+    }
+
+    fn quantized_linear(x: FlexTensor, weight: FlexQTensor) -> FlexTensor {
+        let (x, [d_out, d_in]) = (Floats::of(&x), weight.tensor().shape().dims());
+        let weight = quantized::floats(&weight);
+        let y = product(x.matrix(), Matrix::new(&weight, d_out, d_in).transposed());
+        tensor(y, [x.matrix().rows, d_out])
     }
 
     fn adapter_input(x: FlexTensor, a: FlexTensor, dropout: Option<Dropout>) -> FlexTensor {
@@ -145,6 +156,12 @@ impl Adjoints for Flex {
     fn linear_backward(d: &FlexTensor, weight: &FlexTensor) -> FlexTensor {
         let [d, weight] = [d, weight].map(Floats::of);
         tensor(product(d.matrix(), weight.matrix()), [d.matrix().rows, weight.matrix().columns])
+    }
+
+    fn quantized_linear_backward(d: &FlexTensor, weight: &FlexQTensor) -> FlexTensor {
+        let (d, [d_out, d_in]) = (Floats::of(d), weight.tensor().shape().dims());
+        let weight = quantized::floats(weight);
+        tensor(product(d.matrix(), Matrix::new(&weight, d_out, d_in)), [d.matrix().rows, d_in])
     }
 
     fn outer(d: &FlexTensor, right: &FlexTensor) -> FlexTensor {

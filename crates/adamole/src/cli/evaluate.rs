@@ -6,11 +6,11 @@ use super::{
     output::{Format, duration, percent, print, size},
     reading::ReadingSettings,
     routing,
+    weights::WeightFlags,
 };
 use adamole::{
     data::{MultipleChoice, ReadReport, Split, SplitItems},
     device,
-    llama::Precision,
     train::{Evaluation, Workers, evaluate, peak_memory_bytes},
 };
 use clap::Args;
@@ -33,10 +33,9 @@ pub(crate) struct EvaluateArguments {
     /// Use the first N items only
     #[arg(long)]
     limit: Option<usize>,
-    /// Type of the frozen weights: float32, bfloat16 or float16
-    #[arg(long, default_value = "float32")]
-    dtype: Precision,
-    /// auto, cpu, wgpu, vulkan, cuda or cuda:INDEX
+    #[command(flatten)]
+    weights: WeightFlags,
+    /// auto, cpu, cuda, vulkan or wgpu, the last three with :INDEX or without
     #[arg(long, default_value = "auto")]
     device: String,
     /// Batches side by side [the number of cores on the CPU, 1 on a GPU]
@@ -83,7 +82,7 @@ pub(crate) fn run(arguments: EvaluateArguments) -> Result<(), Failure> {
     let split = arguments.split;
     let items = arguments.reading.resolve()?.open()?;
     let SplitItems { items: read, report: rows } = items.read_labelled(split, arguments.limit)?;
-    let mut base = Base::load(&arguments.model, arguments.dtype, &device)?;
+    let mut base = Base::load(&arguments.model, arguments.weights, &device)?;
     if let Some(adapter) = &arguments.adapter {
         base.adapt(adapter)?;
     }
@@ -93,7 +92,7 @@ pub(crate) fn run(arguments: EvaluateArguments) -> Result<(), Failure> {
         return Err(Failure::Usage(format!("{what} routes nothing: it has no experts to look at")));
     }
     let examples = base.encode(&items, split, &read)?;
-    let workers = Workers::new(workers(arguments.workers, &arguments.device));
+    let workers = Workers::new(workers(arguments.workers, &device));
     let evaluation = evaluate(&base.model, &examples, &workers, &device);
     if let Some(path) = &arguments.predictions {
         write_predictions(&evaluation, path)?;

@@ -1,6 +1,12 @@
 //! What the program says when it cannot go on: the library's error, then what to do about it.
 
-use adamole::{data::DataError, device::DeviceError, hub::HubError, llama::ModelError, train::TrainError};
+use adamole::{
+    data::DataError,
+    device::{DeviceError, Kind},
+    hub::HubError,
+    llama::ModelError,
+    train::TrainError,
+};
 use std::{error::Error, fmt, path::PathBuf, process::ExitCode};
 
 /// An error that ends the program.
@@ -60,8 +66,9 @@ impl Failure {
     fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Device(DeviceError::NotBuiltIn { feature, .. }) => {
-                format!("build the program with `--features {feature}`")
+                format!("build the program with `--features adamole/{feature}`; `adamole devices` lists what it has")
             }
+            Self::Device(DeviceError::NotPresent { kind, .. }) => absent(*kind).into(),
             Self::Model(ModelError::Safetensors { .. }) => {
                 "fetch the file again, and compare its size with the original's".into()
             }
@@ -73,6 +80,11 @@ impl Failure {
             Self::Model(ModelError::NoWeights { .. }) => {
                 "--model takes a Hugging Face folder: config.json, tokenizer.json and safetensors weights".into()
             }
+            Self::Model(ModelError::UnsupportedType { .. }) => {
+                "`adamole devices` lists the types of each device; --dtype float32 without --quantize works on all"
+                    .into()
+            }
+            Self::Model(ModelError::NotQuantizable { .. }) => "leave --quantize out".into(),
             Self::Model(ModelError::NotMergeable { .. }) => {
                 "keep the adapter beside its base, and give both to --model and --adapter".into()
             }
@@ -129,6 +141,21 @@ impl fmt::Display for Failure {
             source = error.source();
         }
         self.hint().map_or(Ok(()), |hint| write!(f, "\nhint: {hint}"))
+    }
+}
+
+/// What a device needs to be seen.
+fn absent(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Cuda => {
+            "CUDA needs NVIDIA's driver (libcuda.so.1) and a GPU that CUDA_VISIBLE_DEVICES does not hide; \
+             `adamole devices` lists what there is"
+        }
+        Kind::Vulkan | Kind::Wgpu => {
+            "a GPU needs a Vulkan driver: on Debian libvulkan1 with mesa-vulkan-drivers, which also has one in software \
+             (VK_ICD_FILENAMES chooses the driver); `adamole devices` lists what there is"
+        }
+        Kind::Cpu => "`adamole devices` lists what there is",
     }
 }
 

@@ -4,10 +4,11 @@ use super::{
     Failure,
     inputs::Base,
     output::{Format, print},
+    weights::WeightFlags,
 };
 use adamole::{
     device,
-    llama::{Generation, Precision, Sampling, generate},
+    llama::{Generation, Sampling, generate},
 };
 use clap::Args;
 use serde::Serialize;
@@ -36,10 +37,9 @@ pub(crate) struct GenerateArguments {
     /// Seed of the draws
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Type of the frozen weights: float32, bfloat16 or float16
-    #[arg(long, default_value = "float32")]
-    dtype: Precision,
-    /// auto, cpu, wgpu, vulkan, cuda or cuda:INDEX
+    #[command(flatten)]
+    weights: WeightFlags,
+    /// auto, cpu, cuda, vulkan or wgpu, the last three with :INDEX or without
     #[arg(long, default_value = "auto")]
     device: String,
     /// How the result is printed
@@ -70,7 +70,7 @@ pub(crate) fn run(arguments: GenerateArguments) -> Result<(), Failure> {
         Some(temperature) => return Err(usage("temperature", temperature, "above 0")),
     };
     let device = device::open(&arguments.device)?;
-    let mut base = Base::load(&arguments.model, arguments.dtype, &device)?;
+    let mut base = Base::load(&arguments.model, arguments.weights, &device)?;
     if let Some(adapter) = &arguments.adapter {
         base.adapt(adapter)?;
     }

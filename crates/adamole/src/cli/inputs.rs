@@ -7,7 +7,7 @@ use super::{
 };
 use adamole::{
     data::{Example, MultipleChoice, Split, Tokenizer},
-    llama::{CausalLm, Precision, load_adapter, load_base_as},
+    llama::{CausalLm, WeightTypes, load_adapter, load_base_as},
 };
 use burn::tensor::Device;
 use std::path::PathBuf;
@@ -22,11 +22,11 @@ pub(crate) struct Base {
 
 impl Base {
     /// Loads the model `name`, a folder or a repository of the hub, onto `device`.
-    pub(crate) fn load(name: &str, precision: Precision, device: &Device) -> Result<Self, Failure> {
+    pub(crate) fn load(name: &str, types: impl Into<WeightTypes>, device: &Device) -> Result<Self, Failure> {
         let folder = model_folder(name)?;
         // The tokenizer first: it is small, and a folder without one is found out before weights are read.
         let tokenizer = Tokenizer::from_folder(&folder)?;
-        Ok(Self { model: load_base_as(&folder, precision, device)?, tokenizer, folder })
+        Ok(Self { model: load_base_as(&folder, types, device)?, tokenizer, folder })
     }
 
     /// Puts the adapter `name` on the model, a folder, a run's folder or a repository of the hub.
@@ -55,7 +55,7 @@ impl Base {
 }
 
 /// Micro-batches side by side: one worker per core on the CPU, one on a GPU.
-pub(crate) fn workers(asked: Option<usize>, device: &str) -> usize {
+pub(crate) fn workers(asked: Option<usize>, device: &Device) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
     asked.unwrap_or(if adamole::device::is_cpu(device) { cores } else { 1 }).max(1)
 }

@@ -5,10 +5,11 @@ use super::{
     inputs::Base,
     inspect_page::page,
     output::{Format, print},
+    weights::WeightFlags,
 };
 use adamole::{
     device,
-    llama::{Precision, write_atomically},
+    llama::write_atomically,
     train::{Trace, TraceBatch, TraceOptions, trace},
 };
 use clap::Args;
@@ -31,10 +32,9 @@ pub(crate) struct InspectArguments {
     /// Also write a page that opens by itself in a browser
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
-    /// Type of the frozen weights: float32, bfloat16 or float16
-    #[arg(long, default_value = "float32")]
-    dtype: Precision,
-    /// auto, cpu, wgpu, vulkan, cuda or cuda:INDEX
+    #[command(flatten)]
+    weights: WeightFlags,
+    /// auto, cpu, cuda, vulkan or wgpu, the last three with :INDEX or without
     #[arg(long, default_value = "auto")]
     device: String,
     /// How the result is printed
@@ -74,7 +74,7 @@ pub(crate) struct Cell {
 
 pub(crate) fn run(arguments: &InspectArguments) -> Result<(), Failure> {
     let device = device::open(&arguments.device)?;
-    let mut base = Base::load(&arguments.model, arguments.dtype, &device)?;
+    let mut base = Base::load(&arguments.model, arguments.weights, &device)?;
     base.adapt(&arguments.adapter)?;
     let ids = base.tokenizer.encode_text(&arguments.text)?;
     let batch = TraceBatch {

@@ -7,6 +7,7 @@ use adamole::{
     llama::{AdapterLayout, ModelConfig, Precision},
     train::{BatchShape, MemoryEstimate, Operations},
 };
+use burn::tensor::Device;
 
 /// Epochs whose batches are looked through; later ones are no different.
 const EPOCHS: usize = 3;
@@ -17,7 +18,7 @@ pub(crate) fn estimate(
     layout: &AdapterLayout,
     model: &ModelConfig,
     training: &[Example],
-    workers: usize,
+    (workers, device): (usize, &Device),
 ) -> MemoryEstimate {
     let recipe = &config.recipe;
     let lengths: Vec<usize> = training.iter().map(|example| example.text.len()).collect();
@@ -39,9 +40,9 @@ pub(crate) fn estimate(
             }
         }
     }
-    let is_fused = device::is_cpu(&config.device) && config.dtype == Precision::Float32;
+    let is_fused = device::is_cpu(device) && config.dtype == Precision::Float32;
     let operations = if is_fused { Operations::Fused } else { Operations::Composed };
-    MemoryEstimate::of(model, layout, config.dtype, batch, operations)
+    MemoryEstimate::of(model, layout, config.weights(), batch, operations)
 }
 
 /// The largest of the micro-batches, by rows and columns, and of the next ones what is held while it is at its peak: when

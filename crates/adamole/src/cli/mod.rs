@@ -4,6 +4,7 @@ mod adapter_settings;
 pub(crate) mod bench;
 mod chart;
 mod compat;
+pub(crate) mod devices;
 pub(crate) mod evaluate;
 pub(crate) mod export;
 mod failure;
@@ -29,5 +30,6 @@ mod settings;
 mod signals;
 pub(crate) mod trace;
 pub(crate) mod train;
+mod weights;
 
 pub(crate) use failure::Failure;

@@ -33,7 +33,7 @@ pub(crate) struct PretrainArguments {
     /// Hugging Face folder to write
     #[arg(long)]
     output: PathBuf,
-    /// auto, cpu, wgpu, vulkan, cuda or cuda:INDEX
+    /// auto, cpu, cuda, vulkan or wgpu, the last three with :INDEX or without
     #[arg(long, default_value = "auto")]
     device: String,
     /// How the result is printed
@@ -93,7 +93,7 @@ pub(crate) fn run(arguments: PretrainArguments) -> Result<(), Failure> {
     let (tokens, held_out) = (tokens(&documents)?, tokens(&held_out)?);
     eprintln!("{} training tokens, {} validation tokens", tokens.len(), held_out.len());
 
-    let workers = Workers::new(workers(None, &arguments.device));
+    let workers = Workers::new(workers(None, &plain));
     let model = CausalLm::random(shape.config(&recipe), recipe.seed, &device);
     let parameters = burn::module::Module::num_params(&model);
     let started = Instant::now();

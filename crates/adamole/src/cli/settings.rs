@@ -10,7 +10,7 @@ use super::{
 use adamole::{
     core::DropoutScope,
     data::{LabelScope, Order, Padding, Split},
-    llama::{Allocation, Precision},
+    llama::{Allocation, Precision, Quantization, WeightTypes},
     train::{Accumulation, Decay, Recipe},
 };
 use clap::Args;
@@ -41,12 +41,16 @@ pub(crate) struct Settings {
     /// Folder of the run, which must not hold one [runs/BENCHMARK-METHOD-SEED]
     #[arg(long)]
     pub(crate) output: Option<PathBuf>,
-    /// auto, cpu, wgpu, vulkan, cuda or cuda:INDEX [auto]
+    /// auto, cpu, cuda, vulkan or wgpu, the last three with :INDEX or without; several of a kind, comma-separated, share
+    /// every step [auto]
     #[arg(long)]
     pub(crate) device: Option<String>,
     /// Type of the frozen weights: float32, bfloat16 or float16 [float32]
     #[arg(long)]
     pub(crate) dtype: Option<Precision>,
+    /// Keep the frozen linears in 8 or 4 bits: int8 or int4 [not]
+    #[arg(long)]
+    pub(crate) quantize: Option<Quantization>,
     /// Micro-batches side by side [the number of cores on the CPU, 1 on a GPU]
     #[arg(long)]
     pub(crate) workers: Option<usize>,
@@ -199,6 +203,14 @@ pub(crate) struct Resolved {
     pub(crate) keep_checkpoints: usize,
     pub(crate) version: &'static str,
     pub(crate) dtype: Precision,
+    pub(crate) quantize: Option<Quantization>,
+}
+
+impl Resolved {
+    /// The types of the base.
+    pub(crate) fn weights(&self) -> WeightTypes {
+        WeightTypes { precision: self.dtype, quantization: self.quantize }
+    }
 }
 
 impl Settings {
@@ -228,7 +240,7 @@ impl Settings {
     /// These settings where they are given, `other` where they are not.
     pub(crate) fn or(self, other: Self) -> Self {
         first_given!(Settings, self, other, {
-            reading, model, output, device, dtype, workers, method, num_experts, rank, alpha,
+            reading, model, output, device, dtype, quantize, workers, method, num_experts, rank, alpha,
             dropout, tau_max, threshold, top_k, top_p, capacity_factor, gate_dropout, renormalise,
             chain_links, targets, epochs, batch_size, micro_batch_size, learning_rate, warmup_steps, warmup_from_zero, decay, accumulation,
             weight_decay, max_grad_norm, patience, max_skipped_steps, checkpoint_every, keep_checkpoints, balance_coefficient, labels, order, dropout_scope, padding, checkpoint_blocks, report_split, seed, limit_train,
@@ -271,6 +283,7 @@ impl Settings {
             keep_checkpoints: self.keep_checkpoints.unwrap_or(2),
             version: env!("CARGO_PKG_VERSION"),
             dtype: self.dtype.unwrap_or_default(),
+            quantize: self.quantize,
         })
     }
 

@@ -5,10 +5,11 @@ use super::{
     compat::Compatibility,
     fetching::{adapter_folder, model_folder},
     output::{Format, print},
+    weights::WeightFlags,
 };
 use adamole::{
     device,
-    llama::{Precision, TensorFile, load_adapter, load_base_as, write_tensors},
+    llama::{TensorFile, load_adapter, load_base_as, write_tensors},
     train::{TraceBatch, TraceOptions, trace},
 };
 use burn::tensor::{DType, Tensor, TensorData};
@@ -39,10 +40,9 @@ pub(crate) struct TraceArguments {
     /// Repeat the published implementation, where padding counts
     #[arg(long, value_enum)]
     compat: Option<Compatibility>,
-    /// Type of the frozen weights: float32, bfloat16 or float16
-    #[arg(long, default_value = "float32")]
-    dtype: Precision,
-    /// auto, cpu, wgpu, vulkan, cuda or cuda:INDEX
+    #[command(flatten)]
+    weights: WeightFlags,
+    /// auto, cpu, cuda, vulkan or wgpu, the last three with :INDEX or without
     #[arg(long, default_value = "auto")]
     device: String,
     /// How the result is printed; it is one JSON object either way
@@ -64,7 +64,7 @@ pub(crate) fn run(arguments: TraceArguments) -> Result<(), Failure> {
     let device = device::open(&arguments.device)?;
     let device = if arguments.gradients { device.autodiff() } else { device };
     let batch = read_batch(&arguments.input)?;
-    let mut model = load_base_as(&model_folder(&arguments.model)?, arguments.dtype, &device)?;
+    let mut model = load_base_as(&model_folder(&arguments.model)?, arguments.weights, &device)?;
     if let Some(adapter) = &arguments.adapter {
         load_adapter(&mut model, &adapter_folder(adapter)?)?;
     }

@@ -24,7 +24,7 @@ use adamole::{
         evaluate, matmul_peak, peak_memory_bytes, train,
     },
 };
-use burn::module::Module;
+use burn::{module::Module, tensor::Device};
 use clap::Args;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -112,7 +112,12 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<(), Failure> {
     };
     let asked_workers = settings.workers;
     let config = settings.clone().resolve()?;
-    let device = device::open(&config.device)?.autodiff();
+    let devices = device::open_several(&config.device)?;
+    let [plain_device, others @ ..] = &devices[..] else {
+        return Err(Failure::Usage("--device names no device".into()));
+    };
+    let others: Vec<Device> = others.iter().cloned().map(Device::autodiff).collect();
+    let device = plain_device.clone().autodiff();
     let items = config.reading.open()?;
     // Data first: what is wrong with it is found out before weights are read.
     let train_items = items.read_labelled(Split::Train, config.limit_train)?;
@@ -121,7 +126,7 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<(), Failure> {
     let report_items = config.report_split.map(|split| Ok::<_, Failure>((split, items.read_labelled(split, None)?)));
     let report_items = report_items.transpose()?;
 
-    let mut base = Base::load(&config.model, config.dtype, &device)?;
+    let mut base = Base::load(&config.model, config.weights(), &device)?;
     let training = base.encode(&items, Split::Train, &train_items.items)?;
     let validation = base.encode(&items, Split::Validation, &validation_items.items)?;
     let report_items =
@@ -131,6 +136,7 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<(), Failure> {
     let plain = base.model.clone();
     let layout = config.adapter.layout(base.model.config().num_hidden_layers)?;
     base.model.adapt(&layout, config.recipe.seed);
+    config.weights().check_loaded(&base.model)?;
     let fingerprint = Fingerprint::of(&base.folder, [&training, &validation])?;
     let checkpoints = RunDirectory::checkpoints(&config.output, config.checkpoint_every, config.keep_checkpoints);
     let (mut checkpoint, mut first_step) = (None, 0);
@@ -155,10 +161,16 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<(), Failure> {
     if arguments.tensorboard {
         directory = directory.with_tensorboard(first_step)?;
     }
-    let workers = Workers::new(workers(asked_workers, &config.device));
-    let memory_estimate = memory::estimate(&config, &layout, base.model.config(), &training, workers.count());
+    // Of several devices each has a worker, and holds one micro-batch at a time.
+    let workers = match others.len() {
+        0 => Workers::new(workers(asked_workers, plain_device)),
+        others => Workers::new(1 + others),
+    };
+    let side_by_side = if others.is_empty() { workers.count() } else { 1 };
+    let memory_estimate =
+        memory::estimate(&config, &layout, base.model.config(), &training, (side_by_side, plain_device));
     eprintln!("memory: {}", memory::text(&memory_estimate));
-    let matmul_peak = matmul_peak(&workers, &device.clone().inner());
+    let matmul_peak = matmul_peak(&workers, plain_device, config.dtype);
     let signals = Signals::follow().map_err(Failure::Signals)?;
     let stop = || signals.exit_code().is_some();
     let is_resumed = checkpoint.is_some();
@@ -170,7 +182,7 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<(), Failure> {
         &config.recipe,
         &workers,
         &device,
-        Control { checkpoints: Some(&checkpoints), resume: checkpoint, stop: Some(&stop) },
+        Control { checkpoints: Some(&checkpoints), resume: checkpoint, stop: Some(&stop), devices: &others },
         |event, best_model| {
             progress.observe(event);
             if let TrainEvent::Start { trainable_parameters, .. } = event {
@@ -197,8 +209,8 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<(), Failure> {
     let mut best_model = plain.valid();
     load_adapter(&mut best_model, &directory.adapter())?;
     let report_on = |(split, examples): (Split, Vec<Example>)| -> Result<Reported, Failure> {
-        let device = device.clone().inner();
-        let Evaluation { accuracy, items, majority_accuracy, .. } = evaluate(&best_model, &examples, &workers, &device);
+        let Evaluation { accuracy, items, majority_accuracy, .. } =
+            evaluate(&best_model, &examples, &workers, plain_device);
         Ok(Reported { split, accuracy, items, majority_accuracy })
     };
     let reported = report_items.map(report_on).transpose()?;

@@ -42,7 +42,8 @@ struct Report {
 pub(crate) fn run(arguments: &EvalArguments) -> Result<(), Failure> {
     let EvalArguments { subject, base, items, tokens, runs } = arguments;
     positive(&[("items", *items), ("tokens", *tokens), ("runs", *runs)])?;
-    let (device, workers) = (subject.place.device()?, subject.place.workers());
+    let device = subject.place.device()?;
+    let workers = subject.place.workers(&device);
     let model = if *base { subject.load_base(&device)? } else { subject.load(&device)? };
     let examples = examples(*items, *tokens, model.config().vocab_size);
     evaluate(&model, &examples[..WARM_UP.min(*items)], &workers, &device);

@@ -47,7 +47,8 @@ pub(crate) fn run(arguments: &LayerArguments) -> Result<(), Failure> {
     let LayerArguments { adapter, place, d_in, d_out, rows, runs } = arguments;
     positive(&[("d-in", *d_in), ("d-out", *d_out), ("rows", *rows), ("runs", *runs)])?;
     let config = adapter.resolve()?.config(0, 1).map_err(|error| Failure::Usage(error.to_string()))?;
-    let (device, workers) = (place.device()?.autodiff(), place.workers());
+    let device = place.device()?.autodiff();
+    let workers = place.workers(&device);
     let layer = layer(config, *d_in, *d_out, &device);
     let share = rows.div_ceil(workers.count());
     let inputs: Vec<Vec<f32>> = (0..*rows)

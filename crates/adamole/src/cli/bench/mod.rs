@@ -13,11 +13,12 @@ use super::{
     inputs::workers,
     output::{Format, size},
     settings::Settings,
+    weights::WeightFlags,
 };
 use adamole::{
     core::CounterRng,
     device,
-    llama::{Allocation, CausalLm, Precision, load_base_as},
+    llama::{Allocation, CausalLm, load_base_as},
     train::{Workers, peak_memory_bytes},
 };
 use burn::tensor::Device;
@@ -73,7 +74,7 @@ impl AdapterFlags {
 /// Where it is measured.
 #[derive(Args)]
 pub(crate) struct Place {
-    /// auto, cpu, wgpu, vulkan, cuda or cuda:INDEX
+    /// auto, cpu, cuda, vulkan or wgpu, the last three with :INDEX or without
     #[arg(long, default_value = "auto")]
     device: String,
     /// Batches side by side [the number of cores on the CPU, 1 on a GPU]
@@ -89,8 +90,8 @@ impl Place {
         Ok(device::open(&self.device)?)
     }
 
-    fn workers(&self) -> Workers {
-        Workers::new(workers(self.workers, &self.device))
+    fn workers(&self, device: &Device) -> Workers {
+        Workers::new(workers(self.workers, device))
     }
 }
 
@@ -102,9 +103,8 @@ pub(crate) struct Subject {
     model: String,
     #[command(flatten)]
     adapter: AdapterFlags,
-    /// Type of the frozen weights: float32, bfloat16 or float16
-    #[arg(long, default_value = "float32")]
-    dtype: Precision,
+    #[command(flatten)]
+    weights: WeightFlags,
     #[command(flatten)]
     place: Place,
 }
@@ -121,7 +121,7 @@ impl Subject {
 
     /// The base alone.
     fn load_base(&self, device: &Device) -> Result<CausalLm, Failure> {
-        Ok(load_base_as(&model_folder(&self.model)?, self.dtype, device)?)
+        Ok(load_base_as(&model_folder(&self.model)?, self.weights, device)?)
     }
 }
 

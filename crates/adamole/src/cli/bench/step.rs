@@ -5,7 +5,10 @@ use crate::cli::output::{print, size};
 use adamole::{
     core::DropoutScope,
     data::{Batch, Buckets, Collation, Example, LabelScope, Padding},
-    train::{Accumulation, AdamW, AdamWSettings, Cost, StepInput, accumulate, matmul_peak, peak_memory_bytes},
+    train::{
+        Accumulation, AdamW, AdamWSettings, Cost, StepInput, accumulate, device_memory_bytes, matmul_peak,
+        peak_memory_bytes,
+    },
 };
 use clap::Args;
 use serde::Serialize;
@@ -30,9 +33,12 @@ pub(crate) struct StepArguments {
     /// Compute activations again in the backward pass
     #[arg(long)]
     checkpoint_blocks: bool,
-    /// Steps that are timed, after one that is not
+    /// Steps that are timed
     #[arg(long, default_value_t = 5)]
     steps: usize,
+    /// Steps before them, in which a GPU compiles its kernels and chooses among them
+    #[arg(long, default_value_t = 1)]
+    warm_up: usize,
 }
 
 #[derive(Serialize)]
@@ -42,11 +48,15 @@ struct Report {
     micro_batch: usize,
     tokens: usize,
     threads: usize,
+    /// Of all steps before the timed ones.
+    warm_up_seconds: f64,
     seconds_per_step: f64,
     fastest: f64,
     slowest: f64,
     tokens_per_second: f64,
     peak_memory_bytes: Option<u64>,
+    /// Of a GPU's own memory.
+    device_memory_bytes: Option<u64>,
     /// Of the step's matrix products.
     gigaflop: f64,
     /// Matrix products of this machine.
@@ -57,14 +67,14 @@ struct Report {
 }
 
 pub(crate) fn run(arguments: &StepArguments) -> Result<(), Failure> {
-    let StepArguments { batch: rows, tokens, steps, labels, .. } = *arguments;
+    let StepArguments { batch: rows, tokens, steps, warm_up, labels, .. } = *arguments;
     let subject = &arguments.subject;
     if rows == 0 || tokens < 2 || steps == 0 {
         return Err(Failure::Usage("--batch and --steps have to be at least 1, --tokens at least 2".into()));
     }
-    let workers = subject.place.workers();
     let device = subject.place.device()?;
-    let peak = matmul_peak(&workers, &device);
+    let workers = subject.place.workers(&device);
+    let peak = matmul_peak(&workers, &device, subject.weights.dtype);
     let device = device.autodiff();
     let mut model = subject.load(&device)?;
     let cost = Cost::of(&model);
@@ -73,7 +83,7 @@ pub(crate) fn run(arguments: &StepArguments) -> Result<(), Failure> {
     let mut optimizer = AdamW::new(AdamWSettings::default());
 
     let (mut seconds, mut task_loss) = (Vec::new(), 0.0);
-    for step in 0..=steps {
+    for step in 0..warm_up + steps {
         let started = Instant::now();
         let input = StepInput {
             batches: &batches,
@@ -87,9 +97,11 @@ pub(crate) fn run(arguments: &StepArguments) -> Result<(), Failure> {
         let outcome = accumulate(&model, input, &workers, &device);
         optimizer.step(1e-4, &mut model, outcome.gradients, &outcome.routing)?;
         task_loss = outcome.task_loss;
+        // A GPU may still be at the optimizer's last operations.
+        let _ = device.sync();
         seconds.push(started.elapsed().as_secs_f64());
     }
-    seconds.remove(0);
+    let warm_up_seconds = seconds.drain(..warm_up).sum();
     let label_count = batches.iter().map(|batch| batch.label_positions.len()).sum();
     let (fastest, slowest) = seconds.iter().fold((f64::MAX, 0.0), |(low, high), s| (s.min(low), s.max(high)));
     let seconds_per_step = median(seconds);
@@ -100,11 +112,13 @@ pub(crate) fn run(arguments: &StepArguments) -> Result<(), Failure> {
         micro_batch,
         tokens,
         threads: workers.count(),
+        warm_up_seconds,
         seconds_per_step,
         fastest,
         slowest,
         tokens_per_second: (rows * tokens) as f64 / seconds_per_step,
         peak_memory_bytes: peak_memory_bytes(),
+        device_memory_bytes: device_memory_bytes(&device),
         gigaflop: operations / 1e9,
         matmul_peak_gigaflop_per_second: peak / 1e9,
         share_of_matmul_peak: operations / seconds_per_step / peak,
@@ -140,15 +154,19 @@ pub(super) fn batches(
 }
 
 fn text(report: &Report) -> String {
+    let of_device =
+        report.device_memory_bytes.map_or_else(String::new, |bytes| format!(", {} of the device", size(Some(bytes))));
     format!(
-        "{:.3} s a step ({:.3} to {:.3}), {:.0} tokens/s on {} threads, peak memory {}\n\
+        "{:.3} s a step ({:.3} to {:.3}; {:.1} s of warm-up), {:.0} tokens/s on {} threads, peak memory {}{}\n\
          {:.0} GFLOP a step, {:.0} % of the {:.0} GFLOP/s of plain matrix products",
         report.seconds_per_step,
         report.fastest,
         report.slowest,
+        report.warm_up_seconds,
         report.tokens_per_second,
         report.threads,
         size(report.peak_memory_bytes),
+        of_device,
         report.gigaflop,
         100.0 * report.share_of_matmul_peak,
         report.matmul_peak_gigaflop_per_second,

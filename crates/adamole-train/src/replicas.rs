@@ -1,0 +1,34 @@
+//! Several devices that share the micro-batches of a step, in the way of Burn's `ExecutionStrategy::MultiDevice` with its
+//! optimizer on the main device: each has the model, adapters go out, gradients come back, and Burn's own accumulator adds
+//! them in the order of the micro-batches.
+
+use adamole_llama::CausalLm;
+use burn::{module::Module, tensor::Device};
+
+/// Copies of the frozen weights on further devices. They are made once; the adapters, which change, follow in each step.
+#[derive(Debug, Default)]
+pub struct Replicas {
+    others: Vec<(Device, CausalLm)>,
+}
+
+impl Replicas {
+    /// Copies of `model` on these devices, which are its own device's peers, with autodiff if it has.
+    pub fn new(model: &CausalLm, devices: &[Device]) -> Self {
+        let others = devices.iter().map(|device| (device.clone(), model.clone().without_adapters().fork(device)));
+        Self { others: others.collect() }
+    }
+
+    /// Devices in all, the main one included.
+    pub fn count(&self) -> usize {
+        1 + self.others.len()
+    }
+
+    /// `model` on the device of this place, 0 being that of `main`; with leaves of its own, so that the graphs of different
+    /// workers stay apart.
+    pub(crate) fn at(&self, place: usize, model: &CausalLm, main: &Device) -> CausalLm {
+        match place.checked_sub(1).and_then(|place| self.others.get(place)) {
+            None => model.clone().fork(main),
+            Some((device, base)) => base.clone().with_adapters_of(model, device),
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! The shipped base and samples, as runs of a few steps take them.
+
+use adamole::{
+    core::{AdapterConfig, Method},
+    data::{Benchmark, EncodeOptions, Encoder, Example, OnBadRow, Split, Tokenizer, read_split},
+    llama::{AdapterLayout, CausalLm, Targets, load_base},
+    train::Recipe,
+};
+use burn::tensor::Device;
+use std::path::PathBuf;
+
+/// What ships.
+pub fn datasets() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../datasets")
+}
+
+/// So many training and validation examples of CommitmentBank.
+pub fn examples(training: usize, validation: usize) -> [Vec<Example>; 2] {
+    let tokenizer = Tokenizer::from_folder(&datasets().join("base")).unwrap_or_else(|e| panic!("{e}"));
+    let encoder = Encoder::new(&tokenizer, &EncodeOptions::default()).unwrap_or_else(|e| panic!("{e}"));
+    let cb = Benchmark::by_name("cb").unwrap_or_else(|e| panic!("{e}"));
+    [(Split::Train, training), (Split::Validation, validation)].map(|(split, limit)| {
+        let read = read_split(cb, &datasets(), split, Some(limit), OnBadRow::Fail).unwrap_or_else(|e| panic!("{e}"));
+        encoder.encode(&read.items).unwrap_or_else(|e| panic!("{e}"))
+    })
+}
+
+/// AdaMoLE with eight experts of rank 4 and dropout.
+pub fn adapter() -> AdapterConfig {
+    let num_experts = 8.try_into().unwrap_or_else(|e| panic!("{e}"));
+    let rank = 4.try_into().unwrap_or_else(|e| panic!("{e}"));
+    let dropout = 0.05.try_into().unwrap_or_else(|e| panic!("{e}"));
+    AdapterConfig { method: Method::AdaMole { num_experts, tau_max: None }, rank, alpha: 16.0, dropout }
+}
+
+/// The shipped base with that on its attention.
+pub fn adapted_base(device: &Device) -> CausalLm {
+    let mut model = load_base(&datasets().join("base"), device).unwrap_or_else(|e| panic!("{e}"));
+    model.adapt(&AdapterLayout::uniform(adapter(), &Targets::attention(), model.config().num_hidden_layers), 0);
+    model
+}
+
+/// A few steps that warm up quickly.
+pub fn recipe(epochs: usize) -> Recipe {
+    Recipe { epochs, learning_rate: 1e-3, warmup_steps: 5, ..Recipe::default() }
+}

@@ -1,0 +1,45 @@
+//! The first twenty steps of the shipped base, against the curve that is kept here: what changes it is seen. On another
+//! device than the CPU, the two curves side by side.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use adamole::train::{Control, TrainEvent, TrainingData, train};
+use adamole_tests::{
+    device, device_name,
+    shipped::{adapted_base, examples, recipe},
+    workers,
+};
+
+/// Task loss, auxiliary loss and gradient norm of each step on the CPU.
+const CURVE: &str = include_str!("../../loss_curve.json");
+
+#[test]
+fn the_first_twenty_steps_are_as_they_were() {
+    let [training, validation] = examples(160, 4);
+    let device = device().autodiff();
+    let data = TrainingData { train: &training, validation: &validation, pad_id: 0 };
+    let mut curve: Vec<[f64; 3]> = Vec::new();
+    train(adapted_base(&device), data, &recipe(2), &workers(), &device, Control::default(), |event, _| {
+        if let TrainEvent::Step(step) = event {
+            curve.push([step.task_loss, step.balance_loss.unwrap(), step.gradient_norm]);
+        }
+        Ok(())
+    })
+    .unwrap();
+    let kept: Vec<[f64; 3]> = serde_json::from_str(CURVE).unwrap_or_default();
+    if device_name() != "cpu" {
+        eprintln!(
+            "| step | task loss, cpu | {0} | balance loss, cpu | {0} |\n|---:|---:|---:|---:|---:|",
+            device_name()
+        );
+        for (step, (kept, found)) in kept.iter().zip(&curve).enumerate() {
+            eprintln!("| {step} | {:.6} | {:.6} | {:.6} | {:.6} |", kept[0], found[0], kept[1], found[1]);
+        }
+    }
+    // Adam turns a gradient's rounding into a step of its share, and twenty of them add up: a device that rounds otherwise
+    // is within ten times the bound for one that does not.
+    let tolerance = if device_name() == "cpu" { 1e-5 } else { 1e-4 };
+    let far = |(found, kept): (&f64, &f64)| (found - kept).abs() > tolerance * kept.abs().max(1.0);
+    let differs = curve.len() != kept.len() || curve.iter().flatten().zip(kept.iter().flatten()).any(far);
+    assert!(!differs, "expected {kept:?}, found\n{}", serde_json::to_string(&curve).unwrap());
+    assert_eq!(curve.len(), 20);
+}

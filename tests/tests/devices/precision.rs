@@ -1,0 +1,148 @@
+//! A base in fewer bits against the published numbers, which are of float32: logits, loss and gradients, and the types that
+//! parameters have. `-- --nocapture` prints the differences.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use adamole::{
+    core::{Detail, Pass},
+    llama::{
+        AttentionMask, CausalLm, ModelError, ParameterKind, Precision, Quantization, TensorFile, WeightTypes,
+        frozen_cross_entropy, load_adapter, load_base, load_base_as, parameters,
+    },
+    train::{Trace, TraceBatch, TraceOptions, trace},
+};
+use adamole_tests::{Case, assert_close, device, flat_gradients, floats, golden, max_difference, values};
+use burn::{
+    module::{Module, ModuleMapper, Param},
+    optim::GradientsParams,
+    tensor::{DType, Device, Int, Tensor},
+};
+
+const BFLOAT16: WeightTypes = WeightTypes { precision: Precision::BFloat16, quantization: None };
+const FLOAT16: WeightTypes = WeightTypes { precision: Precision::Float16, quantization: None };
+const INT8: WeightTypes = WeightTypes { precision: Precision::Float32, quantization: Some(Quantization::Int8) };
+const INT4: WeightTypes = WeightTypes { precision: Precision::Float32, quantization: Some(Quantization::Int4) };
+
+/// What a rounding of each weight and activation to this type may do, as shares of the largest logit and of the loss, and the
+/// least cosine of the gradients: bfloat16 has 8 bits and float16 11; int8 has 7 and int4 3 of the largest in a block.
+const TYPES: [(&str, WeightTypes, f32, f64, f64); 4] = [
+    ("bfloat16", BFLOAT16, 0.15, 0.05, 0.98),
+    ("float16", FLOAT16, 0.1, 0.01, 0.99),
+    ("int8", INT8, 0.2, 0.05, 0.95),
+    ("int4", INT4, 1.0, 0.5, 0.3),
+];
+
+fn traced(case: &Case, model: &CausalLm, device: &Device) -> Trace {
+    let batch = TraceBatch {
+        ids: case.integers("input_ids"),
+        attention_mask: case.integers("attention_mask"),
+        labels: Some(case.integers("labels")),
+        rows: case.tensors.shape("input_ids").unwrap()[0],
+    };
+    let balance_coefficient = case.number("/aux_loss_coeff") as f32;
+    trace(model, &batch, TraceOptions { balance_coefficient, gradients: true, padding_counts: true }, device).unwrap()
+}
+
+fn load(case: &Case, types: WeightTypes, device: &Device) -> Result<CausalLm, ModelError> {
+    let mut model = load_base_as(&case.folder.join(case.json["base"].as_str().unwrap()), types, device)?;
+    load_adapter(&mut model, &case.folder)?;
+    types.check_loaded(&model)?;
+    Ok(model)
+}
+
+/// The cosine of the angle between our gradients and the recorded ones, where both have one: rounding may turn an expert on.
+fn cosine(case: &Case, model: &CausalLm, traced: &Trace) -> f64 {
+    let recorded = TensorFile::open(&case.folder.join("grads.safetensors")).unwrap();
+    let (mut dot, mut ours, mut theirs) = (0.0, 0.0, 0.0);
+    for (key, data) in traced.named_gradients(model) {
+        if recorded.shape(&key).is_some() {
+            for (a, b) in values(data).iter().zip(floats(&recorded, &key)) {
+                dot += f64::from(a * b);
+                ours += f64::from(a * a);
+                theirs += f64::from(b * b);
+            }
+        }
+    }
+    dot / (ours * theirs).sqrt()
+}
+
+#[test]
+fn a_base_in_fewer_bits_is_near_the_published_one() {
+    let device = device().autodiff();
+    let cases =
+        ["llama_gqa__ada_1", "llama_gqa__lora", "llama_gqa_tied__mole_top2", "gemma__mole_top2", "llama3_short__ada_1"];
+    eprintln!("| case | base | logits, of the largest | loss | gradients' cosine |\n|---|---|---:|---:|---:|");
+    for (name, types, of_logits, of_loss, least) in TYPES {
+        if !device.supports_dtype(types.precision.dtype()) {
+            assert!(matches!(load(&Case::open(cases[0]), types, &device), Err(ModelError::UnsupportedType { .. })));
+            eprintln!("| all | {name} | this device cannot | | |");
+            continue;
+        }
+        for case_name in cases {
+            let case = Case::open(case_name);
+            let model = match load(&case, types, &device) {
+                // Its heads are 12 wide.
+                Err(ModelError::NotQuantizable { width: 48, linear }) => {
+                    assert!(case_name.starts_with("gemma") && linear.ends_with("o_proj.weight"), "{linear}");
+                    continue;
+                }
+                model => model.unwrap(),
+            };
+            let traced = traced(&case, &model, &device);
+            let expected = case.floats("logits");
+            let largest = expected.iter().fold(0.0_f32, |max, v| max.max(v.abs()));
+            let share = max_difference(&values(traced.logits.clone().into_data()), &expected) / largest;
+            let loss = (traced.task_loss.unwrap() - case.number("/ce_loss")).abs() / case.number("/ce_loss");
+            let cosine = cosine(&case, &model, &traced);
+            eprintln!("| {case_name} | {name} | {share:.4} | {loss:.5} | {cosine:.4} |");
+            assert!(share > 0.0 && share < of_logits, "{case_name} {name}: logits {share}");
+            assert!(loss < of_loss && cosine > least, "{case_name} {name}: loss {loss}, cosine {cosine}");
+        }
+    }
+}
+
+/// The weights as floats again.
+struct Dequantized;
+
+impl ModuleMapper for Dequantized {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        match param.val().dtype() {
+            DType::QFloat(_) => Param::initialized(param.id, param.val().dequantize()).set_require_grad(false),
+            _ => param,
+        }
+    }
+}
+
+#[test]
+fn a_quantized_base_computes_with_the_floats_that_its_codes_stand_for() {
+    let device = device().autodiff();
+    let case = Case::open("llama_gqa__ada_1");
+    for types in [INT8, INT4] {
+        let quantized = load(&case, types, &device).unwrap();
+        let floats = quantized.clone().map(&mut Dequantized);
+        // Factored: the base is left as it is, and nothing but the adapters gets a gradient.
+        let run = |model: &CausalLm| {
+            let ids = Tensor::<2, Int>::from_data([[1, 5, 9, 33, 70, 2]], &device);
+            let targets = Tensor::<1, Int>::from_data([5, 9, 33, 70, 2, 4], &device);
+            let mut pass = Pass::evaluation().recording(Detail::Counts);
+            let hidden = model.hidden(ids, &AttentionMask::causal(6, &device), &mut pass);
+            let loss = frozen_cross_entropy(hidden.clone(), model.projection(), targets, 6.0);
+            let gradients = GradientsParams::from_grads(loss.backward(), model);
+            let adapters =
+                parameters(model).into_iter().filter(|(_, kind, ..)| *kind == ParameterKind::Adapter).count();
+            assert_eq!(gradients.len(), adapters);
+            (values(hidden.into_data()), flat_gradients(model, &gradients))
+        };
+        let ((hidden, gradients), (expected, expected_gradients)) = (run(&quantized), run(&floats));
+        assert_close("hidden", &hidden, &expected, 1e-5, 1e-5);
+        assert_close("gradients", &gradients, &expected_gradients, 1e-6, 1e-4);
+        assert!(gradients.iter().any(|gradient| *gradient != 0.0));
+    }
+}
+
+#[test]
+fn a_parameter_of_another_type_is_named() {
+    let model = load_base(&golden("bases/llama_gqa_s11"), &device()).unwrap();
+    assert!(WeightTypes::default().check_loaded(&model).is_ok());
+    let error = INT8.check_loaded(&model).unwrap_err().to_string();
+    assert!(error.contains("q_proj.weight is F32, expected int8"), "{error}");
+}

@@ -1,0 +1,110 @@
+//! A step that several devices share is the step of one. On the CPU the second device is the first again; with a GPU's backend
+//! it is the same adapter under its other name, with a memory and queues of its own.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use adamole::{
+    core::DropoutScope,
+    data::{Batch, Buckets, Collation, Example, LabelScope, Padding},
+    llama::CausalLm,
+    train::{
+        Accumulation, Control, Replicas, StepInput, TrainEvent, TrainingData, Workers, accumulate, accumulate_on, train,
+    },
+};
+use adamole_tests::{
+    device, flat_gradients,
+    shipped::{adapted_base, examples, recipe},
+};
+use burn::tensor::Device;
+
+fn second() -> Device {
+    #[cfg(feature = "wgpu")]
+    if adamole_tests::device_name().starts_with("wgpu") {
+        let other = Device::wgpu(burn::tensor::DeviceKind::DefaultDevice);
+        assert_ne!(other, device());
+        return other;
+    }
+    device()
+}
+
+fn batches(examples: &[Example]) -> Vec<Batch> {
+    let collation = Collation { pad_id: 0, labels: LabelScope::Text, padding: Padding::Right };
+    let indices: Vec<usize> = (0..examples.len()).collect();
+    indices.chunks(3).map(|indices| Batch::of_texts(examples, indices, collation, &Buckets::any())).collect()
+}
+
+#[test]
+fn gradients_of_several_devices_are_those_of_one() {
+    let [training, _] = examples(9, 1);
+    let (device, second) = (device().autodiff(), second().autodiff());
+    let mut model = adapted_base(&device);
+    let batches = batches(&training);
+    let input = |step, checkpoint_blocks| StepInput {
+        batches: &batches,
+        seed: 5,
+        step,
+        balance_coefficient: 1e-2,
+        accumulation: Accumulation::Tokens,
+        dropout_scope: DropoutScope::Layer,
+        checkpoint_blocks,
+    };
+    let replicas = Replicas::new(&model, &[second]);
+    let compare = |model: &CausalLm, step, checkpoint_blocks| {
+        let one = accumulate(model, input(step, checkpoint_blocks), &Workers::new(1), &device);
+        let several = accumulate_on(model, input(step, checkpoint_blocks), &Workers::new(2), &device, &replicas);
+        assert_eq!((several.task_loss, several.balance_loss), (one.task_loss, one.balance_loss));
+        assert_eq!((several.routing, several.tokens), (one.routing, one.tokens));
+        let gradients = flat_gradients(model, &several.gradients);
+        assert!(gradients.iter().any(|gradient| *gradient != 0.0));
+        assert!(gradients == flat_gradients(model, &one.gradients), "step {step}: the gradients differ");
+    };
+    compare(&model, 1, false);
+    compare(&model, 1, true);
+    // Other adapters: the replicas have to follow.
+    model.adapt(&model.layout(), 99);
+    compare(&model, 2, false);
+}
+
+#[test]
+fn a_run_of_several_devices_is_that_of_one() {
+    let [training, validation] = examples(32, 4);
+    let data = TrainingData { train: &training, validation: &validation, pad_id: 0 };
+    let (device, second) = (device().autodiff(), second().autodiff());
+    let curve = |others: &[Device]| {
+        let mut curve = Vec::new();
+        let control = Control { devices: others, ..Control::default() };
+        let workers = Workers::new(1 + others.len());
+        train(adapted_base(&device), data, &recipe(2), &workers, &device, control, |event, _| {
+            if let TrainEvent::Step(step) = event {
+                curve.push([step.task_loss, step.gradient_norm]);
+            }
+            Ok(())
+        })
+        .unwrap();
+        curve
+    };
+    let one = curve(&[]);
+    assert_eq!((one.len(), curve(&[second])), (4, one));
+}
+
+/// Burn's own collective is for CUDA alone. Should it come to other backends, this fails, and gradients can go its way.
+#[test]
+fn burns_collectives_do_not_exist_here() {
+    use burn::tensor::{
+        Tensor,
+        distributed::{ReduceOperation, all_reduce},
+    };
+    let device = device();
+    let reduce = || {
+        let tensor = Tensor::<1>::from_data([1.0, 2.0], &device);
+        all_reduce(tensor, ReduceOperation::Sum, vec![device.clone()]).resolve().into_data()
+    };
+    let failure = std::panic::catch_unwind(std::panic::AssertUnwindSafe(reduce)).err();
+    let message = failure.and_then(|payload| {
+        payload
+            .downcast_ref::<String>()
+            .cloned()
+            .or_else(|| payload.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+    });
+    eprintln!("all_reduce: {message:?}");
+    assert!(message.is_some());
+}
