@@ -63,9 +63,17 @@ const ADAMOLE_2: Named = ("AdaMoLE 2x16", "--method adamole --num-experts 2 --ra
 const ADAMOLE_32: Named = ("AdaMoLE 32x1", "--method adamole --num-experts 32 --rank 1");
 const BASE: Named = ("base alone", "--base");
 
-/// Every method with N r = 32, as one linear, and the main ones as whole models.
+/// With N r = 128.
+const WIDE: [Named; 4] = [
+    ("LoRA, rank 128", "--method lora --rank 128"),
+    ("AdaMoLE 2x64", "--method adamole --num-experts 2 --rank 64"),
+    ("AdaMoLE 8x16", "--method adamole --num-experts 8 --rank 16"),
+    ("AdaMoLE 64x2", "--method adamole --num-experts 64 --rank 2"),
+];
+
+/// Every method as one linear, of different ranks, rows and widths, and the main ones as whole models.
 pub(crate) fn methods(sizes: Sizes) -> Vec<Contest> {
-    let layers = [
+    let every = [
         LORA,
         ADAMOLE_2,
         ("AdaMoLE 4x8", "--method adamole --num-experts 4 --rank 8"),
@@ -75,23 +83,21 @@ pub(crate) fn methods(sizes: Sizes) -> Vec<Contest> {
         ("MoLE 8x4, top 2", "--method mole --num-experts 8 --rank 4 --top-k 2"),
         ("SiRA 8x4, top 2", "--method sira --num-experts 8 --rank 4 --top-k 2"),
     ];
+    let main = [LORA, ADAMOLE_2, ADAMOLE, ADAMOLE_32];
     let contest = |title: String, work: Work, flags: &str, methods: &[Named]| Contest {
         title,
         contestants: methods.iter().map(|method| contestant(work, *method, flags)).collect(),
     };
+    let layer = |width: usize, rows: usize, methods: &[Named]| {
+        let flags = format!("--d-in {width} --d-out {width} --rows {rows} --runs 25");
+        contest(format!("layer of {width} x {width}, {rows} rows"), Work::Layer, &flags, methods)
+    };
     vec![
-        contest(
-            "layer of 576 x 576, 1024 rows".into(),
-            Work::Layer,
-            "--d-in 576 --d-out 576 --rows 1024 --runs 25",
-            &layers,
-        ),
-        contest(
-            sizes.step_title(),
-            Work::OfModel("step"),
-            &sizes.our_step_flags(),
-            &[LORA, ADAMOLE_2, ADAMOLE, ADAMOLE_32],
-        ),
+        layer(576, 1024, &every),
+        layer(576, 1024, &WIDE),
+        layer(576, 64, &main),
+        layer(2048, 512, &main),
+        contest(sizes.step_title(), Work::OfModel("step"), &sizes.our_step_flags(), &main),
         contest(sizes.eval_title(), Work::OfModel("eval"), &sizes.eval_flags(), &[LORA, ADAMOLE, BASE]),
         contest(sizes.generate_title(), Work::OfModel("generate"), &sizes.generate_flags(), &[LORA, ADAMOLE, BASE]),
         contest("load and first step, beyond reading".into(), Work::OfModel("load"), "", &[LORA, ADAMOLE]),
