@@ -1,6 +1,7 @@
 //! The sizes of a model's weights, before there is a model.
 
-use crate::{ModelConfig, TARGETS, layout::layer_and_target};
+use crate::{AdapterLayout, ModelConfig, TARGETS, layout::layer_and_target};
+use adamole_core::{AdapterConfig, Method};
 
 /// The shapes of a model's frozen weights.
 #[derive(Debug, Clone, Copy)]
@@ -29,12 +30,32 @@ impl<'a> LinearShapes<'a> {
         }
     }
 
+    /// Elements of all adapters of this layout: A and B of each expert, the gate, and the learned threshold with its bias.
+    pub fn adapter_elements(self, layout: &AdapterLayout) -> usize {
+        let of_linear = |(name, adapter): (&str, &AdapterConfig)| {
+            let [d_out, d_in] = self.of_linear(name)?;
+            let (experts, width) = (adapter.num_experts(), adapter.num_experts() * adapter.rank.get());
+            let gate = match adapter.method {
+                Method::Lora => 0,
+                Method::AdaMole { .. } => (experts + 1) * d_in + 1,
+                _ => experts * d_in,
+            };
+            Some(width * (d_in + d_out) + gate)
+        };
+        layout.iter().filter_map(of_linear).sum()
+    }
+
+    /// Elements of the seven linears of all layers, biases apart.
+    pub fn linear_elements(self) -> usize {
+        let of_layer: usize = TARGETS.iter().map(|target| self.of_target(target).iter().product::<usize>()).sum();
+        of_layer * self.0.num_hidden_layers
+    }
+
     /// Elements of all weights: linears, norms, the embedding, and the output projection where it is one of its own.
     pub fn elements(self) -> usize {
         let config = self.0;
-        let linears: usize = TARGETS.iter().map(|target| self.of_target(target).iter().product::<usize>()).sum();
         let embeddings = if config.tie_word_embeddings { 1 } else { 2 };
         let norms = (2 * config.num_hidden_layers + 1) * config.hidden_size;
-        linears * config.num_hidden_layers + embeddings * config.vocab_size * config.hidden_size + norms
+        self.linear_elements() + embeddings * config.vocab_size * config.hidden_size + norms
     }
 }

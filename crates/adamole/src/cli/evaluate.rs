@@ -8,7 +8,7 @@ use super::{
     routing,
 };
 use adamole::{
-    data::{MultipleChoice, ReadReport, Split, SplitItems},
+    data::{MultipleChoice, ReadReport, SplitItems, SplitPart},
     device,
     llama::Precision,
     train::{Evaluation, Workers, evaluate, peak_memory_bytes},
@@ -27,9 +27,9 @@ pub(crate) struct EvaluateArguments {
     adapter: Option<String>,
     #[command(flatten)]
     reading: ReadingSettings,
-    /// train, validation or test
+    /// train, validation or test, or a part of one: test[:200], train[200:], train[200:250]
     #[arg(long, default_value = "validation")]
-    split: Split,
+    split: SplitPart,
     /// Use the first N items only
     #[arg(long)]
     limit: Option<usize>,
@@ -59,7 +59,7 @@ pub(crate) struct EvaluateArguments {
 #[derive(Serialize)]
 struct Report {
     benchmark: String,
-    split: Split,
+    split: SplitPart,
     accuracy: f64,
     choice_loss: f64,
     items: usize,
@@ -82,7 +82,7 @@ pub(crate) fn run(arguments: EvaluateArguments) -> Result<(), Failure> {
     let device = device::open(&arguments.device)?;
     let split = arguments.split;
     let items = arguments.reading.resolve()?.open()?;
-    let SplitItems { items: read, report: rows } = items.read_labelled(split, arguments.limit)?;
+    let SplitItems { items: read, report: rows } = items.read_labelled(split.limited(arguments.limit))?;
     let mut base = Base::load(&arguments.model, arguments.dtype, &device)?;
     if let Some(adapter) = &arguments.adapter {
         base.adapt(adapter)?;
@@ -92,7 +92,7 @@ pub(crate) fn run(arguments: EvaluateArguments) -> Result<(), Failure> {
         let what = arguments.adapter.as_deref().unwrap_or("the base alone");
         return Err(Failure::Usage(format!("{what} routes nothing: it has no experts to look at")));
     }
-    let examples = base.encode(&items, split, &read)?;
+    let examples = base.encode(&items, split.split, &read)?;
     let workers = Workers::new(workers(arguments.workers, &arguments.device));
     let evaluation = evaluate(&base.model, &examples, &workers, &device);
     if let Some(path) = &arguments.predictions {

@@ -2,8 +2,8 @@
 
 mod adapter_settings;
 pub(crate) mod bench;
-mod chart;
 mod compat;
+pub(crate) mod estimate;
 pub(crate) mod evaluate;
 pub(crate) mod export;
 mod failure;
@@ -17,7 +17,6 @@ mod inspect_page;
 pub(crate) mod items;
 mod memory;
 mod output;
-mod page;
 pub(crate) mod pretrain;
 mod progress;
 mod reading;
