@@ -31,6 +31,15 @@ pub enum DataError {
         known: &'static [&'static str],
     },
 
+    /// A part of a split is not written as one.
+    #[error(
+        "`{text}` names no items, expected a split or a part of it: train, train[:200], train[200:], train[200:250]"
+    )]
+    SplitPart {
+        /// What was found.
+        text: String,
+    },
+
     /// The file of a split, or a file of the tokenizer, is not there.
     #[error("{} does not exist; {}", .path.display(), contents(.present))]
     MissingFile {

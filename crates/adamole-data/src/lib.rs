@@ -9,6 +9,7 @@ mod named;
 mod read;
 mod row;
 mod split;
+mod split_part;
 mod tokens;
 
 pub use batches::{Batch, Buckets, Collation, LabelScope, Order, Padding, plan_epoch, plan_evaluation};
@@ -21,4 +22,5 @@ pub use multiple_choice::{Choice, MultipleChoice};
 pub use read::{OnBadRow, ReadReport, RowReader, SplitItems, SplitReader, read_split, require_labels};
 pub use row::{Place, Row, RowError, Spot};
 pub use split::Split;
+pub use split_part::SplitPart;
 pub use tokens::{EncodeOptions, Encoder, Example, Scoring, Tokenizer, Truncation, train_tokenizer};

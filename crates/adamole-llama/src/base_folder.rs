@@ -57,6 +57,18 @@ pub fn load_base_as(folder: &Path, types: impl Into<WeightTypes>, device: &Devic
 /// # Errors
 /// A file cannot be written.
 pub fn save_base(model: &CausalLm, folder: &Path) -> Result<(), ModelError> {
+    write_base(model, None, folder)
+}
+
+/// [`save_base`], with the weights rounded to `precision`.
+///
+/// # Errors
+/// Those of [`save_base`].
+pub fn save_base_as(model: &CausalLm, precision: Precision, folder: &Path) -> Result<(), ModelError> {
+    write_base(model, Some(precision.dtype()), folder)
+}
+
+fn write_base(model: &CausalLm, dtype: Option<DType>, folder: &Path) -> Result<(), ModelError> {
     struct Tensors(Vec<String>, Vec<(String, TensorData)>);
     impl ModuleVisitor for Tensors {
         fn enter_module(&mut self, name: &str, _container: &str) {
@@ -73,11 +85,16 @@ pub fn save_base(model: &CausalLm, folder: &Path) -> Result<(), ModelError> {
     }
     let mut tensors = Tensors(Vec::new(), Vec::new());
     model.visit(&mut tensors);
+    if let Some(dtype) = dtype {
+        for (_, data) in &mut tensors.1 {
+            *data = data.clone().convert_dtype(dtype);
+        }
+    }
     fs::create_dir_all(folder).map_err(ModelError::io(folder))?;
     write_tensors(&folder.join("model.safetensors"), &tensors.1)?;
     let path = folder.join("config.json");
-    let config =
-        serde_json::to_string_pretty(&model.config().to_json(model.dtype())).map_err(ModelError::json(&path))?;
+    let config = serde_json::to_string_pretty(&model.config().to_json(dtype.unwrap_or_else(|| model.dtype())))
+        .map_err(ModelError::json(&path))?;
     write_atomically(&path, format!("{config}\n").as_bytes())
 }
 

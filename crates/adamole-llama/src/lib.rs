@@ -30,7 +30,7 @@ pub use adapter_folder::{KEY_PREFIX, load_adapter, save_adapter};
 pub use adapter_keys::AdapterTensors;
 pub use allocation::Allocation;
 pub use attention::AttentionMask;
-pub use base_folder::{load_base, load_base_as, save_base};
+pub use base_folder::{load_base, load_base_as, save_base, save_base_as};
 pub use chain::Chain;
 pub use config::{Activation, Family, Llama3Rope, ModelConfig};
 pub use error::{ModelError, TensorMismatch};

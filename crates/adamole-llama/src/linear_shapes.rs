@@ -1,6 +1,7 @@
 //! The sizes of a model's weights, before there is a model.
 
-use crate::{ModelConfig, TARGETS, layout::layer_and_target};
+use crate::{AdapterLayout, ModelConfig, TARGETS, layout::layer_and_target};
+use adamole_core::{AdapterConfig, Method};
 
 /// The shapes of a model's frozen weights.
 #[derive(Debug, Clone, Copy)]
@@ -29,7 +30,22 @@ impl<'a> LinearShapes<'a> {
         }
     }
 
-    /// Elements of the linears of all layers.
+    /// Elements of all adapters of this layout: A and B of each expert, the gate, and the learned threshold with its bias.
+    pub fn adapter_elements(self, layout: &AdapterLayout) -> usize {
+        let of_linear = |(name, adapter): (&str, &AdapterConfig)| {
+            let [d_out, d_in] = self.of_linear(name)?;
+            let (experts, width) = (adapter.num_experts(), adapter.num_experts() * adapter.rank.get());
+            let gate = match adapter.method {
+                Method::Lora => 0,
+                Method::AdaMole { .. } => (experts + 1) * d_in + 1,
+                _ => experts * d_in,
+            };
+            Some(width * (d_in + d_out) + gate)
+        };
+        layout.iter().filter_map(of_linear).sum()
+    }
+
+    /// Elements of the seven linears of all layers, biases apart.
     pub fn linear_elements(self) -> usize {
         let of_layer: usize = TARGETS.iter().map(|target| self.of_target(target).iter().product::<usize>()).sum();
         of_layer * self.0.num_hidden_layers

@@ -1,7 +1,7 @@
 //! What a training step has to compute, and what the machine can do.
 
 use adamole_data::Batch;
-use adamole_llama::{CausalLm, Precision};
+use adamole_llama::{AdapterLayout, CausalLm, LinearShapes, ModelConfig, Precision};
 use burn::tensor::{Device, Tensor};
 use std::time::Instant;
 
@@ -23,16 +23,13 @@ pub struct Cost {
 impl Cost {
     /// The cost of this model with its adapters.
     pub fn of(model: &CausalLm) -> Self {
-        let config = model.config();
-        let (mut linears, mut adapters) = (0, 0);
-        for (_, linear) in model.linears() {
-            linears += linear.weight.shape().num_elements();
-            if let Some(adapter) = &linear.adapter {
-                let gate = adapter.gate.as_ref().map_or(0, |gate| gate.shape().num_elements());
-                let threshold = adapter.threshold.as_ref().map_or(0, |unit| unit.weight.shape().num_elements());
-                adapters += adapter.a.shape().num_elements() + adapter.b.shape().num_elements() + gate + threshold;
-            }
-        }
+        Self::of_shape(model.config(), &model.layout())
+    }
+
+    /// The cost of a model of this shape that carries this layout.
+    pub fn of_shape(config: &ModelConfig, layout: &AdapterLayout) -> Self {
+        let shapes = LinearShapes::of(config);
+        let (linears, adapters) = (shapes.linear_elements(), shapes.adapter_elements(layout));
         let heads = config.num_hidden_layers * config.num_attention_heads * config.head_dim;
         Self {
             linears: 2.0 * linears as f64,
@@ -45,6 +42,11 @@ impl Cost {
     /// Operations of a step over these micro-batches, padding included.
     pub fn of_batches(&self, batches: &[Batch]) -> f64 {
         batches.iter().map(|batch| self.step(batch.rows, batch.cols, batch.label_positions.len())).sum()
+    }
+
+    /// Operations of a forward pass over one prompt of `length` tokens; the few rows of the vocabulary are left out.
+    pub fn prompt(&self, length: usize) -> f64 {
+        length as f64 * (self.linears + self.adapters + self.attention * length as f64)
     }
 
     /// Operations of a forward and backward pass over `rows` sequences of `length` tokens with so many labels in all.

@@ -81,12 +81,8 @@ impl MemoryEstimate {
         let linears = shapes.linear_elements() as f64;
         let is_packed = operations == Operations::Composed;
         let of_linears = linears * quantization.map_or(width, |quantization| quantization.bytes(is_packed));
-        let (mut adapters, mut kept_by_adapters) = (0, 0);
-        for (name, adapter) in layout.iter() {
-            let Some([d_out, d_in]) = shapes.of_linear(name) else { continue };
-            adapters += elements(adapter, d_in, d_out);
-            kept_by_adapters += kept_by(adapter);
-        }
+        let adapters = shapes.adapter_elements(layout);
+        let kept_by_adapters: usize = layout.iter().map(|(_, adapter)| kept_by(adapter)).sum();
         let layers = config.num_hidden_layers as f64;
         let q_width = config.num_attention_heads * config.head_dim;
         let kv_width = config.num_key_value_heads * config.head_dim;
@@ -122,13 +118,6 @@ impl MemoryEstimate {
     pub fn total(&self) -> u64 {
         self.weights + self.adapters + self.activations + self.vocabulary + self.overhead
     }
-}
-
-/// Parameters of an adapter.
-fn elements(adapter: &AdapterConfig, d_in: usize, d_out: usize) -> usize {
-    let (experts, width) = (adapter.num_experts(), adapter.num_experts() * adapter.rank.get());
-    let gate = if experts > 1 { experts + 1 } else { 0 };
-    (width + gate) * d_in + width * d_out
 }
 
 /// Numbers that an adapter keeps for a token: products with A and the gate, their parts, what the router makes of them,

@@ -17,6 +17,8 @@ struct Arguments {
 enum Command {
     /// Train an adapter on a benchmark and keep the best epoch
     Train(Box<cli::train::TrainArguments>),
+    /// Say what a training run is going to take, without reading weights
+    Estimate(Box<cli::estimate::EstimateArguments>),
     /// Measure the accuracy of a base model or an adapter on a benchmark
     Evaluate(cli::evaluate::EvaluateArguments),
     /// Continue a text
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
     allocator::keep_freed_memory();
     let result = match Arguments::parse().command {
         Command::Train(arguments) => cli::train::run(*arguments),
+        Command::Estimate(arguments) => cli::estimate::run(*arguments),
         Command::Evaluate(arguments) => cli::evaluate::run(arguments),
         Command::Generate(arguments) => cli::generate::run(arguments),
         Command::Export(arguments) => cli::export::run(arguments),

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 fn adamole(arguments: &[&str]) -> (Option<i32>, String, String) {
     let mut program = Command::new(env!("CARGO_BIN_EXE_adamole"));
     program.env("HF_HUB_OFFLINE", "1").env("HF_HOME", "/nonexistent").args(arguments);
-    if !arguments.contains(&"--token-cache") && ["train", "evaluate", "items"].contains(&arguments[0]) {
+    if !arguments.contains(&"--token-cache") && ["train", "evaluate", "estimate", "items"].contains(&arguments[0]) {
         program.args(["--token-cache", "off"]);
     }
     let output = program.output().unwrap();
@@ -223,6 +223,88 @@ fn memory_is_foretold() {
     let ratio = foretold / report["peak_memory_bytes"].as_f64().unwrap();
     assert!((0.85..1.15).contains(&ratio), "{ratio} of the peak: {estimate:?}");
     assert!(report["share_of_matmul_peak"].as_f64().unwrap() > 0.0);
+}
+
+#[test]
+fn an_estimate_tells_what_the_run_is_going_to_be() {
+    let folder = TempDir::new().unwrap();
+    let data = shown(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../datasets/copa"));
+    let model = shipped();
+    for method in ["lora", "mole", "adamole", "sira"] {
+        let settings = [
+            &["--benchmark", "copa", "--data", &data, "--model", &model, "--method", method, "--epochs", "2"][..],
+            &["--train-split", "train[:40]", "--validation-split", "train[40:50]", "--report-split", "test[:20]"],
+            &["--format", "json"],
+        ]
+        .concat();
+        let json = |text: String| serde_json::from_str::<Value>(&text).unwrap();
+        let estimate = json(succeeds(&[&["estimate"][..], &settings].concat()));
+        let output = shown(&folder.path().join(method));
+        let report = json(succeeds(&[&["train", "--output", &output][..], &settings].concat()));
+        for key in ["trainable_parameters", "steps", "train_items", "train_tokens"] {
+            assert_eq!(estimate[key], report[key], "{method} {key}");
+        }
+        assert_eq!((&report["items"], &report["reported"]["items"]), (&10.into(), &20.into()));
+        assert_eq!((&estimate["validation_items"], &estimate["report_items"]), (&10.into(), &20.into()));
+        assert_eq!(report["selected_on"], "train[40:50]");
+        let record = json(std::fs::read_to_string(folder.path().join(method).join("config.json")).unwrap());
+        let mut config = estimate["config"].as_object().unwrap().clone();
+        config.remove("output");
+        for (key, value) in &config {
+            assert_eq!(record.get(key), Some(value), "{key}");
+        }
+        assert_eq!(estimate["fingerprint"]["base"], record["fingerprint"]["base"]);
+        let operations = estimate["train_operations"].as_f64().unwrap();
+        let done = report["gigaflop_per_second"].as_f64().unwrap() * 1e9 * report["train_tokens"].as_f64().unwrap()
+            / report["tokens_per_second"].as_f64().unwrap();
+        // The run also computes padding.
+        assert!((0.8..=1.0).contains(&(operations / done)), "{method}: {operations} foretold, {done} done");
+    }
+}
+
+#[test]
+fn parts_of_a_split_stay_apart() {
+    let data = shown(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../datasets/copa"));
+    let model = shipped();
+    let rows = |part: &str| -> Vec<u64> {
+        let printed = succeeds(&["items", "--benchmark", "copa", "--data", &data, "--split", part, "--format", "json"]);
+        printed.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["row"].as_u64().unwrap()).collect()
+    };
+    assert_eq!(rows("validation[3:6]"), [4, 5, 6]);
+    assert_eq!(rows("validation[98:]"), [99, 100]);
+    let shuffled = |part: &str| {
+        let printed = succeeds(&["items", "--benchmark", "copa", "--data", &data, "--split", part, "--shuffle-parts"]);
+        printed.lines().filter(|line| line.starts_with("Premise: ")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let (one, other) = (shuffled("validation[:40]"), shuffled("validation[40:]"));
+    assert!((one.len(), other.len()) == (40, 60) && one[..3] != shuffled("validation")[..3]);
+    let run = ["estimate", "--benchmark", "copa", "--data", &data, "--model", &model];
+    let overlap = ["--train-split", "train[:50]", "--report-split", "train[49:60]"];
+    fails(&[&run[..], &overlap].concat(), 2, &["train[:50] is trained on", "train[49:60]"]);
+    fails(&[&run[..], &["--train-split", "train[900:]"]].concat(), 2, &["train[900:] has no items", "800"]);
+    fails(&[&run[..], &["--train-split", "train[:0]"]].concat(), 2, &["train[200:250]"]);
+}
+
+#[test]
+fn the_papers_models_fit_a_gpu_of_80_gb() {
+    let shapes = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../xtask/experiments/shapes");
+    // The parameters that are published for each.
+    for (shape, parameters) in [
+        ("llama-2-7b", 6_738_415_616_u64),
+        ("llama-2-13b", 13_015_864_320),
+        ("gemma-7b", 8_537_680_896),
+        ("smollm2-135m", 134_515_008),
+    ] {
+        let shape = shown(&shapes.join(shape));
+        let assumed = ["--shape", &shape, "--items", "5000,1000,1000", "--tokens", "100"];
+        let run = ["estimate", "--model", "not/here", "--benchmark", "cosmos_qa", "--dtype", "bfloat16"];
+        let options = ["--device", "cuda", "--labels", "text", "--format", "json"];
+        let report: Value = serde_json::from_str(&succeeds(&[&run[..], &assumed, &options].concat())).unwrap();
+        assert_eq!(report["parameters"].as_u64(), Some(parameters), "{shape}");
+        let bytes = report["memory_bytes"].as_u64().unwrap();
+        assert!(bytes > 2 * parameters && bytes < 80_000_000_000, "{shape} takes {bytes} bytes");
+        assert_eq!(report["fingerprint"], Value::Null);
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ mod buckets;
 #[cfg(feature = "burn")]
 mod burn;
 mod order;
-mod shuffle;
+pub(crate) mod shuffle;
 
 #[cfg(feature = "burn")]
 pub use self::burn::{ExampleBatcher, Examples, TensorBatch};

@@ -9,7 +9,7 @@ use super::{
     weights::WeightFlags,
 };
 use adamole::{
-    data::{MultipleChoice, ReadReport, Split, SplitItems},
+    data::{MultipleChoice, ReadReport, SplitItems, SplitPart},
     device,
     train::{Evaluation, Workers, evaluate, peak_memory_bytes},
 };
@@ -27,9 +27,9 @@ pub(crate) struct EvaluateArguments {
     adapter: Option<String>,
     #[command(flatten)]
     reading: ReadingSettings,
-    /// train, validation or test
+    /// train, validation or test, or a part of one: test[:200], train[200:], train[200:250]
     #[arg(long, default_value = "validation")]
-    split: Split,
+    split: SplitPart,
     /// Use the first N items only
     #[arg(long)]
     limit: Option<usize>,
@@ -58,7 +58,7 @@ pub(crate) struct EvaluateArguments {
 #[derive(Serialize)]
 struct Report {
     benchmark: String,
-    split: Split,
+    split: SplitPart,
     accuracy: f64,
     choice_loss: f64,
     items: usize,
@@ -81,7 +81,7 @@ pub(crate) fn run(arguments: EvaluateArguments) -> Result<(), Failure> {
     let device = device::open(&arguments.device)?;
     let split = arguments.split;
     let items = arguments.reading.resolve()?.open()?;
-    let SplitItems { items: read, report: rows } = items.read_labelled(split, arguments.limit)?;
+    let SplitItems { items: read, report: rows } = items.read_labelled(split.limited(arguments.limit))?;
     let mut base = Base::load(&arguments.model, arguments.weights, &device)?;
     if let Some(adapter) = &arguments.adapter {
         base.adapt(adapter)?;
@@ -91,8 +91,8 @@ pub(crate) fn run(arguments: EvaluateArguments) -> Result<(), Failure> {
         let what = arguments.adapter.as_deref().unwrap_or("the base alone");
         return Err(Failure::Usage(format!("{what} routes nothing: it has no experts to look at")));
     }
-    let examples = base.encode(&items, split, &read)?;
-    let workers = Workers::new(workers(arguments.workers, &device));
+    let examples = base.encode(&items, split.split, &read)?;
+    let workers = Workers::new(workers(arguments.workers, device::is_cpu(&device)));
     let evaluation = evaluate(&base.model, &examples, &workers, &device);
     if let Some(path) = &arguments.predictions {
         write_predictions(&evaluation, path)?;

@@ -18,11 +18,11 @@ pub(crate) struct Fingerprint {
 }
 
 impl Fingerprint {
-    /// Of the model in `folder` and of what it is trained and validated on.
-    pub(crate) fn of(folder: &Path, splits: [&[Example]; 2]) -> Result<Self, Failure> {
+    /// Of the model in `folder` and of these splits in their order: what it is trained and validated on.
+    pub(crate) fn of(folder: &Path, splits: &[&[Example]]) -> Result<Self, Failure> {
         let base = base(folder).map_err(|source| TrainError::Io { path: folder.to_owned(), source })?;
         let mut hash = Sha256::new();
-        for example in splits.into_iter().flat_map(|split| split.iter().map(Some).chain([None])) {
+        for example in splits.iter().flat_map(|split| split.iter().map(Some).chain([None])) {
             hash.update(format!("{example:?}\n"));
         }
         Ok(Self { base, data: format!("{:x}", hash.finalize()) })

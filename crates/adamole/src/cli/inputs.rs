@@ -55,7 +55,7 @@ impl Base {
 }
 
 /// Micro-batches side by side: one worker per core on the CPU, one on a GPU.
-pub(crate) fn workers(asked: Option<usize>, device: &Device) -> usize {
+pub(crate) fn workers(asked: Option<usize>, on_cpu: bool) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
-    asked.unwrap_or(if adamole::device::is_cpu(device) { cores } else { 1 }).max(1)
+    asked.unwrap_or(if on_cpu { cores } else { 1 }).max(1)
 }

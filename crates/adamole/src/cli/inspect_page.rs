@@ -1,9 +1,7 @@
 //! A page that shows an inspection and needs nothing besides itself.
 
-use super::{
-    inspect::{Cell, Inspection, Token},
-    page::{document, escaped, shade},
-};
+use super::inspect::{Cell, Inspection, Token};
+use adamole_chart::{document, escaped, shade};
 
 const STYLE: &str = "table{border-collapse:collapse}\
     th{font-weight:normal;color:#555;padding:0 4px}td{text-align:center;min-width:1.6em;padding:2px}\

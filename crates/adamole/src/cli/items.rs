@@ -1,7 +1,7 @@
 //! `adamole items`: what anyone looks at first when a score is odd.
 
 use super::{Failure, fetching::tokenizer_folder, output::Format, reading::ReadingSettings};
-use adamole::data::{Example, MultipleChoice, Split, Tokenizer};
+use adamole::data::{Example, MultipleChoice, SplitPart, Tokenizer};
 use clap::Args;
 use serde::Serialize;
 use std::io::{self, BufWriter, Write};
@@ -10,9 +10,9 @@ use std::io::{self, BufWriter, Write};
 pub(crate) struct ItemsArguments {
     #[command(flatten)]
     reading: ReadingSettings,
-    /// train, validation or test
+    /// train, validation or test, or a part of one: test[:200], train[200:], train[200:250]
     #[arg(long, default_value = "validation")]
-    split: Split,
+    split: SplitPart,
     /// Print the first N items only
     #[arg(long)]
     limit: Option<usize>,
@@ -65,7 +65,7 @@ pub(crate) fn run(arguments: &ItemsArguments) -> Result<(), Failure> {
     };
     let mut out = BufWriter::new(io::stdout().lock());
     let mut print = |chunk: &mut Vec<MultipleChoice>| -> Result<(), Failure> {
-        let encode = |tokenizer| items.encode(tokenizer, arguments.split, chunk);
+        let encode = |tokenizer| items.encode(tokenizer, arguments.split.split, chunk);
         let examples = tokenizer.as_ref().map(encode).transpose()?.unwrap_or_default();
         for (index, item) in chunk.iter().enumerate() {
             let text = match arguments.format {
@@ -81,7 +81,7 @@ pub(crate) fn run(arguments: &ItemsArguments) -> Result<(), Failure> {
         Ok(())
     };
     let mut chunk = Vec::new();
-    let read = items.each(arguments.split, arguments.limit, |item| {
+    let read = items.each(arguments.split.limited(arguments.limit), |item| {
         chunk.push(item);
         if chunk.len() == CHUNK { print(&mut chunk) } else { Ok(()) }
     });

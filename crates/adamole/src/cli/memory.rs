@@ -2,31 +2,28 @@
 
 use super::{output::size, settings::Resolved};
 use adamole::{
-    data::{Buckets, Example, LabelScope, plan_epoch},
-    device,
+    data::{Buckets, LabelScope, plan_epoch},
     llama::{AdapterLayout, ModelConfig, Precision},
     train::{BatchShape, MemoryEstimate, Operations},
 };
-use burn::tensor::Device;
 
 /// Epochs whose batches are looked through; later ones are no different.
 const EPOCHS: usize = 3;
 
-/// The peak of a run: of the batches that it is going to see, the largest.
+/// The peak of a run: of the batches that it is going to see, the largest. `lengths` are those of the training texts.
 pub(crate) fn estimate(
     config: &Resolved,
     layout: &AdapterLayout,
     model: &ModelConfig,
-    training: &[Example],
-    (workers, device): (usize, &Device),
+    lengths: &[usize],
+    (workers, on_cpu): (usize, bool),
 ) -> MemoryEstimate {
     let recipe = &config.recipe;
-    let lengths: Vec<usize> = training.iter().map(|example| example.text.len()).collect();
-    let buckets = Buckets::fitting(&lengths, Buckets::FEW);
+    let buckets = Buckets::fitting(lengths, Buckets::FEW);
     let mut batch = BatchShape { checkpoint_blocks: recipe.checkpoint_blocks, ..BatchShape::default() };
     for epoch in 1..=recipe.epochs.min(EPOCHS) {
         let (batch_size, micro_batch) = (recipe.batch_size, recipe.micro_batch_size);
-        for step in plan_epoch(&lengths, batch_size, micro_batch, recipe.order, recipe.seed, epoch as u64) {
+        for step in plan_epoch(lengths, batch_size, micro_batch, recipe.order, recipe.seed, epoch as u64) {
             let longest = |rows: &Vec<usize>| rows.iter().map(|&row| lengths[row]).max().unwrap_or(0);
             let shapes = step.iter().map(|rows| [rows.len(), buckets.columns(longest(rows))]).collect();
             let together = side_by_side(shapes, workers, recipe.labels);
@@ -40,7 +37,7 @@ pub(crate) fn estimate(
             }
         }
     }
-    let is_fused = device::is_cpu(device) && config.dtype == Precision::Float32;
+    let is_fused = on_cpu && config.dtype == Precision::Float32;
     let operations = if is_fused { Operations::Fused } else { Operations::Composed };
     MemoryEstimate::of(model, layout, config.weights(), batch, operations)
 }

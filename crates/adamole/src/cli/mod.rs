@@ -2,9 +2,9 @@
 
 mod adapter_settings;
 pub(crate) mod bench;
-mod chart;
 mod compat;
 pub(crate) mod devices;
+pub(crate) mod estimate;
 pub(crate) mod evaluate;
 pub(crate) mod export;
 mod failure;
@@ -18,7 +18,6 @@ mod inspect_page;
 pub(crate) mod items;
 mod memory;
 mod output;
-mod page;
 pub(crate) mod pretrain;
 mod progress;
 mod reading;

@@ -8,7 +8,7 @@ use super::{
 use adamole::{
     data::train_tokenizer,
     device,
-    llama::{Activation, CausalLm, Family, ModelConfig, save_base},
+    llama::{Activation, CausalLm, Family, ModelConfig, Precision, save_base_as},
     train::{PretrainRecipe, Workers, pretrain, validation_loss},
 };
 use clap::Args;
@@ -52,14 +52,26 @@ struct Config {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Shape {
+    /// llama or gemma.
+    #[serde(default = "llama")]
+    family: Family,
     hidden_size: usize,
     intermediate_size: usize,
     num_hidden_layers: usize,
     num_attention_heads: usize,
     num_key_value_heads: usize,
+    /// Width of one head, where heads do not share out the hidden size.
+    head_dim: Option<usize>,
     vocab_size: usize,
     rope_theta: f32,
     rms_norm_eps: f32,
+    /// Type in which the weights are written; they are trained in float32.
+    #[serde(default)]
+    dtype: Precision,
+}
+
+fn llama() -> Family {
+    Family::Llama
 }
 
 #[derive(Serialize)]
@@ -93,7 +105,7 @@ pub(crate) fn run(arguments: PretrainArguments) -> Result<(), Failure> {
     let (tokens, held_out) = (tokens(&documents)?, tokens(&held_out)?);
     eprintln!("{} training tokens, {} validation tokens", tokens.len(), held_out.len());
 
-    let workers = Workers::new(workers(None, &plain));
+    let workers = Workers::new(workers(None, adamole::device::is_cpu(&plain)));
     let model = CausalLm::random(shape.config(&recipe), recipe.seed, &device);
     let parameters = burn::module::Module::num_params(&model);
     let started = Instant::now();
@@ -109,7 +121,7 @@ pub(crate) fn run(arguments: PretrainArguments) -> Result<(), Failure> {
     let seconds = started.elapsed().as_secs_f64();
     let validation_loss =
         validation_loss(&model, &held_out, tokenizer.bos(), recipe.sequence_length, &workers, &plain)?;
-    save_base(&model, &arguments.output)?;
+    save_base_as(&model, shape.dtype, &arguments.output)?;
     let train_tokens = recipe.steps * recipe.batch_size * recipe.sequence_length;
     let report = Report {
         parameters,
@@ -128,15 +140,18 @@ pub(crate) fn run(arguments: PretrainArguments) -> Result<(), Failure> {
 impl Shape {
     fn config(&self, recipe: &PretrainRecipe) -> ModelConfig {
         ModelConfig {
-            family: Family::Llama,
-            activation: Activation::Silu,
+            family: self.family,
+            activation: match self.family {
+                Family::Llama => Activation::Silu,
+                Family::Gemma => Activation::GeluTanh,
+            },
             rope_scaling: None,
             hidden_size: self.hidden_size,
             intermediate_size: self.intermediate_size,
             num_hidden_layers: self.num_hidden_layers,
             num_attention_heads: self.num_attention_heads,
             num_key_value_heads: self.num_key_value_heads,
-            head_dim: self.hidden_size / self.num_attention_heads,
+            head_dim: self.head_dim.unwrap_or(self.hidden_size / self.num_attention_heads),
             vocab_size: self.vocab_size,
             rms_norm_eps: self.rms_norm_eps,
             rope_theta: self.rope_theta,

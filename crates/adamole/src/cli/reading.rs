@@ -9,7 +9,7 @@ use super::{
 use adamole::{
     data::{
         Benchmark, EncodeOptions, Encoder, Example, MultipleChoice, OnBadRow, ReadReport, Scoring, Split, SplitItems,
-        SplitReader, Tokenizer, Truncation, require_labels,
+        SplitPart, SplitReader, Tokenizer, Truncation, require_labels,
     },
     hub::Source,
 };
@@ -31,6 +31,9 @@ pub(crate) struct ReadingSettings {
     /// Folder with the benchmark's files, or its data set on the hub: org/name[@revision] [the benchmark's own]
     #[arg(long)]
     pub(crate) data: Option<String>,
+    /// Whether parts of a split are of its items in a shuffled order, always the same one; for files that are sorted [false]
+    #[arg(long, num_args = 0..=1, default_missing_value = "true")]
+    pub(crate) shuffle_parts: Option<bool>,
     /// What is done about rows that cannot be read: fail or skip [fail]
     #[arg(long)]
     pub(crate) on_bad_row: Option<OnBadRow>,
@@ -67,6 +70,7 @@ pub(crate) enum ScoringName {
 pub(crate) struct Reading {
     pub(crate) benchmark: String,
     pub(crate) data: Option<String>,
+    pub(crate) shuffle_parts: bool,
     pub(crate) on_bad_row: OnBadRow,
     pub(crate) max_tokens: usize,
     pub(crate) truncation: Truncation,
@@ -80,6 +84,7 @@ pub(crate) struct Items {
     pub(crate) benchmark: Benchmark,
     /// Each part of it, and the folder with its files.
     parts: Vec<(Benchmark, PathBuf)>,
+    shuffle_parts: bool,
     on_bad_row: OnBadRow,
     options: EncodeOptions,
     token_cache: Option<PathBuf>,
@@ -89,7 +94,7 @@ impl ReadingSettings {
     /// These settings where they are given, `other` where they are not.
     pub(crate) fn or(self, other: Self) -> Self {
         first_given!(ReadingSettings, self, other, {
-            benchmark, data, on_bad_row, max_tokens, truncation, scoring, compat, token_cache
+            benchmark, data, shuffle_parts, on_bad_row, max_tokens, truncation, scoring, compat, token_cache
         })
     }
 
@@ -104,6 +109,7 @@ impl ReadingSettings {
         Ok(Reading {
             benchmark: settings.benchmark.ok_or_else(needed)?,
             data: settings.data,
+            shuffle_parts: settings.shuffle_parts.unwrap_or(false),
             on_bad_row: settings.on_bad_row.unwrap_or_default(),
             max_tokens: settings.max_tokens.unwrap_or(EncodeOptions::default().max_tokens),
             truncation: settings.truncation.unwrap_or_default(),
@@ -141,6 +147,7 @@ impl Reading {
         };
         Ok(Items {
             parts,
+            shuffle_parts: self.shuffle_parts,
             on_bad_row: self.on_bad_row,
             options: EncodeOptions {
                 max_tokens: self.max_tokens,
@@ -155,22 +162,43 @@ impl Reading {
 }
 
 impl Items {
-    /// Hands over the items of a split one by one, at most `limit` of them. Rows that were skipped are spoken of on
-    /// stderr.
+    /// Hands over the items of a split, or of a part of it, one by one. Rows that were skipped are spoken of on stderr.
     pub(crate) fn each(
         &self,
-        split: Split,
-        limit: Option<usize>,
+        part: SplitPart,
+        mut take: impl FnMut(MultipleChoice) -> Result<(), Failure>,
+    ) -> Result<ReadReport, Failure> {
+        if !(self.shuffle_parts && part.is_partial()) {
+            return self.each_in_order(part, take);
+        }
+        let mut all = Vec::new();
+        let report = self.each_in_order(part.split.into(), |item| {
+            all.push(item);
+            Ok(())
+        })?;
+        part.cut_shuffled(all).into_iter().try_for_each(&mut take)?;
+        Ok(report)
+    }
+
+    fn each_in_order(
+        &self,
+        SplitPart { split, from, to }: SplitPart,
         mut take: impl FnMut(MultipleChoice) -> Result<(), Failure>,
     ) -> Result<ReadReport, Failure> {
         let mut report = ReadReport::default();
         for (part, folder) in &self.parts {
-            let left = limit.map_or(usize::MAX, |limit| limit - report.items);
+            let seen = report.items;
+            let left = to.map_or(usize::MAX, |to| to - seen);
             if left == 0 {
                 break;
             }
             let mut reader = SplitReader::open(part, folder, split)?.on_bad_row(self.on_bad_row);
-            reader.by_ref().take(left).try_for_each(|item| take(item?))?;
+            for (place, item) in (seen..).zip(reader.by_ref().take(left)) {
+                let item = item?;
+                if place >= from {
+                    take(item)?;
+                }
+            }
             report.add(reader.finish()?);
         }
         if let Some(first) = report.bad.first() {
@@ -179,20 +207,23 @@ impl Items {
         Ok(report)
     }
 
-    /// Reads a split, at most `limit` items of it.
-    pub(crate) fn read(&self, split: Split, limit: Option<usize>) -> Result<SplitItems, Failure> {
+    /// Reads a split, or a part of it.
+    pub(crate) fn read(&self, part: SplitPart) -> Result<SplitItems, Failure> {
         let mut items = Vec::new();
-        let report = self.each(split, limit, |item| {
+        let report = self.each(part, |item| {
             items.push(item);
             Ok(())
         })?;
+        if items.is_empty() {
+            return Err(Failure::Usage(format!("{part} has no items: the split has {}", report.items)));
+        }
         Ok(SplitItems { items, report })
     }
 
-    /// Reads a split in which every item has to have an answer.
-    pub(crate) fn read_labelled(&self, split: Split, limit: Option<usize>) -> Result<SplitItems, Failure> {
-        let read = self.read(split, limit)?;
-        require_labels(&read.items).map_err(|error| self.in_split(split, error))?;
+    /// Reads a split, or a part of it, in which every item has to have an answer.
+    pub(crate) fn read_labelled(&self, part: SplitPart) -> Result<SplitItems, Failure> {
+        let read = self.read(part)?;
+        require_labels(&read.items).map_err(|error| self.in_split(part.split, error))?;
         Ok(read)
     }
 

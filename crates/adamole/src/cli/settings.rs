@@ -9,7 +9,7 @@ use super::{
 };
 use adamole::{
     core::DropoutScope,
-    data::{LabelScope, Order, Padding, Split},
+    data::{LabelScope, Order, Padding, Split, SplitPart},
     llama::{Allocation, Precision, Quantization, WeightTypes},
     train::{Accumulation, Decay, Recipe},
 };
@@ -153,9 +153,15 @@ pub(crate) struct Settings {
     /// Whether activations are computed again in the backward pass: less memory, more time [false]
     #[arg(long, num_args = 0..=1, default_missing_value = "true")]
     pub(crate) checkpoint_blocks: Option<bool>,
-    /// A third split on which the chosen epoch is reported, apart from the validation that chose it [none]
+    /// Items that are trained on: a split, or a part of one (train[:200]) [train]
     #[arg(long)]
-    pub(crate) report_split: Option<Split>,
+    pub(crate) train_split: Option<SplitPart>,
+    /// Items that choose the epoch, none of which are trained on [validation]
+    #[arg(long)]
+    pub(crate) validation_split: Option<SplitPart>,
+    /// A third split, or a part of one, on which the chosen epoch is reported, apart from the one that chose it [none]
+    #[arg(long)]
+    pub(crate) report_split: Option<SplitPart>,
     /// Seed of initialisation, order and dropout [0]
     #[arg(long)]
     pub(crate) seed: Option<u64>,
@@ -196,9 +202,9 @@ pub(crate) struct Resolved {
     #[serde(flatten)]
     pub(crate) adapter: AdapterSettings,
     pub(crate) recipe: Recipe,
-    pub(crate) limit_train: Option<usize>,
-    pub(crate) limit_validation: Option<usize>,
-    pub(crate) report_split: Option<Split>,
+    pub(crate) train_split: SplitPart,
+    pub(crate) validation_split: SplitPart,
+    pub(crate) report_split: Option<SplitPart>,
     pub(crate) checkpoint_every: usize,
     pub(crate) keep_checkpoints: usize,
     pub(crate) version: &'static str,
@@ -243,7 +249,7 @@ impl Settings {
             reading, model, output, device, dtype, quantize, workers, method, num_experts, rank, alpha,
             dropout, tau_max, threshold, top_k, top_p, capacity_factor, gate_dropout, renormalise,
             chain_links, targets, epochs, batch_size, micro_batch_size, learning_rate, warmup_steps, warmup_from_zero, decay, accumulation,
-            weight_decay, max_grad_norm, patience, max_skipped_steps, checkpoint_every, keep_checkpoints, balance_coefficient, labels, order, dropout_scope, padding, checkpoint_blocks, report_split, seed, limit_train,
+            weight_decay, max_grad_norm, patience, max_skipped_steps, checkpoint_every, keep_checkpoints, balance_coefficient, labels, order, dropout_scope, padding, checkpoint_blocks, train_split, validation_split, report_split, seed, limit_train,
             limit_validation
         })
     }
@@ -264,6 +270,14 @@ impl Settings {
         let required = |value: Option<String>, flag: &str| {
             value.ok_or_else(|| Failure::Usage(format!("--{flag} is needed, here or in the configuration file")))
         };
+        let train_split = self.train_split.unwrap_or(Split::Train.into()).limited(self.limit_train);
+        let validation_split = self.validation_split.unwrap_or(Split::Validation.into()).limited(self.limit_validation);
+        for other in [Some(validation_split), self.report_split].into_iter().flatten() {
+            if train_split.overlaps(other) {
+                let message = format!("{train_split} is trained on and has items of {other}, which is to measure it");
+                return Err(Failure::Usage(message));
+            }
+        }
         let reading = self.reading.resolve()?;
         let benchmark = Path::new(&reading.benchmark).file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let method = adapter.method.as_str();
@@ -276,8 +290,8 @@ impl Settings {
             device: self.device.unwrap_or_else(|| "auto".into()),
             adapter,
             recipe,
-            limit_train: self.limit_train,
-            limit_validation: self.limit_validation,
+            train_split,
+            validation_split,
             report_split: self.report_split,
             checkpoint_every: self.checkpoint_every.unwrap_or(200),
             keep_checkpoints: self.keep_checkpoints.unwrap_or(2),

@@ -16,7 +16,7 @@ use super::{
     signals::Signals,
 };
 use adamole::{
-    data::{Example, ReadReport, Split},
+    data::{Example, ReadReport, SplitPart},
     device,
     llama::load_adapter,
     train::{
@@ -62,7 +62,7 @@ struct Report {
     accuracy_before: f64,
     best_epoch: usize,
     epochs: usize,
-    selected_on: Split,
+    selected_on: SplitPart,
     items: usize,
     /// The best epoch on a split that did not choose it.
     reported: Option<Reported>,
@@ -95,7 +95,7 @@ struct Report {
 
 #[derive(Serialize)]
 struct Reported {
-    split: Split,
+    split: SplitPart,
     accuracy: f64,
     items: usize,
     majority_accuracy: f64,
@@ -120,24 +120,24 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<(), Failure> {
     let device = plain_device.clone().autodiff();
     let items = config.reading.open()?;
     // Data first: what is wrong with it is found out before weights are read.
-    let train_items = items.read_labelled(Split::Train, config.limit_train)?;
-    let validation_items = items.read_labelled(Split::Validation, config.limit_validation)?;
+    let train_items = items.read_labelled(config.train_split)?;
+    let validation_items = items.read_labelled(config.validation_split)?;
 
-    let report_items = config.report_split.map(|split| Ok::<_, Failure>((split, items.read_labelled(split, None)?)));
+    let report_items = config.report_split.map(|part| Ok::<_, Failure>((part, items.read_labelled(part)?)));
     let report_items = report_items.transpose()?;
 
     let mut base = Base::load(&config.model, config.weights(), &device)?;
-    let training = base.encode(&items, Split::Train, &train_items.items)?;
-    let validation = base.encode(&items, Split::Validation, &validation_items.items)?;
+    let training = base.encode(&items, config.train_split.split, &train_items.items)?;
+    let validation = base.encode(&items, config.validation_split.split, &validation_items.items)?;
     let report_items =
-        report_items.map(|(split, read)| Ok::<_, Failure>((split, base.encode(&items, split, &read.items)?)));
+        report_items.map(|(part, read)| Ok::<_, Failure>((part, base.encode(&items, part.split, &read.items)?)));
     let report_items = report_items.transpose()?;
     let pad_id = base.pad_id();
     let plain = base.model.clone();
     let layout = config.adapter.layout(base.model.config().num_hidden_layers)?;
     base.model.adapt(&layout, config.recipe.seed);
     config.weights().check_loaded(&base.model)?;
-    let fingerprint = Fingerprint::of(&base.folder, [&training, &validation])?;
+    let fingerprint = Fingerprint::of(&base.folder, &[&training, &validation])?;
     let checkpoints = RunDirectory::checkpoints(&config.output, config.checkpoint_every, config.keep_checkpoints);
     let (mut checkpoint, mut first_step) = (None, 0);
 
@@ -162,13 +162,14 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<(), Failure> {
         directory = directory.with_tensorboard(first_step)?;
     }
     // Of several devices each has a worker, and holds one micro-batch at a time.
+    let on_cpu = device::is_cpu(plain_device);
     let workers = match others.len() {
-        0 => Workers::new(workers(asked_workers, plain_device)),
+        0 => Workers::new(workers(asked_workers, on_cpu)),
         others => Workers::new(1 + others),
     };
     let side_by_side = if others.is_empty() { workers.count() } else { 1 };
-    let memory_estimate =
-        memory::estimate(&config, &layout, base.model.config(), &training, (side_by_side, plain_device));
+    let lengths: Vec<usize> = training.iter().map(|example| example.text.len()).collect();
+    let memory_estimate = memory::estimate(&config, &layout, base.model.config(), &lengths, (side_by_side, on_cpu));
     eprintln!("memory: {}", memory::text(&memory_estimate));
     let matmul_peak = matmul_peak(&workers, plain_device, config.dtype);
     let signals = Signals::follow().map_err(Failure::Signals)?;
@@ -208,7 +209,7 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<(), Failure> {
 
     let mut best_model = plain.valid();
     load_adapter(&mut best_model, &directory.adapter())?;
-    let report_on = |(split, examples): (Split, Vec<Example>)| -> Result<Reported, Failure> {
+    let report_on = |(split, examples): (SplitPart, Vec<Example>)| -> Result<Reported, Failure> {
         let Evaluation { accuracy, items, majority_accuracy, .. } =
             evaluate(&best_model, &examples, &workers, plain_device);
         Ok(Reported { split, accuracy, items, majority_accuracy })
@@ -228,7 +229,7 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<(), Failure> {
         accuracy_before: run.before.accuracy,
         best_epoch,
         epochs: config.recipe.epochs,
-        selected_on: Split::Validation,
+        selected_on: config.validation_split,
         items: best.items,
         reported,
         train_items: training.len(),

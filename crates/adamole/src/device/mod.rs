@@ -172,6 +172,14 @@ pub fn is_cpu(_: &Device) -> bool {
     false
 }
 
+/// Whether a name means the CPU; the device need not be there, nor be built in.
+pub fn names_cpu(name: &str) -> bool {
+    match name {
+        "auto" => automatic().is_none_or(|device| is_cpu(&device)),
+        name => name == Kind::Cpu.name(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -91,7 +91,7 @@ impl Place {
     }
 
     fn workers(&self, device: &Device) -> Workers {
-        Workers::new(workers(self.workers, device))
+        Workers::new(workers(self.workers, adamole::device::is_cpu(device)))
     }
 }
 

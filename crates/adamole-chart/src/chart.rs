@@ -1,6 +1,6 @@
-//! Charts as inline SVG.
+//! Charts as SVG.
 
-use super::page::{COLOURS, escaped, shade};
+use crate::page::{COLOURS, escaped, shade};
 
 /// Of the space that data is drawn in, in pixels.
 const WIDTH: f64 = 560.0;
@@ -13,34 +13,39 @@ const ABOVE: f64 = 30.0;
 const RIGHT: f64 = 120.0;
 
 /// An axis that begins at 0.
-pub(super) struct Axis {
+#[derive(Debug, Clone, Default)]
+pub struct Axis {
     /// What it measures, with its unit.
-    pub(super) label: String,
+    pub label: String,
     /// Where it ends.
-    pub(super) max: f64,
+    pub max: f64,
     /// Whether only whole numbers have a meaning.
-    pub(super) whole: bool,
+    pub whole: bool,
+    /// What its places 0, 1 and so on are called, where these are names and not numbers.
+    pub names: Vec<String>,
 }
 
 /// Points joined by a line.
-pub(super) struct Line {
+#[derive(Debug, Clone)]
+pub struct Line {
     /// In the legend.
-    pub(super) name: String,
+    pub name: String,
     /// From left to right.
-    pub(super) points: Vec<(f64, f64)>,
+    pub points: Vec<(f64, f64)>,
 }
 
-/// Lines over common axes, with a legend; up to seven of them have colours of their own.
-pub(super) fn line_chart(title: &str, x: &Axis, y: &Axis, lines: &[Line]) -> String {
-    let across = |value: f64| LEFT + WIDTH * value / x.max;
-    let up = |value: f64| ABOVE + HEIGHT * (1.0 - value / y.max);
+/// Lines over common axes, with a legend, as an SVG element that is a file of its own too; up to seven of them have
+/// colours of their own.
+pub fn line_chart(title: &str, x_axis: &Axis, y_axis: &Axis, lines: &[Line]) -> String {
+    let across = |value: f64| LEFT + WIDTH * value / x_axis.max;
+    let up = |value: f64| ABOVE + HEIGHT * (1.0 - value / y_axis.max);
     let mut drawn = String::new();
-    for (value, name) in ticks(y) {
+    for (value, name) in ticks(y_axis) {
         let at = up(value);
         drawn += &format!("<path d=\"M{LEFT} {at:.1}h{WIDTH}\" stroke=\"#ddd\"/>");
         drawn += &text(LEFT - 6.0, at + 4.0, "end", &name);
     }
-    for (value, name) in ticks(x) {
+    for (value, name) in ticks(x_axis) {
         let at = across(value);
         drawn += &format!("<path d=\"M{at:.1} {}v5\" stroke=\"#555\"/>", ABOVE + HEIGHT);
         drawn += &text(at, ABOVE + HEIGHT + 18.0, "middle", &name);
@@ -53,22 +58,23 @@ pub(super) fn line_chart(title: &str, x: &Axis, y: &Axis, lines: &[Line]) -> Str
              </polyline>\n",
             points.join(" ")
         );
-        for (point, (x, y)) in points.iter().zip(&line.points).filter(|_| x.whole) {
+        for (point, (x, y)) in points.iter().zip(&line.points).filter(|_| x_axis.whole) {
             let (cx, cy) = point.split_once(',').unwrap_or_default();
             drawn += &format!(
-                "<circle cx=\"{cx}\" cy=\"{cy}\" r=\"3.5\" fill=\"{colour}\"><title>{name}, {x}: {y:.3}</title>\
-                 </circle>"
+                "<circle cx=\"{cx}\" cy=\"{cy}\" r=\"3.5\" fill=\"{colour}\"><title>{name}, {}: {y:.3}</title>\
+                 </circle>",
+                place_name(x_axis, *x),
             );
         }
         let at = ABOVE + 10.0 + 20.0 * place as f64;
         drawn += &format!("<path d=\"M{} {at}h20\" stroke=\"{colour}\" stroke-width=\"3\"/>", LEFT + WIDTH + 14.0);
         drawn += &text(LEFT + WIDTH + 40.0, at + 4.0, "start", &line.name);
     }
-    svg(title, &x.label, &y.label, (WIDTH, HEIGHT), &drawn)
+    svg(title, &x_axis.label, &y_axis.label, (WIDTH, HEIGHT), &drawn)
 }
 
 /// Shares by column and, from the bottom, row; the brighter the more. A cell may be absent.
-pub(super) fn heat_map(title: &str, x_label: &str, y_label: &str, columns: &[(String, Vec<f64>)]) -> String {
+pub fn heat_map(title: &str, x_label: &str, y_label: &str, columns: &[(String, Vec<f64>)]) -> String {
     let rows = columns.iter().map(|(_, cells)| cells.len()).max().unwrap_or(0);
     let most = columns.iter().flat_map(|(_, cells)| cells).copied().fold(0.0, f64::max).max(f64::MIN_POSITIVE);
     let (width, height) = (WIDTH / columns.len().max(1) as f64, (HEIGHT / rows.max(1) as f64).max(18.0));
@@ -99,14 +105,14 @@ pub(super) fn heat_map(title: &str, x_label: &str, y_label: &str, columns: &[(St
 /// The drawing with its title and the labels of its axes.
 fn svg(title: &str, x_label: &str, y_label: &str, (width, height): (f64, f64), drawn: &str) -> String {
     let (right, below) = (LEFT + width, ABOVE + height);
-    let (all, middle) = (right.max(LEFT + 400.0) + RIGHT, ABOVE + height / 2.0);
+    let (all, high, middle) = (right.max(LEFT + 400.0) + RIGHT, below + BELOW, ABOVE + height / 2.0);
     format!(
-        "<svg width=\"{all:.0}\" height=\"{:.0}\" font-size=\"12\" role=\"img\">\n\
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{all:.0}\" height=\"{high:.0}\" \
+         viewBox=\"0 0 {all:.0} {high:.0}\" font-family=\"system-ui,sans-serif\" font-size=\"12\" role=\"img\">\n\
          <text x=\"{LEFT}\" y=\"16\" font-size=\"14\" font-weight=\"bold\">{}</text>\n{drawn}\
          <path d=\"M{LEFT} {ABOVE}V{below:.1}H{right:.1}\" fill=\"none\" stroke=\"#555\"/>\n{}\
          <text x=\"16\" y=\"{middle:.1}\" text-anchor=\"middle\" transform=\"rotate(-90 16 {middle:.1})\">{}</text>\n\
          </svg>\n",
-        below + BELOW,
         escaped(title),
         text(LEFT + width / 2.0, below + 38.0, "middle", x_label),
         escaped(y_label),
@@ -117,8 +123,16 @@ fn text(x: f64, y: f64, anchor: &str, content: &str) -> String {
     format!("<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{}</text>\n", escaped(content))
 }
 
-/// Round numbers along an axis, about six of them.
+/// A place's name, or its number.
+fn place_name(axis: &Axis, value: f64) -> String {
+    axis.names.get(value as usize).cloned().unwrap_or_else(|| value.to_string())
+}
+
+/// Round numbers along an axis, about six of them; or all of its names.
 fn ticks(axis: &Axis) -> Vec<(f64, String)> {
+    if !axis.names.is_empty() {
+        return axis.names.iter().enumerate().map(|(place, name)| (place as f64, name.clone())).collect();
+    }
     let raw = axis.max / 6.0;
     let power = 10_f64.powf(raw.log10().floor());
     let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|factor| factor * power).find(|step| *step >= raw * 0.999);
@@ -135,10 +149,12 @@ mod tests {
     #[test]
     fn ticks_are_round_numbers() {
         let names = |max, whole| -> Vec<String> {
-            ticks(&Axis { label: String::new(), max, whole }).into_iter().map(|(_, name)| name).collect()
+            ticks(&Axis { max, whole, ..Axis::default() }).into_iter().map(|(_, name)| name).collect()
         };
         assert_eq!(names(0.125, false), ["0.00", "0.05", "0.10"]);
         assert_eq!(names(3.0, true), ["0", "1", "2", "3"]);
         assert_eq!(names(8.0, false), ["0", "2", "4", "6", "8"]);
+        let named = Axis { max: 1.0, names: vec!["low".into(), "high".into()], ..Axis::default() };
+        assert_eq!(ticks(&named), [(0.0, "low".to_owned()), (1.0, "high".to_owned())]);
     }
 }

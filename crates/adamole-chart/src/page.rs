@@ -1,4 +1,4 @@
-//! What pages share: each opens by itself in a browser and needs nothing besides itself.
+//! What pages have in common: each opens by itself in a browser and needs nothing besides itself.
 
 /// From nothing to all: cividis (Nunez, Anderton and Renslow, 2018), which looks alike to people with and without
 /// colour blindness.
@@ -7,10 +7,10 @@ const RAMP: [(u8, u8, u8); 6] =
 
 /// Colours that can be told apart with any kind of colour blindness (Okabe and Ito, 2008), but for the yellow, which is
 /// too light on white.
-pub(super) const COLOURS: [&str; 7] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000"];
+pub(crate) const COLOURS: [&str; 7] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000"];
 
 /// A page with this title and content; `style` adds to what all pages have.
-pub(super) fn document(title: &str, style: &str, body: &str) -> String {
+pub fn document(title: &str, style: &str, body: &str) -> String {
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title>\
          <style>body{{font:14px system-ui,sans-serif;margin:2em}}{style}</style></head><body>\n<h1>{title}</h1>\n\
@@ -20,7 +20,7 @@ pub(super) fn document(title: &str, style: &str, body: &str) -> String {
 }
 
 /// Background and ink for a share in `[0, 1]`.
-pub(super) fn shade(share: f64) -> (String, &'static str) {
+pub fn shade(share: f64) -> (String, &'static str) {
     let place = share.clamp(0.0, 1.0) * (RAMP.len() - 1) as f64;
     let (low, rest) = (place as usize, place.fract());
     let (from, to) = (RAMP[low], RAMP[(low + 1).min(RAMP.len() - 1)]);
@@ -30,6 +30,6 @@ pub(super) fn shade(share: f64) -> (String, &'static str) {
 }
 
 /// The text with nothing in it as markup.
-pub(super) fn escaped(text: &str) -> String {
+pub fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -1,0 +1,158 @@
+//! `adamole estimate`: what a run is going to be and to take, without the weights being read.
+
+use super::{
+    Failure,
+    fetching::model_folder,
+    fingerprint::Fingerprint,
+    inputs::workers,
+    memory,
+    output::{Format, print},
+    settings::{Resolved, Settings},
+};
+use adamole::{
+    data::{Example, LabelScope, SplitPart, Tokenizer},
+    device,
+    llama::{LinearShapes, ModelConfig},
+    train::{Cost, MemoryEstimate},
+};
+use clap::Args;
+use serde::Serialize;
+use std::path::PathBuf;
+
+#[derive(Args)]
+pub(crate) struct EstimateArguments {
+    /// TOML file with the settings of the run, as `train` takes it
+    #[arg(long)]
+    config: Option<PathBuf>,
+    /// Folder with the config.json of a model of the same shape; the model itself and the data are not looked for then
+    #[arg(long, value_name = "DIR", requires = "items", requires = "tokens")]
+    shape: Option<PathBuf>,
+    /// With --shape: items that are trained on, that choose the epoch, and that are reported
+    #[arg(long, value_name = "TRAIN,VALIDATION,REPORT", value_delimiter = ',', requires = "shape")]
+    items: Option<Vec<usize>>,
+    /// With --shape: tokens of an item, the mean; the memory is that of texts of max_tokens
+    #[arg(long, requires = "shape")]
+    tokens: Option<usize>,
+    /// How the result is printed
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+#[derive(Serialize)]
+struct Report {
+    /// Every setting, as `config.json` of the run is going to record it.
+    config: Resolved,
+    /// Of the base model and the items; absent where only shape and sizes are known.
+    fingerprint: Option<Fingerprint>,
+    train_items: usize,
+    validation_items: usize,
+    report_items: usize,
+    parameters: usize,
+    trainable_parameters: usize,
+    steps: usize,
+    train_tokens: usize,
+    /// Floating-point operations of the matrix products of all epochs.
+    train_operations: f64,
+    /// Of one evaluation of the validation items; there is one more of them than there are epochs.
+    validation_operations: f64,
+    /// Of one evaluation of the items that are reported.
+    report_operations: f64,
+    memory_estimate: MemoryEstimate,
+    memory_bytes: u64,
+}
+
+/// Lengths in tokens of the texts that are trained on, and of the prompts that are asked.
+struct Lengths {
+    train: Vec<usize>,
+    longest: Vec<usize>,
+    validation: Vec<usize>,
+    report: Vec<usize>,
+}
+
+pub(crate) fn run(arguments: EstimateArguments) -> Result<(), Failure> {
+    let file = arguments.config.as_deref().map(Settings::from_file).transpose()?.unwrap_or_default();
+    let settings = arguments.settings.or(file);
+    let asked_workers = settings.workers;
+    let config = settings.resolve()?;
+    let assumed = arguments.shape.zip(arguments.items).zip(arguments.tokens);
+    let (model, lengths, fingerprint) = match assumed {
+        Some(((shape, items), tokens)) => (ModelConfig::from_folder(&shape)?, assume(&config, &items, tokens)?, None),
+        None => read(&config)?,
+    };
+    let layout = config.adapter.layout(model.num_hidden_layers)?;
+    let shapes = LinearShapes::of(&model);
+    let cost = Cost::of_shape(&model, &layout);
+    let trained = |length: &usize| match config.recipe.labels {
+        LabelScope::Text => cost.step(1, *length, *length),
+        LabelScope::Answer => cost.step(1, *length, 1),
+    };
+    let asked = |lengths: &[usize]| lengths.iter().map(|length| cost.prompt(*length)).sum();
+    let epochs = config.recipe.epochs;
+    let on_cpu = device::names_cpu(&config.device);
+    let workers = workers(asked_workers, on_cpu);
+    let memory_estimate = memory::estimate(&config, &layout, &model, &lengths.longest, (workers, on_cpu));
+    let report = Report {
+        fingerprint,
+        train_items: lengths.train.len(),
+        validation_items: lengths.validation.len(),
+        report_items: lengths.report.len(),
+        parameters: shapes.elements(),
+        trainable_parameters: shapes.adapter_elements(&layout),
+        steps: epochs * lengths.train.len().div_ceil(config.recipe.batch_size),
+        train_tokens: epochs * lengths.train.iter().sum::<usize>(),
+        train_operations: epochs as f64 * lengths.train.iter().map(trained).sum::<f64>(),
+        validation_operations: asked(&lengths.validation),
+        report_operations: asked(&lengths.report),
+        memory_bytes: memory_estimate.total(),
+        memory_estimate,
+        config,
+    };
+    print(arguments.format, &report, || text(&report));
+    Ok(())
+}
+
+/// What sizes tell: items of one length, and for the memory of the greatest that there may be.
+fn assume(config: &Resolved, items: &[usize], tokens: usize) -> Result<Lengths, Failure> {
+    let [train, validation, report] = *items else {
+        return Err(Failure::Usage(format!("--items takes three numbers, {} were given", items.len())));
+    };
+    if train == 0 || tokens == 0 {
+        return Err(Failure::Usage("--items and --tokens take numbers of at least 1".into()));
+    }
+    let of = |items: usize| vec![tokens.min(config.reading.max_tokens); items];
+    let longest = vec![config.reading.max_tokens; train.min(config.recipe.batch_size)];
+    Ok(Lengths { train: of(train), longest, validation: of(validation), report: of(report) })
+}
+
+/// What the items themselves tell.
+fn read(config: &Resolved) -> Result<(ModelConfig, Lengths, Option<Fingerprint>), Failure> {
+    let items = config.reading.open()?;
+    let folder = model_folder(&config.model)?;
+    let model = ModelConfig::from_folder(&folder)?;
+    let tokenizer = Tokenizer::from_folder(&folder)?;
+    let encode = |part: SplitPart| items.encode(&tokenizer, part.split, &items.read_labelled(part)?.items);
+    let (train, validation) = (encode(config.train_split)?, encode(config.validation_split)?);
+    let report = config.report_split.map(encode).transpose()?.unwrap_or_default();
+    let fingerprint = Fingerprint::of(&folder, &[&train, &validation, &report])?;
+    let prompts = |examples: &[Example]| examples.iter().map(|example| example.prompt.len()).collect();
+    let train: Vec<usize> = train.iter().map(|example| example.text.len()).collect();
+    let lengths = Lengths { longest: train.clone(), train, validation: prompts(&validation), report: prompts(&report) };
+    Ok((model, lengths, Some(fingerprint)))
+}
+
+fn text(report: &Report) -> String {
+    let operations = report.train_operations
+        + report.validation_operations * (report.config.recipe.epochs + 1) as f64
+        + report.report_operations;
+    format!(
+        "{} of {} parameters are trained, {} steps over {} tokens, {:.2e} operations\nmemory: {}",
+        report.trainable_parameters,
+        report.parameters + report.trainable_parameters,
+        report.steps,
+        report.train_tokens,
+        operations,
+        memory::text(&report.memory_estimate),
+    )
+}
