@@ -26,7 +26,14 @@ pub(crate) fn test(arguments: &[String]) -> Result<(), Failure> {
 
 /// Builds the `adamole` program and says where it is.
 pub(crate) fn program() -> Result<PathBuf, Failure> {
-    run(&["build", "--release", "--workspace"], &[])?;
+    program_with(None)
+}
+
+/// Builds the `adamole` program with further features of its crate, such as `adamole/cuda`.
+pub(crate) fn program_with(features: Option<&str>) -> Result<PathBuf, Failure> {
+    let mut arguments = vec!["build", "--release", "--workspace"];
+    arguments.extend(features.into_iter().flat_map(|features| ["--features", features]));
+    run(&arguments, &[])?;
     Ok(target()?.join("release").join(format!("adamole{}", std::env::consts::EXE_SUFFIX)))
 }
 
