@@ -6,6 +6,7 @@ mod bench;
 mod cargo;
 mod ci;
 mod datasets;
+mod machine;
 mod regenerate;
 mod reproduce;
 
@@ -21,7 +22,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Train and evaluate the cells of an experiment and write its report
+    /// Run the paper's tables and figures and write their report
     Reproduce(reproduce::Options),
     /// Measure the methods beside LoRA, or this program beside PEFT
     Bench(bench::Options),
@@ -36,11 +37,14 @@ enum Task {
     },
     /// Formatting, lints, documentation, tests, and a reproduction with its report checked
     Ci,
-    /// Regenerate the shipped samples and the small base that is pretrained on their world
+    /// Regenerate the shipped samples and the small bases that are pretrained on their world
     Datasets {
-        /// Leave the base as it is
+        /// Leave the bases as they are
         #[arg(long)]
         samples_only: bool,
+        /// Pretrain only these bases: base, gemma, larger
+        #[arg(long, value_delimiter = ',', conflicts_with = "samples_only")]
+        base: Vec<String>,
     },
 }
 
@@ -58,7 +62,7 @@ fn main() -> ExitCode {
         Task::Bench(options) => bench::run(&options),
         Task::Test { device, arguments } => cargo::test(device.as_deref(), &arguments),
         Task::Ci => ci::run(),
-        Task::Datasets { samples_only } => regenerate::run(samples_only),
+        Task::Datasets { samples_only, base } => regenerate::run(samples_only, &base),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

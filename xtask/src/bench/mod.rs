@@ -2,17 +2,16 @@
 //! and the processes of a contest take turns, so that what else the machine does meets all of them.
 
 mod contest;
-mod machine;
 mod measured;
 mod page;
 mod python;
 mod table;
 
-use crate::{Failure, cargo, root};
+use crate::{Failure, cargo, machine, root};
 use clap::Args;
 use contest::{Contest, Sizes};
 use measured::{Measured, Setting};
-use std::{path::PathBuf, process::Command};
+use std::path::PathBuf;
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -93,7 +92,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         setting.device,
         setting.weights[1..].join(" "),
         setting.threads,
-        version(&setting)?,
+        machine::version(&setting.program)?,
         rounds,
         table::markdown(&results, reference),
     );
@@ -114,10 +113,4 @@ fn take_turns(contest: &Contest, setting: &Setting, rounds: usize) -> Vec<Option
         }
     }
     measured.iter().map(|results| Measured::median(results)).collect()
-}
-
-/// What the program calls itself, with its revision.
-fn version(setting: &Setting) -> Result<String, Failure> {
-    let output = Command::new(&setting.program).arg("--version").output()?;
-    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }

@@ -1,5 +1,10 @@
-//! One cell: a training run of the program, and evaluations on the test split.
+//! A cell with its settings, and how the program is started for it.
 
+use super::{
+    definition::{Definitions, Portion},
+    place::Places,
+    plan::Key,
+};
 use crate::Failure;
 use serde_json::Value;
 use std::{
@@ -9,106 +14,153 @@ use std::{
 };
 use toml::Table;
 
-/// What is to be run, and where its files are.
-#[derive(Debug)]
+/// What is to be run.
+#[derive(Debug, Clone)]
 pub(crate) struct Cell {
-    pub(crate) benchmark: String,
-    pub(crate) method: String,
-    pub(crate) folder: PathBuf,
+    pub(crate) key: Key,
+    /// As a configuration file of `adamole train`.
     pub(crate) settings: Table,
+    pub(crate) is_trained: bool,
+    pub(crate) portion: Portion,
+    /// Folder with the config.json of a model of this shape.
+    pub(crate) shape: PathBuf,
 }
 
-/// What the files of a cell say.
-#[derive(Debug)]
-pub(crate) struct CellResult {
-    pub(crate) benchmark: String,
-    pub(crate) method: String,
-    /// Results by name: `train`, `test` (the adapter on the test split), `untuned` (the base on it).
-    pub(crate) results: Vec<(&'static str, Value)>,
-    /// The last lines of the log of a cell that failed.
-    pub(crate) failure: Option<String>,
-}
+/// Settings that `adamole evaluate` takes too.
+const OF_EVALUATION: [&str; 10] = [
+    "model",
+    "benchmark",
+    "data",
+    "shuffle_parts",
+    "dtype",
+    "device",
+    "workers",
+    "max_tokens",
+    "truncation",
+    "on_bad_row",
+];
 
-const RESULTS: [&str; 3] = ["train", "test", "untuned"];
+/// How a run is started.
+#[derive(Debug, Clone)]
+pub(crate) struct Launch {
+    pub(crate) program: PathBuf,
+    pub(crate) device: String,
+    /// Threads of each run; the program's own choice where absent.
+    pub(crate) workers: Option<usize>,
+}
 
 impl Cell {
-    pub(crate) fn name(&self) -> String {
-        format!("{} on {}", self.method, self.benchmark)
-    }
-
-    /// Whether all results are there and belong to this definition.
-    pub(crate) fn is_complete(&self) -> bool {
-        let same = fs::read_to_string(self.definition()).is_ok_and(|text| text == self.definition_text());
-        same && RESULTS.iter().all(|name| self.read(name).is_some())
-    }
-
-    /// Runs the cell from its beginning.
-    pub(crate) fn run(&self, program: &Path) -> Result<(), Failure> {
-        if self.folder.exists() {
-            fs::remove_dir_all(&self.folder)?;
+    /// The cell of this key: settings of the preset, then of the family, the benchmark and the method.
+    pub(crate) fn new(definitions: &Definitions, key: &Key, places: &Places, launch: &Launch) -> Result<Self, Failure> {
+        let preset = &definitions.preset;
+        let unknown = || format!("{} is not in this preset", key.id());
+        let method = definitions.methods.get(&key.method).ok_or_else(unknown)?;
+        let portion = preset.benchmarks.get(&key.benchmark).ok_or_else(unknown)?;
+        let model = preset.models.get(&key.model).ok_or_else(unknown)?;
+        let family = method.family.as_ref().and_then(|family| preset.families.get(family));
+        let mut settings = preset.settings.clone();
+        for more in family.into_iter().chain([&portion.settings, &method.settings]) {
+            settings.extend(more.clone());
         }
-        fs::create_dir_all(&self.folder)?;
-        fs::write(self.definition(), self.definition_text())?;
-        let path = |path: PathBuf| path.display().to_string();
-        let run = path(self.folder.join("run"));
-        self.start(program, "train", &["train", "--config", &path(self.definition()), "--output", &run])?;
-        let text = |key: &str| self.settings.get(key).and_then(toml::Value::as_str).unwrap_or_default();
-        let mut evaluate = vec!["evaluate", "--split", "test"];
-        for (flag, key) in [("--model", "model"), ("--data", "data"), ("--benchmark", "benchmark")] {
-            evaluate.extend([flag, text(key)]);
+        settings.insert("benchmark".into(), key.benchmark.clone().into());
+        settings.insert("seed".into(), i64::try_from(key.seed)?.into());
+        settings.insert("model".into(), places.model(&key.model, model).into());
+        if let Some(data) = places.data(&key.benchmark, definitions, portion) {
+            settings.insert("data".into(), data.into());
         }
-        self.start(program, "untuned", &evaluate)?;
-        evaluate.extend(["--adapter", &run]);
-        self.start(program, "test", &evaluate)
+        settings.insert("device".into(), launch.device.clone().into());
+        if let Some(workers) = launch.workers {
+            settings.insert("workers".into(), i64::try_from(workers)?.into());
+        }
+        let is_trained = key.method != "untuned";
+        let shape = crate::root().join(&model.shape);
+        Ok(Self { key: key.clone(), settings, is_trained, portion: portion.clone(), shape })
     }
 
-    /// Runs the program once; its result goes to `NAME.json`, its talk to `NAME.log`.
-    fn start(&self, program: &Path, name: &str, arguments: &[&str]) -> Result<(), Failure> {
-        let log = File::create(self.folder.join(format!("{name}.log")))?;
-        let output = Command::new(program)
-            .args(arguments)
-            .args(["--format", "json"])
-            .stderr(log)
-            .stdout(Stdio::piped())
-            .output()?;
-        if !output.status.success() {
-            return Err(format!("{} ended with {}", arguments[0], output.status).into());
+    /// Runs what is left of the cell in `folder`, and hands over what the program printed: of the training run, if there
+    /// is one, and of the evaluations with aligned and reference scoring.
+    pub(crate) fn run(&self, launch: &Launch, folder: &Path) -> Result<Printed, Failure> {
+        let run = folder.join("run");
+        let train = match self.is_trained {
+            true => Some(self.train(launch, folder, &run)?),
+            false => None,
+        };
+        let adapter = self.is_trained.then_some(run.as_path());
+        // The training run has already reported with the scoring that it was set to.
+        let aligned = match self.is_trained {
+            true => None,
+            false => Some(self.evaluate(launch, folder, "aligned", adapter)?),
+        };
+        let reference = self.evaluate(launch, folder, "reference", adapter)?;
+        // Only of use to a run that has not come to its end.
+        let checkpoints = run.join("checkpoints");
+        if checkpoints.exists() {
+            fs::remove_dir_all(checkpoints)?;
         }
-        Ok(fs::write(self.folder.join(format!("{name}.json")), output.stdout)?)
+        Ok(Printed { train, aligned, reference })
     }
 
-    /// Reads what the files say.
-    pub(crate) fn result(&self) -> CellResult {
-        let results: Vec<(&'static str, Value)> =
-            RESULTS.iter().filter_map(|name| Some((*name, self.read(name)?))).collect();
-        let failure = (results.len() < RESULTS.len()).then(|| {
-            let missing = RESULTS.iter().find(|name| self.read(name).is_none()).copied().unwrap_or_default();
-            let log = fs::read_to_string(self.folder.join(format!("{missing}.log"))).unwrap_or_default();
-            let lines: Vec<&str> = log.lines().collect();
-            match lines.len() {
-                0 => "not run".to_owned(),
-                count => lines[count.saturating_sub(5)..].join("\n"),
+    /// The training run's report. A run that was broken off goes on, one that is finished is taken as it is.
+    fn train(&self, launch: &Launch, folder: &Path, run: &Path) -> Result<Value, Failure> {
+        let report = run.join("report.json");
+        if report.exists() {
+            return Ok(serde_json::from_slice(&fs::read(report)?)?);
+        }
+        if run.join("checkpoints").exists()
+            && start(launch, folder, "train", &["train", "--resume", &text(run)]).is_ok()
+        {
+            return Ok(serde_json::from_slice(&fs::read(report)?)?);
+        }
+        if run.exists() {
+            fs::remove_dir_all(run)?;
+        }
+        let config = folder.join("run.toml");
+        fs::write(&config, self.settings.to_string())?;
+        start(launch, folder, "train", &["train", "--config", &text(&config), "--output", &text(run)])
+    }
+
+    fn evaluate(&self, launch: &Launch, folder: &Path, scoring: &str, run: Option<&Path>) -> Result<Value, Failure> {
+        let mut arguments = vec!["evaluate".to_owned(), "--scoring".into(), scoring.into()];
+        for key in OF_EVALUATION {
+            if let Some(value) = self.settings.get(key) {
+                arguments.push(format!("--{}", key.replace('_', "-")));
+                arguments.push(value.as_str().map_or_else(|| value.to_string(), str::to_owned));
             }
-        });
-        CellResult { benchmark: self.benchmark.clone(), method: self.method.clone(), results, failure }
-    }
-
-    fn read(&self, name: &str) -> Option<Value> {
-        serde_json::from_str(&fs::read_to_string(self.folder.join(format!("{name}.json"))).ok()?).ok()
-    }
-
-    fn definition(&self) -> PathBuf {
-        self.folder.join("run.toml")
-    }
-
-    fn definition_text(&self) -> String {
-        self.settings.to_string()
+        }
+        let split = self.settings.get("report_split").and_then(toml::Value::as_str).unwrap_or("validation");
+        arguments.extend(["--split".into(), split.into()]);
+        arguments.extend(run.into_iter().flat_map(|run| ["--adapter".into(), text(run)]));
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        start(launch, folder, scoring, &arguments)
     }
 }
 
-impl CellResult {
-    /// A number of one of the results.
-    pub(crate) fn number(&self, result: &str, key: &str) -> Option<f64> {
-        self.results.iter().find(|(name, _)| *name == result)?.1[key].as_f64()
+/// What the program printed for a cell.
+#[derive(Debug)]
+pub(crate) struct Printed {
+    pub(crate) train: Option<Value>,
+    pub(crate) aligned: Option<Value>,
+    pub(crate) reference: Value,
+}
+
+fn text(path: &Path) -> String {
+    path.display().to_string()
+}
+
+/// Runs the program once; its talk goes to `NAME.log`.
+fn start(launch: &Launch, folder: &Path, name: &str, arguments: &[&str]) -> Result<Value, Failure> {
+    let path = folder.join(format!("{name}.log"));
+    let mut command = Command::new(&launch.program);
+    command.args(arguments).args(["--format", "json"]).stderr(File::create(&path)?).stdout(Stdio::piped());
+    if let Some(workers) = launch.workers {
+        command.env("RAYON_NUM_THREADS", workers.to_string());
     }
+    let output = command.output()?;
+    if output.status.success() {
+        return Ok(serde_json::from_slice(&output.stdout)?);
+    }
+    let log = fs::read_to_string(&path).unwrap_or_default();
+    let lines: Vec<&str> = log.lines().collect();
+    let last = lines[lines.len().saturating_sub(8)..].join("\n");
+    Err(format!("{} ended with {}\n{last}", arguments[0], output.status).into())
 }

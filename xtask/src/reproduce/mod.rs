@@ -1,104 +1,193 @@
-//! Experiments are data: a TOML file names the cells, each is one run of the program, and the report is made of the
-//! result files alone.
+//! The paper's tables and figures: what there is to run is data, each cell is one run of the program, and the report is
+//! made of the result files alone.
 
 mod cell;
-mod experiment;
+mod check;
+mod definition;
+mod differences;
+mod dry_run;
+mod estimate;
+mod figure;
+mod outcome;
+mod place;
+mod plan;
 mod report;
+mod results;
+mod run;
+mod table;
 
-use crate::{Failure, cargo, root};
-use cell::{Cell, CellResult};
+use crate::{Failure, cargo, machine, root};
+use cell::{Cell, Launch};
 use clap::Args;
-use experiment::Experiment;
-use std::{fs, path::PathBuf, time::Instant};
+use definition::Definitions;
+use outcome::Outcome;
+use place::Places;
+use plan::{Choice, Key, Shard, plan};
+use results::Results;
+use std::{collections::BTreeMap, fs, path::PathBuf};
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Experiment: the name of a file in xtask/experiments
+    /// tiny (shipped bases and samples), smollm2 (a small real model on a CPU) or paper
     #[arg(long, default_value = "tiny")]
-    experiment: String,
-    /// Folder of the results [results/EXPERIMENT]
-    #[arg(long)]
-    output: Option<PathBuf>,
-    /// Only these benchmarks, comma-separated
+    preset: String,
+    /// Only these tables: 3, or 2,3
     #[arg(long, value_delimiter = ',')]
-    benchmark: Vec<String>,
-    /// Only these methods, comma-separated, as the experiment names them
+    table: Vec<u32>,
+    /// Only these figures: 2 or 3
+    #[arg(long, value_delimiter = ',')]
+    figure: Vec<u32>,
+    /// Only these cells, as results and dry runs name them: MODEL.BENCHMARK.METHOD.SEED
+    #[arg(long, value_delimiter = ',')]
+    cell: Vec<String>,
+    /// Only these methods, as xtask/experiments/methods.toml names them
     #[arg(long, value_delimiter = ',')]
     method: Vec<String>,
+    /// Only these benchmarks
+    #[arg(long, value_delimiter = ',')]
+    benchmark: Vec<String>,
+    /// Seeds, all cells with one before any with the next [the preset's]
+    #[arg(long, value_delimiter = ',')]
+    seeds: Vec<u64>,
+    /// Local folder of a model in place of the preset's: DIR for the first, or base=DIR, gemma=DIR, larger=DIR
+    #[arg(long, value_name = "[MODEL=]DIR")]
+    model: Vec<String>,
+    /// Folder with local copies of the benchmarks' data sets
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// auto, cpu, wgpu, vulkan, cuda or cuda:INDEX
+    #[arg(long, default_value = "auto")]
+    device: String,
+    /// Cells side by side, which share out the cores [the preset's]
+    #[arg(long)]
+    jobs: Option<usize>,
+    /// Only a part of the cells, for several machines that share the results: 1/3
+    #[arg(long)]
+    shard: Option<Shard>,
+    /// Folder of the results [results/PRESET]
+    #[arg(long)]
+    output: Option<PathBuf>,
+    /// Say what would run, with time and memory, and run nothing
+    #[arg(long)]
+    dry_run: bool,
     /// Write the report from the results that are there
     #[arg(long)]
     report_only: bool,
-    /// Fail unless every cell has gained on the untuned base what the experiment asks for
+    /// Fail unless every cell is there and what must come out has come out
     #[arg(long)]
     check: bool,
 }
 
-impl Options {
-    fn folder(&self) -> PathBuf {
-        self.output.clone().unwrap_or_else(|| root().join("results").join(&self.experiment))
-    }
-}
-
-/// Runs the cells whose result is missing or whose definition has changed, then writes `report.md`. A cell that fails
-/// is shown as failed and does not stop the others.
+/// Runs the cells that are missing or outdated, then writes the report over all results of the preset.
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
-    let experiment = Experiment::read(&options.experiment)?;
-    let folder = options.folder();
-    fs::create_dir_all(&folder)?;
-    let mut cells = experiment.cells(&folder);
-    for (what, asked, known) in [
-        ("benchmark", &options.benchmark, cells.iter().map(|cell| cell.benchmark.clone()).collect::<Vec<_>>()),
-        ("method", &options.method, cells.iter().map(|cell| cell.method.clone()).collect()),
-    ] {
-        if let Some(unknown) = asked.iter().find(|name| !known.contains(name)) {
-            return Err(
-                format!("{what} {unknown} is not in {}; known: {}", options.experiment, known.join(", ")).into()
-            );
-        }
+    let definitions = Definitions::read(&options.preset)?;
+    let places = options.places()?;
+    // What is only estimated or read needs no backend.
+    let is_run = !options.dry_run && !options.report_only;
+    let program = cargo::program_for(if is_run { &options.device } else { "cpu" })?;
+    let jobs = match options.jobs.unwrap_or(definitions.preset.jobs) {
+        0 => machine::cores(),
+        jobs => jobs,
+    };
+    // Cores are shared out; a GPU has a number of its own.
+    let on_cores = ["auto", "cpu"].contains(&options.device.as_str());
+    let workers = on_cores.then(|| (machine::cores() / jobs).max(1));
+    let launch = Launch { program, device: options.device.clone(), workers };
+    let seeds = if options.seeds.is_empty() { definitions.preset.seeds.clone() } else { options.seeds.clone() };
+    let chosen = plan(&definitions, &seeds, &options.choice());
+    if chosen.is_empty() {
+        return Err("no cell of the preset is asked for; --dry-run alone lists them all".into());
     }
-    let chosen = |asked: &[String], name: &String| asked.is_empty() || asked.contains(name);
+    let chosen = options.shard.map_or(chosen.clone(), |shard| shard.of(chosen));
+    let cells = |keys: Vec<Key>| -> Result<Vec<Cell>, Failure> {
+        keys.iter().map(|key| Cell::new(&definitions, key, &places, &launch)).collect()
+    };
+    let gigaflops = definitions.preset.gigaflops;
+    if options.dry_run {
+        let planned = run::estimated(cells(chosen)?, &launch, &places, false)?;
+        println!("{}", dry_run::text(&planned, jobs, gigaflops));
+        return Ok(());
+    }
     if !options.report_only {
-        let program = cargo::program()?;
-        cells.retain(|cell| chosen(&options.benchmark, &cell.benchmark) && chosen(&options.method, &cell.method));
-        let started = Instant::now();
-        let pending: Vec<&Cell> = cells.iter().filter(|cell| !cell.is_complete()).collect();
-        eprintln!("{} cells, {} to run", cells.len(), pending.len());
-        for (done, cell) in pending.iter().enumerate() {
-            let left = match done {
-                0 => String::new(),
-                _ => {
-                    let per_cell = started.elapsed().as_secs_f64() / done as f64;
-                    format!(", about {:.0} s left", per_cell * (pending.len() - done) as f64)
-                }
-            };
-            eprintln!("[{}/{}] {}{left}", done + 1, pending.len(), cell.name());
-            if let Err(failure) = cell.run(&program) {
-                eprintln!("{} failed: {failure}", cell.name());
-            }
-        }
+        let mut planned = run::estimated(cells(chosen)?, &launch, &places, true)?;
+        run::run(&mut planned, &launch, &places, jobs, gigaflops);
     }
-    let results: Vec<CellResult> = experiment.cells(&folder).iter().map(Cell::result).collect();
-    let path = folder.join("report.md");
-    fs::write(&path, report::markdown(&experiment, &results))?;
-    println!("{}", path.display());
-    let failed = results.iter().filter(|result| result.failure.is_some()).count();
-    if failed > 0 {
-        return Err(format!("{failed} cells failed, see {}", path.display()).into());
+
+    fs::create_dir_all(&places.output)?;
+    // What was run with other seeds before is reported too, but not missed where it was not.
+    let all_seeds = with_results(&seeds, &places)?;
+    let all = plan(&definitions, &all_seeds, &Choice::default());
+    let mut planned = run::estimated(cells(all)?, &launch, &places, false)?;
+    planned.retain(|planned| {
+        seeds.contains(&planned.cell.key.seed) || planned.outcome().is_some() || !planned.cell.is_trained
+    });
+    let results = Results { definitions: &definitions, cells: &planned, seeds: &all_seeds };
+    report::write(&results, &options.command(), &places.output)?;
+    println!("{}", places.output.join("report.md").display());
+    let failed = results.failures().count();
+    let faults = if options.check { check::faults(&results) } else { Vec::new() };
+    match (faults.is_empty(), failed) {
+        (false, _) => Err(format!("the report is not whole:\n{}", faults.join("\n")).into()),
+        (true, 0) => Ok(()),
+        (true, _) => Err(format!("{failed} cells failed, see {}", places.output.join("report.md").display()).into()),
     }
-    if options.check { check(&experiment, &results) } else { Ok(()) }
 }
 
-/// Every cell is there, and training has gained over the untuned base on the test split.
-fn check(experiment: &Experiment, results: &[CellResult]) -> Result<(), Failure> {
-    for result in results {
-        let name = format!("{} on {}", result.method, result.benchmark);
-        let number = |of: &str| result.number(of, "accuracy").ok_or_else(|| format!("the report lacks {name}"));
-        let (untuned, tuned) = (number("untuned")?, number("test")?);
-        if tuned < untuned + experiment.least_gain {
-            let (tuned, untuned) = (report::percent(tuned), report::percent(untuned));
-            return Err(format!("{name}: {tuned} after training, {untuned} before").into());
+/// The seeds that are asked for, and those of results that are there.
+fn with_results(asked: &[u64], places: &Places) -> Result<Vec<u64>, Failure> {
+    let mut seeds = asked.to_vec();
+    for file in fs::read_dir(places.output.join("cells")).into_iter().flatten() {
+        let path = file?.path();
+        if path.extension().is_some_and(|extension| extension == "json")
+            && let Some(outcome) = Outcome::read(&path)?
+        {
+            seeds.push(outcome.seed);
         }
     }
-    eprintln!("the report is whole");
-    Ok(())
+    seeds.sort_unstable();
+    seeds.dedup();
+    Ok(seeds)
+}
+
+impl Options {
+    fn choice(&self) -> Choice {
+        let tables = self.table.iter().map(|number| format!("table{number}"));
+        let figures = self.figure.iter().map(|number| format!("figure{number}"));
+        Choice {
+            experiments: tables.chain(figures).collect(),
+            benchmarks: self.benchmark.clone(),
+            methods: self.method.clone(),
+            cells: self.cell.clone(),
+        }
+    }
+
+    fn places(&self) -> Result<Places, Failure> {
+        let folder = |path: &str| {
+            let path = fs::canonicalize(path).map_err(|error| format!("--model {path}: {error}"))?;
+            Ok::<_, Failure>(path)
+        };
+        let mut models = BTreeMap::new();
+        for model in &self.model {
+            let (role, path) = model.split_once('=').unwrap_or(("base", model));
+            models.insert(role.to_owned(), folder(path)?);
+        }
+        let data = self.data.as_ref().map(|data| {
+            fs::canonicalize(data).map_err(|error| Failure::from(format!("--data {}: {error}", data.display())))
+        });
+        let output = self.output.clone().unwrap_or_else(|| root().join("results").join(&self.preset));
+        Ok(Places { models, data: data.transpose()?, output: std::path::absolute(output)? })
+    }
+
+    /// The command as others would give it: without the places of this machine.
+    fn command(&self) -> String {
+        let mut words = vec!["cargo xtask reproduce".to_owned()];
+        if self.preset != "tiny" {
+            words.push(format!("--preset {}", self.preset));
+        }
+        let list = |numbers: &[u64]| numbers.iter().map(u64::to_string).collect::<Vec<_>>().join(",");
+        if !self.seeds.is_empty() {
+            words.push(format!("--seeds {}", list(&self.seeds)));
+        }
+        words.join(" ")
+    }
 }

@@ -1,7 +1,11 @@
 //! What was measured on, and when. Where the system does not tell, `unknown`.
 
+use crate::Failure;
 use std::{
-    fs, thread,
+    fs,
+    path::Path,
+    process::Command,
+    thread,
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -20,6 +24,19 @@ pub(crate) fn size() -> String {
     let kibibytes = field("/proc/meminfo", "MemTotal").and_then(|text| text.trim_end_matches("kB").trim().parse().ok());
     let memory = kibibytes.map_or("unknown".into(), |kib: f64| format!("{:.1} GiB of", kib / f64::from(1 << 20)));
     format!("{} cores, {memory} memory", cores())
+}
+
+/// The operating system's name.
+pub(crate) fn system() -> String {
+    let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let name = release.lines().find_map(|line| Some(line.strip_prefix("PRETTY_NAME=")?.trim_matches('"').to_owned()));
+    name.unwrap_or_else(|| std::env::consts::OS.into())
+}
+
+/// What a program calls itself, with its revision.
+pub(crate) fn version(program: &Path) -> Result<String, Failure> {
+    let output = Command::new(program).arg("--version").output()?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 fn field(path: &str, name: &str) -> Option<String> {

@@ -1,0 +1,36 @@
+//! What would run.
+
+use super::run::{Planned, State, duration, speed};
+
+const GIBIBYTE: f64 = (1u64 << 30) as f64;
+
+/// A line for each cell and the sums, with the time that `jobs` side by side take.
+pub(crate) fn text(cells: &[Planned], jobs: usize, gigaflops: f64) -> String {
+    let speed = speed(cells, 1e9 * gigaflops);
+    let mut out = format!("{:<48} {:<9} {:>8} {:>11} {:>10}\n", "cell", "state", "steps", "memory", "time");
+    let (mut left, mut all, mut memory) = (0.0, 0.0, 0.0_f64);
+    for planned in cells {
+        let state = match (&planned.state, planned.is_done()) {
+            (_, true) => "done",
+            (State::Missing, _) => "to run",
+            (State::Outdated, _) => "outdated",
+            (State::Run(_), _) => "failed",
+        };
+        let seconds = planned.operations() / speed;
+        all += seconds;
+        left += if planned.is_done() { 0.0 } else { seconds };
+        let gibibytes = planned.estimate.memory_bytes as f64 / GIBIBYTE;
+        memory = memory.max(gibibytes);
+        let steps = if planned.cell.is_trained { planned.estimate.steps } else { 0 };
+        let id = planned.cell.key.id();
+        out += &format!("{id:<48} {state:<9} {steps:>8} {gibibytes:>7.2} GiB {:>10}\n", duration(seconds));
+    }
+    let jobs = jobs as f64;
+    out + &format!(
+        "{} cells, {} in all, {} left; the largest takes {memory:.1} GiB; {:.0} gigaflop/s assumed for each of {jobs} jobs",
+        cells.len(),
+        duration(all / jobs),
+        duration(left / jobs),
+        speed / 1e9,
+    )
+}

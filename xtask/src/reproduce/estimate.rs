@@ -1,0 +1,144 @@
+//! What the program says of a cell before it runs: its resolved settings, its size, and the hashes of what it reads.
+
+use super::cell::Cell;
+use crate::Failure;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+use std::{fs, path::Path, process::Command};
+
+/// Raised where the same settings come to mean other results without a new version of the program.
+const FORMAT: u32 = 1;
+
+/// Settings that say where and how a run takes place, not what comes out of it.
+const WHEREABOUTS: [&str; 7] = ["model", "data", "output", "device", "workers", "checkpoint_every", "keep_checkpoints"];
+
+/// What `adamole estimate` prints, as far as it is used here.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Estimate {
+    config: Map<String, Value>,
+    fingerprint: Option<Fingerprint>,
+    pub(crate) trainable_parameters: u64,
+    pub(crate) steps: u64,
+    train_operations: f64,
+    validation_operations: f64,
+    report_operations: f64,
+    pub(crate) memory_bytes: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct Fingerprint {
+    base: String,
+    data: String,
+}
+
+/// What a result depends on. A result with another one is run again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Definition {
+    /// SHA-256 of the resolved settings, those of whereabouts apart.
+    pub(crate) settings: String,
+    /// SHA-256 of the base model; unknown where it is not at hand.
+    pub(crate) base: Option<String>,
+    /// SHA-256 of the items as tokens; unknown where they are not at hand.
+    pub(crate) data: Option<String>,
+    pub(crate) format: u32,
+}
+
+impl Estimate {
+    /// Asks the program about a cell: about the files themselves, or where they are not at hand about the sizes that the
+    /// preset gives.
+    pub(crate) fn of(cell: &Cell, program: &Path, folder: &Path, at_hand: bool) -> Result<Self, Failure> {
+        let config = folder.join(format!("{}.toml", cell.key.id()));
+        fs::write(&config, cell.settings.to_string())?;
+        let mut command = Command::new(program);
+        command.args(["estimate", "--format", "json", "--config"]).arg(&config);
+        if !at_hand {
+            let (Some([train, validation, report]), Some(tokens)) = (cell.portion.items, cell.portion.tokens) else {
+                return Err(format!("{}: the preset gives no sizes to estimate from", cell.key.id()).into());
+            };
+            command.arg("--shape").arg(&cell.shape).args(["--items", &format!("{train},{validation},{report}")]);
+            command.args(["--tokens", &tokens.to_string()]);
+        }
+        let output = command.output()?;
+        if !output.status.success() {
+            return Err(format!("{}: {}", cell.key.id(), String::from_utf8_lossy(&output.stderr).trim()).into());
+        }
+        Ok(serde_json::from_slice(&output.stdout)?)
+    }
+
+    /// Operations of the whole cell: training with its validations, and two evaluations of what is reported.
+    pub(crate) fn operations(&self, is_trained: bool) -> f64 {
+        let evaluations = 2.0 * self.report_operations;
+        if !is_trained {
+            return evaluations;
+        }
+        let epochs = self.config.get("recipe").and_then(|recipe| recipe["epochs"].as_f64()).unwrap_or(1.0);
+        self.train_operations + (epochs + 1.0) * self.validation_operations + evaluations
+    }
+
+    /// The settings without whereabouts.
+    pub(crate) fn settings(&self) -> Map<String, Value> {
+        self.config.clone().into_iter().filter(|(key, _)| !WHEREABOUTS.contains(&key.as_str())).collect()
+    }
+
+    pub(crate) fn definition(&self) -> Definition {
+        // A map of serde_json is sorted by key.
+        let settings = Value::Object(self.settings()).to_string();
+        Definition {
+            settings: format!("{:x}", Sha256::digest(settings)),
+            base: self.fingerprint.as_ref().map(|fingerprint| fingerprint.base.clone()),
+            data: self.fingerprint.as_ref().map(|fingerprint| fingerprint.data.clone()),
+            format: FORMAT,
+        }
+    }
+}
+
+impl Definition {
+    /// Whether both may be of one cell: what is unknown of either is not compared.
+    pub(crate) fn agrees(&self, other: &Self) -> bool {
+        let same = |one: &Option<String>, other: &Option<String>| one.is_none() || other.is_none() || one == other;
+        self.settings == other.settings
+            && self.format == other.format
+            && same(&self.base, &other.base)
+            && same(&self.data, &other.data)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn estimate(config: &str, data: Option<&str>) -> Estimate {
+        let fingerprint = data.map(|data| Fingerprint { base: "b".into(), data: data.into() });
+        Estimate {
+            config: serde_json::from_str(config).unwrap_or_else(|error| panic!("{error}")),
+            fingerprint,
+            trainable_parameters: 0,
+            steps: 0,
+            train_operations: 10.0,
+            validation_operations: 2.0,
+            report_operations: 1.0,
+            memory_bytes: 0,
+        }
+    }
+
+    #[test]
+    fn what_changes_a_result_changes_its_definition() {
+        let config = r#"{"alpha": 16, "model": "a", "version": "0.1.0", "recipe": {"epochs": 3}}"#;
+        let definition = estimate(config, Some("d")).definition();
+        let changed = |config: &str, data| !estimate(config, data).definition().agrees(&definition);
+        assert!(!changed(config, Some("d")));
+        assert!(!changed(&config.replace("\"a\"", "\"elsewhere\""), Some("d")), "the model's place is no matter");
+        assert!(changed(&config.replace("16", "32"), Some("d")), "a setting");
+        assert!(changed(&config.replace("0.1.0", "0.2.0"), Some("d")), "the program's version");
+        assert!(changed(config, Some("other")), "the data");
+        assert!(!changed(config, None), "data that is not at hand is not compared");
+        assert!(!definition.agrees(&Definition { format: 2, ..definition.clone() }));
+    }
+
+    #[test]
+    fn a_cell_costs_its_training_validations_and_reports() {
+        let estimate = estimate(r#"{"recipe": {"epochs": 3}}"#, None);
+        assert_eq!((estimate.operations(true), estimate.operations(false)), (10.0 + 4.0 * 2.0 + 2.0, 2.0));
+    }
+}

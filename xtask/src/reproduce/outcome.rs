@@ -1,0 +1,189 @@
+//! The result file of a cell: small, whole, and with no path of a machine in it.
+
+use super::{cell::Printed, estimate::Definition, plan::Key};
+use crate::Failure;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::{fs, path::Path};
+
+/// What is kept of a cell.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Outcome {
+    pub(crate) model: String,
+    pub(crate) benchmark: String,
+    pub(crate) method: String,
+    pub(crate) seed: u64,
+    pub(crate) definition: Definition,
+    pub(crate) settings: Map<String, Value>,
+    pub(crate) trainable_parameters: u64,
+    pub(crate) memory_estimate_bytes: u64,
+    pub(crate) operations: f64,
+    /// Wall time of the cell.
+    pub(crate) seconds: f64,
+    pub(crate) environment: Environment,
+    #[serde(flatten)]
+    pub(crate) end: End,
+}
+
+/// How it ended.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum End {
+    Result(Box<Numbers>),
+    /// The last lines of the log.
+    Failure(String),
+}
+
+/// Where it was run.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct Environment {
+    pub(crate) processor: String,
+    pub(crate) size: String,
+    pub(crate) system: String,
+    pub(crate) program: String,
+    pub(crate) device: String,
+    pub(crate) date: String,
+}
+
+/// What came out. Accuracies are from 0 to 1.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Numbers {
+    /// On the items that are reported, with aligned scoring.
+    pub(crate) accuracy: f64,
+    /// The same with reference scoring.
+    pub(crate) reference_accuracy: f64,
+    /// Of the most frequent answer.
+    pub(crate) majority_accuracy: f64,
+    pub(crate) reported_on: String,
+    pub(crate) reported_items: u64,
+    pub(crate) training: Option<Training>,
+}
+
+/// What came out of a training run.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Training {
+    pub(crate) selected_on: String,
+    pub(crate) items: u64,
+    /// On the items that chose the epoch.
+    pub(crate) accuracy: f64,
+    pub(crate) accuracy_before: f64,
+    pub(crate) best_epoch: u64,
+    pub(crate) epochs: u64,
+    pub(crate) train_items: u64,
+    pub(crate) steps: u64,
+    pub(crate) task_loss_first_epoch: Option<f64>,
+    pub(crate) task_loss_last_epoch: Option<f64>,
+    pub(crate) balance_loss_last_epoch: Option<f64>,
+    pub(crate) mean_active_experts: Option<f64>,
+    pub(crate) mean_threshold: Option<f64>,
+    pub(crate) tokens_per_second: f64,
+    pub(crate) peak_memory_bytes: Option<u64>,
+    pub(crate) departures: Vec<Value>,
+    pub(crate) linears: Vec<Linear>,
+}
+
+/// How the best epoch routed on one linear.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Linear {
+    pub(crate) layer: u64,
+    pub(crate) projection: String,
+    pub(crate) mean_active_experts: f64,
+    pub(crate) mean_threshold: Option<f64>,
+}
+
+impl Outcome {
+    pub(crate) fn key(&self) -> Key {
+        let Self { model, benchmark, method, seed, .. } = self;
+        Key { model: model.clone(), benchmark: benchmark.clone(), method: method.clone(), seed: *seed }
+    }
+
+    /// Reads the file of a cell; `None` where there is none.
+    pub(crate) fn read(path: &Path) -> Result<Option<Self>, Failure> {
+        match fs::read(path) {
+            Err(_) if !path.exists() => Ok(None),
+            Err(error) => Err(format!("{}: {error}", path.display()).into()),
+            Ok(text) => match serde_json::from_slice(&text) {
+                Ok(outcome) => Ok(Some(outcome)),
+                Err(error) => Err(format!("{}: {error}; remove it to run the cell again", path.display()).into()),
+            },
+        }
+    }
+
+    /// Writes the file under another name and renames it.
+    pub(crate) fn write(&self, path: &Path) -> Result<(), Failure> {
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
+        fs::write(&temporary, format!("{}\n", serde_json::to_string_pretty(self)?))?;
+        Ok(fs::rename(temporary, path)?)
+    }
+
+    pub(crate) fn numbers(&self) -> Option<&Numbers> {
+        match &self.end {
+            End::Result(numbers) => Some(numbers),
+            End::Failure(_) => None,
+        }
+    }
+}
+
+impl Numbers {
+    /// From what the program printed, and the routing that it wrote beside the adapter.
+    pub(crate) fn of(printed: &Printed, run: &Path) -> Result<Self, Failure> {
+        let missing = |key: &str| format!("the program printed no {key}");
+        let number = |value: &Value, key: &str| value[key].as_f64().ok_or_else(|| missing(key));
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let training = match &printed.train {
+            None => None,
+            Some(report) => {
+                let training: Training = serde_json::from_value(report.clone())?;
+                Some(Training { linears: linears(&run.join("routing.json"))?, ..training })
+            }
+        };
+        let aligned = printed.train.as_ref().map(|report| &report["reported"]);
+        let aligned = aligned.or(printed.aligned.as_ref()).ok_or_else(|| missing("result"))?;
+        Ok(Self {
+            accuracy: number(aligned, "accuracy")?,
+            reference_accuracy: number(&printed.reference, "accuracy")?,
+            majority_accuracy: number(aligned, "majority_accuracy")?,
+            reported_on: text(&aligned["split"]),
+            reported_items: aligned["items"].as_u64().unwrap_or_default(),
+            training,
+        })
+    }
+}
+
+/// Empty where nothing is routed.
+fn linears(path: &Path) -> Result<Vec<Linear>, Failure> {
+    #[derive(Deserialize)]
+    struct Analysis {
+        linears: Vec<Linear>,
+    }
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let analyses: Vec<Analysis> = serde_json::from_slice(&fs::read(path)?)?;
+    Ok(analyses.into_iter().flat_map(|analysis| analysis.linears).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn numbers_are_taken_from_what_was_printed() -> Result<(), Failure> {
+        let train = json!({
+            "accuracy": 0.5, "selected_on": "train[:9]", "best_epoch": 2, "linears": [], "departures": [],
+            "reported": {"split": "test", "accuracy": 0.75, "items": 8, "majority_accuracy": 0.25},
+        });
+        let printed = Printed { train: Some(train), aligned: None, reference: json!({"accuracy": 0.625}) };
+        let numbers = Numbers::of(&printed, Path::new("nowhere"))?;
+        assert_eq!((numbers.accuracy, numbers.reference_accuracy, numbers.reported_items), (0.75, 0.625, 8));
+        assert_eq!(numbers.training.map(|t| (t.accuracy, t.best_epoch)), Some((0.5, 2)));
+        let nothing = Printed { train: None, aligned: None, reference: json!({}) };
+        assert!(Numbers::of(&nothing, Path::new("nowhere")).is_err());
+        Ok(())
+    }
+}

@@ -1,0 +1,167 @@
+//! Which cells there are, in the order of running, and which of them are this machine's.
+
+use super::definition::{Definitions, Experiment, Source};
+use std::collections::BTreeSet;
+use std::str::FromStr;
+
+/// One run: a model, a benchmark, a method and a seed. Tables and figures that have the same one share it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Key {
+    pub(crate) model: String,
+    pub(crate) benchmark: String,
+    pub(crate) method: String,
+    pub(crate) seed: u64,
+}
+
+/// Which cells are asked for; an empty list asks for all.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Choice {
+    pub(crate) experiments: Vec<String>,
+    pub(crate) benchmarks: Vec<String>,
+    pub(crate) methods: Vec<String>,
+    pub(crate) cells: Vec<String>,
+}
+
+/// A part of the cells: the `index`th of `of`, counted from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Shard {
+    pub(crate) index: usize,
+    pub(crate) of: usize,
+}
+
+impl Key {
+    /// What its files are called.
+    pub(crate) fn id(&self) -> String {
+        let Self { model, benchmark, method, seed } = self;
+        format!("{model}.{benchmark}.{method}.{seed}")
+    }
+}
+
+/// The cells of the chosen experiments: all of a seed before the next seed; within it benchmark by benchmark, so that
+/// methods can be compared early.
+pub(crate) fn plan(definitions: &Definitions, seeds: &[u64], choice: &Choice) -> Vec<Key> {
+    let mut seen = BTreeSet::new();
+    let mut keys = Vec::new();
+    for &seed in seeds {
+        for experiment in definitions.of_preset().filter(|experiment| asks(&choice.experiments, &experiment.id)) {
+            keys.extend(cells(definitions, experiment, seed).filter(|key| {
+                let wanted = asks(&choice.benchmarks, &key.benchmark)
+                    && asks(&choice.methods, &key.method)
+                    && asks(&choice.cells, &key.id());
+                wanted && seen.insert(key.clone())
+            }));
+        }
+    }
+    keys
+}
+
+/// The cells of one experiment with one seed.
+pub(crate) fn cells<'a>(
+    definitions: &'a Definitions,
+    experiment: &'a Experiment,
+    seed: u64,
+) -> impl Iterator<Item = Key> + 'a {
+    let benchmarks = experiment.benchmarks.iter();
+    benchmarks.flat_map(move |benchmark| {
+        experiment.rows.iter().filter_map(move |row| key(definitions, experiment, benchmark, &row.method, seed))
+    })
+}
+
+/// The cell that a row has its numbers from; `None` where the preset does not have it.
+pub(crate) fn key(
+    definitions: &Definitions,
+    experiment: &Experiment,
+    benchmark: &str,
+    method: &str,
+    seed: u64,
+) -> Option<Key> {
+    let preset = &definitions.preset;
+    let there = preset.models.contains_key(&experiment.model) && preset.benchmarks.contains_key(benchmark);
+    let key = |method: &str, seed| Key {
+        model: experiment.model.clone(),
+        benchmark: benchmark.to_owned(),
+        method: method.to_owned(),
+        seed,
+    };
+    match definitions.methods.get(method)?.source {
+        _ if !there => None,
+        // The base alone has no seed.
+        Source::Untuned | Source::Majority => Some(key("untuned", 0)),
+        Source::Trained => definitions.has_method(method).then(|| key(method, seed)),
+    }
+}
+
+fn asks(names: &[String], name: &str) -> bool {
+    names.is_empty() || names.iter().any(|asked| asked == name)
+}
+
+impl Shard {
+    /// This part of the cells. They are dealt in turn, so that every machine has some of every kind; all machines must
+    /// be asked for the same ones.
+    pub(crate) fn of<T>(self, all: Vec<T>) -> Vec<T> {
+        let mine = |place: usize| place % self.of == self.index - 1;
+        all.into_iter().enumerate().filter(|(place, _)| mine(*place)).map(|(_, cell)| cell).collect()
+    }
+}
+
+impl FromStr for Shard {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let invalid = || format!("{text} is no shard, expected 1/3, 2/3 or 3/3 for three machines");
+        let (index, of) = text.split_once('/').ok_or_else(invalid)?;
+        let (index, of) = (index.parse().map_err(|_| invalid())?, of.parse().map_err(|_| invalid())?);
+        if index == 0 || index > of { Err(invalid()) } else { Ok(Self { index, of }) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Failure;
+
+    fn choice(experiment: &str) -> Choice {
+        Choice { experiments: vec![experiment.into()], ..Choice::default() }
+    }
+
+    #[test]
+    fn every_cell_is_planned_once_and_seeds_follow_each_other() -> Result<(), Failure> {
+        let definitions = Definitions::read("tiny")?;
+        let keys = plan(&definitions, &[0, 1], &Choice::default());
+        assert_eq!(keys.iter().collect::<BTreeSet<_>>().len(), keys.len());
+        let seeds: Vec<u64> = keys.iter().map(|key| key.seed).collect();
+        assert!(seeds.is_sorted(), "one seed for all cells before a second for any");
+        // An untuned base has no second seed.
+        let of_seed = |seed| seeds.iter().filter(|of| **of == seed).count();
+        let untuned = keys.iter().filter(|key| key.method == "untuned").count();
+        assert_eq!(of_seed(0), of_seed(1) + untuned);
+        assert!(untuned >= 10, "{untuned}");
+        Ok(())
+    }
+
+    #[test]
+    fn experiments_share_their_cells() -> Result<(), Failure> {
+        let definitions = Definitions::read("tiny")?;
+        let shared = |id: &str| {
+            plan(&definitions, &[0], &choice(id)).iter().any(|key| key.id() == "base.commonsense_qa.adamole.0")
+        };
+        for id in ["table2", "table4", "table5", "figure2", "figure3"] {
+            assert!(shared(id), "{id}");
+        }
+        assert!(!shared("table3"));
+        let one = Choice { cells: vec!["base.piqa.lora.0".into()], ..Choice::default() };
+        assert_eq!(plan(&definitions, &[0], &one).len(), 1);
+        Ok(())
+    }
+
+    #[test]
+    fn shards_are_disjoint_and_leave_nothing_out() {
+        let all: Vec<usize> = (0..20).collect();
+        let mut dealt: Vec<usize> = (1..=3).flat_map(|index| Shard { index, of: 3 }.of(all.clone())).collect();
+        dealt.sort_unstable();
+        assert_eq!(dealt, all);
+        assert_eq!("2/3".parse(), Ok(Shard { index: 2, of: 3 }));
+        for text in ["0/3", "4/3", "1", "a/b"] {
+            assert!(text.parse::<Shard>().is_err(), "{text}");
+        }
+    }
+}
