@@ -1,7 +1,7 @@
 //! Cross-entropy over the vocabulary.
 
 use crate::precision::{narrowed, widened};
-use adamole_kernels::cross_entropy_gradient;
+use adamole_kernels::{composed, cross_entropy_gradient};
 use burn::tensor::{Int, Tensor, activation::log_softmax};
 
 /// Rows of the vocabulary product that exist at a time in [`frozen_cross_entropy`].
@@ -12,7 +12,7 @@ pub const LOSS_CHUNK: usize = 256;
 pub fn cross_entropy(hidden: Tensor<2>, projection: Tensor<2>, targets: Tensor<1, Int>, divisor: f32) -> Tensor<1> {
     let rows = targets.dims()[0];
     let log_probs = log_softmax(widened(hidden.matmul(projection.transpose())), 1);
-    log_probs.gather(1, targets.reshape([rows, 1])).sum() * (-1.0 / divisor)
+    composed::picked(log_probs, targets.reshape([rows, 1])).sum() * (-1.0 / divisor)
 }
 
 /// [`cross_entropy`] for a projection that is frozen, with the same value and the same gradient in `hidden`.

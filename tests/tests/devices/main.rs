@@ -5,6 +5,7 @@
 mod frozen;
 mod golden_layers;
 mod golden_models;
+mod loss;
 mod loss_curve;
 mod precision;
 mod resumed;

@@ -11,7 +11,7 @@ use adamole::{
     },
 };
 use adamole_tests::{
-    device, flat_gradients,
+    assert_close, device, flat_gradients,
     shipped::{adapted_base, examples, recipe},
 };
 use burn::tensor::Device;
@@ -24,6 +24,12 @@ fn second() -> Device {
         return other;
     }
     device()
+}
+
+/// A GPU's backend measures which kernels are fastest for each device by itself, and may choose kernels that round otherwise;
+/// the CPU's does not.
+fn rounding() -> f32 {
+    if adamole::device::is_cpu(&device()) { 0.0 } else { 1e-6 }
 }
 
 fn batches(examples: &[Example]) -> Vec<Batch> {
@@ -51,11 +57,13 @@ fn gradients_of_several_devices_are_those_of_one() {
     let compare = |model: &CausalLm, step, checkpoint_blocks| {
         let one = accumulate(model, input(step, checkpoint_blocks), &Workers::new(1), &device);
         let several = accumulate_on(model, input(step, checkpoint_blocks), &Workers::new(2), &device, &replicas);
-        assert_eq!((several.task_loss, several.balance_loss), (one.task_loss, one.balance_loss));
+        let losses = |task: f64, balance: Option<f64>| [task as f32, balance.unwrap() as f32];
+        let expected = losses(one.task_loss, one.balance_loss);
+        assert_close("losses", &losses(several.task_loss, several.balance_loss), &expected, 0.0, rounding());
         assert_eq!((several.routing, several.tokens), (one.routing, one.tokens));
         let gradients = flat_gradients(model, &several.gradients);
         assert!(gradients.iter().any(|gradient| *gradient != 0.0));
-        assert!(gradients == flat_gradients(model, &one.gradients), "step {step}: the gradients differ");
+        assert_close("gradients", &gradients, &flat_gradients(model, &one.gradients), rounding(), 10.0 * rounding());
     };
     compare(&model, 1, false);
     compare(&model, 1, true);
@@ -75,7 +83,7 @@ fn a_run_of_several_devices_is_that_of_one() {
         let workers = Workers::new(1 + others.len());
         train(adapted_base(&device), data, &recipe(2), &workers, &device, control, |event, _| {
             if let TrainEvent::Step(step) = event {
-                curve.push([step.task_loss, step.gradient_norm]);
+                curve.extend([step.task_loss as f32, step.gradient_norm as f32]);
             }
             Ok(())
         })
@@ -83,7 +91,8 @@ fn a_run_of_several_devices_is_that_of_one() {
         curve
     };
     let one = curve(&[]);
-    assert_eq!((one.len(), curve(&[second])), (4, one));
+    assert_eq!(one.len(), 8);
+    assert_close("curve", &curve(&[second]), &one, 0.0, 10.0 * rounding());
 }
 
 /// Burn's own collective is for CUDA alone. Should it come to other backends, this fails, and gradients can go its way.

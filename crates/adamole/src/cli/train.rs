@@ -171,7 +171,10 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<(), Failure> {
     let lengths: Vec<usize> = training.iter().map(|example| example.text.len()).collect();
     let memory_estimate = memory::estimate(&config, &layout, base.model.config(), &lengths, (side_by_side, on_cpu));
     eprintln!("memory: {}", memory::text(&memory_estimate));
-    let matmul_peak = matmul_peak(&workers, plain_device, config.dtype);
+    let matmul_peak = match others.len() {
+        0 => matmul_peak(&workers, plain_device, config.dtype),
+        others => (1 + others) as f64 * matmul_peak(&Workers::new(1), plain_device, config.dtype),
+    };
     let signals = Signals::follow().map_err(Failure::Signals)?;
     let stop = || signals.exit_code().is_some();
     let is_resumed = checkpoint.is_some();
