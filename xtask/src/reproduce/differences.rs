@@ -5,7 +5,12 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// What holds for every preset.
-const ALWAYS: [(&str, &str); 9] = [
+const ALWAYS: [(&str, &str); 10] = [
+    (
+        "Items, epochs and rates.",
+        "The paper trains on all items, up to 20 epochs, at a rate of 1e-4 after 200 steps of warm-up. What these runs do stands \
+         under Settings.",
+    ),
     (
         "The reported items did not choose the epoch.",
         "The paper chooses the epoch by the accuracy on the validation split and reports that same accuracy. Here other items \
@@ -14,7 +19,7 @@ const ALWAYS: [(&str, &str); 9] = [
     (
         "Items are scored where training has the answer.",
         "The published evaluation asks after a lone space, where Llama's tokenizer gives a context that training never has. That \
-         scoring (`reference`) is shown apart.",
+         scoring (`reference`) is shown apart; an adapter that was trained on the answer's token alone has learned nothing there.",
     ),
     (
         "Scale.",

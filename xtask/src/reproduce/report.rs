@@ -76,7 +76,8 @@ fn markdown(results: &Results<'_>, command: &str, figures: &BTreeMap<String, Str
         ),
         (
             "With the published scoring",
-            "Accuracy of the same adapters on the reported items, asked after a lone space (`reference`).",
+            "Accuracy of the same adapters on the reported items, asked after a lone space, over as many letters as the \
+             benchmark has (`reference`).",
             Metric::Reference,
         ),
     ] {
