@@ -22,6 +22,6 @@ pub(crate) fn run() -> Result<(), Failure> {
     // The two commands that the README opens with; the second one looks at its own report.
     part(&["xtask", "test"], &[])?;
     part(&["xtask", "reproduce", "--check"], &[])?;
-    // On software Vulkan minutes go into compiling shaders: the layers here, the rest with `cargo xtask test --device wgpu`.
-    part(&["xtask", "test", "--device", "wgpu", "--", "--nocapture", "golden_layers"], &[])
+    // On software Vulkan minutes go into compiling shaders: layers and loss here, the rest with `cargo xtask test --device wgpu`.
+    part(&["xtask", "test", "--device", "wgpu", "--", "--nocapture", "golden_layers", "loss::"], &[])
 }
