@@ -11,7 +11,7 @@ mod random;
 
 pub use dropout::Dropout;
 pub use operations::{
-    adapter_input, can_dequantize, composed, cross_entropy_gradient, gate_scores, linear_with_update, margins,
+    adapter_input, can_dequantize, composed, cross_entropy_gradient, gate_scores, geglu, linear_with_update, margins,
     normalised, quantized_linear, rms_norm, rotated_heads, scaled_softmax, swiglu, weighed_experts, weighed_sum,
 };
 pub use random::CounterRng;

@@ -12,6 +12,13 @@ use burn::backend::{
     tensor::{FloatTensor, IntTensor, QuantizedTensor},
 };
 
+/// What a gated unit makes of its gate: `g sigmoid(s(g))`, `s` another for each.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum GateCurve {
+    Silu,
+    GeluTanh,
+}
+
 /// The fused operations of a backend; see [`operations`](crate::operations).
 #[backend_extension(Flex, Autodiff)]
 pub(crate) trait Kernels: Backend {
@@ -38,7 +45,7 @@ pub(crate) trait Kernels: Backend {
 
     fn weighed_experts(hidden: FloatTensor<Self>, weights: FloatTensor<Self>, scale: f32) -> FloatTensor<Self>;
 
-    fn swiglu(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self>;
+    fn gated(gate: FloatTensor<Self>, up: FloatTensor<Self>, curve: GateCurve) -> FloatTensor<Self>;
 
     fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, eps: f32) -> FloatTensor<Self>;
 
@@ -103,7 +110,12 @@ pub(crate) trait Adjoints: Kernels {
         d: FloatTensor<Self>,
     ) -> [FloatTensor<Self>; 2];
 
-    fn swiglu_backward(gate: FloatTensor<Self>, up: FloatTensor<Self>, d: FloatTensor<Self>) -> [FloatTensor<Self>; 2];
+    fn gated_backward(
+        gate: FloatTensor<Self>,
+        up: FloatTensor<Self>,
+        curve: GateCurve,
+        d: FloatTensor<Self>,
+    ) -> [FloatTensor<Self>; 2];
 
     fn rms_norm_backward(
         x: FloatTensor<Self>,
@@ -179,7 +191,9 @@ node!(WeighedExperts { scale: f32 }, 2, [FloatTensor<B>; 2], |this, [hidden, wei
     B::weighed_experts_backward(hidden, weights, this.scale, d).map(Some)
 });
 
-node!(Swiglu {}, 2, [FloatTensor<B>; 2], |_, [gate, up], d, _| B::swiglu_backward(gate, up, d).map(Some));
+node!(Gated { curve: GateCurve }, 2, [FloatTensor<B>; 2], |this, [gate, up], d, _| {
+    B::gated_backward(gate, up, this.curve, d).map(Some)
+});
 
 node!(RmsNorm { eps: f32 }, 1, [FloatTensor<B>; 2], |this, [x, weight], d, _| {
     [Some(B::rms_norm_backward(x, weight, this.eps, d))]
@@ -276,10 +290,10 @@ impl<B: Adjoints, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
         )
     }
 
-    fn swiglu(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self> {
+    fn gated(gate: FloatTensor<Self>, up: FloatTensor<Self>, curve: GateCurve) -> FloatTensor<Self> {
         let [of_gate, of_up] = [gate.node(), up.node()];
         let [gate, up] = [gate, up].map(|t| t.into_primitive());
-        run!(Swiglu {}, [of_gate, of_up], B::swiglu(gate.clone(), up.clone()), |y| [gate, up])
+        run!(Gated { curve }, [of_gate, of_up], B::gated(gate.clone(), up.clone(), curve), |y| [gate, up])
     }
 
     fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, eps: f32) -> FloatTensor<Self> {

@@ -5,7 +5,7 @@ use burn::tensor::{DType, Device, Int, Tensor, quantization::QuantScheme};
 
 #[cfg(feature = "flex")]
 use {
-    crate::nodes::{Kernels, LossKernels},
+    crate::nodes::{GateCurve, Kernels, LossKernels},
     burn::backend::Dispatch,
 };
 
@@ -135,9 +135,18 @@ pub fn weighed_experts(hidden: Tensor<2>, weights: Tensor<2>, scale: f32) -> Ten
 pub fn swiglu(gate: Tensor<2>, up: Tensor<2>) -> Tensor<2> {
     #[cfg(feature = "flex")]
     if is_fused(&gate) {
-        return Tensor::from_dispatch(Dispatch::swiglu(gate.into_dispatch(), up.into_dispatch()));
+        return Tensor::from_dispatch(Dispatch::gated(gate.into_dispatch(), up.into_dispatch(), GateCurve::Silu));
     }
     composed::swiglu(gate, up)
+}
+
+/// `gelu(gate) * up`, of one shape, with GELU's approximation by tanh (Shazeer 2020, Hendrycks & Gimpel 2016).
+pub fn geglu(gate: Tensor<2>, up: Tensor<2>) -> Tensor<2> {
+    #[cfg(feature = "flex")]
+    if is_fused(&gate) {
+        return Tensor::from_dispatch(Dispatch::gated(gate.into_dispatch(), up.into_dispatch(), GateCurve::GeluTanh));
+    }
+    composed::geglu(gate, up)
 }
 
 /// `x / sqrt(mean(x^2) + eps) * weight` over the last dimension: `[T, d]`, `[d]` to `[T, d]` (Zhang & Sennrich 2019).
@@ -188,7 +197,7 @@ pub mod composed {
     use crate::Dropout;
     use burn::tensor::{
         FloatDType, IndexingUpdateOp, Int, Tensor,
-        activation::{sigmoid, silu, softmax},
+        activation::{gelu_approximate, sigmoid, silu, softmax},
     };
 
     /// See [`linear_with_update`](super::linear_with_update).
@@ -248,6 +257,11 @@ pub mod composed {
     /// See [`swiglu`](super::swiglu).
     pub fn swiglu(gate: Tensor<2>, up: Tensor<2>) -> Tensor<2> {
         silu(gate) * up
+    }
+
+    /// See [`geglu`](super::geglu).
+    pub fn geglu(gate: Tensor<2>, up: Tensor<2>) -> Tensor<2> {
+        gelu_approximate(gate) * up
     }
 
     /// See [`rms_norm`](super::rms_norm).

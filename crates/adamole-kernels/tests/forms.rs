@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use adamole_kernels::{
-    CounterRng, Dropout, adapter_input, composed, cross_entropy_gradient, gate_scores, linear_with_update, margins,
-    normalised, rms_norm, rotated_heads, scaled_softmax, swiglu, weighed_experts, weighed_sum,
+    CounterRng, Dropout, adapter_input, composed, cross_entropy_gradient, gate_scores, geglu, linear_with_update,
+    margins, normalised, rms_norm, rotated_heads, scaled_softmax, swiglu, weighed_experts, weighed_sum,
 };
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use proptest::prelude::*;
@@ -134,7 +134,8 @@ proptest! {
     #[test]
     fn a_gated_activation(rows in 1..40_usize, width in 1..70_usize, size in 0.1_f32..30.0) {
         let inputs = [random::<2>(1, [rows, width]) * size, random(2, [rows, width])];
-        compare(inputs, |[gate, up]| swiglu(gate, up), |[gate, up]| composed::swiglu(gate, up));
+        compare(inputs.clone(), |[gate, up]| swiglu(gate, up), |[gate, up]| composed::swiglu(gate, up));
+        compare(inputs, |[gate, up]| geglu(gate, up), |[gate, up]| composed::geglu(gate, up));
     }
 
     #[test]

@@ -2,13 +2,10 @@
 
 use crate::Activation;
 use adamole_core::{AdaptedLinear, Pass};
-use adamole_kernels::swiglu;
+use adamole_kernels::{geglu, swiglu};
 use burn::{
     module::Module,
-    tensor::{
-        Tensor,
-        activation::{gelu, gelu_approximate},
-    },
+    tensor::{Tensor, activation::gelu},
 };
 
 #[derive(Module, Debug)]
@@ -33,7 +30,7 @@ impl Mlp {
         match self.activation {
             Activation::Silu => swiglu(gate, up),
             Activation::Gelu => gelu(gate) * up,
-            Activation::GeluTanh => gelu_approximate(gate) * up,
+            Activation::GeluTanh => geglu(gate, up),
         }
     }
 }

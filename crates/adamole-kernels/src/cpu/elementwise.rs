@@ -1,6 +1,7 @@
 //! Passes over activations.
 
 use super::exp::exp;
+use crate::nodes::GateCurve;
 use pulp::Arch;
 
 #[inline(always)]
@@ -8,21 +9,57 @@ pub(super) fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp(-x))
 }
 
-pub(super) fn swiglu(gate: &[f32], up: &[f32]) -> Vec<f32> {
-    let mut y = Vec::with_capacity(gate.len());
-    Arch::new().dispatch(|| y.extend(gate.iter().zip(up).map(|(g, u)| g * sigmoid(*g) * u)));
-    y
+pub(super) fn gated(gate: &[f32], up: &[f32], curve: GateCurve) -> Vec<f32> {
+    match curve {
+        GateCurve::Silu => gated_by(gate, up, silu_exponent),
+        GateCurve::GeluTanh => gated_by(gate, up, gelu_exponent),
+    }
 }
 
 /// The gradients of gate and up.
-pub(super) fn swiglu_backward(gate: &[f32], up: &[f32], d: &[f32]) -> (Vec<f32>, Vec<f32>) {
+pub(super) fn gated_backward(gate: &[f32], up: &[f32], curve: GateCurve, d: &[f32]) -> (Vec<f32>, Vec<f32>) {
+    match curve {
+        GateCurve::Silu => gated_by_backward(gate, up, d, silu_exponent),
+        GateCurve::GeluTanh => gated_by_backward(gate, up, d, gelu_exponent),
+    }
+}
+
+/// What the sigmoid takes, and its derivative.
+#[inline(always)]
+fn silu_exponent(g: f32) -> (f32, f32) {
+    (g, 1.0)
+}
+
+/// `(1 + tanh(u)) / 2` is `sigmoid(2 u)`.
+#[inline(always)]
+fn gelu_exponent(g: f32) -> (f32, f32) {
+    const SCALE: f32 = std::f32::consts::FRAC_2_SQRT_PI * std::f32::consts::SQRT_2;
+    const CUBIC: f32 = 0.044715;
+    (SCALE * (g + CUBIC * g * g * g), SCALE * (1.0 + 3.0 * CUBIC * g * g))
+}
+
+#[inline(always)]
+fn gated_by(gate: &[f32], up: &[f32], exponent: impl Fn(f32) -> (f32, f32)) -> Vec<f32> {
+    let mut y = Vec::with_capacity(gate.len());
+    Arch::new().dispatch(|| y.extend(gate.iter().zip(up).map(|(g, u)| g * sigmoid(exponent(*g).0) * u)));
+    y
+}
+
+#[inline(always)]
+fn gated_by_backward(
+    gate: &[f32],
+    up: &[f32],
+    d: &[f32],
+    exponent: impl Fn(f32) -> (f32, f32),
+) -> (Vec<f32>, Vec<f32>) {
     let (mut of_gate, mut of_up) = (vec![0.0; gate.len()], vec![0.0; gate.len()]);
     Arch::new().dispatch(|| {
         let inputs = gate.iter().zip(up).zip(d);
         for ((of_gate, of_up), ((g, u), d)) in of_gate.iter_mut().zip(&mut of_up).zip(inputs) {
-            let sigmoid = sigmoid(*g);
+            let (exponent, slope) = exponent(*g);
+            let sigmoid = sigmoid(exponent);
             *of_up = d * g * sigmoid;
-            *of_gate = d * u * sigmoid * (1.0 + g * (1.0 - sigmoid));
+            *of_gate = d * u * sigmoid * (1.0 + g * slope * (1.0 - sigmoid));
         }
     });
     (of_gate, of_up)

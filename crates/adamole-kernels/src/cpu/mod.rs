@@ -13,7 +13,7 @@ mod routing;
 
 use crate::{
     Dropout,
-    nodes::{Adjoints, Kernels, LossKernels},
+    nodes::{Adjoints, GateCurve, Kernels, LossKernels},
 };
 use burn::{
     backend::{
@@ -117,9 +117,9 @@ impl Kernels for Flex {
         tensor(elementwise::weighed(hidden.slice(), weights.slice(), scale), hidden.dims::<2>())
     }
 
-    fn swiglu(gate: FlexTensor, up: FlexTensor) -> FlexTensor {
+    fn gated(gate: FlexTensor, up: FlexTensor, curve: GateCurve) -> FlexTensor {
         let [gate, up] = [gate, up].map(|t| Floats::of(&t));
-        tensor(elementwise::swiglu(gate.slice(), up.slice()), gate.dims::<2>())
+        tensor(elementwise::gated(gate.slice(), up.slice(), curve), gate.dims::<2>())
     }
 
     fn rms_norm(x: FlexTensor, weight: FlexTensor, eps: f32) -> FlexTensor {
@@ -233,10 +233,10 @@ impl Adjoints for Flex {
         [tensor(of_hidden, hidden.dims::<2>()), tensor(of_weights, weights.dims::<2>())]
     }
 
-    fn swiglu_backward(gate: FlexTensor, up: FlexTensor, d: FlexTensor) -> [FlexTensor; 2] {
+    fn gated_backward(gate: FlexTensor, up: FlexTensor, curve: GateCurve, d: FlexTensor) -> [FlexTensor; 2] {
         let [gate, up] = [gate, up].map(|t| Floats::of(&t));
         let shape = gate.dims::<2>();
-        let (of_gate, of_up) = elementwise::swiglu_backward(gate.slice(), up.slice(), Floats::of(&d).slice());
+        let (of_gate, of_up) = elementwise::gated_backward(gate.slice(), up.slice(), curve, Floats::of(&d).slice());
         [tensor(of_gate, shape), tensor(of_up, shape)]
     }
 
