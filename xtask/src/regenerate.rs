@@ -8,15 +8,17 @@ use std::{
     process::{Command, Stdio},
 };
 
-/// The bases: for each a `datasets/NAME.toml` with its shape and training, and the folder `datasets/NAME`.
-pub(crate) const BASES: [&str; 1] = ["base"];
+/// The bases: for each a `datasets/NAME.toml` with its shape and training, the folder `datasets/NAME`, and how many documents
+/// the third stage of its corpus has.
+pub(crate) const BASES: [(&str, usize); 3] =
+    [("base", datasets::THIRD_STAGE), ("gemma", 3 * datasets::THIRD_STAGE), ("larger", 3 * datasets::THIRD_STAGE)];
 
 /// Writes `datasets/BENCHMARK/*.jsonl`, byte for byte the same on every machine; then pretrains `bases`, or all of them,
 /// with the program, unless only samples are asked for. The last bits of a base's weights differ between processors, so it
 /// is the validation loss that has to come out the same.
 pub(crate) fn run(samples_only: bool, bases: &[String]) -> Result<(), Failure> {
-    if let Some(unknown) = bases.iter().find(|base| !BASES.contains(&base.as_str())) {
-        return Err(format!("base {unknown} is unknown; known: {}", BASES.join(", ")).into());
+    if let Some(unknown) = bases.iter().find(|base| BASES.iter().all(|(name, _)| name != base)) {
+        return Err(format!("base {unknown} is unknown; known: {}", BASES.map(|(name, _)| name).join(", ")).into());
     }
     let folder = root().join("datasets");
     datasets::write_samples(&folder)?;
@@ -27,10 +29,14 @@ pub(crate) fn run(samples_only: bool, bases: &[String]) -> Result<(), Failure> {
     let program = cargo::program()?;
     let corpus = root().join("results/corpus");
     fs::create_dir_all(&corpus)?;
-    let (train, validation) = (corpus.join("train.jsonl"), corpus.join("validation.jsonl"));
-    datasets::write_corpus(&train, &validation)?;
-    for name in BASES.iter().filter(|name| bases.is_empty() || bases.iter().any(|base| base == *name)) {
-        pretrain(&program, name, [&train, &validation])?;
+    let validation = corpus.join("validation.jsonl");
+    datasets::write_validation_corpus(&validation)?;
+    for (name, third_stage) in BASES {
+        if bases.is_empty() || bases.iter().any(|base| base == name) {
+            let train = corpus.join(format!("{name}.jsonl"));
+            datasets::write_corpus(&train, third_stage)?;
+            pretrain(&program, name, [&train, &validation])?;
+        }
     }
     Ok(())
 }
@@ -77,7 +83,7 @@ mod tests {
 
     #[test]
     fn a_base_is_small_and_made_as_its_definition_says() -> Result<(), Failure> {
-        for name in BASES {
+        for (name, _) in BASES {
             let folder = root().join("datasets").join(name);
             let bytes: u64 =
                 fs::read_dir(&folder)?.map(|file| Ok(file?.metadata()?.len())).sum::<Result<u64, Failure>>()?;

@@ -25,10 +25,10 @@ const INT4: WeightTypes = WeightTypes { precision: Precision::Float32, quantizat
 /// What a rounding of each weight and activation to this type may do, as shares of the largest logit and of the loss, and the
 /// least cosine of the gradients: bfloat16 has 8 bits and float16 11; int8 has 7 and int4 3 of the largest in a block.
 const TYPES: [(&str, WeightTypes, f32, f64, f64); 4] = [
-    ("bfloat16", BFLOAT16, 0.15, 0.05, 0.98),
-    ("float16", FLOAT16, 0.1, 0.01, 0.99),
-    ("int8", INT8, 0.2, 0.05, 0.95),
-    ("int4", INT4, 1.0, 0.5, 0.3),
+    ("bfloat16", BFLOAT16, 0.15, 0.005, 0.99),
+    ("float16", FLOAT16, 0.08, 0.005, 0.995),
+    ("int8", INT8, 0.08, 0.005, 0.99),
+    ("int4", INT4, 0.7, 0.06, 0.8),
 ];
 
 fn traced(case: &Case, model: &CausalLm, device: &Device) -> Trace {

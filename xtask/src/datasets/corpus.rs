@@ -16,10 +16,14 @@ use super::{facts, lessons, stories};
 const STAGES: [Stage; 4] = [
     Stage { documents: 140_000, shares: [96, 0, 0, 0, 2, 2, 0] },
     Stage { documents: 50_000, shares: [15, 25, 15, 35, 8, 2, 0] },
-    Stage { documents: 60_000, shares: [4, 6, 15, 55, 15, 0, 0] },
+    Stage { documents: THIRD_STAGE, shares: [4, 6, 15, 55, 15, 0, 0] },
     Stage { documents: 80_000, shares: [2, 3, 8, 17, 15, 5, 3] },
 ];
 
+/// Documents of the third stage where no other number is asked for.
+pub(crate) const THIRD_STAGE: usize = 60_000;
+
+#[derive(Clone, Copy)]
 struct Stage {
     documents: usize,
     /// The percentage of each kind of document; the rest are lessons.
@@ -31,11 +35,18 @@ struct Document {
     text: String,
 }
 
-/// Writes the two splits of the corpus; the validation split is like the last stage.
-pub(crate) fn write_corpus(train: &Path, validation: &Path) -> io::Result<()> {
+/// Writes the training split of the corpus, with so many documents in its third stage: there a model comes to answer a
+/// question by a letter, and other shapes come to it later than that of the first base.
+pub(crate) fn write_corpus(path: &Path, third_stage: usize) -> io::Result<()> {
+    let mut stages = STAGES;
+    stages[2].documents = third_stage;
+    write(path, 1, &stages)
+}
+
+/// Writes the validation split, which is like the last stage.
+pub(crate) fn write_validation_corpus(path: &Path) -> io::Result<()> {
     let [.., last] = STAGES;
-    write(train, 1, &STAGES)?;
-    write(validation, 2, &[Stage { documents: 1_000, ..last }])
+    write(path, 2, &[Stage { documents: 1_000, ..last }])
 }
 
 fn write(path: &Path, seed: u64, stages: &[Stage]) -> io::Result<()> {

@@ -10,5 +10,5 @@ mod samples;
 mod stories;
 mod world;
 
-pub(crate) use corpus::write_corpus;
+pub(crate) use corpus::{THIRD_STAGE, write_corpus, write_validation_corpus};
 pub(crate) use samples::write_samples;
