@@ -18,11 +18,11 @@ pub(crate) fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Result<(), 
 const DEVICE_TESTS: [&str; 4] = ["--test", "devices", "--test", "device_names"];
 
 /// Every test of the workspace; with a device, those that are about one, on it.
-pub(crate) fn test(device: Option<&str>, arguments: &[String], variables: &[(&str, &str)]) -> Result<(), Failure> {
+pub(crate) fn test(device: Option<&str>, arguments: &[String]) -> Result<(), Failure> {
     let mut all = vec!["test", "--release", "--workspace"];
     let build = device.map(Build::of).transpose()?.unwrap_or_default();
     all.extend(build.arguments());
-    let mut variables = variables.to_vec();
+    let mut variables = Vec::new();
     if let Some(device) = device {
         variables.push(("ADAMOLE_TEST_DEVICE", device));
         all.extend(DEVICE_TESTS);

@@ -60,7 +60,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::Reproduce(options) => reproduce::run(&options),
         Task::Bench(options) => bench::run(&options),
-        Task::Test { device, arguments } => cargo::test(device.as_deref(), &arguments, &[]),
+        Task::Test { device, arguments } => cargo::test(device.as_deref(), &arguments),
         Task::Ci => ci::run(),
         Task::Datasets { samples_only, base } => regenerate::run(samples_only, &base),
     };
