@@ -53,6 +53,7 @@ fn markdown(results: &Results<'_>, command: &str, figures: &BTreeMap<String, Str
             seeds where there are several. **Best** and <ins>second-best</ins> of what was trained are marked in each column. \
             \"(ours)\" marks what the paper does not have. Values of the paper stand in parentheses with the difference to \
             them, where the definition of the table gives them.\n";
+    out += &sampling(results);
     out += &findings(results);
     let mut experiments: Vec<&Experiment> = results.definitions.of_preset().collect();
     experiments.sort_by_key(|experiment| super::definition::EXPERIMENTS.iter().position(|id| *id == experiment.id));
@@ -130,6 +131,25 @@ fn environment(results: &Results<'_>, command: &str) -> String {
 
 fn outcomes<'a>(results: &'a Results<'_>) -> impl Iterator<Item = &'a Outcome> {
     results.cells.iter().filter_map(|planned| planned.outcome())
+}
+
+/// How many items stand behind an accuracy, and how much of it can be chance.
+fn sampling(results: &Results<'_>) -> String {
+    let numbers = |outcome: &Outcome| Some((outcome.benchmark.clone(), outcome.numbers()?.reported_items));
+    let items: BTreeMap<String, u64> = outcomes(results).filter_map(numbers).collect();
+    if items.is_empty() {
+        return String::new();
+    }
+    let of_benchmark = |(benchmark, items): (&String, &u64)| {
+        let title = results.definitions.benchmarks.get(benchmark).map_or(benchmark, |known| &known.title);
+        format!("{title} {items} (±{:.1})", 50.0 / (*items as f64).sqrt())
+    };
+    let items: Vec<String> = items.iter().map(of_benchmark).collect();
+    format!(
+        "\nItems reported, and the standard error of an accuracy of 50 % on so many: {}. Of two methods that are nearer than \
+         twice that, either may be the better one.\n",
+        items.join(", ")
+    )
 }
 
 fn findings(results: &Results<'_>) -> String {
