@@ -284,26 +284,25 @@ pub mod composed {
         softmax(scores * scale + bias, 3)
     }
 
-    /// One element of each row: `[T, N]` and columns `[T, 1]` to `[T, 1]`.
+    /// One element of each row: `[T, N]` and columns `[T]` to `[T, 1]`.
     ///
     /// What `gather` does, by `select` from the flat elements: where Burn 0.22.1 fuses a `gather` with operations on the wider
     /// matrix that it reads, on GPUs, what comes out is wrong.
-    pub fn picked(values: Tensor<2>, columns: Tensor<2, Int>) -> Tensor<2> {
+    pub fn picked(values: Tensor<2>, columns: Tensor<1, Int>) -> Tensor<2> {
         let ([rows, width], dtype) = (values.dims(), columns.dtype());
         let starts = Tensor::<1, Int>::arange(0..rows as i64, (&columns.device(), dtype)) * width as i64;
-        values.reshape([rows * width]).select(0, starts + columns.reshape([rows])).reshape([rows, 1])
+        values.reshape([rows * width]).select(0, starts + columns).reshape([rows, 1])
     }
 
     /// See [`cross_entropy_gradient`](super::cross_entropy_gradient).
     pub fn cross_entropy_gradient(logits: Tensor<2>, targets: Tensor<1, Int>) -> (Tensor<2>, Tensor<2>) {
         let [rows, _] = logits.dims();
-        let targets = targets.reshape([rows, 1]);
         let max = logits.clone().max_dim(1);
         let exp = (logits.clone() - max.clone()).exp();
         let sum = exp.clone().sum_dim(1);
         let picked = picked(logits, targets.clone());
         let losses = sum.clone().log() + max - picked;
         let minus_one = Tensor::ones([rows, 1], &sum.device()).neg();
-        (losses, (exp / sum).scatter(1, targets, minus_one, IndexingUpdateOp::Add))
+        (losses, (exp / sum).scatter(1, targets.reshape([rows, 1]), minus_one, IndexingUpdateOp::Add))
     }
 }

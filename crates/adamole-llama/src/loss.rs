@@ -10,9 +10,8 @@ pub const LOSS_CHUNK: usize = 256;
 /// The sum over T rows of `-log softmax(hidden projection^T)[target]`, divided by `divisor`; differentiable in both
 /// operands. Holds the whole `[T, vocab]` matrix.
 pub fn cross_entropy(hidden: Tensor<2>, projection: Tensor<2>, targets: Tensor<1, Int>, divisor: f32) -> Tensor<1> {
-    let rows = targets.dims()[0];
     let log_probs = log_softmax(widened(hidden.matmul(projection.transpose())), 1);
-    composed::picked(log_probs, targets.reshape([rows, 1])).sum() * (-1.0 / divisor)
+    composed::picked(log_probs, targets).sum() * (-1.0 / divisor)
 }
 
 /// [`cross_entropy`] for a projection that is frozen, with the same value and the same gradient in `hidden`.

@@ -223,6 +223,11 @@ impl Definitions {
         ids.into_iter().filter_map(|id| self.experiments.iter().find(|experiment| experiment.id == id))
     }
 
+    /// How tables call a benchmark.
+    pub(crate) fn benchmark_title<'a>(&'a self, benchmark: &'a str) -> &'a str {
+        self.benchmarks.get(benchmark).map_or(benchmark, |known| &known.title)
+    }
+
     /// Whether the preset has this method.
     pub(crate) fn has_method(&self, method: &str) -> bool {
         self.preset.methods.as_ref().is_none_or(|methods| methods.iter().any(|name| name == method))

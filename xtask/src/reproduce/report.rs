@@ -141,7 +141,7 @@ fn sampling(results: &Results<'_>) -> String {
         return String::new();
     }
     let of_benchmark = |(benchmark, items): (&String, &u64)| {
-        let title = results.definitions.benchmarks.get(benchmark).map_or(benchmark, |known| &known.title);
+        let title = results.definitions.benchmark_title(benchmark);
         format!("{title} {items} (±{:.1})", 50.0 / (*items as f64).sqrt())
     };
     let items: Vec<String> = items.iter().map(of_benchmark).collect();

@@ -85,7 +85,7 @@ fn title(results: &Results<'_>, experiment: &Experiment, column: &Column) -> Str
     if experiment.metrics.len() > 1 {
         return column.metric.title().into();
     }
-    results.definitions.benchmarks.get(&column.benchmark).map_or_else(|| column.benchmark.clone(), |b| b.title.clone())
+    results.definitions.benchmark_title(&column.benchmark).into()
 }
 
 /// Best and second-best among values as they are printed; equals share a mark. A lone value is no best.
