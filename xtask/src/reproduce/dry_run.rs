@@ -4,7 +4,7 @@ use super::run::{Planned, State, duration, speed};
 
 const GIBIBYTE: f64 = (1u64 << 30) as f64;
 
-/// A line for each cell and the sums, with the time that `jobs` side by side take.
+/// A line for each cell and the sums, with the time that a cell took or will take, and `jobs` side by side.
 pub(crate) fn text(cells: &[Planned], jobs: usize, gigaflops: f64) -> String {
     let speed = speed(cells, 1e9 * gigaflops);
     let mut out = format!("{:<48} {:<9} {:>8} {:>11} {:>10}\n", "cell", "state", "steps", "memory", "time");
@@ -16,9 +16,10 @@ pub(crate) fn text(cells: &[Planned], jobs: usize, gigaflops: f64) -> String {
             (State::Outdated, _) => "outdated",
             (State::Run(_), _) => "failed",
         };
-        let seconds = planned.operations() / speed;
+        let took = planned.outcome().filter(|_| planned.is_done()).map(|outcome| outcome.seconds);
+        let seconds = took.unwrap_or(planned.operations() / speed);
         all += seconds;
-        left += if planned.is_done() { 0.0 } else { seconds };
+        left += if took.is_some() { 0.0 } else { seconds };
         let gibibytes = planned.estimate.memory_bytes as f64 / GIBIBYTE;
         memory = memory.max(gibibytes);
         let steps = if planned.cell.is_trained { planned.estimate.steps } else { 0 };

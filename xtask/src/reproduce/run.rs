@@ -55,12 +55,13 @@ impl Planned {
     }
 }
 
-/// Operations in a second that the finished cells reached; `otherwise` where there are none.
+/// Operations in a second: the median of the finished cells, since one may have been paused; `otherwise` where there are none.
 pub(crate) fn speed(cells: &[Planned], otherwise: f64) -> f64 {
-    let done = || cells.iter().filter(|cell| cell.is_done()).filter_map(Planned::outcome);
-    let (operations, seconds) =
-        done().fold((0.0, 0.0), |(o, s), outcome| (o + outcome.operations, s + outcome.seconds));
-    if seconds > 0.0 { operations / seconds } else { otherwise }
+    let done = cells.iter().filter(|cell| cell.is_done()).filter_map(Planned::outcome);
+    let mut speeds: Vec<f64> =
+        done.filter(|outcome| outcome.seconds > 0.0).map(|outcome| outcome.operations / outcome.seconds).collect();
+    speeds.sort_by(f64::total_cmp);
+    speeds.get(speeds.len() / 2).copied().unwrap_or(otherwise)
 }
 
 /// Asks the program about every cell, on all cores.
@@ -254,8 +255,10 @@ mod tests {
         let launch = Launch { program: "no program".into(), device: "cpu".into(), workers: None };
         let mut outcome = one(&planned, &launch, &places);
         (outcome.end, outcome.seconds) = (End::Result(Box::default()), 3.0);
+        let mut paused = planned.clone();
+        paused.state = State::Run(Box::new(Outcome { seconds: 900.0, ..outcome.clone() }));
         planned.state = State::Run(Box::new(outcome));
-        assert_eq!(speed(&[planned], 5e9), 3e9);
+        assert_eq!(speed(&[planned.clone(), paused, planned], 5e9), 3e9, "a paused cell does not count");
         Ok(())
     }
 
