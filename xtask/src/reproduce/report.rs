@@ -206,7 +206,8 @@ fn below_majority(results: &Results<'_>) -> String {
             if let Entry::Values(values) = results.entry(&overview, benchmark, &row.method, Metric::Accuracy)
                 && mean(&values) <= majority
             {
-                below.push(format!("- {benchmark}: {} {:.1}, majority {majority:.1}", method.name, mean(&values)));
+                let title = results.definitions.benchmark_title(benchmark);
+                below.push(format!("- {title}: {} {:.1}, majority {majority:.1}", method.name, mean(&values)));
             }
         }
     }
