@@ -3,7 +3,7 @@
 use adamole::{
     core::{AdapterConfig, Method},
     data::{Benchmark, EncodeOptions, Encoder, Example, OnBadRow, Split, Tokenizer, read_split},
-    llama::{AdapterLayout, CausalLm, Targets, load_base},
+    llama::{AdapterLayout, CausalLm, Targets, WeightTypes, load_base_as},
     train::Recipe,
 };
 use burn::tensor::Device;
@@ -35,7 +35,12 @@ pub fn adapter() -> AdapterConfig {
 
 /// The shipped base with that on its attention.
 pub fn adapted_base(device: &Device) -> CausalLm {
-    let mut model = load_base(&datasets().join("base"), device).unwrap_or_else(|e| panic!("{e}"));
+    adapted_base_as(WeightTypes::default(), device)
+}
+
+/// The same with frozen weights of these types.
+pub fn adapted_base_as(types: WeightTypes, device: &Device) -> CausalLm {
+    let mut model = load_base_as(&datasets().join("base"), types, device).unwrap_or_else(|e| panic!("{e}"));
     model.adapt(&AdapterLayout::uniform(adapter(), &Targets::attention(), model.config().num_hidden_layers), 0);
     model
 }

@@ -6,13 +6,19 @@ use burn::tensor::{DType, Device, Int, Tensor, quantization::QuantScheme};
 #[cfg(feature = "flex")]
 use {
     crate::nodes::{GateCurve, Kernels, LossKernels},
-    burn::backend::Dispatch,
+    burn::{backend::Dispatch, tensor::FloatDType},
 };
 
 /// Whether a tensor is on the CPU in float32, for which there are kernels.
 #[cfg(feature = "flex")]
 fn is_fused<const D: usize>(tensor: &Tensor<D>) -> bool {
     tensor.dtype() == DType::F32 && is_cpu(&tensor.device())
+}
+
+/// The tensor in this float type; itself where it is already.
+#[cfg(feature = "flex")]
+fn as_type(tensor: Tensor<2>, dtype: DType) -> Tensor<2> {
+    if tensor.dtype() == dtype { tensor } else { tensor.cast(FloatDType::from(dtype)) }
 }
 
 /// Whether this is Burn's CPU backend, with autodiff or without.
@@ -52,8 +58,10 @@ pub fn can_dequantize(device: &Device, scheme: QuantScheme) -> bool {
 /// floats, so that only activations that are computed again save its memory.
 pub fn quantized_linear(x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
     #[cfg(feature = "flex")]
-    if is_fused(&x) {
-        return Tensor::from_dispatch(Dispatch::quantized_linear(x.into_dispatch(), weight.into_dispatch()));
+    if is_cpu(&x.device()) {
+        let dtype = x.dtype();
+        let y = Dispatch::quantized_linear(as_type(x, DType::F32).into_dispatch(), weight.into_dispatch());
+        return as_type(Tensor::from_dispatch(y), dtype);
     }
     composed::quantized_linear(x, weight)
 }

@@ -10,6 +10,7 @@ mod blocks;
 mod chain;
 mod config;
 mod error;
+mod fork;
 mod generate;
 mod layout;
 mod linear_shapes;

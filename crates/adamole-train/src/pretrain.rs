@@ -86,7 +86,7 @@ pub fn pretrain(
         let slices: Vec<&[&[u32]]> = batch.chunks(batch.len().div_ceil(SLICES)).collect();
         let labels = (batch.len() * recipe.sequence_length) as f32;
         let parts = workers.map(&slices, |slice| {
-            let model = model.clone().fork(device);
+            let model = model.forked(device);
             let loss = sequence_loss(&model, slice, bos, labels, device);
             let gradients = GradientsParams::from_grads(loss.backward(), &model);
             (gradients, floats(loss.inner().into_data())[0])

@@ -3,7 +3,7 @@
 //! them in the order of the micro-batches.
 
 use adamole_llama::CausalLm;
-use burn::{module::Module, tensor::Device};
+use burn::tensor::Device;
 
 /// Copies of the frozen weights on further devices. They are made once; the adapters, which change, follow in each step.
 #[derive(Debug, Default)]
@@ -14,7 +14,7 @@ pub struct Replicas {
 impl Replicas {
     /// Copies of `model` on these devices, which are its own device's peers, with autodiff if it has.
     pub fn new(model: &CausalLm, devices: &[Device]) -> Self {
-        let others = devices.iter().map(|device| (device.clone(), model.clone().without_adapters().fork(device)));
+        let others = devices.iter().map(|device| (device.clone(), model.clone().without_adapters().forked(device)));
         Self { others: others.collect() }
     }
 
@@ -27,7 +27,7 @@ impl Replicas {
     /// workers stay apart.
     pub(crate) fn at(&self, place: usize, model: &CausalLm, main: &Device) -> CausalLm {
         match place.checked_sub(1).and_then(|place| self.others.get(place)) {
-            None => model.clone().fork(main),
+            None => model.forked(main),
             Some((device, base)) => base.clone().with_adapters_of(model, device),
         }
     }

@@ -3,14 +3,19 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use adamole::{
-    core::{Detail, Pass},
+    core::{Detail, DropoutScope, Pass},
+    data::{Batch, Buckets, Collation, LabelScope, Padding},
     llama::{
         AttentionMask, CausalLm, ModelError, ParameterKind, Precision, Quantization, TensorFile, WeightTypes,
         frozen_cross_entropy, load_adapter, load_base, load_base_as, parameters,
     },
-    train::{Trace, TraceBatch, TraceOptions, trace},
+    train::{Accumulation, StepInput, Trace, TraceBatch, TraceOptions, Workers, accumulate, trace},
 };
-use adamole_tests::{Case, assert_close, device, flat_gradients, floats, golden, max_difference, values};
+use adamole_tests::{
+    Case, assert_close, device, flat_gradients, floats, golden, max_difference,
+    shipped::{adapted_base_as, examples},
+    values,
+};
 use burn::{
     module::{Module, ModuleMapper, Param},
     optim::GradientsParams,
@@ -52,17 +57,20 @@ fn load(case: &Case, types: WeightTypes, device: &Device) -> Result<CausalLm, Mo
 /// The cosine of the angle between our gradients and the recorded ones, where both have one: rounding may turn an expert on.
 fn cosine(case: &Case, model: &CausalLm, traced: &Trace) -> f64 {
     let recorded = TensorFile::open(&case.folder.join("grads.safetensors")).unwrap();
-    let (mut dot, mut ours, mut theirs) = (0.0, 0.0, 0.0);
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for (key, data) in traced.named_gradients(model) {
         if recorded.shape(&key).is_some() {
-            for (a, b) in values(data).iter().zip(floats(&recorded, &key)) {
-                dot += f64::from(a * b);
-                ours += f64::from(a * a);
-                theirs += f64::from(b * b);
-            }
+            ours.extend(values(data));
+            theirs.extend(floats(&recorded, &key));
         }
     }
-    dot / (ours * theirs).sqrt()
+    cosine_of(&ours, &theirs)
+}
+
+fn cosine_of(a: &[f32], b: &[f32]) -> f64 {
+    assert_eq!(a.len(), b.len());
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(a * b)).sum::<f64>();
+    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
 }
 
 #[test]
@@ -136,6 +144,47 @@ fn a_quantized_base_computes_with_the_floats_that_its_codes_stand_for() {
         assert_close("hidden", &hidden, &expected, 1e-5, 1e-5);
         assert_close("gradients", &gradients, &expected_gradients, 1e-6, 1e-4);
         assert!(gradients.iter().any(|gradient| *gradient != 0.0));
+    }
+}
+
+/// Dropout, several micro-batches and their own copies of the model: what a run does.
+#[test]
+fn a_quantized_base_stays_so_in_training() {
+    let device = device().autodiff();
+    let [examples, _] = examples(4, 1);
+    let collation = Collation { pad_id: 0, labels: LabelScope::Text, padding: Padding::Right };
+    let batches = [[0, 1], [2, 3]].map(|rows| Batch::of_texts(&examples, &rows, collation, &Buckets::any()));
+    let gradients = |model: &CausalLm, checkpoint_blocks| {
+        let input = StepInput {
+            batches: &batches,
+            seed: 5,
+            step: 0,
+            balance_coefficient: 1e-2,
+            accumulation: Accumulation::Tokens,
+            dropout_scope: DropoutScope::Layer,
+            checkpoint_blocks,
+        };
+        flat_gradients(model, &accumulate(model, input, &Workers::new(1), &device).gradients)
+    };
+    for quantization in [Quantization::Int8, Quantization::Int4] {
+        let of = |precision| WeightTypes { precision, quantization: Some(quantization) };
+        let types = of(Precision::Float32);
+        let model = adapted_base_as(types, &device);
+        types.check_loaded(&model.forked(&device)).unwrap();
+        let expected = gradients(&model.clone().map(&mut Dequantized), false);
+        assert!(expected.iter().any(|gradient| *gradient != 0.0));
+        for checkpoint_blocks in [false, true] {
+            assert_close("gradients", &gradients(&model, checkpoint_blocks), &expected, 1e-6, 1e-4);
+        }
+        // Activations of half a float's bits beside it.
+        for precision in [Precision::BFloat16, Precision::Float16] {
+            if device.supports_dtype(precision.dtype()) {
+                let model = adapted_base_as(of(precision), &device);
+                of(precision).check_loaded(&model.forked(&device)).unwrap();
+                let cosine = cosine_of(&gradients(&model, false), &expected);
+                assert!(cosine > 0.99, "{precision} {quantization}: {cosine}");
+            }
+        }
     }
 }
 
