@@ -2,7 +2,10 @@
 
 use adamole::{
     core::{AdapterConfig, Method},
-    data::{Benchmark, EncodeOptions, Encoder, Example, OnBadRow, Split, Tokenizer, read_split},
+    data::{
+        Batch, Benchmark, Buckets, Collation, EncodeOptions, Encoder, Example, LabelScope, OnBadRow, Padding, Split,
+        Tokenizer, read_split,
+    },
     llama::{AdapterLayout, CausalLm, Targets, WeightTypes, load_base_as},
     train::Recipe,
 };
@@ -23,6 +26,13 @@ pub fn examples(training: usize, validation: usize) -> [Vec<Example>; 2] {
         let read = read_split(cb, &datasets(), split, Some(limit), OnBadRow::Fail).unwrap_or_else(|e| panic!("{e}"));
         encoder.encode(&read.items).unwrap_or_else(|e| panic!("{e}"))
     })
+}
+
+/// The examples in micro-batches of so many rows, every token a label.
+pub fn micro_batches(examples: &[Example], rows: usize) -> Vec<Batch> {
+    let collation = Collation { pad_id: 0, labels: LabelScope::Text, padding: Padding::Right };
+    let indices: Vec<usize> = (0..examples.len()).collect();
+    indices.chunks(rows).map(|indices| Batch::of_texts(examples, indices, collation, &Buckets::any())).collect()
 }
 
 /// AdaMoLE with eight experts of rank 4 and dropout.

@@ -4,7 +4,7 @@ use crate::{Adapter, AdapterConfig, Pass};
 use adamole_kernels::{linear_with_update, quantized_linear};
 use burn::{
     module::{Module, Param, ParamId},
-    tensor::{DType, FloatDType, Tensor},
+    tensor::{DType, Tensor},
 };
 
 /// `y = x W^T (+ bias) (+ adapter(x))` with W and bias frozen: no gradient is computed or stored for them.
@@ -43,9 +43,9 @@ impl AdaptedLinear {
             }
             // The adapter is float32 whatever the frozen weights are, and the sum is rounded once.
             Some(adapter) => {
-                let dtype = FloatDType::from(x.dtype());
-                let added = adapter.forward(x.clone().cast(FloatDType::F32), pass);
-                (self.frozen_forward(x).cast(FloatDType::F32) + added).cast(dtype)
+                let dtype = x.dtype();
+                let added = adapter.forward(x.clone().cast(DType::F32), pass);
+                (self.frozen_forward(x).cast(DType::F32) + added).cast(dtype)
             }
         }
     }
@@ -70,7 +70,7 @@ impl AdaptedLinear {
         let weight = if weight.is_autodiff() { weight.inner() } else { weight };
         match is_quantized(&weight) {
             true => {
-                let dtype = FloatDType::from(d.dtype());
+                let dtype = d.dtype();
                 d.matmul(weight.dequantize().cast(dtype))
             }
             false => d.matmul(weight),

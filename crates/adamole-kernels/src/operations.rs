@@ -6,19 +6,13 @@ use burn::tensor::{DType, Device, Int, Tensor, quantization::QuantScheme};
 #[cfg(feature = "flex")]
 use {
     crate::nodes::{GateCurve, Kernels, LossKernels},
-    burn::{backend::Dispatch, tensor::FloatDType},
+    burn::backend::Dispatch,
 };
 
 /// Whether a tensor is on the CPU in float32, for which there are kernels.
 #[cfg(feature = "flex")]
 fn is_fused<const D: usize>(tensor: &Tensor<D>) -> bool {
     tensor.dtype() == DType::F32 && is_cpu(&tensor.device())
-}
-
-/// The tensor in this float type; itself where it is already.
-#[cfg(feature = "flex")]
-fn as_type(tensor: Tensor<2>, dtype: DType) -> Tensor<2> {
-    if tensor.dtype() == dtype { tensor } else { tensor.cast(FloatDType::from(dtype)) }
 }
 
 /// Whether this is Burn's CPU backend, with autodiff or without.
@@ -60,8 +54,8 @@ pub fn quantized_linear(x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
     #[cfg(feature = "flex")]
     if is_cpu(&x.device()) {
         let dtype = x.dtype();
-        let y = Dispatch::quantized_linear(as_type(x, DType::F32).into_dispatch(), weight.into_dispatch());
-        return as_type(Tensor::from_dispatch(y), dtype);
+        let y = Dispatch::quantized_linear(x.cast(DType::F32).into_dispatch(), weight.into_dispatch());
+        return Tensor::<2>::from_dispatch(y).cast(dtype);
     }
     composed::quantized_linear(x, weight)
 }
@@ -204,7 +198,7 @@ pub fn cross_entropy_gradient(logits: Tensor<2>, targets: Tensor<1, Int>) -> (Te
 pub mod composed {
     use crate::Dropout;
     use burn::tensor::{
-        FloatDType, IndexingUpdateOp, Int, Tensor,
+        IndexingUpdateOp, Int, Tensor,
         activation::{gelu_approximate, sigmoid, silu, softmax},
     };
 
@@ -215,7 +209,7 @@ pub mod composed {
 
     /// See [`quantized_linear`](super::quantized_linear).
     pub fn quantized_linear(x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
-        let dtype = FloatDType::from(x.dtype());
+        let dtype = x.dtype();
         x.matmul(weight.dequantize().cast(dtype).transpose())
     }
 

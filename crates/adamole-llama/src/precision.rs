@@ -3,7 +3,7 @@
 use crate::{CausalLm, ModelError, Quantization};
 use burn::{
     module::{Module, ModuleVisitor, Param},
-    tensor::{DType, Device, FloatDType, Tensor},
+    tensor::{DType, Device, Tensor},
 };
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
@@ -122,10 +122,10 @@ impl FromStr for Precision {
 
 /// The tensor in float32; itself where it is already.
 pub(crate) fn widened<const D: usize>(tensor: Tensor<D>) -> Tensor<D> {
-    if tensor.dtype() == DType::F32 { tensor } else { tensor.cast(FloatDType::F32) }
+    tensor.cast(DType::F32)
 }
 
 /// The tensor in `dtype`; itself where it is already.
 pub(crate) fn narrowed<const D: usize>(tensor: Tensor<D>, dtype: DType) -> Tensor<D> {
-    if tensor.dtype() == dtype { tensor } else { tensor.cast(FloatDType::from(dtype)) }
+    tensor.cast(dtype)
 }

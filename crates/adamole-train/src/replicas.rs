@@ -12,7 +12,7 @@ pub struct Replicas {
 }
 
 impl Replicas {
-    /// Copies of `model` on these devices, which are its own device's peers, with autodiff if it has.
+    /// Copies of `model` on these devices, which are its own device's peers and have autodiff.
     pub fn new(model: &CausalLm, devices: &[Device]) -> Self {
         let others = devices.iter().map(|device| (device.clone(), model.clone().without_adapters().forked(device)));
         Self { others: others.collect() }

@@ -4,7 +4,6 @@
 
 use adamole::{
     core::{Detail, DropoutScope, Pass},
-    data::{Batch, Buckets, Collation, LabelScope, Padding},
     llama::{
         AttentionMask, CausalLm, ModelError, ParameterKind, Precision, Quantization, TensorFile, WeightTypes,
         frozen_cross_entropy, load_adapter, load_base, load_base_as, parameters,
@@ -13,7 +12,7 @@ use adamole::{
 };
 use adamole_tests::{
     Case, assert_close, device, flat_gradients, floats, golden, max_difference,
-    shipped::{adapted_base_as, examples},
+    shipped::{adapted_base_as, examples, micro_batches},
     values,
 };
 use burn::{
@@ -152,8 +151,7 @@ fn a_quantized_base_computes_with_the_floats_that_its_codes_stand_for() {
 fn a_quantized_base_stays_so_in_training() {
     let device = device().autodiff();
     let [examples, _] = examples(4, 1);
-    let collation = Collation { pad_id: 0, labels: LabelScope::Text, padding: Padding::Right };
-    let batches = [[0, 1], [2, 3]].map(|rows| Batch::of_texts(&examples, &rows, collation, &Buckets::any()));
+    let batches = micro_batches(&examples, 2);
     let gradients = |model: &CausalLm, checkpoint_blocks| {
         let input = StepInput {
             batches: &batches,

@@ -4,7 +4,6 @@
 
 use adamole::{
     core::DropoutScope,
-    data::{Batch, Buckets, Collation, Example, LabelScope, Padding},
     llama::CausalLm,
     train::{
         Accumulation, Control, Replicas, StepInput, TrainEvent, TrainingData, Workers, accumulate, accumulate_on, train,
@@ -12,7 +11,7 @@ use adamole::{
 };
 use adamole_tests::{
     assert_close, device, flat_gradients,
-    shipped::{adapted_base, examples, recipe},
+    shipped::{adapted_base, examples, micro_batches, recipe},
 };
 use burn::tensor::Device;
 
@@ -40,18 +39,12 @@ fn assert_near(found: &[f64], expected: &[f64], relative: f32) {
     assert!(found.iter().zip(expected).all(near), "{found:?}, expected {expected:?}");
 }
 
-fn batches(examples: &[Example]) -> Vec<Batch> {
-    let collation = Collation { pad_id: 0, labels: LabelScope::Text, padding: Padding::Right };
-    let indices: Vec<usize> = (0..examples.len()).collect();
-    indices.chunks(3).map(|indices| Batch::of_texts(examples, indices, collation, &Buckets::any())).collect()
-}
-
 #[test]
 fn gradients_of_several_devices_are_those_of_one() {
     let [training, _] = examples(9, 1);
     let (device, second) = (device().autodiff(), second().autodiff());
     let mut model = adapted_base(&device);
-    let batches = batches(&training);
+    let batches = micro_batches(&training, 3);
     let input = |step, checkpoint_blocks| StepInput {
         batches: &batches,
         seed: 5,
