@@ -94,7 +94,6 @@ proptest! {
         let router = Sira {
             top_k: k.try_into().unwrap(),
             capacity: Some(Capacity::Tokens(capacity)),
-            capacity_in_evaluation: false,
             gate_dropout: 0.0.try_into().unwrap(),
             renormalise: false,
         };
@@ -163,18 +162,19 @@ proptest! {
 }
 
 #[test]
-fn sira_has_no_capacity_and_no_dropout_outside_training() {
-    let router = Sira {
+fn sira_has_its_capacity_and_no_dropout_outside_training() {
+    let router = |capacity: Option<usize>| Sira {
         top_k: 2.try_into().unwrap(),
-        capacity: Some(Capacity::Tokens(1)),
-        capacity_in_evaluation: false,
+        capacity: capacity.map(Capacity::Tokens),
         gate_dropout: 0.5.try_into().unwrap(),
         renormalise: true,
     };
     let probs = probabilities(12, 4, 3);
-    let sira = values(route(&router, probs.clone()).weights.into_data());
-    let top_k = values(route(&TopKExperts::new(2.try_into().unwrap()), probs).weights.into_data());
+    let sira = values(route(&router(None), probs.clone()).weights.into_data());
+    let top_k = values(route(&TopKExperts::new(2.try_into().unwrap()), probs.clone()).weights.into_data());
     assert!(max_difference(&sira, &top_k) < 1e-6);
+    let limited = values(route(&router(Some(1)), probs).selected.into_data());
+    assert_eq!(limited.iter().sum::<f32>(), 4.0, "one token for each expert: {limited:?}");
 }
 
 /// Dropped inputs and gates are as many as they should be, differ from site to site and from step to step, and keep the

@@ -183,7 +183,6 @@ fn sira_follows_its_definition() {
         let router = Sira {
             top_k: (case.number("/top_k") as usize).try_into().unwrap(),
             capacity: Some(Capacity::Tokens(case.number("/capacity") as usize)),
-            capacity_in_evaluation: true,
             gate_dropout: (case.number("/gate_dropout") as f32).try_into().unwrap(),
             renormalise: case.json["renormalise"].as_bool().unwrap(),
         };

@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// What holds for every preset.
-const ALWAYS: [(&str, &str); 10] = [
+const ALWAYS: [(&str, &str); 11] = [
     (
         "Items, epochs and rates.",
         "The paper trains on all items, up to 20 epochs, at a rate of 1e-4 after 200 steps of warm-up. What these runs do stands \
@@ -33,13 +33,18 @@ const ALWAYS: [(&str, &str); 10] = [
     ("Padding counts for nothing.", "The published code counts padding in the balance loss and in active experts."),
     ("Dropout.", "The experts of a layer share one mask; the published code draws one for each expert."),
     (
+        "The last step of an epoch.",
+        "Micro-batches that do not fill a step make a smaller one of their own; the published code carries them over into the \
+         next epoch, and drops the last.",
+    ),
+    (
         "The balance loss of AdaMoLE.",
         "It takes p - tau, as the published code does and the paper does not say; it presses thresholds up.",
     ),
     (
         "SiRA.",
-        "Neither its code nor its settings are published with AdaMoLE: capacity 1.25, dropout on the gate 0.1 and the \
-         coefficient 1e-3 N are ours.",
+        "Neither its code nor its settings are published with AdaMoLE: capacity 1.25 (in evaluation too), dropout on the \
+         gate 0.1 and the coefficient 1e-3 N are ours.",
     ),
     (
         "Values of the paper.",

@@ -118,12 +118,8 @@ pub(crate) fn for_config(config: &AdapterConfig) -> Option<Arc<dyn Router>> {
         Method::AdaMole { num_experts, tau_max } => {
             Arc::new(AdaptiveThreshold::new(tau_max.map_or(1.0 / num_experts.get() as f32, |t| t.get())))
         }
-        Method::Sira { top_k, capacity_factor, gate_dropout, renormalise, .. } => Arc::new(Sira {
-            top_k,
-            capacity: capacity_factor.map(Capacity::Factor),
-            capacity_in_evaluation: false,
-            gate_dropout,
-            renormalise,
-        }),
+        Method::Sira { top_k, capacity_factor, gate_dropout, renormalise, .. } => {
+            Arc::new(Sira { top_k, capacity: capacity_factor.map(Capacity::Factor), gate_dropout, renormalise })
+        }
     })
 }

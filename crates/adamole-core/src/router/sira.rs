@@ -2,7 +2,9 @@
 //!
 //! The paper leaves settings open. Ours: an expert's capacity counts per sequence; first choices go before second ones,
 //! and within a choice earlier tokens before later ones (as in GShard); a token without any expert left gets the frozen
-//! layer alone; evaluation turns nothing away.
+//! layer alone. The limit holds in evaluation as in training: it turns away later tokens first, and an answer comes last,
+//! so that without it the answer would be asked of experts that seldom saw one. A generation with a cache counts anew in
+//! every call.
 
 use super::{Router, RouterInput, Routing, top_k::choices};
 use crate::{CapacityFactor, Probability, Rows, TopK};
@@ -25,8 +27,6 @@ pub struct Sira {
     pub top_k: TopK,
     /// Limit per expert and sequence; `None` turns nothing away.
     pub capacity: Option<Capacity>,
-    /// Whether the limit holds outside training too.
-    pub capacity_in_evaluation: bool,
     /// Dropout on the gate's probabilities, in training.
     pub gate_dropout: Probability,
     /// Whether the weights are scaled to sum to 1.
@@ -76,8 +76,7 @@ impl Router for Sira {
         let none = || gates.zeros_like().detach();
         let union = |choices: Vec<Tensor<2>>| choices.into_iter().reduce(|sum, next| sum + next).unwrap_or_else(none);
         let chosen = union(wanted.clone());
-        let limit = self.capacity.filter(|_| input.training || self.capacity_in_evaluation);
-        let selected = match limit {
+        let selected = match self.capacity {
             Some(capacity) => union(self.within_capacity(wanted, capacity, input.rows)),
             None => chosen.clone(),
         };
