@@ -11,6 +11,7 @@ use std::{
     fs::{self, File},
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    time::Instant,
 };
 use toml::Table;
 
@@ -81,10 +82,13 @@ impl Cell {
     /// is one, and of the evaluations with aligned and reference scoring.
     pub(crate) fn run(&self, launch: &Launch, folder: &Path) -> Result<Printed, Failure> {
         let run = folder.join("run");
+        let started = Instant::now();
         let train = match self.is_trained {
             true => Some(self.train(launch, folder, &run)?),
             false => None,
         };
+        let trained = train.as_ref().and_then(|report| report["seconds"].as_f64()).unwrap_or_default();
+        let earlier_seconds = (trained - started.elapsed().as_secs_f64()).max(0.0);
         let adapter = self.is_trained.then_some(run.as_path());
         // The training run has already reported with the scoring that it was set to.
         let aligned = match self.is_trained {
@@ -97,7 +101,7 @@ impl Cell {
         if checkpoints.exists() {
             fs::remove_dir_all(checkpoints)?;
         }
-        Ok(Printed { train, aligned, reference })
+        Ok(Printed { train, aligned, reference, earlier_seconds })
     }
 
     /// The training run's report. A run that was broken off goes on, one that is finished is taken as it is.
@@ -141,6 +145,8 @@ pub(crate) struct Printed {
     pub(crate) train: Option<Value>,
     pub(crate) aligned: Option<Value>,
     pub(crate) reference: Value,
+    /// What of the training run's time was before this invocation.
+    pub(crate) earlier_seconds: f64,
 }
 
 fn text(path: &Path) -> String {
@@ -163,4 +169,31 @@ fn start(launch: &Launch, folder: &Path, name: &str, arguments: &[&str]) -> Resu
     let lines: Vec<&str> = log.lines().collect();
     let last = lines[lines.len().saturating_sub(8)..].join("\n");
     Err(format!("{} ended with {}\n{last}", arguments[0], output.status).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{collections::BTreeMap, os::unix::fs::PermissionsExt};
+
+    #[test]
+    fn a_run_that_was_broken_off_took_what_it_took_before() -> Result<(), Failure> {
+        let folder = tempfile::tempdir()?;
+        let program = folder.path().join("program");
+        fs::write(&program, "#!/bin/sh\necho '{}'\n")?;
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
+        let launch = Launch { program, device: "cpu".into(), workers: None };
+        let places = Places { models: BTreeMap::new(), data: None, output: folder.path().to_owned() };
+        let [model, benchmark, method] = ["base", "copa", "lora"].map(str::to_owned);
+        let key = Key { model, benchmark, method, seed: 0 };
+        let cell = Cell::new(&Definitions::read("tiny")?, &key, &places, &launch)?;
+        assert_eq!(cell.run(&launch, folder.path())?.earlier_seconds, 0.0);
+
+        let run = folder.path().join("run");
+        fs::create_dir_all(&run)?;
+        fs::write(run.join("report.json"), r#"{"seconds": 900.0}"#)?;
+        let earlier = cell.run(&launch, folder.path())?.earlier_seconds;
+        assert!((890.0..900.0).contains(&earlier), "{earlier}");
+        Ok(())
+    }
 }

@@ -18,7 +18,7 @@ pub(crate) struct Outcome {
     pub(crate) trainable_parameters: u64,
     pub(crate) memory_estimate_bytes: u64,
     pub(crate) operations: f64,
-    /// Wall time of the cell.
+    /// Wall time of the cell, over all invocations that trained it.
     pub(crate) seconds: f64,
     pub(crate) environment: Environment,
     #[serde(flatten)]
@@ -178,11 +178,12 @@ mod tests {
             "accuracy": 0.5, "selected_on": "train[:9]", "best_epoch": 2, "linears": [], "departures": [],
             "reported": {"split": "test", "accuracy": 0.75, "items": 8, "majority_accuracy": 0.25},
         });
-        let printed = Printed { train: Some(train), aligned: None, reference: json!({"accuracy": 0.625}) };
+        let printed =
+            Printed { train: Some(train), aligned: None, reference: json!({"accuracy": 0.625}), earlier_seconds: 0.0 };
         let numbers = Numbers::of(&printed, Path::new("nowhere"))?;
         assert_eq!((numbers.accuracy, numbers.reference_accuracy, numbers.reported_items), (0.75, 0.625, 8));
         assert_eq!(numbers.training.map(|t| (t.accuracy, t.best_epoch)), Some((0.5, 2)));
-        let nothing = Printed { train: None, aligned: None, reference: json!({}) };
+        let nothing = Printed { train: None, aligned: None, reference: json!({}), earlier_seconds: 0.0 };
         assert!(Numbers::of(&nothing, Path::new("nowhere")).is_err());
         Ok(())
     }

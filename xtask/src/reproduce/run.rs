@@ -130,9 +130,11 @@ fn one(planned: &Planned, launch: &Launch, places: &Places) -> Outcome {
     let id = cell.key.id();
     let started = Instant::now();
     let folder = places.run(&id);
+    let mut earlier_seconds = 0.0;
     let end = (|| {
         prepare(&folder, planned)?;
         let printed = cell.run(launch, &folder)?;
+        earlier_seconds = printed.earlier_seconds;
         Numbers::of(&printed, &folder.join("run"))
     })();
     let end = match end {
@@ -152,7 +154,7 @@ fn one(planned: &Planned, launch: &Launch, places: &Places) -> Outcome {
         trainable_parameters: if cell.is_trained { estimate.trainable_parameters } else { 0 },
         memory_estimate_bytes: estimate.memory_bytes,
         operations: planned.operations(),
-        seconds: started.elapsed().as_secs_f64(),
+        seconds: earlier_seconds + started.elapsed().as_secs_f64(),
         environment: environment(launch),
         end,
     };
