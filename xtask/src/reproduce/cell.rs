@@ -172,9 +172,15 @@ fn start(launch: &Launch, folder: &Path, name: &str, arguments: &[&str]) -> Resu
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use std::{collections::BTreeMap, os::unix::fs::PermissionsExt};
+
+    /// LoRA on COPA with seed 3.
+    pub(crate) fn cell(places: &Places, launch: &Launch) -> Result<Cell, Failure> {
+        let [model, benchmark, method] = ["base", "copa", "lora"].map(str::to_owned);
+        Cell::new(&Definitions::read("tiny")?, &Key { model, benchmark, method, seed: 3 }, places, launch)
+    }
 
     #[test]
     fn a_run_that_was_broken_off_took_what_it_took_before() -> Result<(), Failure> {
@@ -184,9 +190,7 @@ mod tests {
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
         let launch = Launch { program, device: "cpu".into(), workers: None };
         let places = Places { models: BTreeMap::new(), data: None, output: folder.path().to_owned() };
-        let [model, benchmark, method] = ["base", "copa", "lora"].map(str::to_owned);
-        let key = Key { model, benchmark, method, seed: 0 };
-        let cell = Cell::new(&Definitions::read("tiny")?, &key, &places, &launch)?;
+        let cell = cell(&places, &launch)?;
         assert_eq!(cell.run(&launch, folder.path())?.earlier_seconds, 0.0);
 
         let run = folder.path().join("run");

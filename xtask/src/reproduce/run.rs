@@ -202,14 +202,12 @@ pub(crate) fn duration(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reproduce::{definition::Definitions, plan::Key};
+    use crate::reproduce::cell;
     use std::collections::BTreeMap;
 
     fn cell(places: &Places) -> Result<Cell, Failure> {
-        let definitions = Definitions::read("tiny")?;
-        let [model, benchmark, method] = ["base", "copa", "lora"].map(str::to_owned);
         let launch = Launch { program: "no program".into(), device: "cpu".into(), workers: Some(1) };
-        Cell::new(&definitions, &Key { model, benchmark, method, seed: 3 }, places, &launch)
+        cell::tests::cell(places, &launch)
     }
 
     fn estimate(alpha: u32) -> Result<Estimate, Failure> {
