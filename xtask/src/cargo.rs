@@ -3,7 +3,7 @@
 
 use crate::{Failure, root};
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
@@ -45,8 +45,16 @@ pub(crate) fn program_for(device: &str) -> Result<PathBuf, Failure> {
     let mut all = vec!["build", "--release", "--workspace"];
     all.extend(build.arguments());
     run(&all, &[])?;
-    let target = build.target.map_or_else(target, |folder| Ok(PathBuf::from(folder)))?;
-    Ok(target.join("release").join(format!("adamole{}", std::env::consts::EXE_SUFFIX)))
+    Ok(program_in(&build.target.map_or_else(target, |folder| Ok(PathBuf::from(folder)))?))
+}
+
+/// Where the program of the CPU is, once it is built.
+pub(crate) fn built_program() -> Result<PathBuf, Failure> {
+    Ok(program_in(&target()?))
+}
+
+fn program_in(target: &Path) -> PathBuf {
+    target.join("release").join(format!("adamole{}", std::env::consts::EXE_SUFFIX))
 }
 
 /// How a program with a backend beside the CPU's is built: with its feature, and in a folder of its own, so that Burn is

@@ -34,6 +34,24 @@ pub struct Line {
     pub points: Vec<(f64, f64)>,
 }
 
+/// Several line charts one below the other, over axes of the same lengths, each with a heading; one SVG element.
+pub fn line_panels(title: &str, x_axis: &Axis, y_axis: &Axis, panels: &[(String, Vec<Line>)]) -> String {
+    const TITLE: f64 = 24.0;
+    const PANEL: f64 = ABOVE + HEIGHT + BELOW + 10.0;
+    let drawn = panels.iter().enumerate().map(|(place, (heading, lines))| {
+        let at = TITLE + PANEL * place as f64;
+        format!("<g transform=\"translate(0 {at})\">\n{}</g>\n", line_chart(heading, x_axis, y_axis, lines))
+    });
+    let (width, height) = (LEFT + WIDTH + RIGHT, TITLE + PANEL * panels.len() as f64);
+    format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\" \
+         font-family=\"system-ui,sans-serif\" font-size=\"12\" role=\"img\">\n<text x=\"8\" y=\"16\" font-size=\"15\" \
+         font-weight=\"bold\">{}</text>\n{}</svg>\n",
+        escaped(title),
+        drawn.collect::<String>(),
+    )
+}
+
 /// Lines over common axes, with a legend, as an SVG element that is a file of its own too; up to seven of them have
 /// colours of their own.
 pub fn line_chart(title: &str, x_axis: &Axis, y_axis: &Axis, lines: &[Line]) -> String {
@@ -145,6 +163,18 @@ fn ticks(axis: &Axis) -> Vec<(f64, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn panels_have_their_headings_and_share_their_axes() {
+        let axis = Axis { max: 2.0, whole: true, ..Axis::default() };
+        let line = |top| Line { name: "q".into(), points: vec![(0.0, 0.0), (2.0, top)] };
+        let panels = [("one".to_owned(), vec![line(1.0)]), ("two".to_owned(), vec![line(2.0)])];
+        let svg = line_panels("both", &axis, &axis, &panels);
+        assert_eq!(svg.matches("<svg").count(), 3);
+        assert!(["both", "one", "two"].iter().all(|heading| svg.contains(&format!(">{heading}</text>"))), "{svg}");
+        // Half of the height in the first, all of it in the second.
+        assert!(svg.contains("620.0,150.0") && svg.contains("620.0,30.0"), "{svg}");
+    }
 
     #[test]
     fn ticks_are_round_numbers() {

@@ -3,5 +3,5 @@
 mod chart;
 mod page;
 
-pub use chart::{Axis, Line, heat_map, line_chart};
+pub use chart::{Axis, Line, heat_map, line_chart, line_panels};
 pub use page::{document, escaped, shade};

@@ -44,28 +44,31 @@ const OF_EVALUATION: [&str; 10] = [
 /// How a run is started.
 #[derive(Debug, Clone)]
 pub(crate) struct Launch {
-    pub(crate) program: PathBuf,
+    /// None where nothing is run and it is not built.
+    pub(crate) program: Option<PathBuf>,
     pub(crate) device: String,
     /// Threads of each run; the program's own choice where absent.
     pub(crate) workers: Option<usize>,
 }
 
 impl Cell {
-    /// The cell of this key: settings of the preset, then of the family, the benchmark and the method.
+    /// The cell of this key: settings of the preset, then of the family, the benchmark, the method and the column.
     pub(crate) fn new(definitions: &Definitions, key: &Key, places: &Places, launch: &Launch) -> Result<Self, Failure> {
         let preset = &definitions.preset;
         let unknown = || format!("{} is not in this preset", key.id());
-        let method = definitions.methods.get(&key.method).ok_or_else(unknown)?;
+        let variant = definitions.variant_named(&key.method).ok_or_else(unknown)?;
+        let method = definitions.methods.get(&variant.method).ok_or_else(unknown)?;
         let portion = preset.benchmarks.get(&key.benchmark).ok_or_else(unknown)?;
         let model = preset.models.get(&key.model).ok_or_else(unknown)?;
         let family = method.family.as_ref().and_then(|family| preset.families.get(family));
         let mut settings = preset.settings.clone();
-        for more in family.into_iter().chain([&portion.settings, &method.settings]) {
+        for more in family.into_iter().chain([&portion.settings, &variant.settings]) {
             settings.extend(more.clone());
         }
-        settings.insert("benchmark".into(), key.benchmark.clone().into());
+        let own = definitions.benchmarks.get(&key.benchmark).and_then(|benchmark| benchmark.file.as_deref());
+        settings.insert("benchmark".into(), own.map_or_else(|| key.benchmark.clone(), text).into());
         settings.insert("seed".into(), i64::try_from(key.seed)?.into());
-        settings.insert("model".into(), places.model(&key.model, model).into());
+        settings.insert("model".into(), places.model(&key.model, model).unwrap_or_default().into());
         if let Some(data) = places.data(&key.benchmark, definitions, portion) {
             settings.insert("data".into(), data.into());
         }
@@ -156,7 +159,8 @@ fn text(path: &Path) -> String {
 /// Runs the program once; its talk goes to `NAME.log`.
 fn start(launch: &Launch, folder: &Path, name: &str, arguments: &[&str]) -> Result<Value, Failure> {
     let path = folder.join(format!("{name}.log"));
-    let mut command = Command::new(&launch.program);
+    let program = launch.program.as_ref().ok_or("the program is not built")?;
+    let mut command = Command::new(program);
     command.args(arguments).args(["--format", "json"]).stderr(File::create(&path)?).stdout(Stdio::piped());
     if let Some(workers) = launch.workers {
         command.env("RAYON_NUM_THREADS", workers.to_string());
@@ -179,7 +183,7 @@ pub(super) mod tests {
     /// LoRA on COPA with seed 3.
     pub(crate) fn cell(places: &Places, launch: &Launch) -> Result<Cell, Failure> {
         let [model, benchmark, method] = ["base", "copa", "lora"].map(str::to_owned);
-        Cell::new(&Definitions::read("tiny")?, &Key { model, benchmark, method, seed: 3 }, places, launch)
+        Cell::new(&Definitions::read("tiny", None)?, &Key { model, benchmark, method, seed: 3 }, places, launch)
     }
 
     #[test]
@@ -188,7 +192,7 @@ pub(super) mod tests {
         let program = folder.path().join("program");
         fs::write(&program, "#!/bin/sh\necho '{}'\n")?;
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
-        let launch = Launch { program, device: "cpu".into(), workers: None };
+        let launch = Launch { program: Some(program), device: "cpu".into(), workers: None };
         let places = Places { models: BTreeMap::new(), data: None, output: folder.path().to_owned() };
         let cell = cell(&places, &launch)?;
         assert_eq!(cell.run(&launch, folder.path())?.earlier_seconds, 0.0);

@@ -1,22 +1,31 @@
-//! What there is to reproduce, as data: tables and figures, methods, benchmarks, and presets that say with which models
-//! and how long.
+//! What there is to reproduce, as data: tables and figures, methods, benchmarks, the paper's numbers, and presets that say
+//! with which models and how long.
 
+use super::{
+    experiment::Experiment,
+    paper::Paper,
+    variant::{Variant, variants},
+};
 use crate::{Failure, root};
 use serde::{Deserialize, de::DeserializeOwned};
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
 use toml::Table;
 
-/// The tables and figures, in the report's order.
-pub(crate) const EXPERIMENTS: [&str; 9] =
-    ["table1", "table2", "table3", "table4", "table5", "table6", "table7", "figure2", "figure3"];
-
-/// Everything that the files in `xtask/experiments` say.
+/// Everything that the files say.
 #[derive(Debug)]
 pub(crate) struct Definitions {
     pub(crate) preset: Preset,
+    /// In the report's order: by kind and number.
     pub(crate) experiments: Vec<Experiment>,
     pub(crate) methods: BTreeMap<String, Method>,
     pub(crate) benchmarks: BTreeMap<String, Benchmark>,
+    pub(crate) paper: Paper,
+    /// The runs of each experiment's rows and columns.
+    variants: BTreeMap<String, Vec<Variant>>,
 }
 
 /// With which models, on how much, and how the runs are set.
@@ -32,10 +41,12 @@ pub(crate) struct Preset {
     pub(crate) jobs: usize,
     /// Matrix products in 10^9 operations a second and job, by which time is estimated until cells have been timed.
     pub(crate) gigaflops: f64,
-    /// In the order of running; all where absent.
-    pub(crate) experiments: Option<Vec<String>>,
-    /// All where absent.
-    pub(crate) methods: Option<Vec<String>>,
+    /// Those that are run first, in this order; the others follow in the report's.
+    #[serde(default)]
+    pub(crate) first: Vec<String>,
+    /// Models and benchmarks that this preset does not have, with the reason.
+    #[serde(default)]
+    pub(crate) left_out: BTreeMap<String, String>,
     /// By the name that experiments call them: base, gemma, larger.
     pub(crate) models: BTreeMap<String, Model>,
     /// Of every run.
@@ -52,8 +63,12 @@ pub(crate) struct Preset {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Model {
     pub(crate) title: String,
-    /// A folder of the workspace, or a name on the hub.
-    pub(crate) name: String,
+    /// A folder of the workspace, or a name on the hub; none for a model that has to be made.
+    pub(crate) name: Option<String>,
+    /// How a model without a name is made.
+    pub(crate) made_by: Option<String>,
+    /// Of `model.safetensors`, where results are of one file.
+    pub(crate) sha256: Option<String>,
     /// Folder of the workspace with a config.json of its shape.
     pub(crate) shape: String,
 }
@@ -88,84 +103,30 @@ pub(crate) struct Gains {
 pub(crate) struct Benchmark {
     pub(crate) title: String,
     /// Where a local copy of the hub's data sets (`--data`) may have it.
+    #[serde(default)]
     pub(crate) folders: Vec<String>,
-}
-
-/// A table or a figure.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Experiment {
-    /// Its file's name.
+    /// What `--benchmark` is given in place of the name.
     #[serde(skip)]
-    pub(crate) id: String,
-    pub(crate) title: String,
-    pub(crate) about: String,
-    #[serde(default)]
-    pub(crate) kind: Kind,
-    pub(crate) model: String,
-    pub(crate) benchmarks: Vec<String>,
-    #[serde(default)]
-    pub(crate) metrics: Vec<Metric>,
-    pub(crate) rows: Vec<Row>,
-    /// Methods whose experts fire less from one to the next.
-    #[serde(default)]
-    pub(crate) descending: Vec<String>,
-    /// A method whose experts do not fire.
-    pub(crate) collapsed: Option<String>,
-    /// Label of the horizontal axis of a figure by methods.
-    pub(crate) axis: Option<String>,
+    pub(crate) file: Option<PathBuf>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Kind {
-    /// Rows of methods by columns of benchmarks or metrics.
-    #[default]
-    Table,
-    /// Settings of the methods.
-    Settings,
-    /// A figure: experts by layer.
-    Layers,
-    /// A figure: experts by method.
-    Methods,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Metric {
-    /// On the items that are reported, with aligned scoring.
-    Accuracy,
-    /// The same with the published scoring.
-    Reference,
-    /// On the items that chose the epoch.
-    Selection,
-    /// Experts that a token fires.
-    Active,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Row {
-    pub(crate) method: String,
-    /// In place of the method's name.
-    pub(crate) label: Option<String>,
-    /// What the paper prints, by column: the benchmark, or the metric where there are several; accuracy in percent.
-    #[serde(default)]
-    pub(crate) paper: BTreeMap<String, f64>,
-}
-
+/// A row of a table.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Method {
-    pub(crate) name: String,
-    /// Whether the paper does not have it.
-    #[serde(default)]
-    pub(crate) ours: bool,
+    pub(crate) model: String,
+    #[serde(default = "no_gating")]
+    pub(crate) gating: String,
     #[serde(default)]
     pub(crate) source: Source,
     pub(crate) family: Option<String>,
+    /// May hold formulas of N and r.
     #[serde(default)]
     pub(crate) settings: Table,
+}
+
+fn no_gating() -> String {
+    "-".into()
 }
 
 /// Where a row's numbers are from.
@@ -181,46 +142,151 @@ pub(crate) enum Source {
     Majority,
 }
 
+impl Method {
+    /// As tables show a row: `AdaMoLE, 0 to 1/N`.
+    pub(crate) fn name(&self) -> String {
+        if self.gating == "-" { self.title().into() } else { format!("{}, {}", self.title(), self.gating_title()) }
+    }
+
+    /// The model as the paper spells it.
+    pub(crate) fn title(&self) -> &str {
+        match self.model.as_str() {
+            "lora" => "LoRA",
+            "sira" => "SiRA",
+            "mole" => "MoLE",
+            "adamole" => "AdaMoLE",
+            "majority" => "majority class",
+            "untuned" => "untuned base",
+            own => own,
+        }
+    }
+
+    /// The gating as the paper spells it: `0-1/N` as `0 to 1/N`.
+    pub(crate) fn gating_title(&self) -> String {
+        self.gating.strip_prefix("0-").map_or_else(|| self.gating.clone(), |end| format!("0 to {end}"))
+    }
+}
+
 impl Definitions {
-    /// Reads all files of a preset, which name each other rightly.
-    pub(crate) fn read(preset: &str) -> Result<Self, Failure> {
+    /// Reads all files of a preset (a name, or a TOML file of one's own), which name each other rightly; `own` is a folder of
+    /// further tables and figures.
+    pub(crate) fn read(preset: &str, own: Option<&Path>) -> Result<Self, Failure> {
         let folder = root().join("xtask/experiments");
-        let experiment = |id: &&str| {
-            let read: Experiment = read(&folder.join(format!("{id}.toml")))?;
-            Ok::<_, Failure>(Experiment { id: (*id).to_owned(), ..read })
+        let preset = match preset.ends_with(".toml") {
+            true => PathBuf::from(preset),
+            false => {
+                let presets: BTreeMap<String, ()> = names(&folder.join("presets"))?.map(|name| (name, ())).collect();
+                known("--preset", "preset", [&preset.to_owned()], &presets)?;
+                folder.join(format!("presets/{preset}.toml"))
+            }
         };
-        let definitions = Self {
-            preset: read(&folder.join(format!("presets/{preset}.toml")))?,
-            experiments: EXPERIMENTS.iter().map(experiment).collect::<Result<_, _>>()?,
+        let mut experiments = Vec::new();
+        for folder in [Some(folder.join("tables")), own.map(Path::to_owned)].into_iter().flatten() {
+            for experiment in read_folder(&folder)? {
+                // One's own goes over the shipped one of the same name.
+                experiments.retain(|known: &Experiment| known.id != experiment.id);
+                experiments.push(experiment);
+            }
+        }
+        experiments.sort_by_key(|experiment| order(&experiment.id));
+        let mut definitions = Self {
+            preset: read(&preset)?,
+            experiments,
             methods: read(&folder.join("methods.toml"))?,
             benchmarks: read(&folder.join("benchmarks.toml"))?,
+            paper: read(&folder.join("paper.toml"))?,
+            variants: BTreeMap::new(),
         };
+        definitions.take_in_own()?;
         definitions.validate()?;
+        definitions.variants = variants(&definitions)?;
         Ok(definitions)
     }
 
-    fn validate(&self) -> Result<(), Failure> {
-        let Self { preset, experiments, methods, benchmarks } = self;
-        for experiment in experiments {
-            let file = format!("{}.toml", experiment.id);
-            known(&file, "method", experiment.rows.iter().map(|row| &row.method), methods)?;
-            known(&file, "benchmark", &experiment.benchmarks, benchmarks)?;
-            known(&file, "method", experiment.descending.iter().chain(&experiment.collapsed), methods)?;
-            let columns: BTreeMap<String, ()> = experiment.columns().map(|column| (column.id, ())).collect();
-            known(&file, "column", experiment.rows.iter().flat_map(|row| row.paper.keys()), &columns)?;
+    /// Adds the methods and benchmarks that experiments bring along.
+    fn take_in_own(&mut self) -> Result<(), Failure> {
+        for experiment in &self.experiments {
+            let twice = |what: &str, name: &str| format!("{}: {what} {name} is defined already", experiment.id);
+            for (name, method) in &experiment.methods {
+                if self.methods.insert(name.clone(), method.clone()).is_some() {
+                    return Err(twice("method", name).into());
+                }
+            }
+            for (name, own) in &experiment.benchmarks {
+                let in_folder = |path: &Path| -> Result<PathBuf, Failure> {
+                    let path = experiment.folder.join(path);
+                    fs::canonicalize(&path).map_err(|error| {
+                        format!("{}: benchmark {name}: {}: {error}", experiment.id, path.display()).into()
+                    })
+                };
+                let file = own.file.as_deref().map(in_folder).transpose()?;
+                let mut portion = own.portion.clone();
+                if let Some(data) = portion.data.as_ref().filter(|data| experiment.folder.join(data).exists()) {
+                    portion.data = Some(in_folder(Path::new(data))?.display().to_string());
+                }
+                let benchmark = Benchmark { title: own.title.clone(), folders: Vec::new(), file };
+                if self.benchmarks.insert(name.clone(), benchmark).is_some() {
+                    return Err(twice("benchmark", name).into());
+                }
+                self.preset.benchmarks.insert(name.clone(), portion);
+            }
         }
-        known("the preset", "method", preset.methods.iter().flatten().chain(&preset.check.methods), methods)?;
-        known("the preset", "benchmark", preset.benchmarks.keys(), benchmarks)?;
-        known("methods.toml", "family", methods.values().filter_map(|m| m.family.as_ref()), &preset.families)?;
-        let all: BTreeMap<String, ()> = experiments.iter().map(|experiment| (experiment.id.clone(), ())).collect();
-        known("the preset", "experiment", preset.experiments.iter().flatten(), &all)
+        Ok(())
     }
 
-    /// The experiments of the preset, in the order of running.
-    pub(crate) fn of_preset(&self) -> impl Iterator<Item = &Experiment> {
-        let ids = self.preset.experiments.clone();
-        let ids = ids.unwrap_or_else(|| EXPERIMENTS.iter().map(|id| (*id).to_owned()).collect());
-        ids.into_iter().filter_map(|id| self.experiments.iter().find(|experiment| experiment.id == id))
+    fn validate(&self) -> Result<(), Failure> {
+        let Self { preset, experiments, methods, benchmarks, paper, .. } = self;
+        let ids: BTreeMap<String, ()> = experiments.iter().map(|experiment| (experiment.id.clone(), ())).collect();
+        let left_out = preset.left_out.keys().map(|name| (name.clone(), ()));
+        let models: BTreeMap<String, ()> =
+            preset.models.keys().map(|name| (name.clone(), ())).chain(left_out.clone()).collect();
+        let portions: BTreeMap<String, ()> =
+            preset.benchmarks.keys().map(|name| (name.clone(), ())).chain(left_out).collect();
+        for experiment in experiments {
+            let file = format!("{}.toml", experiment.id);
+            known(&file, "method", experiment.all_rows(), methods)?;
+            known(&file, "method", experiment.claims.iter().filter_map(|claim| claim.method()), methods)?;
+            known(&file, "benchmark", experiment.columns.iter().map(|column| &column.benchmark), benchmarks)?;
+            known(&file, "model of the preset", [&experiment.model], &models)?;
+            known(
+                &file,
+                "benchmark of the preset",
+                experiment.columns.iter().map(|column| &column.benchmark),
+                &portions,
+            )?;
+            if let Some(printed) = paper.get(&experiment.id) {
+                let rows = experiment.rows.iter().filter_map(|row| methods.get(row));
+                let rows = rows.map(|method| (method.model.as_str(), method.gating.as_str()));
+                if let Some(difference) = printed.differences(experiment, rows) {
+                    return Err(format!("{file}: {difference}").into());
+                }
+            }
+        }
+        known("paper.toml", "table", paper.keys(), &ids)?;
+        known("the preset", "method", &preset.check.methods, methods)?;
+        known("the preset", "benchmark", preset.benchmarks.keys(), benchmarks)?;
+        known(
+            "the definition of a method",
+            "family",
+            methods.values().filter_map(|m| m.family.as_ref()),
+            &preset.families,
+        )?;
+        known("the preset", "experiment", &preset.first, &ids)
+    }
+
+    /// The experiments in the order of running.
+    pub(crate) fn in_order_of_running(&self) -> impl Iterator<Item = &Experiment> {
+        let first = &self.preset.first;
+        let of_preset = first.iter().filter_map(|id| self.experiments.iter().find(|experiment| experiment.id == *id));
+        of_preset.chain(self.experiments.iter().filter(|experiment| !first.contains(&experiment.id)))
+    }
+
+    /// Why the preset does not have the model of an experiment, where it does not.
+    pub(crate) fn no_model(&self, experiment: &Experiment) -> Option<&str> {
+        match self.preset.models.contains_key(&experiment.model) {
+            true => None,
+            false => Some(self.preset.left_out.get(&experiment.model).map_or("", String::as_str)),
+        }
     }
 
     /// How tables call a benchmark.
@@ -228,57 +294,62 @@ impl Definitions {
         self.benchmarks.get(benchmark).map_or(benchmark, |known| &known.title)
     }
 
-    /// Whether the preset has this method.
-    pub(crate) fn has_method(&self, method: &str) -> bool {
-        self.preset.methods.as_ref().is_none_or(|methods| methods.iter().any(|name| name == method))
+    /// The run that a row has its numbers from in a column.
+    pub(crate) fn variant(&self, experiment: &Experiment, column: &str, method: &str) -> Option<&Variant> {
+        let all = self.variants.get(&experiment.id)?;
+        all.iter().find(|variant| variant.column == column && variant.method == method)
+    }
+
+    /// The run of a cell, by the name that the cell has for its method.
+    pub(crate) fn variant_named(&self, name: &str) -> Option<&Variant> {
+        self.variants().find(|variant| variant.name == name)
+    }
+
+    /// All runs, those that experiments share more than once.
+    pub(crate) fn variants(&self) -> impl Iterator<Item = &Variant> {
+        self.variants.values().flatten()
+    }
+
+    /// What the paper prints in this place.
+    pub(crate) fn printed(&self, experiment: &Experiment, column: &str, method: &str) -> Option<f64> {
+        let method = self.methods.get(method)?;
+        self.paper.get(&experiment.id)?.value(&method.model, &method.gating, column)
     }
 }
 
-/// A column of a table.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Column {
-    pub(crate) id: String,
-    pub(crate) benchmark: String,
-    pub(crate) metric: Metric,
+/// What the TOML files of a folder are called.
+fn names(folder: &Path) -> Result<impl Iterator<Item = String>, Failure> {
+    let files = fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let paths = files.flatten().map(|file| file.path());
+    let toml = paths.filter(|path| path.extension().is_some_and(|extension| extension == "toml"));
+    Ok(toml.filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned())))
 }
 
-impl Experiment {
-    pub(crate) fn columns(&self) -> impl Iterator<Item = Column> {
-        let several = self.metrics.len() > 1;
-        self.benchmarks.iter().flat_map(move |benchmark| {
-            self.metrics.iter().map(move |&metric| Column {
-                id: if several { metric.id().to_owned() } else { benchmark.clone() },
-                benchmark: benchmark.clone(),
-                metric,
-            })
-        })
-    }
-
-    /// `table3` as `Table 3`.
-    pub(crate) fn name(&self) -> String {
-        let (kind, number) = self.id.split_at(self.id.len() - 1);
-        format!("{}{} {number}", kind[..1].to_uppercase(), &kind[1..])
-    }
-}
-
-impl Metric {
-    pub(crate) fn id(self) -> &'static str {
-        match self {
-            Self::Accuracy => "accuracy",
-            Self::Reference => "reference",
-            Self::Selection => "selection",
-            Self::Active => "active",
+/// The tables and figures of a folder.
+fn read_folder(folder: &Path) -> Result<Vec<Experiment>, Failure> {
+    let mut experiments = Vec::new();
+    for id in names(folder)? {
+        let path = folder.join(format!("{id}.toml"));
+        // A TOML file that describes a benchmark of one's own lies beside the table that names it.
+        if is_experiment(&path)? {
+            let read: Experiment = read(&path)?;
+            experiments.push(Experiment { id, folder: folder.to_owned(), ..read }.with_sweep());
         }
     }
+    Ok(experiments)
+}
 
-    pub(crate) fn title(self) -> &'static str {
-        match self {
-            Self::Accuracy => "accuracy (%)",
-            Self::Reference => "accuracy, reference scoring (%)",
-            Self::Selection => "accuracy where the epoch was chosen (%)",
-            Self::Active => "active experts",
-        }
-    }
+/// Whether a file has the keys that every table and figure has.
+fn is_experiment(path: &Path) -> Result<bool, Failure> {
+    let table: Table = read(path)?;
+    Ok(["caption", "columns", "rows"].iter().any(|key| table.contains_key(*key)))
+}
+
+/// Tables before figures before others; by number.
+fn order(id: &str) -> (usize, u32, String) {
+    let kind = id.trim_end_matches(|letter: char| letter.is_ascii_digit());
+    let place = ["table", "figure"].iter().position(|known| *known == kind).unwrap_or(2);
+    (place, id[kind.len()..].parse().unwrap_or(0), id.to_owned())
 }
 
 fn read<T: DeserializeOwned>(path: &Path) -> Result<T, Failure> {
@@ -286,7 +357,8 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<T, Failure> {
     toml::from_str(&text).map_err(|error| format!("{}: {error}", path.display()).into())
 }
 
-fn known<'a, T>(
+/// Refuses the first name that is not among `all`.
+pub(crate) fn known<'a, T>(
     file: &str,
     what: &str,
     names: impl IntoIterator<Item = &'a String>,
@@ -295,8 +367,12 @@ fn known<'a, T>(
     match names.into_iter().find(|name| !all.contains_key(*name)) {
         None => Ok(()),
         Some(name) => {
-            let all: Vec<&str> = all.keys().map(String::as_str).collect();
-            Err(format!("{file}: {what} {name} is unknown; known: {}", all.join(", ")).into())
+            const LISTED: usize = 40;
+            let known = match all.len() {
+                0..=LISTED => all.keys().map(String::as_str).collect::<Vec<_>>().join(", "),
+                many => format!("{many}, which --dry-run lists"),
+            };
+            Err(format!("{file}: {what} {name} is unknown; known: {known}").into())
         }
     }
 }
@@ -308,23 +384,29 @@ mod tests {
     #[test]
     fn the_shipped_definitions_are_whole() -> Result<(), Failure> {
         for preset in ["tiny", "smollm2", "paper"] {
-            let definitions = Definitions::read(preset)?;
-            for experiment in definitions.of_preset() {
-                assert!(definitions.preset.models.contains_key(&experiment.model), "{preset} {}", experiment.id);
-            }
+            let definitions = Definitions::read(preset, None)?;
+            let ids: Vec<&str> = definitions.experiments.iter().map(|experiment| experiment.id.as_str()).collect();
+            let paper = ["table1", "table2", "table3", "table4", "table5", "table6", "table7", "figure2", "figure3"];
+            assert_eq!(ids, paper, "{preset}");
         }
         Ok(())
     }
 
     #[test]
-    fn columns_are_named_by_what_tells_them_apart() -> Result<(), Failure> {
-        let definitions = Definitions::read("tiny")?;
-        let columns = |id: &str| -> Vec<String> {
-            let experiment = definitions.experiments.iter().find(|experiment| experiment.id == id);
-            experiment.into_iter().flat_map(Experiment::columns).map(|column| column.id).collect()
-        };
-        assert_eq!(columns("table3"), ["boolq", "cb", "copa", "rte", "wic"]);
-        assert_eq!(columns("table4"), ["accuracy", "active"]);
+    fn every_number_of_the_paper_has_one_place() -> Result<(), Failure> {
+        let definitions = Definitions::read("tiny", None)?;
+        let mut places = 0;
+        for experiment in &definitions.experiments {
+            for (method, column) in
+                experiment.all_rows().flat_map(|row| experiment.columns.iter().map(move |column| (row, column)))
+            {
+                places += usize::from(definitions.printed(experiment, &column.id, method).is_some());
+            }
+        }
+        let printed: usize = definitions.paper.values().flat_map(|table| &table.rows).map(|row| row.values.len()).sum();
+        assert_eq!((places, printed), (132, 132));
+        let table5 = definitions.experiments.iter().find(|experiment| experiment.id == "table5").ok_or("table5")?;
+        assert_eq!(definitions.printed(table5, "8x8", "mole-threshold"), Some(68.88));
         Ok(())
     }
 
@@ -333,5 +415,31 @@ mod tests {
         let all = BTreeMap::from([("lora".to_owned(), ())]);
         let error = known("file", "method", [&"lore".to_owned()], &all).map_err(|error| error.to_string());
         assert_eq!(error, Err("file: method lore is unknown; known: lora".into()));
+    }
+
+    #[test]
+    fn a_table_and_a_benchmark_of_ones_own_are_data() -> Result<(), Failure> {
+        let folder = tempfile::tempdir()?;
+        fs::create_dir(folder.path().join("quiz"))?;
+        fs::write(folder.path().join("quiz.toml"), "fields = [\"question\"]\n")?;
+        let table = |benchmark_file: &str| {
+            format!(
+                "caption = \"A quiz\"\ncolumns = [\"quiz\"]\nrows = [\"lora\", \"wide\"]\n\
+                 [methods.wide]\nmodel = \"wide LoRA\"\nfamily = \"lora\"\nsettings = {{ method = \"lora\", rank = 64 }}\n\
+                 [benchmarks.quiz]\ntitle = \"Quiz\"\nfile = \"{benchmark_file}\"\nportion = {{ data = \"quiz\" }}\n"
+            )
+        };
+        fs::write(folder.path().join("table8.toml"), table("quiz.toml"))?;
+        let definitions = Definitions::read("tiny", Some(folder.path()))?;
+        let mine = definitions.experiments.iter().find(|experiment| experiment.id == "table8").ok_or("table8")?;
+        assert_eq!(definitions.experiments.iter().position(|experiment| experiment.id == "table8"), Some(7));
+        let benchmark = definitions.benchmarks.get("quiz").ok_or("quiz")?;
+        assert!(benchmark.file.as_ref().is_some_and(|file| file.ends_with("quiz.toml")), "{benchmark:?}");
+        assert_eq!(definitions.variant(mine, "quiz", "wide").map(|variant| variant.name.as_str()), Some("wide"));
+
+        fs::write(folder.path().join("table8.toml"), table("quizz.toml"))?;
+        let error = Definitions::read("tiny", Some(folder.path())).map(|_| ()).map_err(|error| error.to_string());
+        assert!(error.is_err_and(|error| error.contains("benchmark quiz") && error.contains("quizz.toml")));
+        Ok(())
     }
 }

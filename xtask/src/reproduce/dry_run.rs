@@ -17,14 +17,26 @@ pub(crate) fn text(cells: &[Planned], jobs: usize, gigaflops: f64) -> String {
             (State::Run(_), _) => "failed",
         };
         let took = planned.outcome().filter(|_| planned.is_done()).map(|outcome| outcome.seconds);
+        let id = planned.cell.key.id();
+        let Some(estimate) = &planned.estimate else {
+            let took = took.map_or_else(|| "–".into(), duration);
+            out += &format!("{id:<48} {state:<9} {:>8} {:>11} {took:>10}\n", "–", "–");
+            continue;
+        };
         let seconds = took.unwrap_or(planned.operations() / speed);
         all += seconds;
         left += if took.is_some() { 0.0 } else { seconds };
-        let gibibytes = planned.estimate.memory_bytes as f64 / GIBIBYTE;
+        let gibibytes = estimate.memory_bytes as f64 / GIBIBYTE;
         memory = memory.max(gibibytes);
-        let steps = if planned.cell.is_trained { planned.estimate.steps } else { 0 };
-        let id = planned.cell.key.id();
+        let steps = if planned.cell.is_trained { estimate.steps } else { 0 };
         out += &format!("{id:<48} {state:<9} {steps:>8} {gibibytes:>7.2} GiB {:>10}\n", duration(seconds));
+    }
+    if cells.iter().any(|planned| planned.estimate.is_none()) {
+        return out
+            + &format!(
+                "{} cells; steps, memory and time are told once the program is built (cargo build --release --workspace)",
+                cells.len()
+            );
     }
     let jobs = jobs as f64;
     out + &format!(

@@ -76,9 +76,16 @@ impl Estimate {
         self.train_operations + (epochs + 1.0) * self.validation_operations + evaluations
     }
 
-    /// The settings without whereabouts.
+    /// The settings without whereabouts; a benchmark of one's own by the name of its file.
     pub(crate) fn settings(&self) -> Map<String, Value> {
-        self.config.clone().into_iter().filter(|(key, _)| !WHEREABOUTS.contains(&key.as_str())).collect()
+        let of_result = |(key, _): &(String, Value)| !WHEREABOUTS.contains(&key.as_str());
+        let mut settings: Map<String, Value> = self.config.clone().into_iter().filter(of_result).collect();
+        if let Some(Value::String(benchmark)) = settings.get_mut("benchmark")
+            && let Some(name) = Path::new(benchmark).file_stem().and_then(|stem| stem.to_str())
+        {
+            *benchmark = name.to_owned();
+        }
+        settings
     }
 
     pub(crate) fn definition(&self) -> Definition {
@@ -132,6 +139,8 @@ mod tests {
         assert!(changed(&config.replace("16", "32"), Some("d")), "a setting");
         assert!(changed(&config.replace("0.1.0", "0.2.0"), Some("d")), "the program's version");
         assert!(changed(config, Some("other")), "the data");
+        let own = config.replace("\"alpha\"", "\"benchmark\": \"/home/quiz.toml\", \"alpha\"");
+        assert_eq!(estimate(&own, None).settings()["benchmark"], "quiz", "no path of a machine");
         assert!(!changed(config, None), "data that is not at hand is not compared");
         assert!(!definition.agrees(&Definition { format: 2, ..definition.clone() }));
     }

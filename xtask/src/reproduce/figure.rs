@@ -1,51 +1,95 @@
-//! The figures, as SVG.
+//! The figures: active experts by layer, a panel for each benchmark.
 
 use super::{
-    definition::{Experiment, Kind},
+    experiment::{Experiment, Kind},
     outcome::Linear,
     results::{Results, mean},
+    run::Planned,
 };
-use adamole_chart::{Axis, Line, line_chart};
+use adamole_chart::{Axis, Line, line_panels};
+
+/// What is drawn for one benchmark.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Panel {
+    pub(crate) benchmark: String,
+    pub(crate) title: String,
+    pub(crate) curves: Vec<Curve>,
+}
+
+/// Active experts of one projection or of one gating.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Curve {
+    /// The row's method.
+    pub(crate) method: String,
+    /// `None` for the mean over projections.
+    pub(crate) projection: Option<String>,
+    /// Layer and active experts, the mean over seeds; empty where it has not been run.
+    pub(crate) points: Vec<(u64, f64)>,
+    pub(crate) cells: Vec<String>,
+}
+
+/// The panels of a figure, with what has been run.
+pub(crate) fn panels(results: &Results<'_>, experiment: &Experiment) -> Vec<Panel> {
+    let panel = |column: &super::experiment::Column| {
+        let of_row = |row: &String| {
+            let cells = results.of_entry(experiment, column, row);
+            let ids: Vec<String> = cells.iter().map(|planned| planned.cell.key.id()).collect();
+            let curve = |projection: Option<String>| Curve {
+                method: row.clone(),
+                points: of_layers(&cells, projection.as_deref()),
+                projection,
+                cells: ids.clone(),
+            };
+            match experiment.kind {
+                Kind::Projections => projections(&cells).into_iter().map(|name| curve(Some(name))).collect(),
+                Kind::Gatings | Kind::Table => vec![curve(None)],
+            }
+        };
+        Panel {
+            benchmark: column.benchmark.clone(),
+            title: results.definitions.benchmark_title(&column.benchmark).to_owned(),
+            curves: experiment.rows.iter().flat_map(of_row).collect::<Vec<Curve>>(),
+        }
+    };
+    experiment.columns.iter().map(panel).collect()
+}
 
 /// The drawing of a figure; `None` while it has no results.
 pub(crate) fn svg(results: &Results<'_>, experiment: &Experiment) -> Option<String> {
-    let routed: Vec<(String, Vec<Linear>)> = experiment
-        .rows
+    let panels = panels(results, experiment);
+    let drawn: Vec<(String, Vec<Line>)> = panels
         .iter()
-        .filter_map(|row| {
-            let benchmark = experiment.benchmarks.first()?;
-            let cells = results.of_row(experiment, benchmark, &row.method);
-            let training = cells.iter().filter_map(|planned| planned.outcome()?.numbers()?.training.as_ref());
-            let linears: Vec<Linear> = training.flat_map(|training| training.linears.clone()).collect();
-            let label = row.label.clone().unwrap_or_else(|| row.method.clone());
-            (!linears.is_empty()).then_some((label, linears))
+        .map(|panel| {
+            let lines = panel.curves.iter().filter(|curve| !curve.points.is_empty());
+            let line = |curve: &Curve| Line {
+                name: curve.projection.clone().unwrap_or_else(|| gating(results, &curve.method)),
+                points: curve.points.iter().map(|(layer, active)| (*layer as f64, *active)).collect(),
+            };
+            let lines: Vec<Line> = lines.map(line).collect();
+            (if lines.is_empty() { format!("{}: not run", panel.title) } else { panel.title.clone() }, lines)
         })
         .collect();
-    let projections = projections(&routed);
-    let by_layer = experiment.kind == Kind::Layers;
-    let lines: Vec<Line> = projections
-        .iter()
-        .map(|projection| Line {
-            name: projection.clone(),
-            points: if by_layer { of_layers(&routed, projection) } else { of_rows(&routed, projection) },
-        })
-        .collect();
-    let most = lines.iter().flat_map(|line| &line.points).map(|(_, y)| *y).fold(0.0, f64::max);
-    let last = lines.iter().flat_map(|line| &line.points).map(|(x, _)| *x).fold(0.0, f64::max);
-    if routed.is_empty() {
-        return None;
-    }
-    let names = if by_layer { Vec::new() } else { routed.iter().map(|(label, _)| label.clone()).collect() };
-    let label = experiment.axis.clone().unwrap_or_else(|| "layer".into());
-    let x = Axis { label, max: last.max(1.0), whole: true, names };
-    let y = Axis { label: "active experts per token (mean)".into(), max: most.ceil().max(1.0), ..Axis::default() };
-    Some(line_chart(&format!("{}: {}", experiment.name(), experiment.title), &x, &y, &lines))
+    let points = || panels.iter().flat_map(|panel| &panel.curves).flat_map(|curve| &curve.points);
+    let last = points().map(|(layer, _)| *layer).max()?;
+    let most = points().map(|(_, active)| *active).fold(0.0, f64::max);
+    let x = Axis { label: "layer".into(), max: last.max(1) as f64, whole: true, ..Axis::default() };
+    let y = Axis { label: "active experts (mean)".into(), max: most.ceil().max(1.0), ..Axis::default() };
+    Some(line_panels(&format!("{}: {}", experiment.name(), experiment.caption), &x, &y, &drawn))
+}
+
+fn gating(results: &Results<'_>, method: &str) -> String {
+    results.definitions.methods.get(method).map_or_else(|| method.to_owned(), |known| known.gating_title())
+}
+
+fn linears<'a>(cells: &'a [&Planned]) -> impl Iterator<Item = &'a Linear> {
+    let training = cells.iter().filter_map(|planned| planned.outcome()?.numbers()?.training.as_ref());
+    training.flat_map(|training| &training.linears)
 }
 
 /// In the order of the forward pass.
-fn projections(routed: &[(String, Vec<Linear>)]) -> Vec<String> {
+fn projections(cells: &[&Planned]) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
-    for linear in routed.iter().flat_map(|(_, linears)| linears) {
+    for linear in linears(cells) {
         if !names.contains(&linear.projection) {
             names.push(linear.projection.clone());
         }
@@ -53,27 +97,21 @@ fn projections(routed: &[(String, Vec<Linear>)]) -> Vec<String> {
     names
 }
 
-/// Layer and active experts, the mean over seeds.
-fn of_layers(routed: &[(String, Vec<Linear>)], projection: &str) -> Vec<(f64, f64)> {
-    let linears = || routed.iter().flat_map(|(_, linears)| linears).filter(|linear| linear.projection == projection);
-    let layers = linears().map(|linear| linear.layer).max().map_or(0, |last| last + 1);
-    (0..layers)
-        .filter_map(|layer| {
-            let of_layer = linears().filter(|linear| linear.layer == layer);
-            let active: Vec<f64> = of_layer.map(|linear| linear.mean_active_experts).collect();
-            (!active.is_empty()).then(|| (layer as f64, mean(&active)))
-        })
-        .collect()
+/// Layer and active experts: the mean over seeds, and over projections where none is given.
+pub(crate) fn of_layers(cells: &[&Planned], projection: Option<&str>) -> Vec<(u64, f64)> {
+    let of_projection: Vec<&Linear> =
+        linears(cells).filter(|linear| projection.is_none_or(|name| linear.projection == name)).collect();
+    means(&of_projection)
 }
 
-/// Place of the row and active experts, the mean over layers and seeds.
-fn of_rows(routed: &[(String, Vec<Linear>)], projection: &str) -> Vec<(f64, f64)> {
-    let row = |(place, (_, linears)): (usize, &(String, Vec<Linear>))| {
-        let of_projection = linears.iter().filter(|linear| linear.projection == projection);
-        let active: Vec<f64> = of_projection.map(|linear| linear.mean_active_experts).collect();
-        (place as f64, mean(&active))
+fn means(linears: &[&Linear]) -> Vec<(u64, f64)> {
+    let layers = linears.iter().map(|linear| linear.layer).max().map_or(0, |last| last + 1);
+    let of_layer = |layer: u64| {
+        let active = linears.iter().filter(|linear| linear.layer == layer).map(|linear| linear.mean_active_experts);
+        let active: Vec<f64> = active.collect();
+        (!active.is_empty()).then(|| (layer, mean(&active)))
     };
-    routed.iter().enumerate().map(row).collect()
+    (0..layers).filter_map(of_layer).collect()
 }
 
 #[cfg(test)]
@@ -81,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn points_are_means_over_seeds_and_layers() {
+    fn points_are_means_over_what_a_layer_has() {
         let linear = |layer, projection: &str, active| Linear {
             layer,
             projection: projection.into(),
@@ -89,16 +127,13 @@ mod tests {
             mean_threshold: None,
         };
         // Two seeds of two layers.
-        let linears = vec![
+        let linears = [
             linear(0, "q_proj", 2.0),
             linear(1, "q_proj", 3.0),
             linear(0, "q_proj", 4.0),
             linear(1, "q_proj", 5.0),
-            linear(0, "v_proj", 1.0),
+            linear(3, "v_proj", 1.0),
         ];
-        let routed = vec![("1/N".to_owned(), linears)];
-        assert_eq!(projections(&routed), ["q_proj", "v_proj"]);
-        assert_eq!(of_layers(&routed, "q_proj"), [(0.0, 3.0), (1.0, 4.0)]);
-        assert_eq!(of_rows(&routed, "q_proj"), [(0.0, 3.5)]);
+        assert_eq!(means(&linears.iter().collect::<Vec<_>>()), [(0, 3.0), (1, 4.0), (3, 1.0)]);
     }
 }

@@ -1,9 +1,12 @@
 //! Where models, data and results are, and how they are called in what is published: no path of a machine stands there.
 
 use super::definition::{Definitions, Model, Portion};
-use crate::root;
+use crate::{Failure, root};
+use sha2::{Digest, Sha256};
 use std::{
     collections::BTreeMap,
+    fs::File,
+    io,
     path::{Path, PathBuf},
 };
 
@@ -19,13 +22,36 @@ pub(crate) struct Places {
 }
 
 impl Places {
-    /// What `--model` is given for a model.
-    pub(crate) fn model(&self, role: &str, model: &Model) -> String {
+    /// What `--model` is given for a model; `None` for one that has to be made and is not given.
+    pub(crate) fn model(&self, role: &str, model: &Model) -> Option<String> {
         if let Some(folder) = self.models.get(role) {
-            return folder.display().to_string();
+            return Some(folder.display().to_string());
         }
-        let shipped = root().join(&model.name);
-        if shipped.is_dir() { shipped.display().to_string() } else { model.name.clone() }
+        let shipped = model.name.as_ref().map(|name| root().join(name)).filter(|folder| folder.is_dir());
+        shipped.map(|folder| folder.display().to_string()).or_else(|| model.name.clone())
+    }
+
+    /// Refuses a model that has to be made and is not given, and another file than the one that a preset's results are of.
+    pub(crate) fn check_model(&self, role: &str, model: &Model) -> Result<(), Failure> {
+        let Some(folder) = self.model(role, model) else {
+            let made = model.made_by.as_ref().map(|command| format!("; {command} makes it")).unwrap_or_default();
+            return Err(format!("{} needs --model {role}=DIR{made}", model.title).into());
+        };
+        let weights = Path::new(&folder).join("model.safetensors");
+        let Some(expected) = model.sha256.as_ref().filter(|_| weights.is_file()) else { return Ok(()) };
+        let mut hash = Sha256::new();
+        io::copy(&mut File::open(&weights)?, &mut hash)?;
+        let found = format!("{:x}", hash.finalize());
+        match found == *expected {
+            true => Ok(()),
+            false => Err(format!(
+                "{} has SHA-256 {found}, and the preset's {} has {expected}; for another model give --preset a copy of the \
+                 preset's file that names it",
+                weights.display(),
+                model.title,
+            )
+            .into()),
+        }
     }
 
     /// What `--data` is given for a benchmark; `None` for its own place on the hub.
@@ -72,6 +98,26 @@ impl Places {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_model_that_has_to_be_made_is_asked_for_and_checked() -> Result<(), Failure> {
+        let folder = tempfile::tempdir()?;
+        std::fs::write(folder.path().join("model.safetensors"), "weights")?;
+        let weights = "9f1a39e4a9d04d6ff2d0ebbf8cb1e5a3a4a7ee7b8d6a16a5ab1f7ab36ef81a0a";
+        let model = Model {
+            title: "small".into(),
+            name: None,
+            made_by: Some("make.py".into()),
+            sha256: Some(weights.into()),
+            shape: String::new(),
+        };
+        let places = |models| Places { models, data: None, output: PathBuf::new() };
+        let check = |models| places(models).check_model("base", &model).map_err(|error| error.to_string());
+        assert_eq!(check(BTreeMap::new()), Err("small needs --model base=DIR; make.py makes it".into()));
+        let error = check(BTreeMap::from([("base".to_owned(), folder.path().to_owned())])).err().unwrap_or_default();
+        assert!(error.contains(weights) && error.contains("model.safetensors has SHA-256"), "{error}");
+        Ok(())
+    }
 
     #[test]
     fn folders_get_names() {

@@ -1,8 +1,14 @@
 //! Which cells there are, in the order of running, and which of them are this machine's.
 
-use super::definition::{Definitions, Experiment, Source};
-use std::collections::BTreeSet;
-use std::str::FromStr;
+use super::{
+    definition::{Definitions, Source, known},
+    experiment::{Column, Experiment},
+};
+use crate::Failure;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    str::FromStr,
+};
 
 /// One run: a model, a benchmark, a method and a seed. Tables and figures that have the same one share it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,6 +24,7 @@ pub(crate) struct Key {
 pub(crate) struct Choice {
     pub(crate) experiments: Vec<String>,
     pub(crate) benchmarks: Vec<String>,
+    /// With all columns' variants.
     pub(crate) methods: Vec<String>,
     pub(crate) cells: Vec<String>,
 }
@@ -43,43 +50,34 @@ pub(crate) fn plan(definitions: &Definitions, seeds: &[u64], choice: &Choice) ->
     let mut seen = BTreeSet::new();
     let mut keys = Vec::new();
     for &seed in seeds {
-        for experiment in definitions.of_preset().filter(|experiment| asks(&choice.experiments, &experiment.id)) {
-            keys.extend(cells(definitions, experiment, seed).filter(|key| {
-                let wanted = asks(&choice.benchmarks, &key.benchmark)
-                    && asks(&choice.methods, &key.method)
-                    && asks(&choice.cells, &key.id());
-                wanted && seen.insert(key.clone())
+        for experiment in definitions.in_order_of_running().filter(|known| asks(&choice.experiments, &known.id)) {
+            let places = experiment.columns.iter().filter(|column| asks(&choice.benchmarks, &column.benchmark));
+            let places = places.flat_map(|column| experiment.all_rows().map(move |row| (column, row)));
+            keys.extend(places.filter_map(|(column, row)| {
+                let key = key(definitions, experiment, column, row, seed)?;
+                let asked = |name: &String| *name == key.method || name == row;
+                let wanted =
+                    (choice.methods.is_empty() || choice.methods.iter().any(asked)) && asks(&choice.cells, &key.id());
+                (wanted && seen.insert(key.clone())).then_some(key)
             }));
         }
     }
     keys
 }
 
-/// The cells of one experiment with one seed.
-pub(crate) fn cells<'a>(
-    definitions: &'a Definitions,
-    experiment: &'a Experiment,
-    seed: u64,
-) -> impl Iterator<Item = Key> + 'a {
-    let benchmarks = experiment.benchmarks.iter();
-    benchmarks.flat_map(move |benchmark| {
-        experiment.rows.iter().filter_map(move |row| key(definitions, experiment, benchmark, &row.method, seed))
-    })
-}
-
-/// The cell that a row has its numbers from; `None` where the preset does not have it.
+/// The cell that a row has its numbers from in a column; `None` where the preset does not have it.
 pub(crate) fn key(
     definitions: &Definitions,
     experiment: &Experiment,
-    benchmark: &str,
+    column: &Column,
     method: &str,
     seed: u64,
 ) -> Option<Key> {
     let preset = &definitions.preset;
-    let there = preset.models.contains_key(&experiment.model) && preset.benchmarks.contains_key(benchmark);
+    let there = preset.models.contains_key(&experiment.model) && preset.benchmarks.contains_key(&column.benchmark);
     let key = |method: &str, seed| Key {
         model: experiment.model.clone(),
-        benchmark: benchmark.to_owned(),
+        benchmark: column.benchmark.clone(),
         method: method.to_owned(),
         seed,
     };
@@ -87,7 +85,25 @@ pub(crate) fn key(
         _ if !there => None,
         // The base alone has no seed.
         Source::Untuned | Source::Majority => Some(key("untuned", 0)),
-        Source::Trained => definitions.has_method(method).then(|| key(method, seed)),
+        Source::Trained => {
+            let variant = definitions.variant(experiment, &column.id, method);
+            Some(key(variant.map_or(method, |variant| &variant.name), seed))
+        }
+    }
+}
+
+impl Choice {
+    /// Refuses names that nothing has.
+    pub(crate) fn validate(&self, definitions: &Definitions, seeds: &[u64]) -> Result<(), Failure> {
+        let names = |names: &mut dyn Iterator<Item = String>| names.map(|name| (name, ())).collect::<BTreeMap<_, _>>();
+        let experiments = names(&mut definitions.experiments.iter().map(|experiment| experiment.id.clone()));
+        let variants = definitions.variants().map(|variant| variant.name.clone());
+        let methods = names(&mut definitions.methods.keys().cloned().chain(variants));
+        let cells = names(&mut plan(definitions, seeds, &Self::default()).iter().map(Key::id));
+        known("--table or --figure", "experiment", &self.experiments, &experiments)?;
+        known("--benchmark", "benchmark", &self.benchmarks, &definitions.benchmarks)?;
+        known("--method", "method", &self.methods, &methods)?;
+        known("--cell", "cell", &self.cells, &cells)
     }
 }
 
@@ -117,7 +133,6 @@ impl FromStr for Shard {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Failure;
 
     fn choice(experiment: &str) -> Choice {
         Choice { experiments: vec![experiment.into()], ..Choice::default() }
@@ -125,7 +140,7 @@ mod tests {
 
     #[test]
     fn every_cell_is_planned_once_and_seeds_follow_each_other() -> Result<(), Failure> {
-        let definitions = Definitions::read("tiny")?;
+        let definitions = Definitions::read("tiny", None)?;
         let keys = plan(&definitions, &[0, 1], &Choice::default());
         assert_eq!(keys.iter().collect::<BTreeSet<_>>().len(), keys.len());
         let seeds: Vec<u64> = keys.iter().map(|key| key.seed).collect();
@@ -140,16 +155,30 @@ mod tests {
 
     #[test]
     fn experiments_share_their_cells() -> Result<(), Failure> {
-        let definitions = Definitions::read("tiny")?;
+        let definitions = Definitions::read("tiny", None)?;
         let shared = |id: &str| {
             plan(&definitions, &[0], &choice(id)).iter().any(|key| key.id() == "base.commonsense_qa.adamole.0")
         };
-        for id in ["table2", "table4", "table5", "figure2", "figure3"] {
+        for id in ["table1", "table3", "table4", "table5", "figure2", "figure3"] {
             assert!(shared(id), "{id}");
         }
-        assert!(!shared("table3"));
+        assert!(!shared("table2"));
         let one = Choice { cells: vec!["base.piqa.lora.0".into()], ..Choice::default() };
         assert_eq!(plan(&definitions, &[0], &one).len(), 1);
+        let grid = Choice { methods: vec!["mole-top2".into()], ..choice("table5") };
+        let cells: Vec<String> = plan(&definitions, &[0], &grid).into_iter().map(|key| key.method).collect();
+        assert_eq!(cells, ["mole-top2-4x4", "mole-top2-4x8", "mole-top2", "mole-top2-8x8", "mole-top2-16x4"]);
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_asked_for_is_known() -> Result<(), Failure> {
+        let definitions = Definitions::read("tiny", None)?;
+        let refused = |choice: Choice| choice.validate(&definitions, &[0]).map_err(|error| error.to_string());
+        assert_eq!(refused(choice("table3")), Ok(()));
+        assert!(refused(choice("table9")).is_err_and(|error| error.contains("table9 is unknown; known: figure2")));
+        let cell = Choice { cells: vec!["base.copa.lora.7".into()], ..Choice::default() };
+        assert!(refused(cell).is_err_and(|error| error.contains("base.copa.lora.7")));
         Ok(())
     }
 

@@ -1,11 +1,13 @@
-//! The report: Markdown, a page that stands alone, and the figures as files.
+//! The report: Markdown, a page that stands alone, the figures as files, and the same as JSON.
 
 use super::{
-    check::{Finding, gains, sanity},
-    definition::{Experiment, Kind, Metric, Row, Source},
-    differences, figure,
+    check::gains,
+    claims::{Finding, Verdict, findings},
+    differences,
+    experiment::{Column, Experiment, Kind, Metric},
+    figure, json,
     outcome::{Environment, Outcome, Training},
-    results::{Entry, Results, mean},
+    results::Results,
     run::duration,
     table::{self, row_of},
 };
@@ -17,18 +19,20 @@ const STYLE: &str = "body{max-width:75em}table{border-collapse:collapse;margin:1
     border-bottom:1px solid #ddd}th{border-bottom:2px solid #555}tr:hover{background:#f4f4f4}\
     code,pre{font-size:13px;background:#f4f4f4}pre{padding:8px;overflow-x:auto}svg{max-width:100%}";
 
-/// Writes `report.md`, `report.html` and the figures to `folder`.
-pub(crate) fn write(results: &Results<'_>, command: &str, folder: &Path) -> Result<(), Failure> {
-    let figures: BTreeMap<String, String> = results
-        .definitions
-        .of_preset()
-        .filter(|experiment| matches!(experiment.kind, Kind::Layers | Kind::Methods))
+/// Writes `report.md`, `report.html`, `report.json` and the figures to `folder`.
+pub(crate) fn write(results: &Results<'_>, preset: &str, command: &str, folder: &Path) -> Result<(), Failure> {
+    let experiments = results.definitions.experiments.iter();
+    let figures: BTreeMap<String, String> = experiments
+        .filter(|experiment| experiment.kind != Kind::Table)
         .filter_map(|experiment| Some((format!("{}.svg", experiment.id), figure::svg(results, experiment)?)))
         .collect();
     for (name, svg) in &figures {
         fs::write(folder.join(name), svg)?;
     }
-    let markdown = markdown(results, command, &figures);
+    let findings = findings(results);
+    let json = serde_json::to_string_pretty(&json::report(results, preset, &findings))?;
+    fs::write(folder.join("report.json"), json + "\n")?;
+    let markdown = markdown(results, command, &figures, &findings);
     fs::write(folder.join("report.html"), page(&results.definitions.preset.title, &markdown, &figures))?;
     Ok(fs::write(folder.join("report.md"), markdown)?)
 }
@@ -45,26 +49,28 @@ fn page(title: &str, markdown: &str, figures: &BTreeMap<String, String>) -> Stri
     adamole_chart::document(title, STYLE, &content)
 }
 
-fn markdown(results: &Results<'_>, command: &str, figures: &BTreeMap<String, String>) -> String {
+fn markdown(results: &Results<'_>, command: &str, figures: &BTreeMap<String, String>, findings: &[Finding]) -> String {
     let preset = &results.definitions.preset;
     let mut out = format!("# {}\n\n{}\n\n", preset.title, preset.about.trim());
     out += &environment(results, command);
-    out += "\nAccuracies are in percent, of the items that are reported, with aligned scoring; ± is the standard deviation over \
-            seeds where there are several. **Best** and <ins>second-best</ins> of what was trained are marked in each column. \
-            \"(ours)\" marks what the paper does not have. Values of the paper stand in parentheses with the difference to \
-            them, where the definition of the table gives them.\n";
+    out += "\nTables and figures have the paper's numbers, rows and columns; the paper's value stands in parentheses with the \
+            difference to it. Below a line is what the paper does not have. Accuracies are in percent, of the items that are \
+            reported, with aligned scoring; ± is the standard deviation over seeds where there are several. **Best** and \
+            <ins>second-best</ins> of the paper's rows are marked where they are above the most frequent answer.\n";
     out += &sampling(results);
-    out += &findings(results);
-    let mut experiments: Vec<&Experiment> = results.definitions.of_preset().collect();
-    experiments.sort_by_key(|experiment| super::definition::EXPERIMENTS.iter().position(|id| *id == experiment.id));
-    for experiment in experiments {
-        out += &format!("\n## {}: {}\n\n{}\n\n", experiment.name(), experiment.title, experiment.about.trim());
+    out += &left_out(results);
+    out += &said(&gains(results).into_iter().chain(findings.iter().cloned()).collect::<Vec<_>>());
+    out += &not_learned(results);
+    for experiment in &results.definitions.experiments {
+        out += &format!("\n## {}: {}\n\n{}\n\n", experiment.name(), experiment.caption, experiment.about.trim());
+        if let Some(reason) = results.definitions.no_model(experiment) {
+            out += &format!("This preset has no model `{}`: {reason}\n\n", experiment.model);
+        }
         let name = format!("{}.svg", experiment.id);
         out += &match experiment.kind {
             Kind::Table => table::results(results, experiment),
-            Kind::Settings => table::settings(results, experiment),
-            Kind::Layers | Kind::Methods if figures.contains_key(&name) => format!("![{name}]({name})\n"),
-            Kind::Layers | Kind::Methods => "Not run.\n".into(),
+            Kind::Projections | Kind::Gatings if figures.contains_key(&name) => format!("![{name}]({name})\n"),
+            Kind::Projections | Kind::Gatings => "Not run.\n".into(),
         };
     }
     out += "\n## Beside the paper's tables\n";
@@ -76,19 +82,22 @@ fn markdown(results: &Results<'_>, command: &str, figures: &BTreeMap<String, Str
             Metric::Selection,
         ),
         (
-            "With the published scoring",
+            "With the scoring of the reference implementation",
             "Accuracy of the same adapters on the reported items, asked after a lone space, over as many letters as the \
              benchmark has (`reference`).",
             Metric::Reference,
         ),
     ] {
-        out += &format!("\n### {title}\n\n{about}\n\n{}", table::results(results, &overview(results, metric)));
+        let overview = overview(results, metric);
+        if !overview.columns.is_empty() {
+            out += &format!("\n### {title}\n\n{about}\n\n{}", table::results(results, &overview));
+        }
     }
-    out += &below_majority(results);
     out += &format!("\n## What differs from the paper\n\n{}", differences::markdown(results));
     for (planned, failure) in results.failures() {
         out += &format!("\n### {} failed\n\n```text\n{failure}\n```\n", planned.cell.key.id());
     }
+    out += &format!("\n## Settings of the methods\n\n{}", table::settings(results));
     out + &runs(results) + &settings(results)
 }
 
@@ -110,7 +119,11 @@ fn environment(results: &Results<'_>, command: &str) -> String {
     let seconds: f64 = outcomes(results).map(|outcome| outcome.seconds).sum();
     let done = results.cells.iter().filter(|planned| planned.is_done()).count();
     let models = &results.definitions.preset.models;
-    let models: Vec<String> = models.iter().map(|(role, model)| format!("{} ({role})", model.title)).collect();
+    let hash = |hash: &String| format!(", model.safetensors of SHA-256 `{hash}`");
+    let described = |(role, model): (&String, &super::definition::Model)| {
+        format!("{} ({role}{})", model.title, model.sha256.as_ref().map(hash).unwrap_or_default())
+    };
+    let models: Vec<String> = models.iter().map(described).collect();
     let seeds: Vec<String> = results.seeds.iter().map(u64::to_string).collect();
     let rows = [
         ("command", format!("`{command}`")),
@@ -152,70 +165,80 @@ fn sampling(results: &Results<'_>) -> String {
     )
 }
 
-fn findings(results: &Results<'_>) -> String {
-    let all: Vec<Finding> = sanity(results).into_iter().chain(gains(results)).collect();
-    if all.is_empty() {
+/// What of the paper the preset does not have, and why.
+fn left_out(results: &Results<'_>) -> String {
+    let left_out = &results.definitions.preset.left_out;
+    if left_out.is_empty() {
         return String::new();
     }
-    let word = |holds: Option<bool>| match holds {
-        Some(true) => "holds",
-        Some(false) => "**does not hold**",
-        None => "not run",
-    };
-    let rows: Vec<String> =
-        all.iter().map(|Finding { says, holds }| format!("| {says} | {} |", word(*holds))).collect();
-    format!("\n## What must come out\n\n| | |\n|---|---|\n{}\n", rows.join("\n"))
+    let line =
+        |(name, reason): (&String, &String)| format!("- {}: {reason}", results.definitions.benchmark_title(name));
+    format!("\nNot in this preset:\n\n{}\n", left_out.iter().map(line).collect::<Vec<_>>().join("\n"))
 }
 
-/// The methods by benchmarks of all tables of accuracy with the first model, as one table.
+fn said(findings: &[Finding]) -> String {
+    if findings.is_empty() {
+        return String::new();
+    }
+    let rows = findings.iter().map(|Finding { of, says, numbers, state, is_structural }| {
+        let state = match state {
+            Verdict::DoesNotHold => format!("**{}**", state.words()),
+            state => state.words().to_owned(),
+        };
+        let must = if *is_structural { " (must hold)" } else { "" };
+        row_of(of, &[format!("{says}{must}"), state, numbers.clone()])
+    });
+    format!(
+        "\n## What the paper says\n\nA difference within two standard errors decides nothing. What follows from a method, \
+         whoever wins, must hold.\n\n| | claim | here | numbers |\n|---|---|---|---|\n{}\n",
+        rows.collect::<Vec<_>>().join("\n")
+    )
+}
+
+/// The benchmarks of all tables of accuracy with the first model, by their methods, as one table.
 fn overview(results: &Results<'_>, metric: Metric) -> Experiment {
     let of_accuracy = |experiment: &&Experiment| {
-        experiment.kind == Kind::Table && experiment.model == "base" && experiment.metrics == [Metric::Accuracy]
+        experiment.kind == Kind::Table && experiment.model == "base" && experiment.metric == Metric::Accuracy
     };
-    let tables: Vec<&Experiment> = results.definitions.of_preset().filter(of_accuracy).collect();
-    let mut rows: Vec<Row> = Vec::new();
-    for row in tables.iter().flat_map(|experiment| &experiment.rows) {
-        if !rows.iter().any(|known| known.method == row.method) {
-            rows.push(Row { paper: BTreeMap::new(), ..row.clone() });
+    let mut columns: Vec<Column> = Vec::new();
+    let mut rows: Vec<String> = Vec::new();
+    for experiment in results.definitions.experiments.iter().filter(of_accuracy) {
+        for column in experiment.columns.iter().filter(|column| column.id == column.benchmark) {
+            let is_run = |row: &String| results.score(experiment, column, row, metric).is_some();
+            if !columns.iter().any(|known| known.id == column.id) && experiment.all_rows().any(is_run) {
+                columns.push(column.clone());
+            }
         }
-    }
-    Experiment {
-        id: "overview0".into(),
-        title: String::new(),
-        about: String::new(),
-        kind: Kind::Table,
-        model: "base".into(),
-        benchmarks: tables.iter().flat_map(|experiment| experiment.benchmarks.clone()).collect(),
-        metrics: vec![metric],
-        rows,
-        descending: Vec::new(),
-        collapsed: None,
-        axis: None,
-    }
-}
-
-/// Which trained methods do no better than the most frequent answer.
-fn below_majority(results: &Results<'_>) -> String {
-    let overview = overview(results, Metric::Accuracy);
-    let mut below = Vec::new();
-    for benchmark in &overview.benchmarks {
-        let Some(majority) = results.mean(&overview, benchmark, "majority", Metric::Accuracy) else { continue };
-        for row in &overview.rows {
-            let method = results.definitions.methods.get(&row.method);
-            let Some(method) = method.filter(|method| method.source == Source::Trained) else { continue };
-            if let Entry::Values(values) = results.entry(&overview, benchmark, &row.method, Metric::Accuracy)
-                && mean(&values) <= majority
-            {
-                let title = results.definitions.benchmark_title(benchmark);
-                below.push(format!("- {title}: {} {:.1}, majority {majority:.1}", method.name, mean(&values)));
+        for row in experiment.all_rows() {
+            let is_run = |column: &Column| results.score(experiment, column, row, metric).is_some();
+            if !rows.contains(row) && experiment.columns.iter().any(is_run) {
+                rows.push(row.clone());
             }
         }
     }
-    let all = match below.is_empty() {
-        true => "Every method that was run beats the most frequent answer on every benchmark.".into(),
-        false => below.join("\n"),
+    Experiment::overview(metric, columns, rows)
+}
+
+/// Where training came to nothing, which no comparison of methods should be read from.
+fn not_learned(results: &Results<'_>) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for experiment in &results.definitions.experiments {
+        for (column, methods) in table::not_learned(results, experiment) {
+            lines.push(format!("- {}, {column}: {}", experiment.name(), methods.join("; ")));
+        }
+    }
+    let all = match lines.is_empty() {
+        true => {
+            "Every method that was run is above the untuned base and the most frequent answer wherever it was trained."
+                .into()
+        }
+        false => format!(
+            "Not above both the untuned base and the most frequent answer by two standard errors. A difference between such \
+             methods says nothing.\n\n{}",
+            lines.join("\n")
+        ),
     };
-    format!("\n### No better than the most frequent answer\n\n{all}\n")
+    format!("\n## Not shown to learn at this size\n\n{all}\n")
 }
 
 /// Every run, as it was.
@@ -227,7 +250,7 @@ fn runs(results: &Results<'_>) -> String {
         "before",
         "best epoch",
         "task loss, first and last epoch",
-        "balance loss",
+        "load balancing loss",
         "active experts",
         "items trained on",
         "peak memory",

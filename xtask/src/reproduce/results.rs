@@ -1,7 +1,8 @@
 //! The results of all cells, asked for by what tables show.
 
 use super::{
-    definition::{Definitions, Experiment, Metric, Source},
+    definition::{Definitions, Source},
+    experiment::{Column, Experiment, Metric},
     outcome::{End, Numbers, Outcome},
     plan::{Key, key},
     run::{Planned, State},
@@ -24,8 +25,20 @@ pub(crate) enum Entry {
     Missing,
     /// It failed with every seed that it was run with.
     Failed,
-    /// One value for each seed that it was run with.
-    Values(Vec<f64>),
+    Value(Score),
+}
+
+/// What came out over the seeds that were run.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Score {
+    pub(crate) mean: f64,
+    /// Standard deviation over seeds; `None` of one.
+    pub(crate) spread: Option<f64>,
+    pub(crate) seeds: usize,
+    /// Items behind an accuracy.
+    pub(crate) items: Option<u64>,
+    /// Of an accuracy `p` on `n` items, `sqrt(p (1 - p) / n)` in percent; of other metrics that of the mean over seeds.
+    pub(crate) standard_error: Option<f64>,
 }
 
 impl Results<'_> {
@@ -33,35 +46,44 @@ impl Results<'_> {
         self.cells.iter().find(|planned| planned.cell.key == *key)
     }
 
-    /// The cells of a row, one for each seed, or one in all where nothing is trained.
-    pub(crate) fn of_row(&self, experiment: &Experiment, benchmark: &str, method: &str) -> Vec<&Planned> {
-        let keys = self.seeds.iter().filter_map(|seed| key(self.definitions, experiment, benchmark, method, *seed));
+    /// The cells of a table's entry, one for each seed, or one in all where nothing is trained.
+    pub(crate) fn of_entry(&self, experiment: &Experiment, column: &Column, method: &str) -> Vec<&Planned> {
+        let keys = self.seeds.iter().filter_map(|seed| key(self.definitions, experiment, column, method, *seed));
         let mut keys: Vec<Key> = keys.collect();
         keys.dedup();
         keys.iter().filter_map(|key| self.cell(key)).collect()
     }
 
-    pub(crate) fn entry(&self, experiment: &Experiment, benchmark: &str, method: &str, metric: Metric) -> Entry {
-        let cells = self.of_row(experiment, benchmark, method);
-        if cells.is_empty() {
-            return Entry::Absent;
-        }
+    pub(crate) fn entry(&self, experiment: &Experiment, column: &Column, method: &str, metric: Metric) -> Entry {
+        let cells = self.of_entry(experiment, column, method);
         let source = self.definitions.methods.get(method).map(|method| method.source).unwrap_or_default();
-        let outcomes = cells.iter().filter_map(|planned| planned.outcome());
-        let failed = outcomes.clone().any(|outcome| matches!(outcome.end, End::Failure(_)));
-        let numbers: Vec<&Numbers> = outcomes.filter_map(Outcome::numbers).collect();
-        let values: Vec<f64> = numbers.iter().filter_map(|numbers| value(numbers, source, metric)).collect();
-        match values.is_empty() {
-            false => Entry::Values(values),
-            true if !numbers.is_empty() => Entry::Absent,
-            true if failed => Entry::Failed,
-            true => Entry::Missing,
+        entry_of(&cells, source, metric)
+    }
+
+    pub(crate) fn score(
+        &self,
+        experiment: &Experiment,
+        column: &Column,
+        method: &str,
+        metric: Metric,
+    ) -> Option<Score> {
+        match self.entry(experiment, column, method, metric) {
+            Entry::Value(score) => Some(score),
+            _ => None,
         }
     }
 
-    /// The mean of a metric over seeds.
-    pub(crate) fn mean(&self, experiment: &Experiment, benchmark: &str, method: &str, metric: Metric) -> Option<f64> {
-        self.entry(experiment, benchmark, method, metric).mean()
+    /// What the base alone reaches in a column: with its own answers, or with the most frequent one.
+    pub(crate) fn of_base(&self, experiment: &Experiment, column: &Column, source: Source) -> Option<Score> {
+        let of_base = |planned: &&Planned| {
+            let key = &planned.cell.key;
+            key.method == "untuned" && key.model == experiment.model && key.benchmark == column.benchmark
+        };
+        let cells: Vec<&Planned> = self.cells.iter().filter(of_base).collect();
+        match entry_of(&cells, source, Metric::Accuracy) {
+            Entry::Value(score) => Some(score),
+            _ => None,
+        }
     }
 
     /// Cells that failed, with what is left of their logs.
@@ -78,6 +100,22 @@ impl Results<'_> {
     }
 }
 
+fn entry_of(cells: &[&Planned], source: Source, metric: Metric) -> Entry {
+    if cells.is_empty() {
+        return Entry::Absent;
+    }
+    let outcomes = cells.iter().filter_map(|planned| planned.outcome());
+    let failed = outcomes.clone().any(|outcome| matches!(outcome.end, End::Failure(_)));
+    let numbers: Vec<&Numbers> = outcomes.filter_map(Outcome::numbers).collect();
+    let values: Vec<f64> = numbers.iter().filter_map(|numbers| value(numbers, source, metric)).collect();
+    match values.is_empty() {
+        false => Entry::Value(Score::of(&values, numbers[0].items(metric))),
+        true if !numbers.is_empty() => Entry::Absent,
+        true if failed => Entry::Failed,
+        true => Entry::Missing,
+    }
+}
+
 /// A metric of one cell, accuracies in percent; `None` where it has none.
 fn value(numbers: &Numbers, source: Source, metric: Metric) -> Option<f64> {
     let training = numbers.training.as_ref();
@@ -91,12 +129,32 @@ fn value(numbers: &Numbers, source: Source, metric: Metric) -> Option<f64> {
     Some(100.0 * share)
 }
 
-impl Entry {
-    pub(crate) fn mean(&self) -> Option<f64> {
-        match self {
-            Self::Values(values) => Some(mean(values)),
-            _ => None,
+impl Numbers {
+    /// Items behind a metric, where it is an accuracy.
+    fn items(&self, metric: Metric) -> Option<u64> {
+        match metric {
+            Metric::Accuracy | Metric::Reference => Some(self.reported_items),
+            Metric::Selection => self.training.as_ref().map(|training| training.items),
+            Metric::Active => None,
         }
+    }
+}
+
+impl Score {
+    /// Of one value for each seed; with items the values are percentages of them.
+    pub(crate) fn of(values: &[f64], items: Option<u64>) -> Self {
+        let (mean, spread) = (mean(values), spread(values));
+        let standard_error = match items {
+            Some(items) => Some((mean * (100.0 - mean) / items as f64).max(0.0).sqrt()),
+            None => spread.map(|spread| spread / (values.len() as f64).sqrt()),
+        };
+        Self { mean, spread, seeds: values.len(), items, standard_error }
+    }
+
+    /// How much this is above another, and the standard error of that.
+    pub(crate) fn above(&self, other: &Self) -> (f64, f64) {
+        let square = |score: &Self| score.standard_error.unwrap_or_default().powi(2);
+        (self.mean - other.mean, (square(self) + square(other)).sqrt())
     }
 }
 
@@ -116,10 +174,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_spread_is_that_of_a_sample() {
-        assert_eq!(spread(&[80.0]), None);
-        assert_eq!(spread(&[80.0, 82.0, 84.0]), Some(2.0));
-        assert_eq!(mean(&[80.0, 82.0, 84.0]), 82.0);
+    fn a_score_has_the_spread_of_its_seeds_and_the_error_of_its_items() {
+        let score = Score::of(&[80.0, 82.0, 84.0], Some(100));
+        assert_eq!((score.mean, score.spread, score.seeds), (82.0, Some(2.0), 3));
+        assert!(score.standard_error.is_some_and(|error| (error - 3.8419).abs() < 1e-3), "{score:?}");
+        assert_eq!(Score::of(&[50.0], Some(100)).standard_error, Some(5.0));
+        assert_eq!(Score::of(&[3.5], None).standard_error, None, "the number of active experts is no share of items");
+        assert_eq!(Score::of(&[100.0], Some(8)).standard_error, Some(0.0));
+    }
+
+    #[test]
+    fn a_difference_has_the_error_of_both() {
+        let (above, error) = Score::of(&[50.0], Some(100)).above(&Score::of(&[50.0], Some(100)));
+        assert_eq!(above, 0.0);
+        assert!((error - 50.0_f64.sqrt()).abs() < 1e-9);
     }
 
     #[test]

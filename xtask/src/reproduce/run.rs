@@ -13,7 +13,8 @@ use std::{fs, path::Path, sync::Mutex, thread, time::Instant};
 #[derive(Debug, Clone)]
 pub(crate) struct Planned {
     pub(crate) cell: Cell,
-    pub(crate) estimate: Estimate,
+    /// None where the program is not built.
+    pub(crate) estimate: Option<Estimate>,
     /// What there is of it.
     pub(crate) state: State,
 }
@@ -29,10 +30,13 @@ pub(crate) enum State {
 }
 
 impl Planned {
-    pub(crate) fn new(cell: Cell, estimate: Estimate, places: &Places) -> Result<Self, Failure> {
+    /// A result that cannot be held against an estimate counts.
+    pub(crate) fn new(cell: Cell, estimate: Option<Estimate>, places: &Places) -> Result<Self, Failure> {
+        let agrees =
+            |outcome: &Outcome| estimate.as_ref().is_none_or(|now| outcome.definition.agrees(&now.definition()));
         let state = match Outcome::read(&places.result(&cell.key.id()))? {
             None => State::Missing,
-            Some(outcome) if outcome.definition.agrees(&estimate.definition()) => State::Run(Box::new(outcome)),
+            Some(outcome) if agrees(&outcome) => State::Run(Box::new(outcome)),
             Some(_) => State::Outdated,
         };
         Ok(Self { cell, estimate, state })
@@ -50,8 +54,9 @@ impl Planned {
         }
     }
 
+    /// Of matrix products; 0 where the program is not built.
     pub(crate) fn operations(&self) -> f64 {
-        self.estimate.operations(self.cell.is_trained)
+        self.estimate.as_ref().map_or(0.0, |estimate| estimate.operations(self.cell.is_trained))
     }
 }
 
@@ -71,16 +76,19 @@ pub(crate) fn estimated(
     places: &Places,
     may_fetch: bool,
 ) -> Result<Vec<Planned>, Failure> {
+    let Some(program) = &launch.program else {
+        return cells.into_iter().map(|cell| Planned::new(cell, None, places)).collect();
+    };
     let folder = tempfile::tempdir()?;
     let next = Mutex::new(cells.into_iter().enumerate());
     let done = Mutex::new(Vec::new());
     let work = || {
         while let Some((place, cell)) = next.lock().ok().and_then(|mut next| next.next()) {
             let at_hand = may_fetch || Places::at_hand(&cell.settings);
-            let estimate = |at_hand| Estimate::of(&cell, &launch.program, folder.path(), at_hand);
+            let estimate = |at_hand| Estimate::of(&cell, program, folder.path(), at_hand);
             // Where the files cannot be read the run is going to say so, and fail alone.
             let estimate = estimate(at_hand).or_else(|failure| estimate(false).map_err(|_| failure));
-            let planned = estimate.and_then(|estimate| Planned::new(cell, estimate, places));
+            let planned = estimate.and_then(|estimate| Planned::new(cell, Some(estimate), places));
             if let Ok(mut done) = done.lock() {
                 done.push((place, planned.map_err(|failure| failure.to_string())));
             }
@@ -105,7 +113,8 @@ pub(crate) fn run(cells: &mut [Planned], launch: &Launch, places: &Places, jobs:
     let work = || {
         while let Some((count, &place)) = next.lock().ok().and_then(|mut next| next.next()) {
             let cell = &planned[place];
-            let outcome = one(cell, launch, places);
+            let Some(estimate) = &cell.estimate else { break };
+            let outcome = one(&cell.cell, estimate, launch, places);
             let Ok(mut ended) = ended.lock() else { break };
             ended.0 += cell.operations();
             let left = started.elapsed().as_secs_f64() * (all - ended.0) / ended.0.max(1.0);
@@ -125,14 +134,13 @@ pub(crate) fn run(cells: &mut [Planned], launch: &Launch, places: &Places, jobs:
 }
 
 /// Runs one cell and writes its result file.
-fn one(planned: &Planned, launch: &Launch, places: &Places) -> Outcome {
-    let Planned { cell, estimate, .. } = planned;
+fn one(cell: &Cell, estimate: &Estimate, launch: &Launch, places: &Places) -> Outcome {
     let id = cell.key.id();
     let started = Instant::now();
     let folder = places.run(&id);
     let mut earlier_seconds = 0.0;
     let end = (|| {
-        prepare(&folder, planned)?;
+        prepare(&folder, estimate)?;
         let printed = cell.run(launch, &folder)?;
         earlier_seconds = printed.earlier_seconds;
         Numbers::of(&printed, &folder.join("run"))
@@ -153,7 +161,7 @@ fn one(planned: &Planned, launch: &Launch, places: &Places) -> Outcome {
         settings: estimate.settings(),
         trainable_parameters: if cell.is_trained { estimate.trainable_parameters } else { 0 },
         memory_estimate_bytes: estimate.memory_bytes,
-        operations: planned.operations(),
+        operations: estimate.operations(cell.is_trained),
         seconds: earlier_seconds + started.elapsed().as_secs_f64(),
         environment: environment(launch),
         end,
@@ -165,8 +173,8 @@ fn one(planned: &Planned, launch: &Launch, places: &Places) -> Outcome {
 }
 
 /// The cell's folder, empty unless it holds a run of the same definition.
-fn prepare(folder: &Path, planned: &Planned) -> Result<(), Failure> {
-    let definition = serde_json::to_string_pretty(&planned.estimate.definition())?;
+fn prepare(folder: &Path, estimate: &Estimate) -> Result<(), Failure> {
+    let definition = serde_json::to_string_pretty(&estimate.definition())?;
     let path = folder.join("definition.json");
     if fs::read_to_string(&path).is_ok_and(|found| found == definition) {
         return Ok(());
@@ -183,7 +191,11 @@ fn environment(launch: &Launch) -> Environment {
         processor: machine::processor(),
         size: machine::size(),
         system: machine::system(),
-        program: machine::version(&launch.program).unwrap_or_else(|_| "unknown".into()),
+        program: launch
+            .program
+            .as_ref()
+            .and_then(|program| machine::version(program).ok())
+            .unwrap_or_else(|| "unknown".into()),
         device: launch.device.clone(),
         date: machine::today(),
     }
@@ -206,7 +218,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     fn cell(places: &Places) -> Result<Cell, Failure> {
-        let launch = Launch { program: "no program".into(), device: "cpu".into(), workers: Some(1) };
+        let launch = Launch { program: Some("no program".into()), device: "cpu".into(), workers: Some(1) };
         cell::tests::cell(places, &launch)
     }
 
@@ -225,10 +237,10 @@ mod tests {
         let cell = cell(&places)?;
         assert_eq!(cell.settings["learning_rate"].as_float(), Some(3e-3), "the family's");
         assert_eq!(cell.settings["seed"].as_integer(), Some(3));
-        let planned = |alpha| Planned::new(cell.clone(), estimate(alpha)?, &places);
+        let planned = |alpha| Planned::new(cell.clone(), Some(estimate(alpha)?), &places);
         assert!(matches!(planned(16)?.state, State::Missing));
 
-        let launch = Launch { program: "no program".into(), device: "cpu".into(), workers: Some(1) };
+        let launch = Launch { program: Some("no program".into()), device: "cpu".into(), workers: Some(1) };
         let mut cells = vec![planned(16)?];
         run(&mut cells, &launch, &places, 1, 1.0);
         let failure = cells[0].outcome().map(|outcome| outcome.end.clone());
@@ -242,6 +254,7 @@ mod tests {
         outcome.write(&places.result("base.copa.lora.3"))?;
         assert!(planned(16)?.is_done());
         assert!(matches!(planned(32)?.state, State::Outdated));
+        assert!(Planned::new(cell.clone(), None, &places)?.is_done(), "nothing to compare with");
         Ok(())
     }
 
@@ -249,11 +262,11 @@ mod tests {
     fn time_is_foretold_from_what_has_been_timed() -> Result<(), Failure> {
         let folder = tempfile::tempdir()?;
         let places = Places { models: BTreeMap::new(), data: None, output: folder.path().to_owned() };
-        let mut planned = Planned::new(cell(&places)?, estimate(16)?, &places)?;
+        let mut planned = Planned::new(cell(&places)?, Some(estimate(16)?), &places)?;
         assert_eq!(planned.operations(), 4e9 + 3.0 * 1e9 + 2.0 * 1e9);
         assert_eq!(speed(&[planned.clone()], 5e9), 5e9, "nothing timed");
-        let launch = Launch { program: "no program".into(), device: "cpu".into(), workers: None };
-        let mut outcome = one(&planned, &launch, &places);
+        let launch = Launch { program: Some("no program".into()), device: "cpu".into(), workers: None };
+        let mut outcome = one(&planned.cell, &estimate(16)?, &launch, &places);
         (outcome.end, outcome.seconds) = (End::Result(Box::default()), 3.0);
         let mut paused = planned.clone();
         paused.state = State::Run(Box::new(Outcome { seconds: 900.0, ..outcome.clone() }));

@@ -1,8 +1,10 @@
-//! Tables as the paper lays them out: a row for each method, ours with its spread, and the paper's beside it.
+//! Tables as the paper lays them out: a row for each method, ours with its spread, and the paper's value beside it; below a
+//! line what the paper does not have.
 
 use super::{
-    definition::{Column, Experiment, Metric, Source},
-    results::{Entry, Results, mean, spread},
+    definition::Source,
+    experiment::{Column, Experiment, Kind, Metric},
+    results::{Entry, Results, Score},
 };
 
 /// Place among a column's values.
@@ -13,84 +15,55 @@ enum Mark {
     None,
 }
 
-/// A table in Markdown. Best and second-best are marked among what was trained, column by column.
+/// A table in Markdown. Best and second-best are marked among the rows above the line, column by column.
 pub(crate) fn results(results: &Results<'_>, experiment: &Experiment) -> String {
-    let has_any = |column: &Column| {
-        let entry = |method: &str| results.entry(experiment, &column.benchmark, method, column.metric);
-        experiment.rows.iter().any(|row| entry(&row.method) != Entry::Absent)
-    };
-    let columns: Vec<Column> = experiment.columns().filter(has_any).collect();
-    let rows: Vec<Line> = experiment.rows.iter().filter_map(|row| line(results, experiment, row, &columns)).collect();
-    let averaged = columns.len() > 1 && columns.iter().all(|column| column.metric == columns[0].metric);
-    let width = columns.len() + usize::from(averaged);
-    let rows: Vec<Line> = if averaged { rows.into_iter().map(Line::with_mean).collect() } else { rows };
-    let marks: Vec<Vec<Mark>> = (0..width)
-        .map(|place| {
-            // Fewer active experts are not better or worse.
-            let ranked = columns.get(place).is_none_or(|column| column.metric != Metric::Active);
-            let trained = |line: &Line| if line.trained && ranked { line.entries[place].mean() } else { None };
-            marked(&rows.iter().map(trained).collect::<Vec<_>>())
-        })
-        .collect();
-
-    let mut header: Vec<String> = columns.iter().map(|column| title(results, experiment, column)).collect();
-    header.extend(averaged.then(|| "mean (ours)".into()));
-    let mut lines = vec![row_of("method", &header), format!("|---|{}", "---:|".repeat(width))];
-    for (index, line) in rows.iter().enumerate() {
-        let cells = line.entries.iter().enumerate().map(|(place, entry)| {
-            let paper = line.paper.get(place).copied().flatten();
-            shown(entry, paper, marks[place][index], columns.get(place).map(|column| column.metric))
+    let columns = &experiment.columns;
+    let marks: Vec<Vec<Mark>> = columns.iter().map(|column| marks(results, experiment, column)).collect();
+    let titles = columns.iter().map(|column| title(results, column));
+    let header: Vec<String> = std::iter::once("gating".to_owned()).chain(titles).collect();
+    let mut lines = vec![row_of("model", &header), format!("|---|---|{}", "---:|".repeat(columns.len()))];
+    for (place, method) in experiment.all_rows().enumerate() {
+        if place == experiment.rows.len() {
+            lines.push(row_of("*not in the paper:*", &vec![String::new(); columns.len() + 1]));
+        }
+        let Some(known) = results.definitions.methods.get(method) else { continue };
+        let cells = columns.iter().zip(&marks).map(|(column, marks)| {
+            let entry = results.entry(experiment, column, method, experiment.metric);
+            let printed = results.definitions.printed(experiment, &column.id, method);
+            shown(&entry, printed, marks.get(place).copied().unwrap_or(Mark::None))
         });
-        lines.push(row_of(&line.name, &cells.collect::<Vec<_>>()));
+        let cells: Vec<String> = std::iter::once(known.gating_title()).chain(cells).collect();
+        lines.push(row_of(known.title(), &cells));
     }
     lines.join("\n") + "\n"
 }
 
-/// One row before it is marked.
-struct Line {
-    name: String,
-    trained: bool,
-    entries: Vec<Entry>,
-    paper: Vec<Option<f64>>,
+/// Marks of the rows above the line. What the most frequent answer is above has no mark.
+fn marks(results: &Results<'_>, experiment: &Experiment, column: &Column) -> Vec<Mark> {
+    let trained = |method: &String| {
+        let known = results.definitions.methods.get(method)?;
+        let ranked = known.source == Source::Trained && experiment.metric.is_ranked();
+        let score = results.score(experiment, column, method, experiment.metric);
+        score.filter(|_| ranked).map(|score| score.mean)
+    };
+    let values: Vec<Option<f64>> = experiment.rows.iter().map(trained).collect();
+    let majority = results.of_base(experiment, column, Source::Majority).map_or(0.0, |score| score.mean);
+    let above = |(value, mark): (&Option<f64>, Mark)| {
+        if value.is_some_and(|value| value > majority) { mark } else { Mark::None }
+    };
+    values.iter().zip(marked(&values)).map(above).collect()
 }
 
-impl Line {
-    fn with_mean(mut self) -> Self {
-        let means: Option<Vec<f64>> = self.entries.iter().map(Entry::mean).collect();
-        self.entries.push(means.map_or(Entry::Absent, |means| Entry::Values(vec![mean(&means)])));
-        self
+fn title(results: &Results<'_>, column: &Column) -> String {
+    match column.id == column.benchmark {
+        true => results.definitions.benchmark_title(&column.benchmark).into(),
+        false => column.id.clone(),
     }
-}
-
-/// `None` for a row that the preset does not have at all.
-fn line(
-    results: &Results<'_>,
-    experiment: &Experiment,
-    row: &super::definition::Row,
-    columns: &[Column],
-) -> Option<Line> {
-    let method = results.definitions.methods.get(&row.method)?;
-    let entry = |column: &Column| results.entry(experiment, &column.benchmark, &row.method, column.metric);
-    let entries: Vec<Entry> = columns.iter().map(entry).collect();
-    let name = row.label.clone().unwrap_or_else(|| method.name.clone());
-    (!entries.iter().all(|entry| *entry == Entry::Absent)).then(|| Line {
-        name: if method.ours { format!("{name} (ours)") } else { name },
-        trained: method.source == Source::Trained,
-        entries,
-        paper: columns.iter().map(|column| row.paper.get(&column.id).copied()).collect(),
-    })
-}
-
-fn title(results: &Results<'_>, experiment: &Experiment, column: &Column) -> String {
-    if experiment.metrics.len() > 1 {
-        return column.metric.title().into();
-    }
-    results.definitions.benchmark_title(&column.benchmark).into()
 }
 
 /// Best and second-best among values as they are printed; equals share a mark. A lone value is no best.
 fn marked(values: &[Option<f64>]) -> Vec<Mark> {
-    let printed = |value: f64| (10.0 * value).round() as i64;
+    let printed = |value: f64| (100.0 * value).round() as i64;
     let mut known: Vec<i64> = values.iter().flatten().map(|value| printed(*value)).collect();
     let alone = known.len() < 2;
     known.sort_unstable_by_key(|value| std::cmp::Reverse(*value));
@@ -104,44 +77,66 @@ fn marked(values: &[Option<f64>]) -> Vec<Mark> {
     values.iter().map(mark).collect()
 }
 
-/// `**81.2** ± 0.4 (paper 80.1, +1.1)`.
-fn shown(entry: &Entry, paper: Option<f64>, mark: Mark, metric: Option<Metric>) -> String {
-    let digits = if metric == Some(Metric::Active) { 2 } else { 1 };
-    let of_paper = |ours: Option<f64>| match (paper, ours) {
-        (None, _) => String::new(),
-        (Some(paper), None) => format!(" (paper {paper:.digits$})"),
-        (Some(paper), Some(ours)) => format!(" (paper {paper:.digits$}, {:+.digits$})", ours - paper),
-    };
+/// `**81.25** ± 0.40 (paper 80.10, +1.15)`.
+fn shown(entry: &Entry, printed: Option<f64>, mark: Mark) -> String {
     let ours = match entry {
         Entry::Absent => "–".into(),
         Entry::Missing => "not run".into(),
         Entry::Failed => "failed".into(),
-        Entry::Values(values) => {
-            let value = format!("{:.digits$}", mean(values));
+        Entry::Value(Score { mean, spread, .. }) => {
             let value = match mark {
-                Mark::Best => format!("**{value}**"),
-                Mark::Second => format!("<ins>{value}</ins>"),
-                Mark::None => value,
+                Mark::Best => format!("**{mean:.2}**"),
+                Mark::Second => format!("<ins>{mean:.2}</ins>"),
+                Mark::None => format!("{mean:.2}"),
             };
-            spread(values).map_or_else(|| value.clone(), |spread| format!("{value} ± {spread:.digits$}"))
+            spread.map_or_else(|| value.clone(), |spread| format!("{value} ± {spread:.2}"))
         }
     };
-    ours + &of_paper(entry.mean())
+    match (printed, entry) {
+        (None, _) => ours,
+        (Some(printed), Entry::Value(score)) => format!("{ours} (paper {printed:.2}, {:+.2})", score.mean - printed),
+        (Some(printed), _) => format!("{ours} (paper {printed:.2})"),
+    }
 }
 
-/// The settings of each method, from the resolved configuration of a planned run.
-pub(crate) fn settings(results: &Results<'_>, experiment: &Experiment) -> String {
+/// The methods that learned nothing in a column: no better than the base alone or the most frequent answer by two standard
+/// errors of the difference. Of accuracies only.
+pub(crate) fn not_learned(results: &Results<'_>, experiment: &Experiment) -> Vec<(String, Vec<String>)> {
+    let not_learned = |column: &Column| {
+        let baselines = [Source::Majority, Source::Untuned];
+        let baselines = baselines.iter().filter_map(|source| results.of_base(experiment, column, *source));
+        let baseline = baselines.max_by(|one, other| one.mean.total_cmp(&other.mean))?;
+        let failed = |method: &&String| {
+            let known = results.definitions.methods.get(*method);
+            let is_trained = known.is_some_and(|known| known.source == Source::Trained);
+            let score = results.score(experiment, column, method, Metric::Accuracy).filter(|_| is_trained);
+            score.is_some_and(|score| {
+                let (above, error) = score.above(&baseline);
+                above <= 2.0 * error
+            })
+        };
+        let names = experiment.all_rows().filter(failed).filter_map(|method| results.definitions.methods.get(method));
+        let names: Vec<String> = names.map(|method| method.name()).collect();
+        (!names.is_empty()).then(|| (title(results, column), names))
+    };
+    match experiment.kind == Kind::Table && experiment.metric.is_ranked() {
+        true => experiment.columns.iter().filter_map(not_learned).collect(),
+        false => Vec::new(),
+    }
+}
+
+/// The settings of each method that was planned with the first model, from the resolved configurations.
+pub(crate) fn settings(results: &Results<'_>) -> String {
     let header =
-        ["gating", "N", "r", "alpha", "scale alpha / r", "learning rate", "balance loss", "trained parameters"];
+        ["gating", "N", "r", "alpha", "scale alpha / r", "learning rate", "load balancing loss", "trained parameters"];
     let mut lines =
         vec![row_of("method", &header.map(str::to_owned)), format!("|---|---|{}", "---:|".repeat(header.len() - 1))];
-    for row in &experiment.rows {
-        let benchmarks = results.definitions.preset.benchmarks.keys();
-        let mut planned = benchmarks.flat_map(|benchmark| results.of_row(experiment, benchmark, &row.method));
-        let (Some(method), Some(planned)) = (results.definitions.methods.get(&row.method), planned.next()) else {
-            continue;
-        };
-        let settings = planned.estimate.settings();
+    let mut seen: Vec<(&str, &str)> = Vec::new();
+    for planned in results.cells.iter().filter(|planned| planned.cell.is_trained) {
+        let key = &planned.cell.key;
+        let (Some(estimate), false) = (&planned.estimate, seen.contains(&(&key.model, &key.method))) else { continue };
+        seen.push((&key.model, &key.method));
+        let settings = estimate.settings();
         let number = |key: &str| settings.get(key).and_then(serde_json::Value::as_f64);
         let recipe = |key: &str| settings.get("recipe").and_then(|recipe| recipe[key].as_f64());
         let is_lora = settings.get("method").and_then(|name| name.as_str()) == Some("lora");
@@ -155,10 +150,9 @@ pub(crate) fn settings(results: &Results<'_>, experiment: &Experiment) -> String
             shown(scale),
             shown(recipe("learning_rate")),
             if is_lora { "–".into() } else { shown(recipe("balance_coefficient")) },
-            planned.estimate.trainable_parameters.to_string(),
+            estimate.trainable_parameters.to_string(),
         ];
-        let name = if method.ours { format!("{} (ours)", method.name) } else { method.name.clone() };
-        lines.push(row_of(&name, &cells));
+        lines.push(row_of(&format!("{} ({})", key.method, key.model), &cells));
     }
     lines.join("\n") + "\n"
 }
@@ -195,18 +189,18 @@ mod tests {
 
     #[test]
     fn equals_share_a_mark_and_a_lone_value_has_none() {
-        let values = [Some(80.0), Some(82.04), Some(82.01), None, Some(79.0)];
+        let values = [Some(80.0), Some(82.004), Some(82.001), None, Some(79.0)];
         assert_eq!(marked(&values), [Mark::Second, Mark::Best, Mark::Best, Mark::None, Mark::None]);
         assert_eq!(marked(&[Some(80.0), None]), [Mark::None, Mark::None]);
     }
 
     #[test]
     fn a_cell_shows_spread_paper_and_difference() {
-        let accuracy = Some(Metric::Accuracy);
-        let values = Entry::Values(vec![80.0, 82.0]);
-        assert_eq!(shown(&values, Some(80.5), Mark::Best, accuracy), "**81.0** ± 1.4 (paper 80.5, +0.5)");
-        assert_eq!(shown(&Entry::Values(vec![3.125]), None, Mark::Second, Some(Metric::Active)), "<ins>3.12</ins>");
-        assert_eq!(shown(&Entry::Failed, Some(77.0), Mark::None, accuracy), "failed (paper 77.0)");
-        assert_eq!(shown(&Entry::Missing, None, Mark::None, accuracy), "not run");
+        let values = Entry::Value(Score::of(&[80.0, 82.0], Some(100)));
+        assert_eq!(shown(&values, Some(80.5), Mark::Best), "**81.00** ± 1.41 (paper 80.50, +0.50)");
+        assert_eq!(shown(&Entry::Value(Score::of(&[3.125], None)), None, Mark::Second), "<ins>3.12</ins>");
+        assert_eq!(shown(&Entry::Failed, Some(77.0), Mark::None), "failed (paper 77.00)");
+        assert_eq!(shown(&Entry::Missing, None, Mark::None), "not run");
+        assert_eq!(shown(&Entry::Absent, Some(77.0), Mark::None), "– (paper 77.00)");
     }
 }
