@@ -6,7 +6,6 @@ mod bench;
 mod cargo;
 mod ci;
 mod datasets;
-mod machine;
 mod regenerate;
 mod reproduce;
 
@@ -23,7 +22,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Task {
     /// Run the paper's tables and figures and write their report
-    Reproduce(reproduce::Options),
+    Reproduce(Box<adamole_experiments::Options>),
     /// Measure the methods beside LoRA, or this program beside PEFT
     Bench(bench::Options),
     /// Run all tests, in the profile and features that the program is built with

@@ -7,7 +7,8 @@ mod page;
 mod python;
 mod table;
 
-use crate::{Failure, cargo, machine, root};
+use crate::{Failure, cargo, root};
+use adamole_experiments::machine;
 use clap::Args;
 use contest::{Contest, Sizes};
 use measured::{Measured, Setting};

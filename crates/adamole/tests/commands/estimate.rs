@@ -60,7 +60,7 @@ fn an_estimate_tells_what_the_run_is_going_to_be() {
 
 #[test]
 fn the_papers_models_fit_a_gpu_of_80_gb() {
-    let shapes = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../xtask/experiments/shapes");
+    let shapes = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates/adamole-experiments/experiments/shapes");
     // The parameters that are published for each.
     for (shape, parameters) in [
         ("llama-2-7b", 6_738_415_616_u64),

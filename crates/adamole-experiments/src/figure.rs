@@ -1,10 +1,10 @@
 //! The figures: active experts by layer, a panel for each benchmark.
 
-use super::{
-    experiment::{Experiment, Kind},
+use crate::{
+    experiment::{Column, Experiment, Kind},
     outcome::Linear,
     results::{Results, mean},
-    run::Planned,
+    runner::Planned,
 };
 use adamole_chart::{Axis, Line, line_panels};
 
@@ -30,7 +30,7 @@ pub(crate) struct Curve {
 
 /// The panels of a figure, with what has been run.
 pub(crate) fn panels(results: &Results<'_>, experiment: &Experiment) -> Vec<Panel> {
-    let panel = |column: &super::experiment::Column| {
+    let panel = |column: &Column| {
         let of_row = |row: &String| {
             let cells = results.of_entry(experiment, column, row);
             let ids: Vec<String> = cells.iter().map(|planned| planned.cell.key.id()).collect();

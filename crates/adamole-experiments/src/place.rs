@@ -1,7 +1,7 @@
 //! Where models, data and results are, and how they are called in what is published: no path of a machine stands there.
 
 use super::definition::{Definitions, Model, Portion};
-use crate::{Failure, root};
+use crate::ExperimentError;
 use sha2::{Digest, Sha256};
 use std::{
     collections::BTreeMap,
@@ -10,9 +10,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The places of a reproduction.
+/// The places of a study.
 #[derive(Debug, Clone)]
 pub(crate) struct Places {
+    /// The project's source, where the shipped bases and samples are.
+    pub(crate) root: Option<PathBuf>,
     /// Folders of models in place of the preset's, by the name that experiments call them.
     pub(crate) models: BTreeMap<String, PathBuf>,
     /// Folder with local copies of the hub's data sets.
@@ -22,46 +24,67 @@ pub(crate) struct Places {
 }
 
 impl Places {
-    /// What `--model` is given for a model; `None` for one that has to be made and is not given.
+    /// What `--model` is given for a model: a folder, or a name on the hub; `None` for one that is not there.
     pub(crate) fn model(&self, role: &str, model: &Model) -> Option<String> {
-        if let Some(folder) = self.models.get(role) {
-            return Some(folder.display().to_string());
-        }
-        let shipped = model.name.as_ref().map(|name| root().join(name)).filter(|folder| folder.is_dir());
-        shipped.map(|folder| folder.display().to_string()).or_else(|| model.name.clone())
+        let shipped = || self.shipped(model.folder.as_deref()?);
+        let folder = self.models.get(role).cloned().or_else(shipped).map(|folder| folder.display().to_string());
+        folder.or_else(|| model.name.clone())
     }
 
-    /// Refuses a model that has to be made and is not given, and another file than the one that a preset's results are of.
-    pub(crate) fn check_model(&self, role: &str, model: &Model) -> Result<(), Failure> {
+    /// A folder of the source, or one beside a preset of one's own.
+    fn shipped(&self, folder: &str) -> Option<PathBuf> {
+        let folder = self.root.as_ref().map_or_else(|| PathBuf::from(folder), |root| root.join(folder));
+        folder.is_dir().then_some(folder)
+    }
+
+    /// Refuses a model that is not there, and another file than the one that a preset's results are of.
+    ///
+    /// # Errors
+    /// The model has to be made, or ships with the source, and is not given; it has another hash than the preset's.
+    pub(crate) fn check_model(&self, role: &str, model: &Model) -> Result<(), ExperimentError> {
         let Some(folder) = self.model(role, model) else {
-            let made = model.made_by.as_ref().map(|command| format!("; {command} makes it")).unwrap_or_default();
-            return Err(format!("{} needs --model {role}=DIR{made}", model.title).into());
+            if let Some(path) = model.folder.clone() {
+                return Err(ExperimentError::NoSource { path });
+            }
+            let remedy = model.made_by.as_ref().map(|command| format!("; {command} makes it")).unwrap_or_default();
+            return Err(ExperimentError::ModelMissing { title: model.title.clone(), role: role.to_owned(), remedy });
         };
         let weights = Path::new(&folder).join("model.safetensors");
-        let Some(expected) = model.sha256.as_ref().filter(|_| weights.is_file()) else { return Ok(()) };
+        let Some(expected) = model.sha256.clone().filter(|_| weights.is_file()) else { return Ok(()) };
         let mut hash = Sha256::new();
-        io::copy(&mut File::open(&weights)?, &mut hash)?;
+        let read = File::open(&weights).and_then(|mut file| io::copy(&mut file, &mut hash));
+        read.map_err(ExperimentError::io(&weights))?;
         let found = format!("{:x}", hash.finalize());
-        match found == *expected {
+        match found == expected {
             true => Ok(()),
-            false => Err(format!(
-                "{} has SHA-256 {found}, and the preset's {} has {expected}; for another model give --preset a copy of the \
-                 preset's file that names it",
-                weights.display(),
-                model.title,
-            )
-            .into()),
+            false => Err(ExperimentError::OtherModel { path: weights, found, title: model.title.clone(), expected }),
         }
     }
 
     /// What `--data` is given for a benchmark; `None` for its own place on the hub.
-    pub(crate) fn data(&self, benchmark: &str, definitions: &Definitions, portion: &Portion) -> Option<String> {
+    ///
+    /// # Errors
+    /// It ships with the source, which is not there.
+    pub(crate) fn data(
+        &self,
+        benchmark: &str,
+        definitions: &Definitions,
+        portion: &Portion,
+    ) -> Result<Option<String>, ExperimentError> {
         if let Some(data) = &self.data {
             let folders = definitions.benchmarks.get(benchmark).map(|known| known.folders.clone()).unwrap_or_default();
             let found = folders.iter().map(|folder| data.join(folder)).find(|folder| folder.is_dir());
-            return Some(found.unwrap_or_else(|| data.clone()).display().to_string());
+            return Ok(Some(found.unwrap_or_else(|| data.clone()).display().to_string()));
         }
-        portion.data.as_ref().map(|data| root().join(data).display().to_string())
+        match &portion.data {
+            None => Ok(None),
+            Some(data) => match self.shipped(data) {
+                Some(folder) => Ok(Some(folder.display().to_string())),
+                // A name on the hub is no folder of the source.
+                None if !data.starts_with("datasets/") => Ok(Some(data.clone())),
+                None => Err(ExperimentError::NoSource { path: data.clone() }),
+            },
+        }
     }
 
     /// Whether nothing has to be fetched for a cell with these settings.
@@ -87,7 +110,7 @@ impl Places {
             self.models.iter().map(|(role, folder)| (folder.display().to_string(), format!("MODEL-{role}"))).collect();
         named.extend(self.data.iter().map(|data| (data.display().to_string(), "DATA".into())));
         named.push((self.output.display().to_string(), "RESULTS".into()));
-        named.push((root().display().to_string(), ".".into()));
+        named.extend(self.root.iter().map(|root| (root.display().to_string(), ".".into())));
         named.extend(std::env::home_dir().map(|home| (home.display().to_string(), "~".into())));
         // What lies within another folder comes first.
         named.sort_by_key(|(folder, _)| std::cmp::Reverse(folder.len()));
@@ -100,18 +123,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_model_that_has_to_be_made_is_asked_for_and_checked() -> Result<(), Failure> {
+    fn a_model_that_has_to_be_made_is_asked_for_and_checked() -> Result<(), crate::TestError> {
         let folder = tempfile::tempdir()?;
-        std::fs::write(folder.path().join("model.safetensors"), "weights")?;
+        let file = folder.path().join("model.safetensors");
+        std::fs::write(&file, "weights")?;
         let weights = "9f1a39e4a9d04d6ff2d0ebbf8cb1e5a3a4a7ee7b8d6a16a5ab1f7ab36ef81a0a";
         let model = Model {
             title: "small".into(),
+            folder: None,
             name: None,
             made_by: Some("make.py".into()),
             sha256: Some(weights.into()),
             shape: String::new(),
         };
-        let places = |models| Places { models, data: None, output: PathBuf::new() };
+        let places = |models| Places { root: None, models, data: None, output: PathBuf::new() };
         let check = |models| places(models).check_model("base", &model).map_err(|error| error.to_string());
         assert_eq!(check(BTreeMap::new()), Err("small needs --model base=DIR; make.py makes it".into()));
         let error = check(BTreeMap::from([("base".to_owned(), folder.path().to_owned())])).err().unwrap_or_default();
@@ -122,6 +147,7 @@ mod tests {
     #[test]
     fn folders_get_names() {
         let places = Places {
+            root: None,
             models: BTreeMap::from([("base".into(), "/models/small".into())]),
             data: Some("/data".into()),
             output: "/data/results".into(),

@@ -1,7 +1,7 @@
 //! Tables as the paper lays them out: a row for each method, ours with its spread, and the paper's value beside it; below a
 //! line what the paper does not have.
 
-use super::{
+use crate::{
     definition::Source,
     experiment::{Column, Experiment, Kind, Metric},
     results::{Entry, Results, Score},

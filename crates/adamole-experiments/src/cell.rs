@@ -1,11 +1,11 @@
 //! A cell with its settings, and how the program is started for it.
 
-use super::{
+use crate::{ExperimentError, shipped::Shape};
+use crate::{
     definition::{Definitions, Portion},
     place::Places,
     plan::Key,
 };
-use crate::Failure;
 use serde_json::Value;
 use std::{
     fs::{self, File},
@@ -23,8 +23,7 @@ pub(crate) struct Cell {
     pub(crate) settings: Table,
     pub(crate) is_trained: bool,
     pub(crate) portion: Portion,
-    /// Folder with the config.json of a model of this shape.
-    pub(crate) shape: PathBuf,
+    pub(crate) shape: Shape,
 }
 
 /// Settings that `adamole evaluate` takes too.
@@ -53,9 +52,19 @@ pub(crate) struct Launch {
 
 impl Cell {
     /// The cell of this key: settings of the preset, then of the family, the benchmark, the method and the column.
-    pub(crate) fn new(definitions: &Definitions, key: &Key, places: &Places, launch: &Launch) -> Result<Self, Failure> {
+    pub(crate) fn new(
+        definitions: &Definitions,
+        key: &Key,
+        places: &Places,
+        launch: &Launch,
+    ) -> Result<Self, ExperimentError> {
         let preset = &definitions.preset;
-        let unknown = || format!("{} is not in this preset", key.id());
+        let unknown = || ExperimentError::Unknown {
+            place: "the preset".into(),
+            what: "cell",
+            name: key.id(),
+            known: "those that --dry-run lists".into(),
+        };
         let variant = definitions.variant_named(&key.method).ok_or_else(unknown)?;
         let method = definitions.methods.get(&variant.method).ok_or_else(unknown)?;
         let portion = preset.benchmarks.get(&key.benchmark).ok_or_else(unknown)?;
@@ -67,23 +76,26 @@ impl Cell {
         }
         let own = definitions.benchmarks.get(&key.benchmark).and_then(|benchmark| benchmark.file.as_deref());
         settings.insert("benchmark".into(), own.map_or_else(|| key.benchmark.clone(), text).into());
-        settings.insert("seed".into(), i64::try_from(key.seed)?.into());
+        settings.insert("seed".into(), i64::try_from(key.seed).unwrap_or(i64::MAX).into());
         settings.insert("model".into(), places.model(&key.model, model).unwrap_or_default().into());
-        if let Some(data) = places.data(&key.benchmark, definitions, portion) {
+        if let Some(data) = places.data(&key.benchmark, definitions, portion)? {
             settings.insert("data".into(), data.into());
         }
         settings.insert("device".into(), launch.device.clone().into());
         if let Some(workers) = launch.workers {
-            settings.insert("workers".into(), i64::try_from(workers)?.into());
+            settings.insert("workers".into(), i64::try_from(workers).unwrap_or(i64::MAX).into());
+        }
+        if !settings.contains_key("report_split") {
+            return Err(ExperimentError::NoReport { cell: key.id() });
         }
         let is_trained = key.method != "untuned";
-        let shape = crate::root().join(&model.shape);
+        let shape = Shape::new(&model.shape, places.root.as_deref());
         Ok(Self { key: key.clone(), settings, is_trained, portion: portion.clone(), shape })
     }
 
     /// Runs what is left of the cell in `folder`, and hands over what the program printed: of the training run, if there
     /// is one, and of the evaluations with aligned and reference scoring.
-    pub(crate) fn run(&self, launch: &Launch, folder: &Path) -> Result<Printed, Failure> {
+    pub(crate) fn run(&self, launch: &Launch, folder: &Path) -> Result<Printed, ExperimentError> {
         let run = folder.join("run");
         let started = Instant::now();
         let train = match self.is_trained {
@@ -102,31 +114,41 @@ impl Cell {
         // Only of use to a run that has not come to its end.
         let checkpoints = run.join("checkpoints");
         if checkpoints.exists() {
-            fs::remove_dir_all(checkpoints)?;
+            fs::remove_dir_all(&checkpoints).map_err(ExperimentError::io(&checkpoints))?;
         }
         Ok(Printed { train, aligned, reference, earlier_seconds })
     }
 
     /// The training run's report. A run that was broken off goes on, one that is finished is taken as it is.
-    fn train(&self, launch: &Launch, folder: &Path, run: &Path) -> Result<Value, Failure> {
+    fn train(&self, launch: &Launch, folder: &Path, run: &Path) -> Result<Value, ExperimentError> {
         let report = run.join("report.json");
+        let read = |path: &Path| {
+            let text = fs::read(path).map_err(ExperimentError::io(path))?;
+            serde_json::from_slice(&text).map_err(|source| ExperimentError::Result { path: path.to_owned(), source })
+        };
         if report.exists() {
-            return Ok(serde_json::from_slice(&fs::read(report)?)?);
+            return read(&report);
         }
         if run.join("checkpoints").exists()
             && start(launch, folder, "train", &["train", "--resume", &text(run)]).is_ok()
         {
-            return Ok(serde_json::from_slice(&fs::read(report)?)?);
+            return read(&report);
         }
         if run.exists() {
-            fs::remove_dir_all(run)?;
+            fs::remove_dir_all(run).map_err(ExperimentError::io(run))?;
         }
         let config = folder.join("run.toml");
-        fs::write(&config, self.settings.to_string())?;
+        fs::write(&config, self.settings.to_string()).map_err(ExperimentError::io(&config))?;
         start(launch, folder, "train", &["train", "--config", &text(&config), "--output", &text(run)])
     }
 
-    fn evaluate(&self, launch: &Launch, folder: &Path, scoring: &str, run: Option<&Path>) -> Result<Value, Failure> {
+    fn evaluate(
+        &self,
+        launch: &Launch,
+        folder: &Path,
+        scoring: &str,
+        run: Option<&Path>,
+    ) -> Result<Value, ExperimentError> {
         let mut arguments = vec!["evaluate".to_owned(), "--scoring".into(), scoring.into()];
         for key in OF_EVALUATION {
             if let Some(value) = self.settings.get(key) {
@@ -134,7 +156,7 @@ impl Cell {
                 arguments.push(value.as_str().map_or_else(|| value.to_string(), str::to_owned));
             }
         }
-        let split = self.settings.get("report_split").and_then(toml::Value::as_str).unwrap_or("validation");
+        let split = self.settings.get("report_split").and_then(toml::Value::as_str).unwrap_or_default();
         arguments.extend(["--split".into(), split.into()]);
         arguments.extend(run.into_iter().flat_map(|run| ["--adapter".into(), text(run)]));
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -157,22 +179,26 @@ fn text(path: &Path) -> String {
 }
 
 /// Runs the program once; its talk goes to `NAME.log`.
-fn start(launch: &Launch, folder: &Path, name: &str, arguments: &[&str]) -> Result<Value, Failure> {
+fn start(launch: &Launch, folder: &Path, name: &str, arguments: &[&str]) -> Result<Value, ExperimentError> {
     let path = folder.join(format!("{name}.log"));
-    let program = launch.program.as_ref().ok_or("the program is not built")?;
+    let program = launch.program.as_ref().ok_or(ExperimentError::NoProgram)?;
+    let log = File::create(&path).map_err(ExperimentError::io(&path))?;
     let mut command = Command::new(program);
-    command.args(arguments).args(["--format", "json"]).stderr(File::create(&path)?).stdout(Stdio::piped());
+    command.args(arguments).args(["--format", "json"]).stderr(log).stdout(Stdio::piped());
     if let Some(workers) = launch.workers {
         command.env("RAYON_NUM_THREADS", workers.to_string());
     }
-    let output = command.output()?;
+    let output = command.output().map_err(ExperimentError::io(program))?;
     if output.status.success() {
-        return Ok(serde_json::from_slice(&output.stdout)?);
+        return serde_json::from_slice(&output.stdout).map_err(|error| ExperimentError::Printed(error.to_string()));
     }
     let log = fs::read_to_string(&path).unwrap_or_default();
     let lines: Vec<&str> = log.lines().collect();
-    let last = lines[lines.len().saturating_sub(8)..].join("\n");
-    Err(format!("{} ended with {}\n{last}", arguments[0], output.status).into())
+    Err(ExperimentError::Failed {
+        command: arguments.first().copied().unwrap_or_default().to_owned(),
+        status: output.status.to_string(),
+        log: lines[lines.len().saturating_sub(8)..].join("\n"),
+    })
 }
 
 #[cfg(test)]
@@ -180,20 +206,26 @@ pub(super) mod tests {
     use super::*;
     use std::{collections::BTreeMap, os::unix::fs::PermissionsExt};
 
+    /// Where the shipped bases and samples are.
+    pub(crate) fn source() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+    }
+
     /// LoRA on COPA with seed 3.
-    pub(crate) fn cell(places: &Places, launch: &Launch) -> Result<Cell, Failure> {
+    pub(crate) fn cell(places: &Places, launch: &Launch) -> Result<Cell, crate::TestError> {
         let [model, benchmark, method] = ["base", "copa", "lora"].map(str::to_owned);
-        Cell::new(&Definitions::read("tiny", None)?, &Key { model, benchmark, method, seed: 3 }, places, launch)
+        Ok(Cell::new(&Definitions::read("tiny", None)?, &Key { model, benchmark, method, seed: 3 }, places, launch)?)
     }
 
     #[test]
-    fn a_run_that_was_broken_off_took_what_it_took_before() -> Result<(), Failure> {
+    fn a_run_that_was_broken_off_took_what_it_took_before() -> Result<(), crate::TestError> {
         let folder = tempfile::tempdir()?;
         let program = folder.path().join("program");
         fs::write(&program, "#!/bin/sh\necho '{}'\n")?;
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
         let launch = Launch { program: Some(program), device: "cpu".into(), workers: None };
-        let places = Places { models: BTreeMap::new(), data: None, output: folder.path().to_owned() };
+        let places =
+            Places { root: Some(source()), models: BTreeMap::new(), data: None, output: folder.path().to_owned() };
         let cell = cell(&places, &launch)?;
         assert_eq!(cell.run(&launch, folder.path())?.earlier_seconds, 0.0);
 

@@ -1,6 +1,6 @@
 //! The numbers that the paper prints.
 
-use super::experiment::Experiment;
+use crate::experiment::Experiment;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 

@@ -1,6 +1,6 @@
 //! What differs from the paper, and why.
 
-use super::results::Results;
+use crate::results::Results;
 use serde_json::Value;
 use std::collections::BTreeSet;
 

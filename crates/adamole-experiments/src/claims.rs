@@ -1,6 +1,6 @@
 //! What the paper's text says of its tables and figures, held against the results.
 
-use super::{
+use crate::{
     definition::Source,
     experiment::{Claim, Column, Experiment, Metric},
     figure::of_layers,

@@ -1,7 +1,7 @@
 //! What the program says of a cell before it runs: its resolved settings, its size, and the hashes of what it reads.
 
-use super::cell::Cell;
-use crate::Failure;
+use crate::ExperimentError;
+use crate::cell::Cell;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
@@ -47,23 +47,27 @@ pub(crate) struct Definition {
 impl Estimate {
     /// Asks the program about a cell: about the files themselves, or where they are not at hand about the sizes that the
     /// preset gives.
-    pub(crate) fn of(cell: &Cell, program: &Path, folder: &Path, at_hand: bool) -> Result<Self, Failure> {
+    pub(crate) fn of(cell: &Cell, program: &Path, folder: &Path, at_hand: bool) -> Result<Self, ExperimentError> {
         let config = folder.join(format!("{}.toml", cell.key.id()));
-        fs::write(&config, cell.settings.to_string())?;
+        fs::write(&config, cell.settings.to_string()).map_err(ExperimentError::io(&config))?;
         let mut command = Command::new(program);
         command.args(["estimate", "--format", "json", "--config"]).arg(&config);
         if !at_hand {
             let (Some([train, validation, report]), Some(tokens)) = (cell.portion.items, cell.portion.tokens) else {
-                return Err(format!("{}: the preset gives no sizes to estimate from", cell.key.id()).into());
+                return Err(ExperimentError::NoSizes { cell: cell.key.id() });
             };
-            command.arg("--shape").arg(&cell.shape).args(["--items", &format!("{train},{validation},{report}")]);
+            command
+                .arg("--shape")
+                .arg(cell.shape.folder(folder)?)
+                .args(["--items", &format!("{train},{validation},{report}")]);
             command.args(["--tokens", &tokens.to_string()]);
         }
-        let output = command.output()?;
+        let output = command.output().map_err(ExperimentError::io(program))?;
         if !output.status.success() {
-            return Err(format!("{}: {}", cell.key.id(), String::from_utf8_lossy(&output.stderr).trim()).into());
+            let message = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+            return Err(ExperimentError::Refused { cell: cell.key.id(), message });
         }
-        Ok(serde_json::from_slice(&output.stdout)?)
+        serde_json::from_slice(&output.stdout).map_err(|error| ExperimentError::Printed(error.to_string()))
     }
 
     /// Operations of the whole cell: training with its validations, and two evaluations of what is reported.

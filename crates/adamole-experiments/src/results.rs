@@ -1,11 +1,11 @@
 //! The results of all cells, asked for by what tables show.
 
-use super::{
+use crate::{
     definition::{Definitions, Source},
     experiment::{Column, Experiment, Metric},
     outcome::{End, Numbers, Outcome},
     plan::{Key, key},
-    run::{Planned, State},
+    runner::{Planned, State},
 };
 
 /// What is known of a report's cells.

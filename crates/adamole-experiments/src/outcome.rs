@@ -1,7 +1,7 @@
 //! The result file of a cell: small, whole, and with no path of a machine in it.
 
-use super::{cell::Printed, estimate::Definition, plan::Key};
-use crate::Failure;
+use crate::ExperimentError;
+use crate::{cell::Printed, estimate::Definition, plan::Key};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::{fs, path::Path};
@@ -99,25 +99,26 @@ impl Outcome {
     }
 
     /// Reads the file of a cell; `None` where there is none.
-    pub(crate) fn read(path: &Path) -> Result<Option<Self>, Failure> {
+    pub(crate) fn read(path: &Path) -> Result<Option<Self>, ExperimentError> {
         match fs::read(path) {
             Err(_) if !path.exists() => Ok(None),
-            Err(error) => Err(format!("{}: {error}", path.display()).into()),
+            Err(error) => Err(ExperimentError::io(path)(error)),
             Ok(text) => match serde_json::from_slice(&text) {
                 Ok(outcome) => Ok(Some(outcome)),
-                Err(error) => Err(format!("{}: {error}; remove it to run the cell again", path.display()).into()),
+                Err(source) => Err(ExperimentError::Result { path: path.to_owned(), source }),
             },
         }
     }
 
     /// Writes the file under another name and renames it.
-    pub(crate) fn write(&self, path: &Path) -> Result<(), Failure> {
+    pub(crate) fn write(&self, path: &Path) -> Result<(), ExperimentError> {
         if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder)?;
+            fs::create_dir_all(folder).map_err(ExperimentError::io(folder))?;
         }
         let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
-        fs::write(&temporary, format!("{}\n", serde_json::to_string_pretty(self)?))?;
-        Ok(fs::rename(temporary, path)?)
+        let json = serde_json::to_string_pretty(self).map_err(|error| ExperimentError::io(path)(error.into()))?;
+        fs::write(&temporary, json + "\n").map_err(ExperimentError::io(&temporary))?;
+        fs::rename(temporary, path).map_err(ExperimentError::io(path))
     }
 
     pub(crate) fn numbers(&self) -> Option<&Numbers> {
@@ -130,14 +131,15 @@ impl Outcome {
 
 impl Numbers {
     /// From what the program printed, and the routing that it wrote beside the adapter.
-    pub(crate) fn of(printed: &Printed, run: &Path) -> Result<Self, Failure> {
-        let missing = |key: &str| format!("the program printed no {key}");
+    pub(crate) fn of(printed: &Printed, run: &Path) -> Result<Self, ExperimentError> {
+        let missing = |key: &str| ExperimentError::Printed(format!("no {key}"));
         let number = |value: &Value, key: &str| value[key].as_f64().ok_or_else(|| missing(key));
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let training = match &printed.train {
             None => None,
             Some(report) => {
-                let training: Training = serde_json::from_value(report.clone())?;
+                let training: Training = serde_json::from_value(report.clone())
+                    .map_err(|error| ExperimentError::Printed(error.to_string()))?;
                 Some(Training { linears: linears(&run.join("routing.json"))?, ..training })
             }
         };
@@ -155,7 +157,7 @@ impl Numbers {
 }
 
 /// Empty where nothing is routed.
-fn linears(path: &Path) -> Result<Vec<Linear>, Failure> {
+fn linears(path: &Path) -> Result<Vec<Linear>, ExperimentError> {
     #[derive(Deserialize)]
     struct Analysis {
         linears: Vec<Linear>,
@@ -163,7 +165,9 @@ fn linears(path: &Path) -> Result<Vec<Linear>, Failure> {
     if !path.exists() {
         return Ok(Vec::new());
     }
-    let analyses: Vec<Analysis> = serde_json::from_slice(&fs::read(path)?)?;
+    let text = fs::read(path).map_err(ExperimentError::io(path))?;
+    let analyses: Vec<Analysis> =
+        serde_json::from_slice(&text).map_err(|source| ExperimentError::Result { path: path.to_owned(), source })?;
     Ok(analyses.into_iter().flat_map(|analysis| analysis.linears).collect())
 }
 
@@ -173,7 +177,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn numbers_are_taken_from_what_was_printed() -> Result<(), Failure> {
+    fn numbers_are_taken_from_what_was_printed() -> Result<(), crate::TestError> {
         let train = json!({
             "accuracy": 0.5, "selected_on": "train[:9]", "best_epoch": 2, "linears": [], "departures": [],
             "reported": {"split": "test", "accuracy": 0.75, "items": 8, "majority_accuracy": 0.25},

@@ -1,6 +1,6 @@
 //! A table or a figure as its file describes it.
 
-use super::{
+use crate::{
     definition::{Method, Portion},
     formula::Experts,
 };
@@ -234,10 +234,9 @@ impl Metric {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Failure;
 
     #[test]
-    fn a_sweep_makes_a_column_of_each_value() -> Result<(), Failure> {
+    fn a_sweep_makes_a_column_of_each_value() -> Result<(), crate::TestError> {
         let text = r#"
             caption = "Rates"
             columns = ["copa", "cb"]

@@ -1,12 +1,12 @@
 //! What there is to reproduce, as data: tables and figures, methods, benchmarks, the paper's numbers, and presets that say
 //! with which models and how long.
 
-use super::{
+use crate::{ExperimentError, shipped};
+use crate::{
     experiment::Experiment,
     paper::Paper,
     variant::{Variant, variants},
 };
-use crate::{Failure, root};
 use serde::{Deserialize, de::DeserializeOwned};
 use std::{
     collections::BTreeMap,
@@ -63,13 +63,15 @@ pub(crate) struct Preset {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Model {
     pub(crate) title: String,
-    /// A folder of the workspace, or a name on the hub; none for a model that has to be made.
+    /// A folder of the source, or one that a preset of one's own names.
+    pub(crate) folder: Option<String>,
+    /// On the hub.
     pub(crate) name: Option<String>,
-    /// How a model without a name is made.
+    /// How a model with neither is made.
     pub(crate) made_by: Option<String>,
     /// Of `model.safetensors`, where results are of one file.
     pub(crate) sha256: Option<String>,
-    /// Folder of the workspace with a config.json of its shape.
+    /// One of `shapes/`, or a folder of the source with a config.json.
     pub(crate) shape: String,
 }
 
@@ -77,7 +79,7 @@ pub(crate) struct Model {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Portion {
-    /// Folder of the workspace with its files; from the hub where absent.
+    /// Folder of the source with its files, or a name on the hub; the benchmark's own place there where absent.
     pub(crate) data: Option<String>,
     /// Items that are trained on, that choose the epoch, and that are reported, for estimates without the files.
     pub(crate) items: Option<[usize; 3]>,
@@ -170,31 +172,32 @@ impl Method {
 impl Definitions {
     /// Reads all files of a preset (a name, or a TOML file of one's own), which name each other rightly; `own` is a folder of
     /// further tables and figures.
-    pub(crate) fn read(preset: &str, own: Option<&Path>) -> Result<Self, Failure> {
-        let folder = root().join("xtask/experiments");
-        let preset = match preset.ends_with(".toml") {
-            true => PathBuf::from(preset),
-            false => {
-                let presets: BTreeMap<String, ()> = names(&folder.join("presets"))?.map(|name| (name, ())).collect();
-                known("--preset", "preset", [&preset.to_owned()], &presets)?;
-                folder.join(format!("presets/{preset}.toml"))
-            }
-        };
+    pub(crate) fn read(preset: &str, own: Option<&Path>) -> Result<Self, ExperimentError> {
         let mut experiments = Vec::new();
-        for folder in [Some(folder.join("tables")), own.map(Path::to_owned)].into_iter().flatten() {
-            for experiment in read_folder(&folder)? {
-                // One's own goes over the shipped one of the same name.
-                experiments.retain(|known: &Experiment| known.id != experiment.id);
-                experiments.push(experiment);
-            }
+        for id in shipped::names("tables") {
+            experiments.push(Experiment { id: id.clone(), ..parsed(&format!("tables/{id}.toml"))? }.with_sweep());
+        }
+        for experiment in own.map(read_folder).transpose()?.into_iter().flatten() {
+            // One's own goes over the shipped one of the same name.
+            experiments.retain(|known: &Experiment| known.id != experiment.id);
+            experiments.push(experiment);
         }
         experiments.sort_by_key(|experiment| order(&experiment.id));
+        let preset = match preset.ends_with(".toml") {
+            true => read(Path::new(preset))?,
+            false => {
+                let presets: BTreeMap<String, ()> =
+                    shipped::names("presets").into_iter().map(|name| (name, ())).collect();
+                known("--preset", "preset", [&preset.to_owned()], &presets)?;
+                parsed(&format!("presets/{preset}.toml"))?
+            }
+        };
         let mut definitions = Self {
-            preset: read(&preset)?,
+            preset,
             experiments,
-            methods: read(&folder.join("methods.toml"))?,
-            benchmarks: read(&folder.join("benchmarks.toml"))?,
-            paper: read(&folder.join("paper.toml"))?,
+            methods: parsed("methods.toml")?,
+            benchmarks: parsed("benchmarks.toml")?,
+            paper: parsed("paper.toml")?,
             variants: BTreeMap::new(),
         };
         definitions.take_in_own()?;
@@ -204,19 +207,24 @@ impl Definitions {
     }
 
     /// Adds the methods and benchmarks that experiments bring along.
-    fn take_in_own(&mut self) -> Result<(), Failure> {
+    fn take_in_own(&mut self) -> Result<(), ExperimentError> {
         for experiment in &self.experiments {
-            let twice = |what: &str, name: &str| format!("{}: {what} {name} is defined already", experiment.id);
+            let twice = |what, name: &String| {
+                Err(ExperimentError::DefinedTwice { file: format!("{}.toml", experiment.id), what, name: name.clone() })
+            };
             for (name, method) in &experiment.methods {
                 if self.methods.insert(name.clone(), method.clone()).is_some() {
-                    return Err(twice("method", name).into());
+                    return twice("method", name);
                 }
             }
             for (name, own) in &experiment.benchmarks {
-                let in_folder = |path: &Path| -> Result<PathBuf, Failure> {
+                let in_folder = |path: &Path| {
                     let path = experiment.folder.join(path);
-                    fs::canonicalize(&path).map_err(|error| {
-                        format!("{}: benchmark {name}: {}: {error}", experiment.id, path.display()).into()
+                    fs::canonicalize(&path).map_err(|source| ExperimentError::OwnBenchmark {
+                        file: format!("{}.toml", experiment.id),
+                        name: name.clone(),
+                        path,
+                        source,
                     })
                 };
                 let file = own.file.as_deref().map(in_folder).transpose()?;
@@ -226,7 +234,7 @@ impl Definitions {
                 }
                 let benchmark = Benchmark { title: own.title.clone(), folders: Vec::new(), file };
                 if self.benchmarks.insert(name.clone(), benchmark).is_some() {
-                    return Err(twice("benchmark", name).into());
+                    return twice("benchmark", name);
                 }
                 self.preset.benchmarks.insert(name.clone(), portion);
             }
@@ -234,7 +242,7 @@ impl Definitions {
         Ok(())
     }
 
-    fn validate(&self) -> Result<(), Failure> {
+    fn validate(&self) -> Result<(), ExperimentError> {
         let Self { preset, experiments, methods, benchmarks, paper, .. } = self;
         let ids: BTreeMap<String, ()> = experiments.iter().map(|experiment| (experiment.id.clone(), ())).collect();
         let left_out = preset.left_out.keys().map(|name| (name.clone(), ()));
@@ -258,7 +266,7 @@ impl Definitions {
                 let rows = experiment.rows.iter().filter_map(|row| methods.get(row));
                 let rows = rows.map(|method| (method.model.as_str(), method.gating.as_str()));
                 if let Some(difference) = printed.differences(experiment, rows) {
-                    return Err(format!("{file}: {difference}").into());
+                    return Err(ExperimentError::NotThePapers { file, difference });
                 }
             }
         }
@@ -317,21 +325,14 @@ impl Definitions {
     }
 }
 
-/// What the TOML files of a folder are called.
-fn names(folder: &Path) -> Result<impl Iterator<Item = String>, Failure> {
-    let files = fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    let paths = files.flatten().map(|file| file.path());
-    let toml = paths.filter(|path| path.extension().is_some_and(|extension| extension == "toml"));
-    Ok(toml.filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned())))
-}
-
-/// The tables and figures of a folder.
-fn read_folder(folder: &Path) -> Result<Vec<Experiment>, Failure> {
+/// The tables and figures of a folder of one's own.
+fn read_folder(folder: &Path) -> Result<Vec<Experiment>, ExperimentError> {
     let mut experiments = Vec::new();
-    for id in names(folder)? {
-        let path = folder.join(format!("{id}.toml"));
+    for file in fs::read_dir(folder).map_err(ExperimentError::io(folder))?.flatten() {
+        let path = file.path();
+        let id = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default().to_owned();
         // A TOML file that describes a benchmark of one's own lies beside the table that names it.
-        if is_experiment(&path)? {
+        if path.extension().is_some_and(|extension| extension == "toml") && is_experiment(&path)? {
             let read: Experiment = read(&path)?;
             experiments.push(Experiment { id, folder: folder.to_owned(), ..read }.with_sweep());
         }
@@ -340,7 +341,7 @@ fn read_folder(folder: &Path) -> Result<Vec<Experiment>, Failure> {
 }
 
 /// Whether a file has the keys that every table and figure has.
-fn is_experiment(path: &Path) -> Result<bool, Failure> {
+fn is_experiment(path: &Path) -> Result<bool, ExperimentError> {
     let table: Table = read(path)?;
     Ok(["caption", "columns", "rows"].iter().any(|key| table.contains_key(*key)))
 }
@@ -352,18 +353,27 @@ fn order(id: &str) -> (usize, u32, String) {
     (place, id[kind.len()..].parse().unwrap_or(0), id.to_owned())
 }
 
-fn read<T: DeserializeOwned>(path: &Path) -> Result<T, Failure> {
-    let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    toml::from_str(&text).map_err(|error| format!("{}: {error}", path.display()).into())
+fn read<T: DeserializeOwned>(path: &Path) -> Result<T, ExperimentError> {
+    let text = fs::read_to_string(path).map_err(ExperimentError::io(path))?;
+    parse(&path.display().to_string(), &text)
+}
+
+/// One of the files that travel with the program.
+fn parsed<T: DeserializeOwned>(name: &str) -> Result<T, ExperimentError> {
+    parse(name, shipped::text(name).unwrap_or_default())
+}
+
+fn parse<T: DeserializeOwned>(file: &str, text: &str) -> Result<T, ExperimentError> {
+    toml::from_str(text).map_err(|source| ExperimentError::Toml { file: file.to_owned(), source: Box::new(source) })
 }
 
 /// Refuses the first name that is not among `all`.
 pub(crate) fn known<'a, T>(
-    file: &str,
-    what: &str,
+    place: &str,
+    what: &'static str,
     names: impl IntoIterator<Item = &'a String>,
     all: &BTreeMap<String, T>,
-) -> Result<(), Failure> {
+) -> Result<(), ExperimentError> {
     match names.into_iter().find(|name| !all.contains_key(*name)) {
         None => Ok(()),
         Some(name) => {
@@ -372,7 +382,7 @@ pub(crate) fn known<'a, T>(
                 0..=LISTED => all.keys().map(String::as_str).collect::<Vec<_>>().join(", "),
                 many => format!("{many}, which --dry-run lists"),
             };
-            Err(format!("{file}: {what} {name} is unknown; known: {known}").into())
+            Err(ExperimentError::Unknown { place: place.to_owned(), what, name: name.clone(), known })
         }
     }
 }
@@ -382,7 +392,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_shipped_definitions_are_whole() -> Result<(), Failure> {
+    fn the_shipped_definitions_are_whole() -> Result<(), crate::TestError> {
         for preset in ["tiny", "smollm2", "paper"] {
             let definitions = Definitions::read(preset, None)?;
             let ids: Vec<&str> = definitions.experiments.iter().map(|experiment| experiment.id.as_str()).collect();
@@ -393,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn every_number_of_the_paper_has_one_place() -> Result<(), Failure> {
+    fn every_number_of_the_paper_has_one_place() -> Result<(), crate::TestError> {
         let definitions = Definitions::read("tiny", None)?;
         let mut places = 0;
         for experiment in &definitions.experiments {
@@ -418,7 +428,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_and_a_benchmark_of_ones_own_are_data() -> Result<(), Failure> {
+    fn a_table_and_a_benchmark_of_ones_own_are_data() -> Result<(), crate::TestError> {
         let folder = tempfile::tempdir()?;
         fs::create_dir(folder.path().join("quiz"))?;
         fs::write(folder.path().join("quiz.toml"), "fields = [\"question\"]\n")?;

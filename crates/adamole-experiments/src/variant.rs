@@ -1,11 +1,11 @@
 //! The runs behind a table's rows and columns: a method with the settings of a column. Columns that come to the same
 //! settings share a run.
 
-use super::{
+use crate::ExperimentError;
+use crate::{
     definition::{Definitions, Source},
     formula::Experts,
 };
-use crate::Failure;
 use std::collections::BTreeMap;
 use toml::Table;
 
@@ -22,7 +22,7 @@ pub(crate) struct Variant {
 }
 
 /// The runs of every experiment.
-pub(crate) fn variants(definitions: &Definitions) -> Result<BTreeMap<String, Vec<Variant>>, Failure> {
+pub(crate) fn variants(definitions: &Definitions) -> Result<BTreeMap<String, Vec<Variant>>, ExperimentError> {
     let mut named: BTreeMap<String, Table> = BTreeMap::new();
     let mut all = BTreeMap::new();
     for experiment in &definitions.experiments {
@@ -47,8 +47,7 @@ pub(crate) fn variants(definitions: &Definitions) -> Result<BTreeMap<String, Vec
                 }
             };
             if named.insert(name.clone(), settings.clone()).is_some_and(|known| known != settings) {
-                let id = &experiment.id;
-                return Err(format!("{id}: two runs with different settings would both be called {name}").into());
+                return Err(ExperimentError::SameName { file: format!("{}.toml", experiment.id), name });
             }
             of_experiment.push(Variant { column: column.id.clone(), method: row.clone(), name, settings });
         }
@@ -62,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_of_the_same_settings_share_a_run() -> Result<(), Failure> {
+    fn columns_of_the_same_settings_share_a_run() -> Result<(), crate::TestError> {
         let definitions = Definitions::read("tiny", None)?;
         let table5 = definitions.experiments.iter().find(|experiment| experiment.id == "table5").ok_or("table5")?;
         let names = |method: &str| -> Vec<&str> {

@@ -1,17 +1,18 @@
 //! The report: Markdown, a page that stands alone, the figures as files, and the same as JSON.
 
-use super::{
+use crate::ExperimentError;
+use crate::{
     check::gains,
     claims::{Finding, Verdict, findings},
+    definition::Model,
     differences,
     experiment::{Column, Experiment, Kind, Metric},
     figure, json,
     outcome::{Environment, Outcome, Training},
     results::Results,
-    run::duration,
+    runner::duration,
     table::{self, row_of},
 };
-use crate::Failure;
 use pulldown_cmark::{Options, Parser, html};
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -20,21 +21,25 @@ const STYLE: &str = "body{max-width:75em}table{border-collapse:collapse;margin:1
     code,pre{font-size:13px;background:#f4f4f4}pre{padding:8px;overflow-x:auto}svg{max-width:100%}";
 
 /// Writes `report.md`, `report.html`, `report.json` and the figures to `folder`.
-pub(crate) fn write(results: &Results<'_>, preset: &str, command: &str, folder: &Path) -> Result<(), Failure> {
+pub(crate) fn write(results: &Results<'_>, preset: &str, command: &str, folder: &Path) -> Result<(), ExperimentError> {
     let experiments = results.definitions.experiments.iter();
     let figures: BTreeMap<String, String> = experiments
         .filter(|experiment| experiment.kind != Kind::Table)
         .filter_map(|experiment| Some((format!("{}.svg", experiment.id), figure::svg(results, experiment)?)))
         .collect();
     for (name, svg) in &figures {
-        fs::write(folder.join(name), svg)?;
+        write_file(&folder.join(name), svg)?;
     }
     let findings = findings(results);
-    let json = serde_json::to_string_pretty(&json::report(results, preset, &findings))?;
-    fs::write(folder.join("report.json"), json + "\n")?;
+    let json = format!("{:#}\n", json::report(results, preset, &findings));
+    write_file(&folder.join("report.json"), &json)?;
     let markdown = markdown(results, command, &figures, &findings);
-    fs::write(folder.join("report.html"), page(&results.definitions.preset.title, &markdown, &figures))?;
-    Ok(fs::write(folder.join("report.md"), markdown)?)
+    write_file(&folder.join("report.html"), &page(&results.definitions.preset.title, &markdown, &figures))?;
+    write_file(&folder.join("report.md"), &markdown)
+}
+
+fn write_file(path: &Path, text: &str) -> Result<(), ExperimentError> {
+    fs::write(path, text).map_err(ExperimentError::io(path))
 }
 
 /// The Markdown as a page, its figures drawn in place.
@@ -120,7 +125,7 @@ fn environment(results: &Results<'_>, command: &str) -> String {
     let done = results.cells.iter().filter(|planned| planned.is_done()).count();
     let models = &results.definitions.preset.models;
     let hash = |hash: &String| format!(", model.safetensors of SHA-256 `{hash}`");
-    let described = |(role, model): (&String, &super::definition::Model)| {
+    let described = |(role, model): (&String, &Model)| {
         format!("{} ({role}{})", model.title, model.sha256.as_ref().map(hash).unwrap_or_default())
     };
     let models: Vec<String> = models.iter().map(described).collect();

@@ -1,13 +1,19 @@
 //! The cells that have to be run, some of them side by side.
 
-use super::{
+use crate::{ExperimentError, machine};
+use crate::{
     cell::{Cell, Launch},
     estimate::Estimate,
     outcome::{End, Environment, Numbers, Outcome},
     place::Places,
 };
-use crate::{Failure, machine};
-use std::{fs, path::Path, sync::Mutex, thread, time::Instant};
+use std::{
+    fs,
+    path::Path,
+    sync::{Mutex, PoisonError},
+    thread,
+    time::Instant,
+};
 
 /// A cell and what the program says of it.
 #[derive(Debug, Clone)]
@@ -31,7 +37,7 @@ pub(crate) enum State {
 
 impl Planned {
     /// A result that cannot be held against an estimate counts.
-    pub(crate) fn new(cell: Cell, estimate: Option<Estimate>, places: &Places) -> Result<Self, Failure> {
+    pub(crate) fn new(cell: Cell, estimate: Option<Estimate>, places: &Places) -> Result<Self, ExperimentError> {
         let agrees =
             |outcome: &Outcome| estimate.as_ref().is_none_or(|now| outcome.definition.agrees(&now.definition()));
         let state = match Outcome::read(&places.result(&cell.key.id()))? {
@@ -75,11 +81,11 @@ pub(crate) fn estimated(
     launch: &Launch,
     places: &Places,
     may_fetch: bool,
-) -> Result<Vec<Planned>, Failure> {
+) -> Result<Vec<Planned>, ExperimentError> {
     let Some(program) = &launch.program else {
         return cells.into_iter().map(|cell| Planned::new(cell, None, places)).collect();
     };
-    let folder = tempfile::tempdir()?;
+    let folder = tempfile::tempdir().map_err(ExperimentError::io(std::env::temp_dir()))?;
     let next = Mutex::new(cells.into_iter().enumerate());
     let done = Mutex::new(Vec::new());
     let work = || {
@@ -90,14 +96,14 @@ pub(crate) fn estimated(
             let estimate = estimate(at_hand).or_else(|failure| estimate(false).map_err(|_| failure));
             let planned = estimate.and_then(|estimate| Planned::new(cell, Some(estimate), places));
             if let Ok(mut done) = done.lock() {
-                done.push((place, planned.map_err(|failure| failure.to_string())));
+                done.push((place, planned));
             }
         }
     };
     thread::scope(|scope| (0..machine::cores()).for_each(|_| drop(scope.spawn(work))));
-    let mut done = done.into_inner().map_err(|_| "planning broke off")?;
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
     done.sort_by_key(|(place, _)| *place);
-    Ok(done.into_iter().map(|(_, planned)| planned).collect::<Result<_, _>>()?)
+    done.into_iter().map(|(_, planned)| planned).collect()
 }
 
 /// Runs the cells that are not done, `jobs` of them side by side. A failure is kept as such and stops none of the others.
@@ -173,17 +179,18 @@ fn one(cell: &Cell, estimate: &Estimate, launch: &Launch, places: &Places) -> Ou
 }
 
 /// The cell's folder, empty unless it holds a run of the same definition.
-fn prepare(folder: &Path, estimate: &Estimate) -> Result<(), Failure> {
-    let definition = serde_json::to_string_pretty(&estimate.definition())?;
+fn prepare(folder: &Path, estimate: &Estimate) -> Result<(), ExperimentError> {
     let path = folder.join("definition.json");
+    let definition = serde_json::to_string_pretty(&estimate.definition());
+    let definition = definition.map_err(|error| ExperimentError::io(&path)(error.into()))?;
     if fs::read_to_string(&path).is_ok_and(|found| found == definition) {
         return Ok(());
     }
     if folder.exists() {
-        fs::remove_dir_all(folder)?;
+        fs::remove_dir_all(folder).map_err(ExperimentError::io(folder))?;
     }
-    fs::create_dir_all(folder)?;
-    Ok(fs::write(path, definition)?)
+    fs::create_dir_all(folder).map_err(ExperimentError::io(folder))?;
+    fs::write(&path, definition).map_err(ExperimentError::io(path))
 }
 
 fn environment(launch: &Launch) -> Environment {
@@ -214,30 +221,37 @@ pub(crate) fn duration(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reproduce::cell;
+    use crate::cell;
     use std::collections::BTreeMap;
 
-    fn cell(places: &Places) -> Result<Cell, Failure> {
+    fn cell(places: &Places) -> Result<Cell, crate::TestError> {
         let launch = Launch { program: Some("no program".into()), device: "cpu".into(), workers: Some(1) };
         cell::tests::cell(places, &launch)
     }
 
-    fn estimate(alpha: u32) -> Result<Estimate, Failure> {
-        Ok(serde_json::from_value(serde_json::json!({
+    fn estimate(alpha: u32) -> Result<Estimate, serde_json::Error> {
+        serde_json::from_value(serde_json::json!({
             "config": {"alpha": alpha, "recipe": {"epochs": 2}}, "fingerprint": null, "trainable_parameters": 7,
             "steps": 5, "train_operations": 4e9, "validation_operations": 1e9, "report_operations": 1e9,
             "memory_bytes": 1,
-        }))?)
+        }))
     }
 
     #[test]
-    fn a_result_counts_while_its_definition_stands_and_a_failure_is_run_again() -> Result<(), Failure> {
+    fn a_result_counts_while_its_definition_stands_and_a_failure_is_run_again() -> Result<(), crate::TestError> {
         let folder = tempfile::tempdir()?;
-        let places = Places { models: BTreeMap::new(), data: None, output: folder.path().to_owned() };
+        let places = Places {
+            root: Some(cell::tests::source()),
+            models: BTreeMap::new(),
+            data: None,
+            output: folder.path().to_owned(),
+        };
         let cell = cell(&places)?;
         assert_eq!(cell.settings["learning_rate"].as_float(), Some(3e-3), "the family's");
         assert_eq!(cell.settings["seed"].as_integer(), Some(3));
-        let planned = |alpha| Planned::new(cell.clone(), Some(estimate(alpha)?), &places);
+        let planned = |alpha| -> Result<Planned, crate::TestError> {
+            Ok(Planned::new(cell.clone(), Some(estimate(alpha)?), &places)?)
+        };
         assert!(matches!(planned(16)?.state, State::Missing));
 
         let launch = Launch { program: Some("no program".into()), device: "cpu".into(), workers: Some(1) };
@@ -259,9 +273,14 @@ mod tests {
     }
 
     #[test]
-    fn time_is_foretold_from_what_has_been_timed() -> Result<(), Failure> {
+    fn time_is_foretold_from_what_has_been_timed() -> Result<(), crate::TestError> {
         let folder = tempfile::tempdir()?;
-        let places = Places { models: BTreeMap::new(), data: None, output: folder.path().to_owned() };
+        let places = Places {
+            root: Some(cell::tests::source()),
+            models: BTreeMap::new(),
+            data: None,
+            output: folder.path().to_owned(),
+        };
         let mut planned = Planned::new(cell(&places)?, Some(estimate(16)?), &places)?;
         assert_eq!(planned.operations(), 4e9 + 3.0 * 1e9 + 2.0 * 1e9);
         assert_eq!(speed(&[planned.clone()], 5e9), 5e9, "nothing timed");

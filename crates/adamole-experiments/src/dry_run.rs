@@ -1,6 +1,6 @@
 //! What would run.
 
-use super::run::{Planned, State, duration, speed};
+use crate::runner::{Planned, State, duration, speed};
 
 const GIBIBYTE: f64 = (1u64 << 30) as f64;
 

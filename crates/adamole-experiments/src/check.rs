@@ -1,6 +1,6 @@
 //! What a report has to hold.
 
-use super::{
+use crate::{
     claims::{Finding, Verdict, findings},
     definition::Source,
     experiment::{Kind, Metric},

@@ -1,10 +1,10 @@
 //! Which cells there are, in the order of running, and which of them are this machine's.
 
-use super::{
+use crate::ExperimentError;
+use crate::{
     definition::{Definitions, Source, known},
     experiment::{Column, Experiment},
 };
-use crate::Failure;
 use std::{
     collections::{BTreeMap, BTreeSet},
     str::FromStr,
@@ -31,7 +31,7 @@ pub(crate) struct Choice {
 
 /// A part of the cells: the `index`th of `of`, counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Shard {
+pub struct Shard {
     pub(crate) index: usize,
     pub(crate) of: usize,
 }
@@ -94,7 +94,7 @@ pub(crate) fn key(
 
 impl Choice {
     /// Refuses names that nothing has.
-    pub(crate) fn validate(&self, definitions: &Definitions, seeds: &[u64]) -> Result<(), Failure> {
+    pub(crate) fn validate(&self, definitions: &Definitions, seeds: &[u64]) -> Result<(), ExperimentError> {
         let names = |names: &mut dyn Iterator<Item = String>| names.map(|name| (name, ())).collect::<BTreeMap<_, _>>();
         let experiments = names(&mut definitions.experiments.iter().map(|experiment| experiment.id.clone()));
         let variants = definitions.variants().map(|variant| variant.name.clone());
@@ -121,9 +121,9 @@ impl Shard {
 }
 
 impl FromStr for Shard {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        let invalid = || format!("{text} is no shard, expected 1/3, 2/3 or 3/3 for three machines");
+    type Err = ExperimentError;
+    fn from_str(text: &str) -> Result<Self, ExperimentError> {
+        let invalid = || ExperimentError::Shard(text.to_owned());
         let (index, of) = text.split_once('/').ok_or_else(invalid)?;
         let (index, of) = (index.parse().map_err(|_| invalid())?, of.parse().map_err(|_| invalid())?);
         if index == 0 || index > of { Err(invalid()) } else { Ok(Self { index, of }) }
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn every_cell_is_planned_once_and_seeds_follow_each_other() -> Result<(), Failure> {
+    fn every_cell_is_planned_once_and_seeds_follow_each_other() -> Result<(), crate::TestError> {
         let definitions = Definitions::read("tiny", None)?;
         let keys = plan(&definitions, &[0, 1], &Choice::default());
         assert_eq!(keys.iter().collect::<BTreeSet<_>>().len(), keys.len());
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn experiments_share_their_cells() -> Result<(), Failure> {
+    fn experiments_share_their_cells() -> Result<(), crate::TestError> {
         let definitions = Definitions::read("tiny", None)?;
         let shared = |id: &str| {
             plan(&definitions, &[0], &choice(id)).iter().any(|key| key.id() == "base.commonsense_qa.adamole.0")
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_asked_for_is_known() -> Result<(), Failure> {
+    fn what_is_asked_for_is_known() -> Result<(), crate::TestError> {
         let definitions = Definitions::read("tiny", None)?;
         let refused = |choice: Choice| choice.validate(&definitions, &[0]).map_err(|error| error.to_string());
         assert_eq!(refused(choice("table3")), Ok(()));
@@ -188,7 +188,7 @@ mod tests {
         let mut dealt: Vec<usize> = (1..=3).flat_map(|index| Shard { index, of: 3 }.of(all.clone())).collect();
         dealt.sort_unstable();
         assert_eq!(dealt, all);
-        assert_eq!("2/3".parse(), Ok(Shard { index: 2, of: 3 }));
+        assert_eq!("2/3".parse::<Shard>().ok(), Some(Shard { index: 2, of: 3 }));
         for text in ["0/3", "4/3", "1", "a/b"] {
             assert!(text.parse::<Shard>().is_err(), "{text}");
         }

@@ -1,6 +1,6 @@
 //! The report for programs.
 
-use super::{
+use crate::{
     claims::Finding,
     experiment::{Experiment, Kind},
     figure::panels,
@@ -89,10 +89,10 @@ fn figure(results: &Results<'_>, experiment: &Experiment) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Failure, reproduce::definition::Definitions};
+    use crate::definition::Definitions;
 
     #[test]
-    fn every_printed_number_is_in_it_once_and_what_was_not_run_is_null() -> Result<(), Failure> {
+    fn every_printed_number_is_in_it_once_and_what_was_not_run_is_null() -> Result<(), crate::TestError> {
         let definitions = Definitions::read("smollm2", None)?;
         let results = Results { definitions: &definitions, cells: &[], seeds: &[0] };
         let report = report(&results, "smollm2", &[]);

@@ -1,6 +1,6 @@
 //! What was measured on, and when. Where the system does not tell, `unknown`.
 
-use crate::Failure;
+use crate::ExperimentError;
 use std::{
     fs,
     path::Path,
@@ -10,32 +10,35 @@ use std::{
 };
 
 /// Cores that a process has.
-pub(crate) fn cores() -> usize {
+pub fn cores() -> usize {
     thread::available_parallelism().map_or(1, |cores| cores.get())
 }
 
 /// The model of the processor.
-pub(crate) fn processor() -> String {
+pub fn processor() -> String {
     field("/proc/cpuinfo", "model name").unwrap_or_else(|| "unknown processor".into())
 }
 
 /// Cores and memory.
-pub(crate) fn size() -> String {
+pub fn size() -> String {
     let kibibytes = field("/proc/meminfo", "MemTotal").and_then(|text| text.trim_end_matches("kB").trim().parse().ok());
     let memory = kibibytes.map_or("unknown".into(), |kib: f64| format!("{:.1} GiB of", kib / f64::from(1 << 20)));
     format!("{} cores, {memory} memory", cores())
 }
 
 /// The operating system's name.
-pub(crate) fn system() -> String {
+pub fn system() -> String {
     let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
     let name = release.lines().find_map(|line| Some(line.strip_prefix("PRETTY_NAME=")?.trim_matches('"').to_owned()));
     name.unwrap_or_else(|| std::env::consts::OS.into())
 }
 
 /// What a program calls itself, with its revision.
-pub(crate) fn version(program: &Path) -> Result<String, Failure> {
-    let output = Command::new(program).arg("--version").output()?;
+///
+/// # Errors
+/// It cannot be started.
+pub fn version(program: &Path) -> Result<String, ExperimentError> {
+    let output = Command::new(program).arg("--version").output().map_err(ExperimentError::io(program))?;
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
@@ -46,7 +49,7 @@ fn field(path: &str, name: &str) -> Option<String> {
 }
 
 /// The day in UTC, `2026-03-01`.
-pub(crate) fn today() -> String {
+pub fn today() -> String {
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     date(seconds / 86_400)
 }

@@ -1,0 +1,125 @@
+//! The flags of a study.
+
+use crate::{
+    ExperimentError, Shard,
+    definition::{self, Definitions},
+    place::Places,
+    plan::Choice,
+};
+use clap::Args;
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// What is asked of a study: the flags of `cargo xtask reproduce` and of `adamole experiments`.
+#[derive(Debug, Clone, Args)]
+pub struct Options {
+    /// tiny (shipped bases and samples), smollm2 (a small real model on a CPU), paper, or a TOML file of one's own
+    #[arg(long, default_value = "tiny")]
+    pub(crate) preset: String,
+    /// Folder with tables and figures of one's own, beside the paper's
+    #[arg(long, value_name = "DIR")]
+    pub(crate) experiments: Option<PathBuf>,
+    /// Only these tables: 3, or 2,3, or the name of a file
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) table: Vec<String>,
+    /// Only these figures: 2 or 3, or the name of a file
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) figure: Vec<String>,
+    /// Only these cells, as results and dry runs name them: MODEL.BENCHMARK.METHOD.SEED
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) cell: Vec<String>,
+    /// Only these methods, as cells name them
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) method: Vec<String>,
+    /// Only these benchmarks
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) benchmark: Vec<String>,
+    /// Seeds, all cells with one before any with the next [the preset's]
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) seeds: Vec<u64>,
+    /// Local folder of a model in place of the preset's: DIR for the first, or base=DIR, gemma=DIR, larger=DIR
+    #[arg(long, value_name = "[MODEL=]DIR")]
+    pub(crate) model: Vec<String>,
+    /// Folder with local copies of the benchmarks' data sets
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// auto, cpu, wgpu, vulkan, cuda or cuda:INDEX
+    #[arg(long, default_value = "auto")]
+    pub(crate) device: String,
+    /// Cells side by side, which share out the cores [the preset's]
+    #[arg(long)]
+    pub(crate) jobs: Option<usize>,
+    /// Only a part of the cells, for several machines that share the results: 1/3
+    #[arg(long)]
+    pub(crate) shard: Option<Shard>,
+    /// Folder of the results [results/PRESET]
+    #[arg(long)]
+    pub(crate) output: Option<PathBuf>,
+    /// The program to run [the one that this is, or is built with]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) program: Option<PathBuf>,
+    /// Say what would run, with time and memory, and run nothing. Builds nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Write the report from the results that are there. Builds nothing
+    #[arg(long)]
+    pub(crate) report_only: bool,
+    /// Fail unless every cell is there and what must come out has come out
+    #[arg(long)]
+    pub(crate) check: bool,
+}
+
+impl Options {
+    /// The preset's name, of a file of one's own too.
+    pub(crate) fn preset_name(&self) -> String {
+        let name = Path::new(&self.preset).file_stem().map(|stem| stem.to_string_lossy().into_owned());
+        name.unwrap_or_else(|| self.preset.clone())
+    }
+
+    pub(crate) fn choice(&self) -> Choice {
+        // A number, or the name of a file.
+        let id = |kind: &str, asked: &String| match asked.parse::<u32>() {
+            Ok(number) => format!("{kind}{number}"),
+            Err(_) => asked.clone(),
+        };
+        let tables = self.table.iter().map(|asked| id("table", asked));
+        let figures = self.figure.iter().map(|asked| id("figure", asked));
+        Choice {
+            experiments: tables.chain(figures).collect(),
+            benchmarks: self.benchmark.clone(),
+            methods: self.method.clone(),
+            cells: self.cell.clone(),
+        }
+    }
+
+    pub(crate) fn places(&self, definitions: &Definitions, root: Option<&Path>) -> Result<Places, ExperimentError> {
+        let folder = |path: &Path| fs::canonicalize(path).map_err(ExperimentError::io(path));
+        let mut models = BTreeMap::new();
+        for model in &self.model {
+            let (role, path) = model.split_once('=').unwrap_or(("base", model));
+            definition::known("--model", "model", [&role.to_owned()], &definitions.preset.models)?;
+            models.insert(role.to_owned(), folder(Path::new(path))?);
+        }
+        let data = self.data.as_deref().map(folder).transpose()?;
+        let in_source = |folder: PathBuf| root.map_or_else(|| folder.clone(), |root| root.join(&folder));
+        let output = self.output.clone().unwrap_or_else(|| in_source(Path::new("results").join(self.preset_name())));
+        let output = std::path::absolute(&output).map_err(ExperimentError::io(output))?;
+        Ok(Places { root: root.map(Path::to_owned), models, data, output })
+    }
+
+    /// The command as others would give it: without the places of this machine.
+    pub(crate) fn command(&self, name: &str) -> String {
+        let mut words = vec![name.to_owned()];
+        if self.preset != "tiny" {
+            words.push(format!("--preset {}", self.preset_name()));
+        }
+        let list = |numbers: &[u64]| numbers.iter().map(u64::to_string).collect::<Vec<_>>().join(",");
+        if !self.seeds.is_empty() {
+            words.push(format!("--seeds {}", list(&self.seeds)));
+        }
+        words.join(" ")
+    }
+}

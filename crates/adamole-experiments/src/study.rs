@@ -1,0 +1,131 @@
+//! A study from its definitions to its report.
+
+use crate::{
+    ExperimentError, Options,
+    cell::{Cell, Launch},
+    check,
+    definition::Definitions,
+    dry_run, machine,
+    outcome::Outcome,
+    place::Places,
+    plan::{Choice, Key, plan},
+    report,
+    results::Results,
+    runner,
+};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// What a study is started from.
+pub trait Host {
+    /// The project's source, where the shipped bases and samples are; `None` away from it.
+    fn root(&self) -> Option<&Path>;
+
+    /// The `adamole` program with the backend of this device. Where nothing is run (`needed` is false) none has to be built:
+    /// without one, cells are listed without estimates.
+    ///
+    /// # Errors
+    /// It cannot be built.
+    fn program(&self, device: &str, needed: bool) -> Result<Option<PathBuf>, ExperimentError>;
+
+    /// How a study is started, as reports show it.
+    fn command(&self) -> &'static str;
+}
+
+/// What has been done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Done {
+    /// The list of a dry run.
+    Planned(String),
+    /// The report, in Markdown, beside which the others lie.
+    Reported(PathBuf),
+}
+
+/// Runs the cells that are missing or outdated, then writes the report over all results of the preset.
+///
+/// # Errors
+/// A definition is wrong or names something unknown; a model is missing; cells failed (the others were run, and the report is
+/// written); with `--check`, the report is not whole.
+pub fn run(options: &Options, host: &dyn Host) -> Result<Done, ExperimentError> {
+    let definitions = Definitions::read(&options.preset, options.experiments.as_deref())?;
+    let seeds = if options.seeds.is_empty() { definitions.preset.seeds.clone() } else { options.seeds.clone() };
+    let choice = options.choice();
+    choice.validate(&definitions, &seeds)?;
+    let places = options.places(&definitions, host.root())?;
+    let is_run = !options.dry_run && !options.report_only;
+    if is_run {
+        let asked = plan(&definitions, &seeds, &choice);
+        for (role, model) in &definitions.preset.models {
+            if asked.iter().any(|key| key.model == *role) {
+                places.check_model(role, model)?;
+            }
+        }
+    }
+    let program = match &options.program {
+        Some(program) => Some(fs::canonicalize(program).map_err(ExperimentError::io(program))?),
+        None => host.program(&options.device, is_run)?,
+    };
+    let jobs = match options.jobs.unwrap_or(definitions.preset.jobs) {
+        0 => machine::cores(),
+        jobs => jobs,
+    };
+    // Cores are shared out; a GPU has a number of its own.
+    let on_cores = ["auto", "cpu"].contains(&options.device.as_str());
+    let workers = on_cores.then(|| (machine::cores() / jobs).max(1));
+    let launch = Launch { program, device: options.device.clone(), workers };
+    let chosen = plan(&definitions, &seeds, &choice);
+    if chosen.is_empty() {
+        return Err(ExperimentError::NothingAsked);
+    }
+    let chosen = options.shard.map_or(chosen.clone(), |shard| shard.of(chosen));
+    let cells = |keys: Vec<Key>| -> Result<Vec<Cell>, ExperimentError> {
+        keys.iter().map(|key| Cell::new(&definitions, key, &places, &launch)).collect()
+    };
+    let gigaflops = definitions.preset.gigaflops;
+    if options.dry_run {
+        let planned = runner::estimated(cells(chosen)?, &launch, &places, false)?;
+        return Ok(Done::Planned(dry_run::text(&planned, jobs, gigaflops)));
+    }
+    if !options.report_only {
+        let mut planned = runner::estimated(cells(chosen)?, &launch, &places, true)?;
+        runner::run(&mut planned, &launch, &places, jobs, gigaflops);
+    }
+
+    fs::create_dir_all(&places.output).map_err(ExperimentError::io(&places.output))?;
+    // What was run with other seeds before is reported too, but not missed where it was not.
+    let all_seeds = with_results(&seeds, &places)?;
+    let all = plan(&definitions, &all_seeds, &Choice::default());
+    let mut planned = runner::estimated(cells(all)?, &launch, &places, false)?;
+    planned.retain(|planned| {
+        seeds.contains(&planned.cell.key.seed) || planned.outcome().is_some() || !planned.cell.is_trained
+    });
+    let results = Results { definitions: &definitions, cells: &planned, seeds: &all_seeds };
+    report::write(&results, &options.preset_name(), &options.command(host.command()), &places.output)?;
+    let report = places.output.join("report.md");
+    let failed = results.failures().count();
+    let faults = if options.check { check::faults(&results) } else { Vec::new() };
+    match (faults.is_empty(), failed) {
+        (false, _) => Err(ExperimentError::NotWhole(faults)),
+        (true, 0) => Ok(Done::Reported(report)),
+        (true, count) => Err(ExperimentError::CellsFailed { count, report }),
+    }
+}
+
+/// The seeds that are asked for, and those of results that are there.
+fn with_results(asked: &[u64], places: &Places) -> Result<Vec<u64>, ExperimentError> {
+    let mut seeds = asked.to_vec();
+    for file in fs::read_dir(places.output.join("cells")).into_iter().flatten() {
+        let path = file.map_err(ExperimentError::io(&places.output))?.path();
+        if path.extension().is_some_and(|extension| extension == "json")
+            && let Some(outcome) = Outcome::read(&path)?
+        {
+            seeds.push(outcome.seed);
+        }
+    }
+    seeds.sort_unstable();
+    seeds.dedup();
+    Ok(seeds)
+}

@@ -1,0 +1,35 @@
+//! The paper's tables and figures, from this workspace.
+
+use crate::{Failure, cargo, root};
+use adamole_experiments::{Done, ExperimentError, Host, Options};
+use std::path::{Path, PathBuf};
+
+/// Cargo builds the program, and the shipped bases and samples are here.
+struct Workspace(PathBuf);
+
+impl Host for Workspace {
+    fn root(&self) -> Option<&Path> {
+        Some(&self.0)
+    }
+
+    fn program(&self, device: &str, needed: bool) -> Result<Option<PathBuf>, ExperimentError> {
+        let program = match needed {
+            true => cargo::program_for(device).map(Some),
+            false => cargo::built_program().map(|program| Some(program).filter(|program| program.is_file())),
+        };
+        program.map_err(|failure| ExperimentError::Host(failure.to_string().into()))
+    }
+
+    fn command(&self) -> &'static str {
+        "cargo xtask reproduce"
+    }
+}
+
+pub(crate) fn run(options: &Options) -> Result<(), Failure> {
+    match adamole_experiments::run(options, &Workspace(root()))? {
+        Done::Planned(cells) => println!("{cells}"),
+        Done::Reported(report) => println!("{}", report.display()),
+        done => println!("{done:?}"),
+    }
+    Ok(())
+}
