@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use crate::{Place, ReadReport, RowError, Split};
+use crate::{Content, Place, ReadReport, RowError, Split};
 
 /// An error of this crate. Each names the thing (path, line, field, item) and what was expected of it.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +58,35 @@ pub enum DataError {
         source: std::io::Error,
     },
 
+    /// The name of a file is a link to one that is not there.
+    #[error("{} is a link to {}, which does not exist", .path.display(), .target.display())]
+    DeadLink {
+        /// The link.
+        path: PathBuf,
+        /// Where it leads.
+        target: PathBuf,
+    },
+
+    /// Something has the name of a file and is none.
+    #[error("{} is {found}, expected a file", .path.display())]
+    NotAFile {
+        /// Its path.
+        path: PathBuf,
+        /// What it is.
+        found: &'static str,
+    },
+
+    /// A file is not what its name says.
+    #[error("{}: expected {expected}, found {found}", .path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What it should be.
+        expected: &'static str,
+        /// What it is instead.
+        found: Content,
+    },
+
     /// A file is not the definition of a benchmark.
     #[error("{}: not a benchmark: {message}", .path.display())]
     Definition {
@@ -67,12 +96,12 @@ pub enum DataError {
         message: String,
     },
 
-    /// A split is there twice, in different kinds of files.
-    #[error("the {split} split is in files of several kinds; expected one of: {}", shown(.paths))]
+    /// A split is there twice: in different kinds of files, under different names, or in several sets of shards.
+    #[error("the {split} split is there more than once; expected one of: {}", shown(.paths))]
     AmbiguousSplit {
         /// The split.
         split: Split,
-        /// A file of each kind.
+        /// A file of each.
         paths: Vec<PathBuf>,
     },
 
@@ -90,7 +119,7 @@ pub enum DataError {
     },
 
     /// A benchmark names a file whose kind is not known.
-    #[error("{}: expected a name that ends in .jsonl, .csv, .tsv (perhaps with .gz or .zst) or .parquet", .path.display())]
+    #[error("{}: expected a name that ends in .jsonl, .json, .csv, .tsv (perhaps with .gz or .zst) or .parquet", .path.display())]
     FileKind {
         /// The file.
         path: PathBuf,
@@ -145,6 +174,32 @@ pub enum DataError {
         found: u64,
     },
 
+    /// A cell of a table has quotes, but not around all of it, or not doubled.
+    #[error("{place}: a quote stands where none may: a cell with quotes is in quotes as a whole, and doubles them")]
+    StrayQuote {
+        /// The row.
+        place: Place,
+    },
+
+    /// A quote opens in a table and the file, or as much of it as any row takes, ends within: the rows after it cannot
+    /// be told from the cell.
+    #[error("{place}: the cell's quote is never closed")]
+    OpenQuote {
+        /// The row with the quote.
+        place: Place,
+    },
+
+    /// A JSON file with a list of rows is not one up to its end.
+    #[error("{place}:{column}: the list of rows breaks off: expected {expected}")]
+    BrokenList {
+        /// The line.
+        place: Place,
+        /// The column, counted from 1.
+        column: usize,
+        /// What should stand there.
+        expected: &'static str,
+    },
+
     /// A row is longer than any row can be.
     #[error("{place}: the line is longer than {} MiB", .most >> 20)]
     LongRow {
@@ -161,6 +216,17 @@ pub enum DataError {
         place: Place,
         /// The field, and what was expected and found.
         problem: RowError,
+    },
+
+    /// The first row does not have the fields of its benchmark, and those after it do not have them either.
+    #[error("{place}: {problem}{}", alike(*.looked))]
+    EveryRow {
+        /// The first row.
+        place: Place,
+        /// The field, and what was expected and found.
+        problem: RowError,
+        /// Rows after it that were looked at.
+        looked: usize,
     },
 
     /// A split has no usable row.
@@ -181,6 +247,15 @@ pub enum DataError {
         benchmark: String,
         /// The first such row, counted from 1.
         row: usize,
+    },
+
+    /// A folder has a tokenizer for other programs only.
+    #[error("{} has {found} but no tokenizer.json, which is what is read", .folder.display())]
+    OtherTokenizer {
+        /// The folder.
+        folder: PathBuf,
+        /// The tokenizer that it has.
+        found: &'static str,
     },
 
     /// The tokenizer file is not one.
@@ -280,6 +355,14 @@ fn shown(paths: &[PathBuf]) -> String {
     paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
+fn alike(looked: usize) -> String {
+    match looked {
+        0 => String::new(),
+        1 => " (the row after it is alike)".into(),
+        looked => format!(" (the {looked} rows after it are alike)"),
+    }
+}
+
 fn unusable(report: &ReadReport) -> String {
     let ReadReport { left_out, bad_rows, bad, .. } = report;
     match (left_out, bad.first()) {
@@ -297,6 +380,7 @@ impl DataError {
             Self::InvalidUtf8 { .. }
                 | Self::InvalidJson { .. }
                 | Self::Columns { .. }
+                | Self::StrayQuote { .. }
                 | Self::LongRow { .. }
                 | Self::Row { .. }
         )

@@ -13,6 +13,9 @@ use crate::{Benchmark, DataError, MultipleChoice, NumberedRow, Split};
 /// How many bad rows are described; beyond that they are only counted.
 const DESCRIBED: usize = 100;
 
+/// How many rows after a bad first one are looked at, to tell a bad row from a file of another kind.
+const LOOKED_AT: usize = 16;
+
 /// What is done about a row that is not as its benchmark has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -95,6 +98,9 @@ pub fn require_labels(items: &[MultipleChoice]) -> Result<(), DataError> {
     }
 }
 
+/// A row, and the benchmark that it is of.
+type RowOf<'a> = Result<(&'a Benchmark, NumberedRow), DataError>;
+
 /// The rows of a split, file after file; of a mixture, part after part. A file of any size takes the memory of a row,
 /// or of a page of Parquet.
 pub struct RowReader<'a> {
@@ -104,6 +110,7 @@ pub struct RowReader<'a> {
     before: usize,
     last: usize,
     first: PathBuf,
+    split: Split,
 }
 
 impl fmt::Debug for RowReader<'_> {
@@ -127,11 +134,11 @@ impl<'a> RowReader<'a> {
             all.extend(files::find(part, folder, split)?.into_iter().map(|file| (part, file)));
         }
         let first = all.front().map_or_else(|| folder.into(), |(_, file)| file.path.clone());
-        Ok(Self { files: all, current: None, before: 0, last: 0, first })
+        Ok(Self { files: all, current: None, before: 0, last: 0, first, split })
     }
 
     /// The next row, and the benchmark that it is of.
-    fn advance(&mut self) -> Option<Result<(&'a Benchmark, NumberedRow), DataError>> {
+    fn advance(&mut self) -> Option<RowOf<'a>> {
         loop {
             if let Some((benchmark, rows)) = &mut self.current {
                 match rows.next() {
@@ -174,6 +181,8 @@ impl Iterator for RowReader<'_> {
 #[derive(Debug)]
 pub struct SplitReader<'a> {
     rows: RowReader<'a>,
+    /// Rows that were looked at, but not handed out.
+    ahead: VecDeque<RowOf<'a>>,
     on_bad_row: OnBadRow,
     report: ReadReport,
     ended: bool,
@@ -187,7 +196,13 @@ impl<'a> SplitReader<'a> {
     /// Those of [`RowReader::open`].
     pub fn open(benchmark: &'a Benchmark, folder: &Path, split: Split) -> Result<Self, DataError> {
         let rows = RowReader::open(benchmark, folder, split)?;
-        Ok(Self { rows, on_bad_row: OnBadRow::Fail, report: ReadReport::default(), ended: false })
+        Ok(Self {
+            rows,
+            ahead: VecDeque::new(),
+            on_bad_row: OnBadRow::Fail,
+            report: ReadReport::default(),
+            ended: false,
+        })
     }
 
     /// Decides about bad rows.
@@ -213,9 +228,9 @@ impl<'a> SplitReader<'a> {
         }
     }
 
-    fn item(&mut self, row: Result<(&Benchmark, NumberedRow), DataError>) -> Result<Option<MultipleChoice>, DataError> {
-        let (benchmark, NumberedRow { row, number, place }) = row?;
-        let item = benchmark.question(&row, number).map_err(|problem| DataError::Row { place, problem })?;
+    fn item(&mut self, row: RowOf<'a>) -> Result<Option<MultipleChoice>, DataError> {
+        let (benchmark, row) = row?;
+        let item = question(benchmark, self.rows.split, &row)?;
         match &item {
             Some(item) => {
                 self.report.items += 1;
@@ -225,6 +240,28 @@ impl<'a> SplitReader<'a> {
         }
         Ok(item)
     }
+
+    /// The error about a row; if it is the first, and those after it are bad in the same way, about all of them.
+    fn explain(&mut self, error: DataError) -> DataError {
+        let DataError::Row { place, problem } = error else { return error };
+        if self.report.rows > 1 {
+            return DataError::Row { place, problem };
+        }
+        self.ahead.extend(std::iter::from_fn(|| self.rows.advance()).take(LOOKED_AT));
+        let is_alike = |row: &RowOf<'a>| {
+            let found = row.as_ref().map(|(benchmark, row)| question(benchmark, self.rows.split, row));
+            matches!(found, Ok(Err(DataError::Row { problem: other, .. })) if other.field() == problem.field())
+        };
+        match self.ahead.iter().all(is_alike) {
+            true => DataError::EveryRow { place, problem, looked: self.ahead.len() },
+            false => DataError::Row { place, problem },
+        }
+    }
+}
+
+fn question(benchmark: &Benchmark, split: Split, row: &NumberedRow) -> Result<Option<MultipleChoice>, DataError> {
+    let question = benchmark.question_in(Some(split), &row.row, row.number);
+    question.map_err(|problem| DataError::Row { place: row.place.clone(), problem })
 }
 
 impl Iterator for SplitReader<'_> {
@@ -232,7 +269,7 @@ impl Iterator for SplitReader<'_> {
 
     fn next(&mut self) -> Option<Self::Item> {
         while !self.ended {
-            let row = self.rows.advance()?;
+            let row = self.ahead.pop_front().or_else(|| self.rows.advance())?;
             self.report.rows += 1;
             match self.item(row) {
                 Ok(Some(item)) => return Some(Ok(item)),
@@ -241,7 +278,11 @@ impl Iterator for SplitReader<'_> {
                     self.ended = true;
                     return Some(Err(error));
                 }
-                Err(error) if self.on_bad_row == OnBadRow::Fail => return Some(Err(error)),
+                Err(error) if self.on_bad_row == OnBadRow::Fail => {
+                    let error = self.explain(error);
+                    self.ended = !error.is_about_a_row();
+                    return Some(Err(error));
+                }
                 Err(error) => {
                     self.report.bad_rows += 1;
                     if self.report.bad.len() < DESCRIBED {

@@ -1,109 +1,34 @@
 //! One row of a file, and typed access to its fields.
 
-use std::fmt;
-use std::path::PathBuf;
-
 use serde_json::{Map, Value};
 
-/// Where a row stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
-    /// The file.
-    pub path: PathBuf,
-    /// Where in it.
-    pub spot: Spot,
-}
+use crate::RowError;
+use crate::row_error::wrong_type;
 
-/// A place within a file; everything counts from 1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Spot {
-    /// A line of a text file; of a record that spans several, the first.
-    Line(usize),
-    /// A row of a row group of a Parquet file.
-    Row {
-        /// The row group.
-        group: usize,
-        /// The row within the group.
-        row: usize,
-    },
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = self.path.display();
-        match self.spot {
-            Spot::Line(line) => write!(f, "{path}:{line}"),
-            Spot::Row { group, row } => write!(f, "{path}: row group {group}, row {row}"),
-        }
-    }
-}
-
-/// A field of a row that is not as its benchmark has it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum RowError {
-    /// The row has no such field.
-    #[error("field `{field}` is missing; the row has: {}", .present.join(", "))]
-    MissingField {
-        /// The field, as in `choices.label`.
-        field: String,
-        /// The fields that are there.
-        present: Vec<String>,
-    },
-    /// The field holds something else.
-    #[error("field `{field}`: expected {expected}, found {found}")]
-    WrongType {
-        /// The field, as in `choices.label[2]`.
-        field: String,
-        /// What it should be.
-        expected: &'static str,
-        /// What it is.
-        found: String,
-    },
-    /// The label names no choice.
-    #[error("field `{field}`: expected a label among {expected}, found {found}")]
-    LabelOutOfRange {
-        /// The field.
-        field: String,
-        /// The labels there are.
-        expected: String,
-        /// The label that was found.
-        found: String,
-    },
-    /// Two fields contradict each other.
-    #[error("field `{field}`: expected {expected}, found {found}")]
-    Inconsistent {
-        /// The field.
-        field: String,
-        /// What the rest of the row asks for.
-        expected: String,
-        /// What it is.
-        found: String,
-    },
-}
-
-/// The fields of a row. A dot leads into a nested object: `choices.label`. Fields that nobody asks for are ignored.
+/// The fields of a row. A dot leads into a nested object: `choices.label`. A bar parts alternatives: `label|answer` is
+/// `label`, or `answer` where the row has no `label`. Fields that nobody asks for are ignored.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
     fields: Map<String, Value>,
-    /// Whether the file knows texts only, so that a number is a text of digits.
-    untyped: bool,
+}
+
+/// What a path of names leads to: a value, or a list of objects and the rest of the path within each of them.
+struct Found<'a, 'f> {
+    /// The names up to here.
+    path: &'f str,
+    value: &'a Value,
+    rest: Option<&'f str>,
 }
 
 impl Row {
-    /// A row whose fields have types.
+    /// A row of these fields.
     pub fn new(fields: Map<String, Value>) -> Self {
-        Self { fields, untyped: false }
-    }
-
-    /// A row of a file in which everything is a text, such as CSV.
-    pub(crate) fn untyped(fields: Map<String, Value>) -> Self {
-        Self { fields, untyped: true }
+        Self { fields }
     }
 
     /// Whether the field is there and not null.
     pub fn has(&self, field: &str) -> bool {
-        self.value(field).is_ok_and(|value| !value.is_null())
+        self.find(field).is_ok_and(|found| !found.value.is_null())
     }
 
     /// A text.
@@ -112,34 +37,43 @@ impl Row {
     ///
     /// [`RowError::MissingField`] or [`RowError::WrongType`].
     pub fn text(&self, field: &str) -> Result<&str, RowError> {
-        let value = self.value(field)?;
-        value.as_str().ok_or_else(|| wrong_type(field, "a string", value))
+        let (path, value) = self.value(field)?;
+        value.as_str().ok_or_else(|| wrong_type(path, "a string", value))
     }
 
-    /// A list of texts.
+    /// A list of texts: `choices.text` is the list `text` of the object `choices`, or the texts `text` of the list of
+    /// objects `choices`.
     ///
     /// # Errors
     ///
     /// [`RowError::MissingField`] or [`RowError::WrongType`], which names the element.
     pub fn texts(&self, field: &str) -> Result<Vec<&str>, RowError> {
-        let value = self.value(field)?;
-        let list = value.as_array().ok_or_else(|| wrong_type(field, "a list of strings", value))?;
-        let texts = list.iter().enumerate().map(|(i, value)| match value {
-            Value::String(text) => Ok(text.as_str()),
-            _ => Err(wrong_type(&format!("{field}[{i}]"), "a string", value)),
+        let Found { path, value, rest } = self.find(field)?;
+        let list = value.as_array().ok_or_else(|| wrong_type(path, "a list of strings", value))?;
+        let texts = list.iter().enumerate().map(|(i, value)| {
+            let (place, value) = match (rest, value) {
+                (None, value) => (format!("{path}[{i}]"), value),
+                (Some(rest), Value::Object(inner)) => {
+                    let found = descend(inner, rest).and_then(Found::end);
+                    let (_, value) = found.map_err(|error| error.within(&format!("{path}[{i}]")))?;
+                    (format!("{path}[{i}].{rest}"), value)
+                }
+                (Some(_), value) => return Err(wrong_type(&format!("{path}[{i}]"), "an object", value)),
+            };
+            value.as_str().ok_or_else(|| wrong_type(&place, "a string", value))
         });
         texts.collect()
     }
 
-    /// An integer.
+    /// An integer. A number without a fraction is one, as `1.0`, and so is a text of such a number: tables know texts
+    /// only, and where one number of a column is missing many programs write all of them with a fraction.
     ///
     /// # Errors
     ///
     /// [`RowError::MissingField`] or [`RowError::WrongType`].
     pub fn integer(&self, field: &str) -> Result<i64, RowError> {
-        let value = self.value(field)?;
-        let from_text = || value.as_str().filter(|_| self.untyped).and_then(|text| text.trim().parse().ok());
-        value.as_i64().or_else(from_text).ok_or_else(|| wrong_type(field, "an integer", value))
+        let (path, value) = self.value(field)?;
+        integer_of(value).ok_or_else(|| wrong_type(path, "an integer", value))
     }
 
     /// An offset or other count.
@@ -156,52 +90,92 @@ impl Row {
         usize::try_from(integer).map_err(|_| wrong_type(field, expected, &Value::from(integer)))
     }
 
-    fn value(&self, field: &str) -> Result<&Value, RowError> {
-        let (mut fields, mut rest) = (&self.fields, field);
-        loop {
-            // A name with a dot may be that of a column.
-            if let Some(value) = fields.get(rest) {
-                return Ok(value);
+    /// The name that a field has in this row: the first alternative that is there.
+    pub(crate) fn name<'f>(&self, field: &'f str) -> &'f str {
+        alternatives(field).find(|name| self.has(name)).unwrap_or(field)
+    }
+
+    /// The value of a field, and the name that it has in this row.
+    pub(crate) fn value<'f>(&self, field: &'f str) -> Result<(&'f str, &Value), RowError> {
+        self.find(field)?.end()
+    }
+
+    /// The first alternative that the row has and that is not null; else the first that it has.
+    fn find<'f>(&self, field: &'f str) -> Result<Found<'_, 'f>, RowError> {
+        // A name with a bar may be that of a column.
+        if !field.contains('|') || self.fields.contains_key(field) {
+            return descend(&self.fields, field);
+        }
+        let found: Vec<_> = alternatives(field).map(|name| (name, descend(&self.fields, name))).collect();
+        let is_there = |found: &Found<'_, '_>| !found.value.is_null();
+        let best = found.iter().position(|(_, found)| found.as_ref().is_ok_and(is_there));
+        let best = best.or_else(|| found.iter().position(|(_, found)| found.is_ok()));
+        // Of an error the most is learnt where at least the path's beginning is there.
+        let begins = |name: &str| name.split('.').next().is_some_and(|first| self.fields.contains_key(first));
+        match best.or_else(|| found.iter().position(|(name, _)| begins(name))) {
+            Some(best) => {
+                found.into_iter().nth(best).map_or_else(|| Err(missing(field, &self.fields)), |(_, found)| found)
             }
-            let inner = rest.split_once('.').and_then(|(first, rest)| Some((fields.get(first)?, rest)));
-            match inner {
-                Some((Value::Object(inner), inner_rest)) => (fields, rest) = (inner, inner_rest),
-                Some((value, inner_rest)) => {
-                    let outer = &field[..field.len() - inner_rest.len() - 1];
-                    return Err(wrong_type(outer, "an object", value));
-                }
-                None => {
-                    let mut present: Vec<String> = fields.keys().cloned().collect();
-                    present.sort();
-                    return Err(RowError::MissingField { field: field.into(), present });
-                }
-            }
+            None => Err(missing(field, &self.fields)),
         }
     }
 }
 
-/// The error of a field that does not fit the others.
-pub(crate) fn inconsistent(field: &str, expected: impl Into<String>, found: impl fmt::Display) -> RowError {
-    RowError::Inconsistent { field: field.into(), expected: expected.into(), found: found.to_string() }
+/// The names that a field may have, the first that is there counts.
+pub(crate) fn alternatives(field: &str) -> impl Iterator<Item = &str> {
+    field.split('|')
 }
 
-fn wrong_type(field: &str, expected: &'static str, found: &Value) -> RowError {
-    RowError::WrongType { field: field.into(), expected, found: describe(found) }
+/// Follows the names of `path` into objects, as far as a list.
+fn descend<'a, 'f>(fields: &'a Map<String, Value>, path: &'f str) -> Result<Found<'a, 'f>, RowError> {
+    let (mut fields, mut rest) = (fields, path);
+    loop {
+        // A name with a dot may be that of a column.
+        if let Some(value) = fields.get(rest) {
+            return Ok(Found { path, value, rest: None });
+        }
+        let Some((inner, inner_rest)) = rest.split_once('.').and_then(|(first, rest)| Some((fields.get(first)?, rest)))
+        else {
+            return Err(missing(path, fields));
+        };
+        let outer = &path[..path.len() - inner_rest.len() - 1];
+        match inner {
+            Value::Object(inner) => (fields, rest) = (inner, inner_rest),
+            Value::Array(_) => return Ok(Found { path: outer, value: inner, rest: Some(inner_rest) }),
+            value => return Err(wrong_type(outer, "an object", value)),
+        }
+    }
 }
 
-/// A value in words, short enough for an error message.
-pub(crate) fn describe(value: &Value) -> String {
+impl<'a, 'f> Found<'a, 'f> {
+    /// The value, if it is not within a list.
+    fn end(self) -> Result<(&'f str, &'a Value), RowError> {
+        match self.rest {
+            None => Ok((self.path, self.value)),
+            Some(_) => Err(wrong_type(self.path, "an object", self.value)),
+        }
+    }
+}
+
+/// The integer that a value is or spells out.
+pub(crate) fn integer_of(value: &Value) -> Option<i64> {
+    // Beyond this, floats do not tell integers apart.
+    const EXACT: f64 = (1_u64 << 53) as f64;
+    let whole = |float: f64| (float.fract() == 0.0 && float.abs() <= EXACT).then_some(float as i64);
     match value {
-        Value::Null => "null".into(),
-        Value::Bool(value) => value.to_string(),
-        Value::Number(number) => format!("the number {number}"),
-        Value::String(text) if text.chars().count() > 40 => {
-            format!("the string {:?}...", text.chars().take(40).collect::<String>())
+        Value::Number(number) => number.as_i64().or_else(|| whole(number.as_f64()?)),
+        Value::String(text) => {
+            let text = text.trim();
+            text.parse().ok().or_else(|| whole(text.parse().ok()?))
         }
-        Value::String(text) => format!("the string {text:?}"),
-        Value::Array(_) => "a list".into(),
-        Value::Object(_) => "an object".into(),
+        _ => None,
     }
+}
+
+fn missing(field: &str, fields: &Map<String, Value>) -> RowError {
+    let mut present: Vec<String> = fields.keys().cloned().collect();
+    present.sort();
+    RowError::MissingField { field: field.into(), present }
 }
 
 #[cfg(test)]
@@ -228,13 +202,48 @@ mod tests {
     }
 
     #[test]
-    fn digits_are_numbers_only_where_all_is_text() {
-        let fields = json!({ "n": " 3", "m": "-1" });
-        let typed = row(fields.clone());
-        assert!(typed.integer("n").is_err());
-        let untyped = Row::untyped(fields.as_object().unwrap().clone());
-        assert_eq!((untyped.integer("n"), untyped.count("n")), (Ok(3), Ok(3)));
-        let message = untyped.count("m").unwrap_err().to_string();
+    fn dots_lead_into_each_object_of_a_list() {
+        let row = row(json!({ "q": { "c": [{ "t": "x", "u": { "v": "w" } }, { "t": 1, "u": { "v": "z" } }, "y"] } }));
+        assert_eq!(
+            row.texts("q.c.u.v").unwrap_err().to_string(),
+            "field `q.c[2]`: expected an object, found the string \"y\""
+        );
+        assert_eq!(
+            row.texts("q.c.t").unwrap_err().to_string(),
+            "field `q.c[1].t`: expected a string, found the number 1"
+        );
+        assert_eq!(row.texts("q.c.z").unwrap_err().to_string(), "field `q.c[0].z` is missing; the row has: t, u");
+        assert_eq!(row.text("q.c.t").unwrap_err().to_string(), "field `q.c`: expected an object, found a list");
+        let two = Row::new(json!({ "c": [{ "u": { "v": "w" } }, { "u": { "v": "z" } }] }).as_object().unwrap().clone());
+        assert_eq!(two.texts("c.u.v"), Ok(vec!["w", "z"]));
+    }
+
+    #[test]
+    fn the_first_alternative_that_is_there_counts() {
+        let row = row(json!({ "a": { "b": "x" }, "s": "t", "n": null }));
+        for (field, text) in [("a.b|s", "x"), ("s.u|s", "t"), ("z|s", "t"), ("n|s", "t"), ("s|a.b", "t")] {
+            assert_eq!(row.text(field), Ok(text), "{field}");
+        }
+        let message = |field: &str| row.text(field).unwrap_err().to_string();
+        assert_eq!(message("y|z"), "field `y|z` is missing; the row has: a, n, s");
+        assert_eq!(message("y|a.z"), "field `a.z` is missing; the row has: b");
+        assert_eq!(message("a|z"), "field `a`: expected a string, found an object");
+        assert_eq!(message("n|z"), "field `n`: expected a string, found null");
+    }
+
+    #[test]
+    fn a_number_without_a_fraction_is_an_integer_however_it_is_written() {
+        for value in [json!(3), json!(3.0), json!("3"), json!(" 3"), json!("3.0")] {
+            let row = row(json!({ "n": value }));
+            assert_eq!((row.integer("n"), row.count("n")), (Ok(3), Ok(3)), "{row:?}");
+        }
+        for value in
+            [json!(1.5), json!("1.5"), json!("NaN"), json!("inf"), json!(""), json!("x"), json!(1e300), json!(true)]
+        {
+            let row = row(json!({ "n": value }));
+            assert!(row.integer("n").unwrap_err().to_string().contains("expected an integer, found"), "{row:?}");
+        }
+        let message = row(json!({ "m": -1 })).count("m").unwrap_err().to_string();
         assert_eq!(message, "field `m`: expected an integer of at least 0, found the number -1");
     }
 }

@@ -168,6 +168,13 @@ pub enum HubError {
     #[error("`{0}` is not the address of a hub, expected such as https://huggingface.co, without a user or a query")]
     InvalidEndpoint(String),
 
+    /// A variable names a proxy that is none. Its value is not shown: it may hold a password.
+    #[error("{variable} is not the address of a proxy, expected such as http://proxy.example:3128")]
+    InvalidProxy {
+        /// The variable.
+        variable: &'static str,
+    },
+
     /// No connection, or one that broke or stalled, after all tries. What has arrived is kept for the next time.
     #[error("the connection to {host} failed")]
     Network {

@@ -43,12 +43,15 @@ impl Hub {
     ///
     /// # Errors
     ///
-    /// [`HubError::InvalidEndpoint`] and [`HubError::InvalidToken`] for what cannot be used, and [`HubError::Io`] for
+    /// [`HubError::InvalidEndpoint`], [`HubError::InvalidToken`] and [`HubError::InvalidProxy`] for what cannot be used, and [`HubError::Io`] for
     /// a token that cannot be read.
     pub fn from_env() -> Result<Self, HubError> {
         let variables = Variables::of_process();
         let endpoint = variables.endpoint()?.unwrap_or(ENDPOINT);
         let hub = Self::of(endpoint, variables.token()?, Cache::from_variables(&variables))?;
+        if !variables.is_offline() {
+            Variables::check_proxies()?;
+        }
         let network = Network { proxy_variables: true, ..Network::default() };
         Ok(hub.with_offline(variables.is_offline()).with_network(network))
     }

@@ -71,6 +71,12 @@ impl Source {
         self.locate_with(kind, Some(cache))
     }
 
+    /// The local folder of this name, if there is one: for it no hub is needed.
+    pub fn folder(&self) -> Option<PathBuf> {
+        let path = Path::new(&self.text);
+        path.is_dir().then(|| path.into())
+    }
+
     fn locate_with(&self, kind: Kind, cache: Option<&Cache>) -> Result<PathBuf, HubError> {
         match self.place()? {
             Place::Folder(folder) => Ok(folder),
@@ -83,10 +89,10 @@ impl Source {
 
     /// What the name means on this machine.
     pub(crate) fn place(&self) -> Result<Place<'_>, HubError> {
-        let path = Path::new(&self.text);
-        if path.is_dir() {
-            return Ok(Place::Folder(path.into()));
+        if let Some(folder) = self.folder() {
+            return Ok(Place::Folder(folder));
         }
+        let path = Path::new(&self.text);
         match &self.repository {
             // A file may happen to have the name of a repository; only a path is certain to mean the file.
             None if path.exists() => Err(HubError::NotAFolder(path.into())),

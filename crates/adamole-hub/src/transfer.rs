@@ -53,9 +53,7 @@ impl Remote<'_> {
 
     /// Continues the file at `partial` until it has its whole size.
     fn complete(&self, file: &RemoteFile<'_>, partial: &Path, progress: &mut Progress<'_>) -> Result<(), HubError> {
-        let mut options = File::options();
-        let opened = options.create(true).truncate(false).write(true).open(partial);
-        let output = opened.map_err(|source| HubError::write(partial, source))?;
+        let output = open_partial(partial).map_err(|source| HubError::write(partial, source))?;
         let mut part = Part { path: partial, output, size: 0 };
         part.size = part.output.metadata().map_err(|source| HubError::write(partial, source))?.len();
 
@@ -123,6 +121,18 @@ impl RemoteFile<'_> {
     fn wrong_size(&self, got: u64) -> HubError {
         HubError::WrongSize { file: self.name.into(), expected: self.size, got }
     }
+}
+
+/// Opens a file that is continued, or makes it. What has its name but is no file, such as a link, was not made by a
+/// program of the hub; it gives way, so that nothing is written elsewhere through it.
+fn open_partial(path: &Path) -> std::io::Result<File> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_file() => return File::options().write(true).open(path),
+        Ok(_) => fs::remove_file(path)?,
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    File::options().create_new(true).write(true).open(path)
 }
 
 /// A file that is being gathered.

@@ -1,7 +1,7 @@
 //! The variables that programs of the hub heed.
 
 use std::collections::HashMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use crate::HubError;
@@ -9,6 +9,9 @@ use crate::token::Token;
 
 const NAMES: [&str; 7] =
     ["HF_ENDPOINT", "HF_TOKEN", "HF_TOKEN_PATH", "HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "XDG_CACHE_HOME"];
+
+/// The variables that name a proxy, in the order in which they count.
+const PROXIES: [&str; 6] = ["ALL_PROXY", "all_proxy", "HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"];
 
 /// The variables of the hub that are set, and the user's home folder.
 #[derive(Default)]
@@ -66,6 +69,17 @@ impl Variables {
         }
     }
 
+    /// Checks the variables that name a proxy: one that cannot be used is no reason to go another way.
+    pub(crate) fn check_proxies() -> Result<(), HubError> {
+        let unusable = |name: &&&str| {
+            std::env::var_os(name).filter(|value| !value.is_empty()).is_some_and(|value| !is_proxy(&value))
+        };
+        match PROXIES.iter().find(unusable) {
+            Some(&variable) => Err(HubError::InvalidProxy { variable }),
+            None => Ok(()),
+        }
+    }
+
     /// Whether `HF_HUB_OFFLINE` is `1`, `on`, `yes` or `true`, in any case.
     pub(crate) fn is_offline(&self) -> bool {
         let value = self.values.get("HF_HUB_OFFLINE").and_then(|value| value.to_str()).unwrap_or_default();
@@ -79,9 +93,22 @@ impl Variables {
     }
 }
 
+fn is_proxy(value: &OsStr) -> bool {
+    value.to_str().is_some_and(|value| ureq::Proxy::new(value).is_ok())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_no_address_is_no_proxy() {
+        for (value, expected) in
+            [("http://proxy:3128", true), ("proxy:3128", true), ("socks9://x", false), ("http://", false)]
+        {
+            assert_eq!(is_proxy(value.as_ref()), expected, "{value}");
+        }
+    }
 
     fn token(variables: &[(&str, &str)]) -> Option<String> {
         let token = Variables::of(variables, None).token().unwrap()?;

@@ -9,12 +9,16 @@
 pub struct Wanted {
     required: Vec<String>,
     optional: Vec<String>,
+    /// Groups of patterns, of which the first counts that matches a file.
+    alternatives: Vec<Vec<String>>,
+    /// What is missing where no file is wanted.
+    at_least: Option<String>,
 }
 
 impl Wanted {
     /// Files that have to be there: it is an error if one of the patterns matches none.
     pub fn new<P: Into<String>>(patterns: impl IntoIterator<Item = P>) -> Self {
-        Self { required: patterns.into_iter().map(Into::into).collect(), optional: Vec::new() }
+        Self { required: patterns.into_iter().map(Into::into).collect(), ..Self::default() }
     }
 
     /// Also the files that these patterns match, if there are any.
@@ -24,21 +28,39 @@ impl Wanted {
         self
     }
 
+    /// Also the files that match the first of these groups of patterns that matches any.
+    #[must_use]
+    pub fn and_first_of(self, groups: Vec<Vec<String>>) -> Self {
+        Self { alternatives: groups, ..self }
+    }
+
+    /// At least one file has to be there: `what` is said to be missing if none of the patterns matches any.
+    #[must_use]
+    pub fn at_least_one(self, what: impl Into<String>) -> Self {
+        Self { at_least: Some(what.into()), ..self }
+    }
+
     /// Whether the names of all the files are known without a list of what there is.
     pub(crate) fn is_exact(&self) -> bool {
-        self.optional.is_empty() && !self.required.iter().any(|pattern| pattern.contains('*'))
+        self.optional.is_empty()
+            && self.alternatives.is_empty()
+            && !self.required.iter().any(|pattern| pattern.contains('*'))
     }
 
     /// Those of `files` that are wanted.
     pub(crate) fn select<'a>(&'a self, files: &'a [String]) -> impl Iterator<Item = &'a str> {
-        let patterns = || self.required.iter().chain(&self.optional);
+        let matches_any =
+            |group: &&Vec<String>| group.iter().any(|pattern| files.iter().any(|file| matches(pattern, file)));
+        let group = self.alternatives.iter().find(matches_any).map(Vec::as_slice).unwrap_or_default();
+        let patterns = move || self.required.iter().chain(&self.optional).chain(group);
         files.iter().map(String::as_str).filter(move |file| patterns().any(|pattern| matches(pattern, file)))
     }
 
-    /// The required patterns that match none of `files`.
+    /// The required patterns that match none of `files`, and what is missing if none matches any.
     pub(crate) fn missing(&self, files: &[String]) -> Vec<String> {
         let is_missing = |pattern: &&String| !files.iter().any(|file| matches(pattern, file));
-        self.required.iter().filter(is_missing).cloned().collect()
+        let none = self.at_least.iter().filter(|_| self.select(files).next().is_none());
+        self.required.iter().filter(is_missing).chain(none).cloned().collect()
     }
 }
 
@@ -56,6 +78,9 @@ fn matches(pattern: &str, name: &str) -> bool {
                 b'*' => next[i] |= byte != b'/' || pattern[..i].ends_with(b"*") || pattern[i + 1..].starts_with(b"*"),
                 _ => next[i + 1] |= byte == expected,
             }
+        }
+        if !next.contains(&true) {
+            return false;
         }
         skip_stars(pattern, &mut next);
         reached = next;
@@ -109,6 +134,11 @@ mod tests {
         let wanted = Wanted::new(["config.json", "*.safetensors"]).and_if_present(["*.md", "*.txt"]);
         assert_eq!(wanted.missing(&files), ["*.safetensors"]);
         assert_eq!(wanted.select(&files).collect::<Vec<_>>(), ["config.json", "README.md"]);
+        let rows = Wanted::default().and_if_present(["*.csv"]).at_least_one("file with rows");
+        assert_eq!(rows.missing(&files), ["file with rows"]);
+        assert!(rows.missing(&["a.csv".to_owned()]).is_empty());
+        let groups = [["a/*"], ["*.md"], ["*"]].map(|group| group.map(String::from).into());
+        assert_eq!(Wanted::default().and_first_of(groups.into()).select(&files).collect::<Vec<_>>(), ["README.md"]);
         assert!(!wanted.is_exact() && Wanted::new(["config.json"]).is_exact());
     }
 }

@@ -44,6 +44,7 @@ enum Command {
 
 fn main() -> ExitCode {
     allocator::keep_freed_memory();
+    keep_quiet_about_caught_panics();
     let result = match Arguments::parse().command {
         Command::Train(arguments) => cli::train::run(*arguments),
         Command::Estimate(arguments) => cli::estimate::run(*arguments),
@@ -65,4 +66,14 @@ fn main() -> ExitCode {
             failure.exit_code()
         }
     }
+}
+
+/// Of a panic that becomes an error, the error is what is said.
+fn keep_quiet_about_caught_panics() {
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !adamole::data::panics_are_caught() {
+            hook(panic);
+        }
+    }));
 }

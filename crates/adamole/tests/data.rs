@@ -206,6 +206,37 @@ fn models_and_data_come_from_the_hub_and_are_kept() {
 }
 
 #[test]
+fn what_is_read_from_a_folder_is_read_by_name() {
+    let rows = || COPA.as_bytes().to_vec();
+    for (file, beside) in [
+        ("train.jsonl", "validation.jsonl"),
+        ("data/train-00000-of-00001-9f3a.jsonl", "README.md"),
+        ("default/train/0000.jsonl", "other/train/0000.jsonl"),
+        ("copa/train-00000-of-00001.jsonl", "cb/train-00000-of-00001.jsonl"),
+        ("COPA/train.jsonl", "data/train.zip"),
+        ("train/part-0.jsonl", "validation/part-0.jsonl"),
+        ("train.json", "train.arrow"),
+    ] {
+        let folder = TempDir::new().unwrap();
+        let mut site = Site::default();
+        site.files.extend([(file.to_owned(), rows()), (beside.to_owned(), rows())]);
+        let server = Server::start(site, |_, answer| answer);
+        let items = ["items", "--benchmark", "copa", "--split", "train", "--format", "json", "--data"];
+        let by_name = json(&run(&folder, Some(&server.endpoint()), &[&items[..], &["org/name"]].concat()));
+        let path = folder.path().join("local").join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, COPA).unwrap();
+        assert_eq!(by_name, json(&run(&folder, None, &[&items[..], &["local"]].concat())), "{file}");
+    }
+    let mut site = Site::default();
+    site.files.insert("rows.zip".into(), rows());
+    let server = Server::start(site, |_, answer| answer);
+    let items = ["items", "--benchmark", "copa", "--data", "org/name"];
+    let parts = ["rows of copa", "it has `rows.zip`"];
+    fails(&run(&TempDir::new().unwrap(), Some(&server.endpoint()), &items), 1, &parts);
+}
+
+#[test]
 fn what_the_hub_does_not_give_is_said_with_what_to_do() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(Site { token: Some("secret"), ..site() }, |_, answer| answer);

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use super::choices::{Answer, Choices};
+use super::answer::Answer;
+use super::choices::Choices;
 use super::mark::Mark;
 use super::template::{Filled, Template};
 use crate::{Choice, Row, RowError};
@@ -56,6 +57,7 @@ impl Form {
             false => Err(format!("`prompt`: expected a place for {{{field}}}")),
         };
         place(CHOICES)?;
+        answer.check()?;
         passage.iter().try_for_each(|passage| place(passage))?;
         marks.iter().try_for_each(|mark| place(mark.field()))?;
         Ok(Self { skip_where, prompt, passage, choices, answer, marks })
@@ -79,8 +81,9 @@ impl Form {
         &self.skip_where
     }
 
-    /// Reads a row; `None` for one that is left out.
-    pub(super) fn read(&self, row: &Row) -> Result<Option<Question>, RowError> {
+    /// Reads a row; `None` for one that is left out. The field of the answer may be missing from a row of a split that
+    /// is not `labelled`.
+    pub(super) fn read(&self, row: &Row, labelled: bool) -> Result<Option<Question>, RowError> {
         if self.skip_where.iter().any(|field| row.has(field)) {
             return Ok(None);
         }
@@ -94,7 +97,10 @@ impl Form {
             }
         };
         let prompt = self.prompt.fill(self.passage.as_deref(), |field| row.has(field), value)?;
-        let answer = self.answer.read(row, &choices)?;
+        let answer = match self.answer.read(row, &choices) {
+            Err(RowError::MissingField { .. }) if !labelled => None,
+            answer => answer?,
+        };
         Ok(Some(Question { prompt, choices, answer }))
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::row::inconsistent;
+use crate::row_error::inconsistent;
 use crate::{Row, RowError};
 
 /// Which words of which field.

@@ -1,5 +1,6 @@
 //! Benchmarks, each a file that says where its rows are and how they become multiple-choice prompts.
 
+mod answer;
 mod builtin;
 mod choices;
 mod form;
@@ -25,6 +26,7 @@ pub struct Benchmark {
     hub: Option<HubPlace>,
     splits: Vec<Split>,
     labelled: Vec<Split>,
+    folder: Option<String>,
     files: BTreeMap<Split, String>,
     published_letters: usize,
     content: Content,
@@ -57,6 +59,7 @@ struct Definition {
     #[serde(default = "all_splits")]
     splits: Vec<Split>,
     labelled: Option<Vec<Split>>,
+    folder: Option<String>,
     #[serde(default)]
     files: BTreeMap<Split, String>,
     published_letters: Option<usize>,
@@ -67,7 +70,7 @@ struct Definition {
     prompt: Option<String>,
     passage: Option<String>,
     choices: Option<choices::Choices>,
-    answer: Option<choices::Answer>,
+    answer: Option<answer::Answer>,
     #[serde(default)]
     marks: Vec<mark::Mark>,
 }
@@ -107,14 +110,14 @@ impl Benchmark {
     /// [`DataError::MissingFile`] or [`DataError::Io`], and [`DataError::Definition`] with the line where it is
     /// not a benchmark.
     pub fn from_file(path: &Path) -> Result<Self, DataError> {
-        let text = std::fs::read_to_string(path).map_err(|source| crate::files::cannot_open(path, source))?;
+        let text = crate::files::read_text(path)?;
         Self::parse(&text, Self::all()).map_err(|message| DataError::Definition { path: path.into(), message })
     }
 
     /// Reads a definition; a mixture may be of those that are `known`.
     fn parse(text: &str, known: &[Self]) -> Result<Self, String> {
         let definition: Definition = toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
-        let Definition { name, hub, splits, labelled, files, published_letters, mixture, .. } = definition;
+        let Definition { name, hub, splits, labelled, folder, files, published_letters, mixture, .. } = definition;
         if name.is_empty() || name.contains(['/', '\\']) {
             return Err(format!("`name`: expected a name without slashes, found {name:?}"));
         }
@@ -150,7 +153,7 @@ impl Benchmark {
             return Err(format!("`published_letters`: expected 2 to 26, found {published_letters}"));
         }
         let labelled = labelled.unwrap_or_else(|| splits.clone());
-        Ok(Self { name: name.into(), hub, splits, labelled, files, published_letters, content })
+        Ok(Self { name: name.into(), hub, splits, labelled, folder, files, published_letters, content })
     }
 
     /// The short name, as in `boolq`.
@@ -194,8 +197,19 @@ impl Benchmark {
     ///
     /// [`RowError`] names the field that is not as this benchmark has it.
     pub fn question(&self, row: &Row, number: usize) -> Result<Option<MultipleChoice>, RowError> {
+        self.question_in(None, row, number)
+    }
+
+    /// [`Self::question`], of a row of `split`, which may be one that is published without labels.
+    pub(crate) fn question_in(
+        &self,
+        split: Option<Split>,
+        row: &Row,
+        number: usize,
+    ) -> Result<Option<MultipleChoice>, RowError> {
         let Content::Rows(form) = &self.content else { return Ok(None) };
-        let Some(Question { prompt, choices, answer }) = form.read(row)? else { return Ok(None) };
+        let labelled = split.is_none_or(|split| self.labelled.contains(&split));
+        let Some(Question { prompt, choices, answer }) = form.read(row, labelled)? else { return Ok(None) };
         Ok(Some(MultipleChoice {
             benchmark: self.name.clone(),
             row: number,
@@ -204,6 +218,25 @@ impl Benchmark {
             choices,
             answer,
         }))
+    }
+
+    /// Patterns over the names of a data set's files; a star stands for any characters within a folder. The files of the
+    /// splits match those of the first group that matches any file. What is fetched from the hub by them is what
+    /// [`read_split`] finds in a folder, and the other way round.
+    ///
+    /// [`read_split`]: crate::read_split
+    pub fn file_patterns(&self) -> Vec<Vec<String>> {
+        crate::files::patterns(self)
+    }
+
+    /// The files of the splits of which the definition names the file.
+    pub fn named_files(&self) -> impl Iterator<Item = &str> {
+        self.files.values().map(String::as_str)
+    }
+
+    /// What its authors call its folder.
+    pub(crate) fn folder(&self) -> Option<&str> {
+        self.folder.as_deref()
     }
 
     /// The name of a split's file, where it is not the usual one.
@@ -269,6 +302,10 @@ mod tests {
             (format!("passage = 'p'\n{MINIMAL}"), "expected a place for {p}"),
             (format!("splits = ['dev']\n{MINIMAL}"), "unknown variant `dev`"),
             (format!("published_letters = 1\n{MINIMAL}"), "expected 2 to 26, found 1"),
+            (
+                with("index = 'label'", "index = 'label', names = ['no', '1']"),
+                "expected words that differ, found \"1\"",
+            ),
             (format!("mixture = ['cb']\n{MINIMAL}"), "found both"),
             ("name = 'm'\nmixture = []".into(), "found none"),
             ("name = 'm'\nmixture = ['super_glue']".into(), "itself a mixture"),

@@ -1,8 +1,10 @@
 //! Which files a split is in.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::layout::{Folder, Format, Shard, folders, kind_of, roots, searched};
 use super::open::{Compression, cannot_open};
 use crate::{Benchmark, DataError, Split};
 
@@ -14,111 +16,120 @@ pub(crate) struct SplitFile {
     pub(super) compression: Compression,
 }
 
-/// What a file's rows are written in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Format {
-    JsonLines,
-    /// Columns parted by this byte, their names in the first line.
-    Separated(u8),
-    Parquet,
-}
-
 /// The files of `split` in `folder`, in the order of their rows.
 ///
 /// The folder may be that of the benchmark, of its data set (with a folder for the configuration) or of several
-/// benchmarks, and may have a folder `data` or one for each split, as data sets on the hub have.
+/// benchmarks; [`folders`] knows where in it the split may be.
 pub(crate) fn find(benchmark: &Benchmark, folder: &Path, split: Split) -> Result<Vec<SplitFile>, DataError> {
     if let Some(name) = benchmark.file(split) {
         let path = folder.join(name);
         let (_, format, compression) = kind_of(name).ok_or_else(|| DataError::FileKind { path: path.clone() })?;
-        return match path.is_file() {
+        return match path.exists() {
             true => Ok(vec![SplitFile { path, format, compression }]),
             false => Err(cannot_open(&path, std::io::ErrorKind::NotFound.into())),
         };
     }
-    let config = benchmark.hub().and_then(|hub| hub.config.as_deref());
-    let roots = config.into_iter().chain([benchmark.name()]).map(|name| folder.join(name)).chain([folder.into()]);
-    for root in roots {
-        for place in [root.clone(), root.join("data"), root.join(split.as_str())] {
-            let files = files_in(&place, split, place.ends_with(split.as_str()))?;
-            if !files.is_empty() {
-                return Ok(files);
-            }
+    let with_rows = roots(benchmark).into_iter().find(|root| has_rows(benchmark, folder, root));
+    for names in with_rows.iter().flat_map(|root| folders(root, split)) {
+        let found = names.iter().map(|place| files_in(&folder.join(&place.path), place, split));
+        let found: Vec<Vec<SplitFile>> = found.collect::<Result<_, _>>()?;
+        // The usual name counts before the others.
+        if let Some(files) = found.first().filter(|files| !files.is_empty()) {
+            return Ok(files.clone());
+        }
+        let mut found = found.into_iter().filter(|files| !files.is_empty());
+        if let Some(files) = found.next() {
+            return match found.next() {
+                None => Ok(files),
+                Some(others) => Err(ambiguous(split, [&files[0].path, &others[0].path])),
+            };
         }
     }
+    let folder = folder.join(with_rows.unwrap_or_default());
     Err(cannot_open(&folder.join(format!("{split}.jsonl")), std::io::ErrorKind::NotFound.into()))
+}
+
+/// Whether any split has a file below `root`.
+fn has_rows(benchmark: &Benchmark, folder: &Path, root: &str) -> bool {
+    let mut places = searched(benchmark).flat_map(|split| folders(root, split)).flatten();
+    places.any(|place| entries(&folder.join(&place.path), &place).next().is_some())
+}
+
+fn ambiguous<'a>(split: Split, paths: impl IntoIterator<Item = &'a PathBuf>) -> DataError {
+    DataError::AmbiguousSplit { split, paths: paths.into_iter().cloned().collect() }
 }
 
 /// A file, and its place among several.
 type Found = (Option<Shard>, PathBuf);
 
-/// The files of `split` right in `folder`; all files with rows, if the folder is the split's own.
-fn files_in(folder: &Path, split: Split, own_folder: bool) -> Result<Vec<SplitFile>, DataError> {
+/// The files of `split` right in `folder`.
+fn files_in(folder: &Path, place: &Folder, split: Split) -> Result<Vec<SplitFile>, DataError> {
     let mut found: BTreeMap<(Format, Compression), Vec<Found>> = BTreeMap::new();
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let Some((stem, format, compression)) = name.to_str().and_then(kind_of) else { continue };
-        let shard = Shard::parse(stem, split.as_str());
-        if (own_folder || stem == split.as_str() || shard.is_some()) && entry.path().is_file() {
-            found.entry((format, compression)).or_default().push((shard, entry.path()));
-        }
+    for (path, shard, format, compression) in entries(folder, place) {
+        found.entry((format, compression)).or_default().push((shard, path));
     }
     if found.len() > 1 {
-        let one_of_each = found.into_values().filter_map(|files| files.into_iter().next());
-        return Err(DataError::AmbiguousSplit { split, paths: one_of_each.map(|(_, path)| path).collect() });
+        return Err(ambiguous(split, found.values().map(|files| &files[0].1)));
     }
     let Some(((format, compression), mut files)) = found.into_iter().next() else { return Ok(Vec::new()) };
     files.sort();
+    if let [(None, first), (None, second), ..] = files.as_slice()
+        && !place.is_splits_own
+    {
+        return Err(ambiguous(split, [first, second]));
+    }
     check_shards(&files, split)?;
     Ok(files.into_iter().map(|(_, path)| SplitFile { path, format, compression }).collect())
 }
 
-/// A file name without its endings, and what these say of its content; `None` if it is no file with rows.
-fn kind_of(name: &str) -> Option<(&str, Format, Compression)> {
-    let (name, compression) = match name.rsplit_once('.')? {
-        (stem, "gz") => (stem, Compression::Gzip),
-        (stem, "zst") => (stem, Compression::Zstandard),
-        _ => (name, Compression::None),
-    };
-    let (stem, format) = match name.rsplit_once('.')? {
-        (stem, "jsonl") => (stem, Format::JsonLines),
-        (stem, "csv") => (stem, Format::Separated(b',')),
-        (stem, "tsv") => (stem, Format::Separated(b'\t')),
-        (stem, "parquet") if compression == Compression::None => (stem, Format::Parquet),
-        _ => return None,
-    };
-    Some((stem, format, compression))
+/// What lies right in `folder` under a name that the split's files have. A link to nothing, a pipe and a folder are
+/// among it: when they are opened, it is said what is wrong with them.
+fn entries(folder: &Path, place: &Folder) -> impl Iterator<Item = (PathBuf, Option<Shard>, Format, Compression)> {
+    fs::read_dir(folder).into_iter().flatten().flatten().filter_map(|entry| {
+        let (shard, format, compression) = place.has(entry.file_name().to_str()?)?;
+        Some((entry.path(), shard, format, compression))
+    })
 }
 
-/// The place of a file among those of a split: `train-00002-of-00005`, perhaps with a hash at its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Shard {
-    index: usize,
-    of: usize,
-}
-
-impl Shard {
-    fn parse(stem: &str, split: &str) -> Option<Self> {
-        let rest = stem.strip_prefix(split)?.strip_prefix('-')?;
-        let mut parts = rest.splitn(4, '-');
-        let (index, word, of) = (parts.next()?, parts.next()?, parts.next()?);
-        Some(Self { index: index.parse().ok()?, of: of.parse().ok().filter(|_| word == "of")? })
-    }
-}
-
-/// Whether every file is there that the names of the others speak of.
+/// Whether the files are of one set: every one that their names speak of, and none twice.
 fn check_shards(files: &[Found], split: Split) -> Result<(), DataError> {
-    let [(Some(Shard { of, .. }), first), ..] = files else { return Ok(()) };
-    let indices: Vec<Option<usize>> = files.iter().map(|(shard, _)| shard.map(|shard| shard.index)).collect();
-    match (0..*of).find(|index| !indices.contains(&Some(*index))) {
-        Some(index) => Err(DataError::MissingShard { split, index, of: *of, beside: first.clone() }),
-        None => Ok(()),
+    // Sorted, files that are no shards come first.
+    let Some((Some(last), path)) = files.last() else { return Ok(()) };
+    for (expected, (shard, beside)) in files.iter().enumerate() {
+        match shard {
+            Some(Shard { index, of }) if *of == last.of && *index == expected => {}
+            Some(Shard { index, of }) if *of == last.of && *index > expected => {
+                return Err(DataError::MissingShard { split, index: expected, of: *of, beside: beside.clone() });
+            }
+            _ if files.len() == 1 => {}
+            _ => {
+                let other = if beside == path { &files[0].1 } else { path };
+                return Err(ambiguous(split, [beside, other]));
+            }
+        }
+    }
+    match files.len() < last.of {
+        true => Err(DataError::MissingShard { split, index: files.len(), of: last.of, beside: path.clone() }),
+        false => Ok(()),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::layout::patterns;
     use super::*;
+
+    /// Whether a name is what a pattern with stars describes.
+    fn matches(pattern: &str, name: &str) -> bool {
+        let mut rest = Some(name);
+        for (i, part) in pattern.split('*').enumerate() {
+            rest = rest.and_then(|rest| match i {
+                0 => rest.strip_prefix(part),
+                _ => rest.find(part).filter(|at| !rest[..*at].contains('/')).map(|at| &rest[at + part.len()..]),
+            });
+        }
+        rest.is_some_and(|rest| rest.is_empty() || pattern.ends_with('*'))
+    }
 
     fn find_in(benchmark: &str, files: &[&str]) -> Result<Vec<String>, DataError> {
         let folder = tempfile::tempdir().unwrap();
@@ -145,8 +156,21 @@ mod tests {
             "cb/train-00000-of-00001.parquet",
             "data/train-00000-of-00001-8a2b6d4c.parquet",
             "cb/train/0000.parquet",
+            "CB/train.jsonl",
+            "default/train/0000.parquet",
+            "default/train-00000-of-00001.parquet",
+            "train/part-0.jsonl.gz",
+            "data/train.csv",
+            "data/train/a.parquet",
+            "train.json",
         ] {
-            assert_eq!(find_in("cb", &[file, "validation.jsonl", "README.md"]).unwrap(), [file]);
+            let validation = if file.starts_with("default/") { "default/validation.jsonl" } else { "validation.jsonl" };
+            let beside = [validation, "README.md", "train/dataset_info.json", "train/_SUCCESS.json"];
+            assert_eq!(find_in("cb", &[&[file], &beside[..]].concat()).unwrap(), [file]);
+            assert!(
+                patterns(Benchmark::by_name("cb").unwrap()).concat().iter().any(|pattern| matches(pattern, file)),
+                "{file}"
+            );
         }
         assert_eq!(find_in("piqa", &["plain_text/train/0000.parquet"]).unwrap(), ["plain_text/train/0000.parquet"]);
         assert_eq!(find_in("piqa", &["piqa/train.jsonl", "copa/train.jsonl"]).unwrap(), ["piqa/train.jsonl"]);
@@ -164,7 +188,45 @@ mod tests {
 
     #[test]
     fn two_kinds_of_files_for_one_split_are_an_error() {
-        let error = find_in("cb", &["train.jsonl", "train.csv"]).unwrap_err().to_string();
-        assert!(error.contains("train.jsonl") && error.contains("train.csv"), "{error}");
+        for other in ["train.csv", "train.json"] {
+            let error = find_in("cb", &["train.jsonl", other]).unwrap_err().to_string();
+            assert!(error.contains("train.jsonl") && error.contains(other), "{error}");
+        }
+    }
+
+    #[test]
+    fn all_splits_are_below_one_folder() {
+        let error = find_in("copa", &["copa/validation.jsonl", "data/train.jsonl"]).unwrap_err().to_string();
+        assert!(error.ends_with("copa/train.jsonl does not exist; its folder has: validation.jsonl"), "{error}");
+    }
+
+    #[test]
+    fn rows_are_not_read_twice() {
+        for files in [
+            ["train.parquet", "train-00000-of-00001.parquet"],
+            ["data/train-00000-of-00001-a.parquet", "data/train-00000-of-00001-b.parquet"],
+            ["data/train-00000-of-00001.parquet", "data/train-00000-of-00002.parquet"],
+        ] {
+            let error = find_in("cb", &files).unwrap_err();
+            assert!(matches!(error, DataError::AmbiguousSplit { .. }), "{files:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_split_has_other_names_too() {
+        let find = |files: &[&str]| {
+            let folder = tempfile::tempdir().unwrap();
+            for file in files {
+                std::fs::create_dir_all(folder.path().join(file).parent().unwrap()).unwrap();
+                std::fs::write(folder.path().join(file), "").unwrap();
+            }
+            let found = find(Benchmark::by_name("cb").unwrap(), folder.path(), Split::Validation)?;
+            Ok::<_, DataError>(found[0].path.strip_prefix(folder.path()).unwrap().to_str().unwrap().to_owned())
+        };
+        for file in ["val.jsonl", "dev.tsv", "valid.csv", "dev/a.parquet", "data/val-00000-of-00001.parquet"] {
+            assert_eq!(find(&[file, "train.jsonl"]).unwrap(), file);
+            assert_eq!(find(&["validation.jsonl", file]).unwrap(), "validation.jsonl");
+        }
+        assert!(matches!(find(&["val.jsonl", "dev.jsonl"]), Err(DataError::AmbiguousSplit { .. })));
     }
 }

@@ -1,27 +1,25 @@
 //! JSON Lines, one line at a time.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use super::open::open;
-use super::{MAX_ROW_BYTES, NumberedRow, SplitFile};
-use crate::row::Spot;
-use crate::{DataError, Place, Row};
+use super::open::Text;
+use super::{MAX_ROW_BYTES, NumberedRow};
+use crate::{DataError, Place, Row, Spot};
 
 /// The objects of a file, one a line. Blank lines are passed over.
 pub(super) struct Lines {
-    reader: BufReader<Box<dyn Read + Send>>,
+    reader: Text,
     path: PathBuf,
     line: usize,
     bytes: Vec<u8>,
 }
 
 impl Lines {
-    pub(super) fn open(file: &SplitFile) -> Result<Self, DataError> {
-        let reader = BufReader::new(open(&file.path, file.compression)?);
-        Ok(Self { reader, path: file.path.clone(), line: 0, bytes: Vec::new() })
+    pub(super) fn new(reader: Text, path: PathBuf) -> Self {
+        Self { reader, path, line: 0, bytes: Vec::new() }
     }
 
     fn place(&self) -> Place {
@@ -51,8 +49,6 @@ impl Lines {
     fn object(&self) -> Result<Option<Map<String, Value>>, DataError> {
         let text = std::str::from_utf8(&self.bytes)
             .map_err(|error| DataError::InvalidUtf8 { place: self.place(), byte: error.valid_up_to() + 1 })?;
-        // A byte-order mark is no part of the JSON, but some editors put one at the start of a file.
-        let text = if self.line == 1 { text.trim_start_matches('\u{feff}') } else { text };
         match text.trim().is_empty() {
             true => Ok(None),
             false => parse_object(text, &self.path, self.line).map(Some),

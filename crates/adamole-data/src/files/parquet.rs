@@ -1,7 +1,7 @@
 //! Parquet, a row at a time and no column more than is needed.
 
 use std::fs::File;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,16 +9,18 @@ use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::reader::RowIter;
 use parquet::schema::types::{Type, TypePtr};
-use serde_json::{Map, Value};
 
-use super::NumberedRow;
-use super::open::cannot_open;
-use crate::row::Spot;
-use crate::{Benchmark, DataError, Place, Row};
+use super::columns::Columns;
+use super::open::open_file;
+use super::{Content, NumberedRow};
+use crate::guard::guarded;
+use crate::{Benchmark, DataError, Place, Row, Spot};
 
 /// The rows of a file, page by page: the memory that it takes does not depend on the number of rows.
 pub(super) struct ParquetRows {
     rows: RowIter<'static>,
+    columns: Columns,
+    projection: Type,
     path: PathBuf,
     /// Rows of each row group.
     groups: Vec<usize>,
@@ -33,17 +35,33 @@ impl ParquetRows {
     /// Of a field whose presence alone counts, such as an image, one small column is read: it is null where the field
     /// is, so that no picture is ever decoded.
     pub(super) fn open(path: &Path, benchmark: &Benchmark) -> Result<Self, DataError> {
-        let file = File::open(path).map_err(|source| cannot_open(path, source))?;
+        let file = open_file(path)?;
+        if let Some(found) = content(&file).filter(|found| *found != Content::Parquet) {
+            return Err(DataError::Content { path: path.into(), expected: "a Parquet file", found });
+        }
         let open = || -> Result<Self, ParquetError> {
             let reader = SerializedFileReader::new(file)?;
+            let columns = Columns::new(reader.metadata().file_metadata().schema(), benchmark);
             let groups = reader.metadata().row_groups().iter();
             let groups = groups.map(|group| usize::try_from(group.num_rows()).unwrap_or(0)).collect();
-            let projection = projection(&reader, benchmark)?;
-            let rows = RowIter::from_file_into(Box::new(reader)).project(Some(projection))?;
-            Ok(Self { rows, path: path.into(), groups, read: 0, done: false })
+            let projection = projection(&reader, &columns)?;
+            let rows = RowIter::from_file_into(Box::new(reader)).project(Some(projection.clone()))?;
+            Ok(Self { rows, columns, projection, path: path.into(), groups, read: 0, done: false })
         };
-        let place = || path.display().to_string();
-        decode(open).map_err(|message| DataError::InvalidParquet { place: place(), message })
+        decode(open).map_err(|message| DataError::InvalidParquet { place: path.display().to_string(), message })
+    }
+
+    /// The column whose part of the current row cannot be decoded.
+    fn culprit(&self) -> Option<String> {
+        let fails = |column: &&TypePtr| {
+            let rows = || -> Result<RowIter<'static>, ParquetError> {
+                let reader = SerializedFileReader::new(File::open(&self.path)?)?;
+                let alone = Type::group_type_builder(self.projection.name()).with_fields(vec![TypePtr::clone(column)]);
+                RowIter::from_file_into(Box::new(reader)).project(Some(alone.build()?))
+            };
+            decode(|| rows()?.nth(self.read - 1).transpose()).is_err()
+        };
+        self.projection.get_fields().iter().find(fails).map(|column| column.name().to_owned())
     }
 
     /// Where the row that was read last stands.
@@ -71,49 +89,56 @@ impl Iterator for ParquetRows {
         let place = Place { path: self.path.clone(), spot: self.spot() };
         match row {
             Ok(None) => None,
-            Ok(Some(row)) => {
-                let fields: Map<String, Value> =
-                    row.get_column_iter().map(|(name, field)| (name.clone(), field.to_json_value())).collect();
-                Some(Ok(NumberedRow { row: Row::new(fields), number: self.read, place }))
-            }
+            Ok(Some(row)) => Some(match self.columns.fields(&row) {
+                Ok(fields) => Ok(NumberedRow { row: Row::new(fields), number: self.read, place }),
+                Err(problem) => Err(DataError::Row { place, problem }),
+            }),
             Err(message) => {
                 // The columns are no longer at the same row.
                 self.done = true;
-                Some(Err(DataError::InvalidParquet { place: place.to_string(), message }))
+                let column = self.culprit().map(|name| format!("column `{name}`: ")).unwrap_or_default();
+                Some(Err(DataError::InvalidParquet { place: place.to_string(), message: column + &message }))
             }
         }
     }
+}
+
+/// What the file's first bytes say that it is.
+fn content(mut file: &File) -> Option<Content> {
+    let mut start = Vec::new();
+    file.take(64).read_to_end(&mut start).ok()?;
+    file.rewind().ok()?;
+    Content::of(&start)
 }
 
 /// Runs the decoder, which panics on some damaged files.
 fn decode<T>(decode: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, String> {
-    match catch_unwind(AssertUnwindSafe(decode)) {
-        Ok(result) => result.map_err(|error| error.to_string()),
-        Err(panic) => {
-            let message = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-            Err(message.or_else(|| panic.downcast_ref().cloned()).unwrap_or_else(|| "the decoder gave up".into()))
-        }
-    }
+    let message = match guarded(decode) {
+        Ok(Ok(decoded)) => return Ok(decoded),
+        Ok(Err(error)) => error.to_string(),
+        Err(panic) => panic,
+    };
+    // Some messages quote all of a value's bytes.
+    Err(match message.split_once(" Bytes: [") {
+        Some((start, _)) => start.to_owned(),
+        None => message,
+    })
 }
 
-/// The part of the file's schema that `benchmark` needs.
-fn projection(reader: &SerializedFileReader<File>, benchmark: &Benchmark) -> Result<Type, ParquetError> {
-    let (fields, presence) = benchmark.fields();
+/// The part of the file's schema that is read.
+fn projection(reader: &SerializedFileReader<File>, needed: &Columns) -> Result<Type, ParquetError> {
     let schema = reader.metadata().file_metadata().schema();
-    let columns = schema.get_fields();
-    let needed = |name: &str| fields.iter().any(|field| field.split('.').next() == Some(name) || *field == name);
-    // If a field is missing, the error message is to name those that are there.
-    let all = fields.iter().any(|field| {
-        let first = field.split('.').next().unwrap_or_default();
-        !columns.iter().any(|column| column.name() == first || column.name() == *field)
-    });
     let mut kept: Vec<TypePtr> = Vec::new();
-    for column in columns {
-        if presence.iter().any(|field| field == column.name()) {
+    for column in schema.get_fields() {
+        if needed.is_presence(column.name()) {
             kept.push(smallest_part(reader, column)?);
-        } else if all || needed(column.name()) {
+        } else if needed.needs(column.name()) {
             kept.push(column.clone());
         }
+    }
+    if kept.is_empty() {
+        // Without a column there is no end to the rows that a damaged file may speak of.
+        kept.extend(schema.get_fields().first().cloned());
     }
     Type::group_type_builder(schema.name()).with_fields(kept).build()
 }

@@ -3,6 +3,7 @@
 mod cache;
 mod encode;
 mod letters;
+mod soundness;
 mod special_tokens;
 mod tokenizer;
 mod train_tokenizer;

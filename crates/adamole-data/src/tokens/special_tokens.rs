@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use crate::DataError;
-use crate::files::parse_object;
+use crate::files::{parse_object, read_text};
 
 /// Where a special token may be declared, the authoritative file first. `config.json` belongs to the model and gives
 /// ids, the other two give texts.
@@ -56,9 +56,9 @@ fn resolve(value: &Value, tokenizer: &tokenizers::Tokenizer) -> Option<Option<u3
 
 /// The JSON object in a file, or `None` if there is no such file.
 fn read_object(path: &Path) -> Result<Option<Map<String, Value>>, DataError> {
-    match std::fs::read_to_string(path) {
+    match read_text(path) {
         Ok(text) => parse_object(&text, path, 1).map(Some),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(DataError::Io { path: path.into(), source }),
+        Err(DataError::MissingFile { .. }) => Ok(None),
+        Err(error) => Err(error),
     }
 }

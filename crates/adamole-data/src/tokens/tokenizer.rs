@@ -4,9 +4,10 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use super::special_tokens;
+use super::{soundness, special_tokens};
 use crate::DataError;
-use crate::files::cannot_open;
+use crate::files::read_text;
+use crate::guard::guarded;
 
 /// A tokenizer with the special tokens of its model.
 #[derive(Debug, Clone)]
@@ -33,18 +34,38 @@ impl Tokenizer {
     ///
     /// # Errors
     ///
-    /// [`DataError::MissingFile`], [`DataError::Io`] or [`DataError::Tokenizer`] for the tokenizer file,
+    /// [`DataError::MissingFile`], [`DataError::OtherTokenizer`], [`DataError::Io`] or [`DataError::Tokenizer`] for the
+    /// tokenizer file, also if it makes the library fail on some short text,
     /// [`DataError::InvalidJson`] for the others, and [`DataError::SpecialToken`] for a token that is not in the
     /// vocabulary.
     pub fn from_folder(folder: &Path) -> Result<Self, DataError> {
         let path = folder.join("tokenizer.json");
-        let bytes = std::fs::read(&path).map_err(|source| cannot_open(&path, source))?;
-        let unusable = |source| DataError::Tokenizer { path: path.clone(), source };
-        let mut inner = tokenizers::Tokenizer::from_bytes(&bytes).map_err(unusable)?;
-        inner.with_truncation(None).map_err(unusable)?.with_padding(None);
+        let text = read_text(&path).map_err(|error| match (error, other_tokenizer(folder)) {
+            (DataError::MissingFile { .. }, Some(found)) => DataError::OtherTokenizer { folder: folder.into(), found },
+            (error, _) => error,
+        })?;
+        let inner = load(text.as_bytes()).map_err(|source| DataError::Tokenizer { path: path.clone(), source })?;
         let [bos, eos] = special_tokens::read(folder, &inner)?;
-        let digest = Sha256::new().chain_update(&bytes).chain_update(format!("{bos:?} {eos:?}")).finalize().into();
-        Ok(Self { inner, bos, eos, digest })
+        let digest = Sha256::new().chain_update(&text).chain_update(format!("{bos:?} {eos:?}")).finalize().into();
+        let tokenizer = Self { inner, bos, eos, digest };
+        // A file that the library fails on is found out here, and not after a model was loaded.
+        tokenizer.probe().map_err(|error| match error {
+            DataError::Tokenize { source, .. } => DataError::Tokenizer { path, source },
+            error => error,
+        })?;
+        Ok(tokenizer)
+    }
+
+    fn probe(&self) -> Result<(), DataError> {
+        for text in PROBES {
+            match self.encode_text(text) {
+                Ok(ids) => drop(self.decode(&ids)?),
+                // A vocabulary may well lack a letter. It is said when a text has it.
+                Err(DataError::Tokenize { source, .. }) if !source.is::<Panicked>() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     /// The ids of `text`, with the special tokens that the tokenizer's own rules add.
@@ -62,9 +83,7 @@ impl Tokenizer {
     ///
     /// [`DataError::Tokenize`] if the tokenizer's decoder fails.
     pub fn decode(&self, ids: &[u32]) -> Result<String, DataError> {
-        self.inner
-            .decode(ids, true)
-            .map_err(|source| DataError::Tokenize { text: shortened(&format!("{ids:?}")), source })
+        called(|| self.inner.decode(ids, true), || format!("{ids:?}"))
     }
 
     /// The beginning-of-sequence token, if the model has one. [`Self::encode_text`] adds it where the tokenizer's
@@ -96,18 +115,13 @@ impl Tokenizer {
 
     /// The bytes of `text` that each of its tokens stands for, those before the text included.
     pub(crate) fn spans(&self, text: &str) -> Result<Vec<(usize, usize)>, DataError> {
-        let encoding = self.inner.encode(text, true);
-        encoding
-            .map(|encoding| encoding.get_offsets().to_vec())
-            .map_err(|source| DataError::Tokenize { text: shortened(text), source })
+        called(|| self.inner.encode(text, true), || text.into()).map(|encoding| encoding.get_offsets().to_vec())
     }
 
     /// The last token of `text`, which stands alone.
     pub(crate) fn last_token(&self, text: &str) -> Result<Option<u32>, DataError> {
-        let encoding = self.inner.encode_fast(text, false);
-        encoding
-            .map(|encoding| encoding.get_ids().last().copied())
-            .map_err(|source| DataError::Tokenize { text: shortened(text), source })
+        let encoding = called(|| self.inner.encode_fast(text, false), || text.into())?;
+        Ok(encoding.get_ids().last().copied())
     }
 
     /// A hash of all that decides about token ids.
@@ -122,10 +136,39 @@ impl Tokenizer {
 
     fn encode(&self, text: &str) -> Result<tokenizers::Encoding, DataError> {
         // `encode_fast` leaves out the offsets, which nothing here needs.
-        self.inner.encode_fast(text, true).map_err(|source| DataError::Tokenize { text: shortened(text), source })
+        called(|| self.inner.encode_fast(text, true), || text.into())
     }
 }
 
-fn shortened(text: &str) -> String {
-    text.chars().take(80).collect()
+/// Texts with which a tokenizer is tried: nothing, the shape of a prompt's end, and what is rare.
+const PROBES: [&str; 4] = ["", "Answer: A", " \n\ta  b'c 12", "\u{e9}\u{ad}\u{4e16}\u{1f600}\0"];
+
+/// What other programs read in place of `tokenizer.json`.
+fn other_tokenizer(folder: &Path) -> Option<&'static str> {
+    let known =
+        ["tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "tekken.json", "vocab.json", "vocab.txt"];
+    known.into_iter().find(|file| folder.join(file).is_file())
+}
+
+type LibraryError = Box<dyn std::error::Error + Send + Sync>;
+
+/// The library's own panic, with its message.
+#[derive(Debug, thiserror::Error)]
+#[error("the tokenizer library gave up: {0}")]
+struct Panicked(String);
+
+fn load(bytes: &[u8]) -> Result<tokenizers::Tokenizer, LibraryError> {
+    soundness::check(bytes)?;
+    guarded(|| {
+        let mut inner = tokenizers::Tokenizer::from_bytes(bytes)?;
+        inner.with_truncation(None)?.with_padding(None);
+        Ok(inner)
+    })
+    .map_err(Panicked)?
+}
+
+/// What the library makes of a text or of ids, which `of` shows.
+fn called<T>(call: impl FnOnce() -> tokenizers::Result<T>, of: impl FnOnce() -> String) -> Result<T, DataError> {
+    let result = guarded(call).map_err(|panic| Panicked(panic).into()).flatten();
+    result.map_err(|source| DataError::Tokenize { text: of().chars().take(80).collect(), source })
 }

@@ -50,6 +50,11 @@ fn parquet() -> Vec<u8> {
     std::fs::read(path).unwrap()
 }
 
+fn tokenizer() -> Vec<u8> {
+    let (folder, _) = byte_level("AB");
+    std::fs::read(folder.path().join("tokenizer.json")).unwrap()
+}
+
 fn read(benchmark: &str, file: &str, bytes: &[u8]) {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join(file), bytes).unwrap();
@@ -71,6 +76,16 @@ proptest! {
     #[test]
     fn tables(bytes in bytes_like(TABLE.into())) {
         read("copa", "train.csv", &bytes);
+    }
+
+    #[test]
+    fn tables_with_tabs(bytes in bytes_like(TABLE.replace(',', "\t").into())) {
+        read("copa", "train.tsv", &bytes);
+    }
+
+    #[test]
+    fn lists(bytes in bytes_like(format!("[{}]", ROWS.trim_end().replace('\n', ",\n")).into())) {
+        read("copa", "train.json", &bytes);
     }
 
     #[test]
@@ -98,6 +113,17 @@ proptest! {
         std::fs::write(&path, bytes).unwrap();
         if let Ok(benchmark) = Benchmark::from_file(&path) {
             prop_assert!((2..=26).contains(&benchmark.published_letters()));
+        }
+    }
+
+    #[test]
+    fn tokenizer_files(bytes in bytes_like(tokenizer())) {
+        let (folder, _) = byte_level("AB");
+        std::fs::write(folder.path().join("tokenizer.json"), bytes).unwrap();
+        if let Ok(tokenizer) = Tokenizer::from_folder(folder.path())
+            && let Ok(ids) = tokenizer.encode_text("Question: Żółć?\nAnswer: B")
+        {
+            let _ = tokenizer.decode(&ids);
         }
     }
 

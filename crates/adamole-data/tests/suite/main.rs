@@ -5,6 +5,7 @@
 mod any_bytes;
 mod encoding;
 mod own_benchmark;
+mod parquet_values;
 mod published;
 mod reading;
 mod real_data;

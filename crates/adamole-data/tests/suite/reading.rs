@@ -76,7 +76,7 @@ fn a_missing_file_names_those_that_are_there() {
 fn broken_text_is_reported_with_its_line() {
     let bad_json = format!("{COPA}\n\n{{\"premise\": \"P\",}}\n{COPA}");
     assert_eq!(message("copa", bad_json), ":3:17: expected a JSON object: trailing comma");
-    assert_eq!(message("copa", "[1]"), ":1:0: expected a JSON object: invalid type: sequence, expected a map");
+    assert_eq!(message("copa", "[1]"), ":1:2: the list of rows breaks off: expected an object or `]`");
     let latin1 = [COPA.as_bytes(), b"\n{\"premise\": \"caf\xe9\"}"].concat();
     assert_eq!(message("copa", latin1), ":2: not valid UTF-8 from byte 17 on");
     assert_eq!(message("copa", "\n \n"), " has no usable rows");
@@ -89,9 +89,11 @@ fn a_bad_field_is_reported_by_name() {
         message("copa", format!("{COPA}\n{missing}")),
         ":2: field `choice2` is missing; the row has: choice1, choice_2, idx, label, premise, question"
     );
-    let typed = COPA.replace(r#""label": 1"#, r#""label": "1""#);
-    assert_eq!(message("copa", typed), ":1: field `label`: expected an integer, found the string \"1\"");
+    let typed = COPA.replace(r#""label": 1"#, r#""label": 1.5"#);
+    assert_eq!(message("copa", typed), ":1: field `label`: expected an integer, found the number 1.5");
     let nested = r#"{"question": "q", "choices": {"label": ["A", "B"], "text": ["x", 3]}, "answerKey": "A"}"#;
+    let stem = nested.replace(r#""question": "q""#, r#""question": {"stem": 4}"#).replace(", 3", r#", "y""#);
+    assert_eq!(message("commonsense_qa", stem), ":1: field `question.stem`: expected a string, found the number 4");
     assert_eq!(message("commonsense_qa", nested), ":1: field `choices.text[1]`: expected a string, found the number 3");
     let uneven = nested.replace(", 3", r#", "y", "z""#);
     assert_eq!(message("commonsense_qa", uneven), ":1: field `choices.text`: expected 2 texts, one per label, found 3");
@@ -106,7 +108,7 @@ fn a_label_without_its_choice_is_an_error() {
     }
     let social = r#"{"context": "c", "question": "q", "answerA": "a", "answerB": "b", "answerC": "c", "label": "0"}"#;
     let error = read("social_i_qa", social).unwrap_err();
-    assert!(matches!(&error, DataError::Row { problem: RowError::LabelOutOfRange { .. }, .. }), "{error}");
+    assert!(matches!(&error, DataError::EveryRow { problem: RowError::LabelOutOfRange { .. }, .. }), "{error}");
 }
 
 #[test]
@@ -132,6 +134,57 @@ fn bad_rows_are_skipped_counted_and_named() {
     }
     let error = read_with("copa", "{}\n[]", OnBadRow::Skip).unwrap_err().to_string();
     assert!(error.contains("has no usable rows: 0 were left out and 2 are bad, first"), "{error}");
+}
+
+#[test]
+fn a_bad_row_is_told_from_a_file_of_another_kind() {
+    let other = r#"{"text": "P"}"#;
+    let error = message("copa", format!("{other}\n{other}\n{other}"));
+    assert!(error.starts_with(":1: field `") && error.ends_with("(the 2 rows after it are alike)"), "{error}");
+    let error = message("copa", format!("{other}\n{other}\n{COPA}"));
+    assert!(error.ends_with("the row has: text"), "{error}");
+    let folder = folder_with(format!("{other}\n{COPA}\n{COPA}"));
+    let rows = SplitReader::open(Benchmark::by_name("copa").unwrap(), folder.path(), Split::Train).unwrap();
+    let rows: Vec<bool> = rows.map(|row| row.is_ok()).collect();
+    assert_eq!(rows, [false, true, true], "rows that were looked at are handed out");
+}
+
+#[test]
+fn lists_of_rows_and_pipes_and_links_are_told_from_lines() {
+    let list = format!("[\n{COPA},\n{}]", COPA.replace(r#""label": 1"#, r#""label": 0.0"#));
+    let items = read("copa", &list).unwrap();
+    assert_eq!(items.iter().map(|item| (item.row, item.answer)).collect::<Vec<_>>(), [(1, Some(1)), (2, Some(0))]);
+    let error = message("copa", list.replace(r#""label": 0.0"#, r#""label": null, "label": 7"#));
+    assert_eq!(error, ": row 2: field `label`: expected a label among -1..=1, found the number 7");
+    for (bytes, found) in [
+        (COPA.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>(), "text in UTF-16"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n".into(), "a pointer of Git LFS"),
+        (b"\x1f\x8b\x08\0\0".into(), "compressed with gzip"),
+    ] {
+        assert!(message("copa", bytes).contains(found), "{found}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let read = || read_split(Benchmark::by_name("copa").unwrap(), folder.path(), Split::Train, None, OnBadRow::Skip);
+    std::os::unix::fs::symlink("gone", folder.path().join("train.jsonl")).unwrap();
+    let error = read().unwrap_err().to_string();
+    assert!(error.ends_with("train.jsonl is a link to gone, which does not exist"), "{error}");
+    std::fs::remove_file(folder.path().join("train.jsonl")).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(folder.path().join("train.jsonl")).status().unwrap().success());
+    let error = read().unwrap_err().to_string();
+    assert!(error.ends_with("train.jsonl is a pipe, a socket or a device, expected a file"), "{error}");
+}
+
+#[test]
+fn a_split_that_is_published_without_labels_may_lack_their_field() {
+    let folder = tempfile::tempdir().unwrap();
+    let row = r#"{"question": "q", "passage": "p", "idx": 0}"#;
+    for split in ["train", "test"] {
+        std::fs::write(folder.path().join(format!("{split}.jsonl")), row).unwrap();
+    }
+    let read = |split| read_split(Benchmark::by_name("boolq").unwrap(), folder.path(), split, None, OnBadRow::Fail);
+    assert_eq!(read(Split::Test).unwrap().items[0].answer, None);
+    let error = read(Split::Train).unwrap_err().to_string();
+    assert!(error.ends_with("field `label|answer` is missing; the row has: idx, passage, question"), "{error}");
 }
 
 #[test]

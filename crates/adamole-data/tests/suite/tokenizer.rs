@@ -66,3 +66,31 @@ fn truncation_and_padding_of_the_file_are_off() {
     let tokenizer = Tokenizer::from_folder(folder.path()).unwrap();
     assert_eq!(tokenizer.encode_text("Answer: ABC").unwrap().len(), 6); // <s> Answer : ĠA B C
 }
+
+#[test]
+fn what_the_library_panics_on_is_no_usable_tokenizer() {
+    let (folder, _) = byte_level("AB");
+    let path = folder.path().join("tokenizer.json");
+    let file: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    let text = json!({ "Sequence": { "id": "A", "type_id": 0 } });
+    for (part, value) in [
+        ("normalizer", json!({ "type": "Precompiled", "precompiled_charsmap": "BAAAAP////8A" })),
+        ("normalizer", json!({ "type": "Precompiled", "precompiled_charsmap": "/////w==" })),
+        ("pre_tokenizer", json!({ "type": "FixedLength", "length": 0 })),
+        ("decoder", json!({ "type": "Strip", "content": "a", "start": 0, "stop": 9 })),
+        (
+            "post_processor",
+            json!({ "type": "TemplateProcessing", "single": [{ "SpecialToken": { "id": "X", "type_id": 0 } }, text], "pair": [], "special_tokens": {} }),
+        ),
+    ] {
+        let mut crafted = file.clone();
+        crafted[part] = value;
+        write(folder.path(), "tokenizer.json", &crafted);
+        let error = Tokenizer::from_folder(folder.path()).unwrap_err();
+        assert!(matches!(error, DataError::Tokenizer { .. }), "{part}: {error}");
+    }
+    std::fs::remove_file(&path).unwrap();
+    write(folder.path(), "vocab.json", &json!({}));
+    let error = Tokenizer::from_folder(folder.path()).unwrap_err().to_string();
+    assert!(error.ends_with("has vocab.json but no tokenizer.json, which is what is read"), "{error}");
+}

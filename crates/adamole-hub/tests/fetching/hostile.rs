@@ -46,6 +46,21 @@ fn is_head(request: &Request) -> bool {
     request.method == "HEAD"
 }
 
+#[cfg(unix)]
+#[test]
+fn nothing_is_written_through_a_link_in_the_place_of_a_part() {
+    let content = bytes(5000);
+    let mut world = World::new(site(&[("model.safetensors", &content)]), right);
+    let outside = world.folder.path().join("outside");
+    std::fs::write(&outside, "mine").unwrap();
+    let partial = world.root().join("blobs").join(format!("{}.incomplete", etag(&content)));
+    std::fs::create_dir_all(partial.parent().unwrap()).unwrap();
+    std::os::unix::fs::symlink(&outside, &partial).unwrap();
+    let snapshot = world.fetch(&["model.safetensors"]).unwrap();
+    assert_eq!(std::fs::read(snapshot.join("model.safetensors")).unwrap(), content);
+    assert_eq!(std::fs::read_to_string(outside).unwrap(), "mine");
+}
+
 #[test]
 fn an_answer_that_is_no_list_of_files_is_refused() {
     for body in ["", "<html>", "null", "{}", "[]", r#"{"sha": 1, "siblings": []}"#, "\u{feff}{"] {

@@ -1,5 +1,6 @@
 //! What the program says when it cannot go on: the library's error, then what to do about it.
 
+use super::data_hints::data_hint;
 use adamole::{
     data::DataError,
     device::{DeviceError, Kind},
@@ -53,6 +54,7 @@ impl Failure {
                     | HubError::InvalidRevision { .. }
                     | HubError::InvalidEndpoint(_)
                     | HubError::InvalidToken
+                    | HubError::InvalidProxy { .. }
             ),
             Self::Train(error) => matches!(
                 error,
@@ -96,12 +98,7 @@ impl Failure {
             }
             Self::Interrupted { run, .. } => format!("go on with --resume {}", run.display()),
             Self::Train(TrainError::NotFinite { .. }) => "try a lower --learning-rate".into(),
-            Self::Data(DataError::MissingFile { .. }) => {
-                "--data takes the folder of a benchmark, with train.jsonl, validation.parquet or alike".into()
-            }
-            Self::Data(error) if error.is_about_a_row() => {
-                "mend the row, or leave such rows out with --on-bad-row skip".into()
-            }
+            Self::Data(error) => return data_hint(error),
             Self::Hub(error) => return hub_hint(error),
             _ => return None,
         };

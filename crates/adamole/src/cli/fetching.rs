@@ -70,21 +70,17 @@ pub(crate) fn benchmark_folder(benchmark: &Benchmark, data: Option<&Source>) -> 
 
 /// The files with rows, in every layout in which they are read.
 fn rows_of(benchmark: &Benchmark) -> Wanted {
-    let config = benchmark.hub().and_then(|hub| hub.config.as_deref());
-    let roots = match config {
-        Some(config) => vec![format!("{config}/"), format!("{config}/data/")],
-        None => vec![String::new(), "data/".into()],
-    };
-    let mut patterns = Vec::new();
-    for (root, split) in roots.iter().flat_map(|root| benchmark.splits().iter().map(move |split| (root, split))) {
-        patterns.extend([format!("{root}{split}-*.parquet"), format!("{root}{split}/*.parquet")]);
-        let endings = ["parquet", "jsonl", "jsonl.gz", "jsonl.zst", "csv", "csv.gz", "csv.zst", "tsv"];
-        patterns.extend(endings.map(|ending| format!("{root}{split}.{ending}")));
-    }
-    Wanted::new([""; 0]).and_if_present(patterns)
+    let example = benchmark.splits().first().map_or("train", |split| split.as_str());
+    Wanted::default().and_if_present(benchmark.named_files()).and_first_of(benchmark.file_patterns()).at_least_one(
+        format!("files with rows of {} (as data/{example}-*.parquet or {example}.jsonl)", benchmark.name()),
+    )
 }
 
 fn fetch(source: &Source, kind: Kind, wanted: &Wanted) -> Result<PathBuf, Failure> {
+    // What is in a local folder is read without a hub, so that nothing that is wrong with the hub's settings matters.
+    if let Some(folder) = source.folder() {
+        return Ok(folder);
+    }
     let mut progress = Progress { started: Instant::now(), shown: None, planned: false };
     let datasets = Benchmark::all().iter().filter_map(Benchmark::hub).map(|hub| hub.id.as_str());
     let known: Vec<&str> = match kind {

@@ -3,6 +3,7 @@
 mod adapter_settings;
 pub(crate) mod bench;
 mod compat;
+mod data_hints;
 pub(crate) mod devices;
 pub(crate) mod estimate;
 pub(crate) mod evaluate;

@@ -1,0 +1,144 @@
+//! What a benchmark needs of a Parquet file's columns, and their values as those of a row.
+
+use std::collections::BTreeSet;
+
+use parquet::basic::{ConvertedType, LogicalType};
+use parquet::data_type::ByteArray;
+use parquet::record::{Field, Row as Record};
+use parquet::schema::types::{Type, TypePtr};
+use serde_json::{Map, Number, Value};
+
+use crate::row::alternatives;
+use crate::row_error::wrong_type_of;
+use crate::{Benchmark, RowError};
+
+/// Which columns are read, and how.
+///
+/// The path of a value is that of its names, as in `choices.text`; a list is no part of it.
+pub(super) struct Columns {
+    /// The paths that the benchmark reads.
+    fields: Vec<String>,
+    /// The paths of which it wants to know only whether they are null.
+    presence: Vec<String>,
+    /// The paths of texts that hold JSON.
+    json: BTreeSet<String>,
+    /// The columns that are not read.
+    unread: Vec<String>,
+}
+
+impl Columns {
+    pub(super) fn new(schema: &Type, benchmark: &Benchmark) -> Self {
+        let (fields, presence) = benchmark.fields();
+        let fields = fields.into_iter().flat_map(alternatives).map(str::to_owned).collect();
+        let mut columns = Self { fields, presence: presence.to_vec(), json: BTreeSet::new(), unread: Vec::new() };
+        for column in schema.get_fields() {
+            match columns.needs(column.name()) {
+                true => note_json(column, column.name().to_owned(), &mut columns.json),
+                false => columns.unread.push(column.name().to_owned()),
+            }
+        }
+        columns
+    }
+
+    /// Whether anything is read at or below `path`.
+    pub(super) fn needs(&self, path: &str) -> bool {
+        let leads_to =
+            |from: &str, to: &str| to.strip_prefix(from).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        self.fields.iter().any(|field| leads_to(path, field) || leads_to(field, path))
+    }
+
+    /// Whether only that there is a value at `path` is of interest.
+    pub(super) fn is_presence(&self, path: &str) -> bool {
+        self.presence.iter().any(|presence| presence == path)
+    }
+
+    /// The fields of a row. What is not read is null, so that an error can name what there is.
+    pub(super) fn fields(&self, record: &Record) -> Result<Map<String, Value>, RowError> {
+        let read = record.get_column_iter().filter(|(name, _)| self.needs(name));
+        let read = read.map(|(name, field)| Ok((name.clone(), self.value(field, name)?)));
+        let unread = self.unread.iter().map(|name| Ok((name.clone(), Value::Null)));
+        read.chain(unread).collect()
+    }
+
+    fn value(&self, field: &Field, path: &str) -> Result<Value, RowError> {
+        let finite = |float: f64| match Number::from_f64(float) {
+            Some(number) => Ok(Value::Number(number)),
+            None => Err(wrong_type_of(path, "a finite number", float.to_string())),
+        };
+        Ok(match field {
+            Field::Null => Value::Null,
+            _ if self.is_presence(path) => Value::Bool(true),
+            Field::Group(record) => {
+                let inner = record.get_column_iter().map(|(name, field)| {
+                    let path = format!("{path}.{name}");
+                    Ok((name.clone(), if self.needs(&path) { self.value(field, &path)? } else { Value::Null }))
+                });
+                Value::Object(inner.collect::<Result<_, RowError>>()?)
+            }
+            Field::ListInternal(list) => {
+                Value::Array(list.elements().iter().map(|field| self.value(field, path)).collect::<Result<_, _>>()?)
+            }
+            Field::MapInternal(map) => {
+                let entry = |(key, value): &(Field, Field)| {
+                    let key = match self.value(key, path)? {
+                        Value::String(key) => key,
+                        key => key.to_string(),
+                    };
+                    let value = self.value(value, &format!("{path}.{key}"))?;
+                    Ok((key, value))
+                };
+                Value::Object(map.entries().iter().map(entry).collect::<Result<_, RowError>>()?)
+            }
+            Field::Bytes(bytes) => self.text(utf8(bytes, path)?, path),
+            Field::Str(text) => self.text(text.clone(), path),
+            Field::Float16(float) => finite(f64::from(*float))?,
+            Field::Float(float) => finite(f64::from(*float))?,
+            Field::Double(float) => finite(*float)?,
+            other => other.to_json_value(),
+        })
+    }
+
+    /// A text, or what it spells out where it is declared as JSON.
+    fn text(&self, text: String, path: &str) -> Value {
+        let nested = self.json.contains(path) && text.trim_start().starts_with(['{', '[']);
+        match nested.then(|| serde_json::from_str(&text)) {
+            Some(Ok(value)) => value,
+            _ => Value::String(text),
+        }
+    }
+}
+
+/// The text of a column that is declared as bytes: many writers declare no text. In columns of one width, shorter texts
+/// are filled up with zeros.
+fn utf8(bytes: &ByteArray, path: &str) -> Result<String, RowError> {
+    let bytes = bytes.data();
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Ok(text.trim_end_matches('\0').to_owned()),
+        Err(error) => {
+            let (length, byte) = (bytes.len(), error.valid_up_to() + 1);
+            Err(wrong_type_of(path, "a text", format!("{length} bytes that are not UTF-8 from byte {byte} on")))
+        }
+    }
+}
+
+/// Adds the paths of the texts at and below `path` that hold JSON.
+fn note_json(column: &TypePtr, path: String, json: &mut BTreeSet<String>) {
+    let info = column.get_basic_info();
+    if column.is_primitive() {
+        if info.converted_type() == ConvertedType::JSON || info.logical_type_ref() == Some(&LogicalType::Json) {
+            json.insert(path);
+        }
+        return;
+    }
+    let is_list = info.converted_type() == ConvertedType::LIST;
+    for part in column.get_fields() {
+        match is_list {
+            false => note_json(part, format!("{path}.{}", part.name()), json),
+            // Neither the group that repeats nor what it repeats is part of the path.
+            true if part.is_group() && part.get_fields().len() == 1 => {
+                note_json(&part.get_fields()[0], path.clone(), json)
+            }
+            true => note_json(part, path.clone(), json),
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! What to do about data that cannot be read, by what is wrong with it.
+
+use adamole::data::{Content, DataError, RowError};
+
+/// What to do about a file, a row or a tokenizer that cannot be read.
+pub(super) fn data_hint(error: &DataError) -> Option<String> {
+    let hint = match error {
+        DataError::MissingFile { path, .. } if path.ends_with("tokenizer.json") => {
+            "--model takes a Hugging Face folder: config.json, tokenizer.json and safetensors weights".into()
+        }
+        DataError::MissingFile { path, .. } if path.extension().is_some_and(|ending| ending == "toml") => return None,
+        DataError::MissingFile { .. } => {
+            "--data takes the folder of a benchmark, with train.jsonl, validation.parquet, data/train-*.parquet or alike; \
+             the TOML file of a benchmark of your own can name others under `files`"
+                .into()
+        }
+        DataError::OtherTokenizer { folder, .. } => format!(
+            "make tokenizer.json once with transformers: python -c \"from transformers import AutoTokenizer as T; \
+             T.from_pretrained('{0}').save_pretrained('{0}')\"",
+            folder.display()
+        ),
+        DataError::Tokenizer { .. } => "fetch tokenizer.json again, and compare it with the original".into(),
+        DataError::DeadLink { .. } => "copy what the links lead to, as `cp -rL` does, or fetch the files again".into(),
+        DataError::Content { found, .. } => content_hint(*found)?.into(),
+        DataError::Header { .. } => {
+            "the first line names the columns, parted by commas in a .csv file and by tabs in a .tsv file".into()
+        }
+        DataError::OpenQuote { .. } => {
+            "in CSV a quote within a cell is doubled; a table that knows no quotes is to be saved with tabs, as .tsv".into()
+        }
+        DataError::AmbiguousSplit { .. } => {
+            "leave one of them, or name it under `files` in the TOML file of a benchmark of your own".into()
+        }
+        DataError::EveryRow { problem: RowError::LabelOutOfRange { .. }, .. } => {
+            "the TOML file of a benchmark of your own says what its labels are called: \
+             answer = { index = \"label\", names = [\"no\", \"yes\"] }"
+                .into()
+        }
+        DataError::EveryRow { .. } => {
+            "the rows have other fields than this benchmark reads; the TOML file of one of your own says which they are, \
+             and --benchmark takes it"
+                .into()
+        }
+        DataError::InvalidUtf8 { .. } => {
+            "save the file as UTF-8, or leave such rows out with --on-bad-row skip".into()
+        }
+        error if error.is_about_a_row() => "mend the row, or leave such rows out with --on-bad-row skip".into(),
+        _ => return None,
+    };
+    Some(hint)
+}
+
+fn content_hint(found: Content) -> Option<&'static str> {
+    Some(match found {
+        Content::Utf16 | Content::Utf32 => "save the file as UTF-8",
+        Content::Gzip => "give it a name that ends in .gz",
+        Content::Zstandard => "give it a name that ends in .zst",
+        Content::Parquet => "give it a name that ends in .parquet",
+        Content::Zip => "unpack it, or save the spreadsheet as CSV in UTF-8",
+        Content::LfsPointer => "get the file itself with `git lfs pull`",
+        Content::LinkText => "copy what the links lead to, as `cp -rL` does, or fetch the files again",
+        Content::WebPage => "fetch the file again, and look at what the server says",
+        _ => return None,
+    })
+}
