@@ -30,7 +30,7 @@ pub enum OnBadRow {
 named!(OnBadRow, "way with bad rows", { Self::Fail => "fail", Self::Skip => "skip" });
 
 /// What has been read.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ReadReport {
     /// Rows, bad ones included.
     pub rows: usize,

@@ -52,6 +52,17 @@ impl Chain {
         Ok(next)
     }
 
+    /// The layout of the one adapter that so many links amount to, each of which has the layout `link`: the ranks add up,
+    /// and the scale alpha / rank stays.
+    pub fn whole_layout(link: &AdapterLayout, links: usize) -> AdapterLayout {
+        let longer = |config: &AdapterConfig| {
+            // The sum of ranks is at least one, since each is.
+            let rank = (config.rank.get() * links).try_into().unwrap_or(config.rank);
+            AdapterConfig { rank, alpha: config.alpha * links as f32, ..*config }
+        };
+        link.iter().map(|(name, config)| (name.to_owned(), longer(config))).collect()
+    }
+
     /// The first base with one adapter that does what all links and the model's own adapter do.
     pub fn whole(&self, model: &CausalLm) -> CausalLm {
         if self.count() == 0 {
@@ -61,15 +72,8 @@ impl Chain {
         for (name, link) in factors(model) {
             links.entry(name).or_default().push(link);
         }
-        let one_link = model.layout();
-        let longer = |config: &AdapterConfig| {
-            let links = self.count() + 1;
-            // The sum of ranks is at least one, since each is; the scale alpha / rank stays.
-            let rank = (config.rank.get() * links).try_into().unwrap_or(config.rank);
-            AdapterConfig { rank, alpha: config.alpha * links as f32, ..*config }
-        };
         let mut whole = self.base.clone();
-        whole.adapt(&one_link.iter().map(|(name, config)| (name.to_owned(), longer(config))).collect(), 0);
+        whole.adapt(&Self::whole_layout(&model.layout(), self.count() + 1), 0);
         for (name, linear) in whole.linears_mut() {
             if let (Some(adapter), Some(links)) = (&mut linear.adapter, links.remove(&name)) {
                 let (a, b): (Vec<_>, Vec<_>) = links.into_iter().unzip();

@@ -6,31 +6,46 @@ use burn::{
     module::{Module, ModuleMapper, ModuleVisitor, Param},
     tensor::{Tensor, TensorData},
 };
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
 };
 
-/// What a run needs to go on: the values of the adapters, the optimizer's moments and counts, the links of a chain, and
-/// the [`Progress`].
+/// What a run needs to go on: the values of the adapters, those of the best epoch, the optimizer's moments and counts, the
+/// links of a chain, and the [`Progress`].
 ///
-/// The file is safetensors: `adapter/NAME`, `first/NAME`, `second/NAME`, `steps/NAME`, `chain/INDEX/LINEAR.adapter.a` and
-/// `.b`, `progress` (JSON), and `sha256` over all of these.
+/// The file is safetensors: `adapter/NAME`, `best/NAME`, `first/NAME`, `second/NAME`, `steps/NAME`,
+/// `chain/INDEX/LINEAR.adapter.a` and `.b`, `progress` and `run` (JSON), and `sha256` over all of these.
 #[derive(Debug)]
 pub struct Checkpoint {
     /// Where the run was.
     pub progress: Progress,
+    /// Which run it was, as [`Checkpoints::of_run`](crate::Checkpoints::of_run) said; `None` where it was not said, as in
+    /// files of earlier versions.
+    pub run: Option<Value>,
     tensors: BTreeMap<String, TensorData>,
     path: PathBuf,
 }
 
+/// The adapters of a model by their parameters' names.
+pub(crate) type AdapterValues = BTreeMap<String, TensorData>;
+
 impl Checkpoint {
-    /// Gathers the state of a run.
-    pub(crate) fn of(progress: &Progress, model: &CausalLm, optimizer: &AdamW, chain: &Chain) -> Self {
+    /// Gathers the state of a run; `best` are the adapters of its best epoch so far, none before the first validation.
+    pub(crate) fn of(
+        progress: &Progress,
+        (model, best): (&CausalLm, &AdapterValues),
+        optimizer: &AdamW,
+        chain: &Chain,
+    ) -> Self {
         let mut tensors = BTreeMap::new();
         for (name, data) in adapter_values(model) {
             tensors.insert(format!("adapter/{name}"), data);
+        }
+        for (name, data) in best {
+            tensors.insert(format!("best/{name}"), data.clone());
         }
         for (name, MomentsData { first, second, steps }) in optimizer.moments(model) {
             let count = steps.len();
@@ -43,7 +58,7 @@ impl Checkpoint {
             tensors.insert(format!("chain/{index}/{linear}.adapter.a"), a.to_data());
             tensors.insert(format!("chain/{index}/{linear}.adapter.b"), b.to_data());
         }
-        Self { progress: progress.clone(), tensors, path: PathBuf::new() }
+        Self { progress: progress.clone(), run: None, tensors, path: PathBuf::new() }
     }
 
     /// Writes the file, whole or not at all.
@@ -54,6 +69,10 @@ impl Checkpoint {
             TensorData::new(bytes, [length])
         };
         self.tensors.insert("progress".into(), bytes(json));
+        if let Some(run) = &self.run {
+            let json = serde_json::to_vec(run).map_err(|error| TrainError::io(path)(error.into()))?;
+            self.tensors.insert("run".into(), bytes(json));
+        }
         let digest = digest(&self.tensors);
         self.tensors.insert("sha256".into(), bytes(digest));
         let tensors: Vec<_> = self.tensors.into_iter().collect();
@@ -71,7 +90,7 @@ impl Checkpoint {
         let mut tensors = BTreeMap::new();
         for name in file.names() {
             let data = match name.split('/').next() {
-                Some("progress" | "sha256") => {
+                Some("progress" | "run" | "sha256") => {
                     let bytes: Vec<u8> = file.integers(&name)?.0.into_iter().map(|byte| byte as u8).collect();
                     let length = bytes.len();
                     TensorData::new(bytes, [length])
@@ -90,17 +109,44 @@ impl Checkpoint {
         }
         let progress = tensors.remove("progress").ok_or_else(|| damaged("it has no progress"))?;
         let progress = serde_json::from_slice(progress.as_bytes()).map_err(|error| damaged(&error.to_string()))?;
-        Ok(Self { progress, tensors, path: path.to_owned() })
+        let run = tensors.remove("run").map(|run| serde_json::from_slice(run.as_bytes()));
+        let run = run.transpose().map_err(|error| damaged(&error.to_string()))?;
+        Ok(Self { progress, run, tensors, path: path.to_owned() })
+    }
+
+    /// The file that it was read from.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// `model`, the one that the run began with, with the adapters of the best epoch so far; `None` where the file holds
+    /// none: before the first validation, and in files of earlier versions.
+    ///
+    /// # Errors
+    /// They do not fit the model.
+    pub fn best(&self, model: &CausalLm) -> Result<Option<CausalLm>, TrainError> {
+        let best = self.tensors.iter().filter_map(|(name, data)| Some((name.strip_prefix("best/")?, data)));
+        let best: AdapterValues = best.map(|(name, data)| (name.to_owned(), data.clone())).collect();
+        if best.is_empty() {
+            return Ok(None);
+        }
+        // Of a chain it is one adapter as wide as its links together.
+        let own: BTreeMap<String, TensorData> = adapter_values(model).into_iter().collect();
+        let rows = |data: &TensorData| data.shape().first().copied().unwrap_or(0).max(1);
+        let wider = best.iter().filter(|(name, _)| name.ends_with(".adapter.a"));
+        let links = wider.filter_map(|(name, data)| Some(rows(data) / rows(own.get(name)?))).max().unwrap_or(1);
+        let mut model = model.clone();
+        if links > 1 {
+            let layout = Chain::whole_layout(&model.layout(), links);
+            model.adapt(&layout, 0);
+        }
+        let unfit = |what: String| TrainError::DamagedCheckpoint { path: self.path.clone(), what };
+        with_adapters(model, best).map(Some).map_err(unfit)
     }
 
     /// Puts the state back: `model` is the one that the run began with.
-    pub(crate) fn restore(
-        self,
-        model: CausalLm,
-        seed: u64,
-        settings: AdamWSettings,
-    ) -> Result<(Progress, CausalLm, AdamW, Chain), TrainError> {
-        let Self { progress, mut tensors, path } = self;
+    pub(crate) fn restore(self, model: CausalLm, seed: u64, settings: AdamWSettings) -> Result<Restored, TrainError> {
+        let Self { progress, mut tensors, path, .. } = self;
         let unfit = |what: String| TrainError::DamagedCheckpoint { path: path.clone(), what };
         let mut part = |prefix: &str| -> BTreeMap<String, TensorData> {
             let names: Vec<String> = tensors.keys().filter(|name| name.starts_with(prefix)).cloned().collect();
@@ -127,9 +173,19 @@ impl Checkpoint {
             };
             moments.insert(name, MomentsData { first, second, steps });
         }
-        let optimizer = AdamW::resume(settings, &model, moments, progress.step - progress.link_start).map_err(unfit)?;
-        Ok((progress, model, optimizer, chain))
+        let optimizer = AdamW::resume(settings, &model, moments, progress.step.saturating_sub(progress.link_start))
+            .map_err(unfit)?;
+        Ok(Restored { progress, model, optimizer, chain, best: part("best/") })
     }
+}
+
+/// The state of a run, ready to go on.
+pub(crate) struct Restored {
+    pub(crate) progress: Progress,
+    pub(crate) model: CausalLm,
+    pub(crate) optimizer: AdamW,
+    pub(crate) chain: Chain,
+    pub(crate) best: AdapterValues,
 }
 
 /// A hash of names and values.
@@ -143,7 +199,7 @@ fn digest(tensors: &BTreeMap<String, TensorData>) -> Vec<u8> {
 }
 
 /// Name and value of every parameter of an adapter.
-fn adapter_values(model: &CausalLm) -> Vec<(String, TensorData)> {
+pub(crate) fn adapter_values(model: &CausalLm) -> Vec<(String, TensorData)> {
     struct Values(Vec<String>, Vec<(String, TensorData)>);
     impl ModuleVisitor for Values {
         fn enter_module(&mut self, name: &str, _container: &str) {

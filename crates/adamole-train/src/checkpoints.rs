@@ -1,6 +1,7 @@
 //! The checkpoints of a run: when they are written, which are kept, and which one a run goes on from.
 
 use crate::{Checkpoint, TrainError};
+use serde_json::Value;
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -10,6 +11,7 @@ use std::{
 #[derive(Debug, Clone)]
 pub struct Checkpoints {
     folder: PathBuf,
+    run: Option<Value>,
     /// Steps between two of them. There is one after every validation in any case.
     pub every: usize,
     /// How many are kept, at least 1.
@@ -19,7 +21,13 @@ pub struct Checkpoints {
 impl Checkpoints {
     /// The checkpoints in `folder`, which is created when the first is written.
     pub fn new(folder: PathBuf, every: usize, keep: usize) -> Self {
-        Self { folder, every: every.max(1), keep: keep.max(1) }
+        Self { folder, run: None, every: every.max(1), keep: keep.max(1) }
+    }
+
+    /// Says in every checkpoint which run it is of: whatever tells this run from another one. Whoever goes on from a
+    /// checkpoint compares it with [`Checkpoint::run`].
+    pub fn of_run(self, run: Value) -> Self {
+        Self { run: Some(run), ..self }
     }
 
     /// The newest one that is whole. `skip` is told of those that are not.
@@ -37,9 +45,10 @@ impl Checkpoints {
     }
 
     /// Writes one and removes those that are no longer kept.
-    pub(crate) fn save(&self, checkpoint: Checkpoint) -> Result<(), TrainError> {
+    pub(crate) fn save(&self, mut checkpoint: Checkpoint) -> Result<(), TrainError> {
         fs::create_dir_all(&self.folder).map_err(TrainError::io(&self.folder))?;
         let name = format!("step-{:08}.safetensors", checkpoint.progress.step);
+        checkpoint.run = self.run.clone();
         checkpoint.write(&self.folder.join(name))?;
         let files = self.files()?;
         for old in &files[..files.len().saturating_sub(self.keep)] {

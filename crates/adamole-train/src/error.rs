@@ -31,6 +31,44 @@ pub enum TrainError {
         value: f64,
         /// The optimizer step, counted from 0.
         step: usize,
+        /// Steps that were applied before; without any, the learning rate is not to blame.
+        applied: usize,
+    },
+    /// No step of an epoch was applied, since a loss or gradient of each was not finite: from there on a run learns nothing.
+    #[error("no step of epoch {epoch} was applied: {what} was not finite")]
+    NoStepApplied {
+        /// The epoch, counted from 1.
+        epoch: usize,
+        /// The loss or gradient of its last step.
+        what: String,
+        /// Steps that were applied in earlier epochs.
+        applied: usize,
+    },
+    /// A score is infinite or not a number, so that there is no choice with the highest one, and no accuracy.
+    #[error("item {} has the score {value} for its choice {}: there is no accuracy where a score is not finite", item + 1, choice + 1)]
+    NotFiniteScore {
+        /// Index of the item in its split; shown counted from 1.
+        item: usize,
+        /// Index of the choice; shown counted from 1.
+        choice: usize,
+        /// The score.
+        value: f64,
+    },
+    /// A loss of whole texts is infinite or not a number.
+    #[error("the {what} is {value}")]
+    NotFiniteLoss {
+        /// Which loss.
+        what: &'static str,
+        /// Its value.
+        value: f64,
+    },
+    /// A validation after steps of training gave numbers that are not finite.
+    #[error("the model has diverged in epoch {epoch}: {source}")]
+    Diverged {
+        /// The epoch, counted from 1.
+        epoch: usize,
+        /// What was not finite.
+        source: Box<TrainError>,
     },
     /// The run was asked to stop. Where it has checkpoints, its state is saved.
     #[error("stopped after {steps} steps")]
@@ -38,7 +76,7 @@ pub enum TrainError {
         /// Steps that are done.
         steps: usize,
     },
-    /// A checkpoint is not what was written, or is of another run.
+    /// A checkpoint is not what was written, or does not fit the model.
     #[error("{}: not a checkpoint of this run: {what}", path.display())]
     DamagedCheckpoint {
         /// The file.
@@ -55,17 +93,43 @@ pub enum TrainError {
         /// "training" or "validation".
         what: &'static str,
     },
-    /// The run directory already holds a run.
-    #[error("{} already holds a run", path.display())]
+    /// The run directory already holds a run, or what is left of one.
+    #[error("{} already holds a run: {trace} is there", path.display())]
     RunExists {
         /// The directory.
         path: PathBuf,
+        /// The file or folder in it that only a run leaves behind.
+        trace: &'static str,
+    },
+    /// Another process is at work in the run directory.
+    #[error("{} is in use by {}", path.display(), process.map_or("another process".into(), |id| format!("process {id}")))]
+    RunInUse {
+        /// The directory.
+        path: PathBuf,
+        /// The process id, where it can be read.
+        process: Option<u32>,
+    },
+    /// A checkpoint was written by another run.
+    #[error("{}: not a checkpoint of this run: {what}", path.display())]
+    ForeignCheckpoint {
+        /// The file.
+        path: PathBuf,
+        /// What differs.
+        what: String,
+    },
+    /// The adapter of the best epoch is gone, and so are the checkpoints that it could be had from.
+    #[error("{}: the adapter of the best epoch is not there, and no checkpoint holds it", path.display())]
+    AdapterLost {
+        /// Where it should be.
+        path: PathBuf,
     },
     /// The run directory holds a run that has come to its end.
-    #[error("{} holds a finished run", path.display())]
+    #[error("{} holds a finished run, and other settings were given: {changes}", path.display())]
     RunFinished {
         /// The directory.
         path: PathBuf,
+        /// The settings that are others.
+        changes: String,
     },
     /// A file of the run directory could not be written.
     #[error("{}: {source}", path.display())]

@@ -1,6 +1,6 @@
 //! Accuracy on multiple choice: the choice whose letter scores highest after the prompt.
 
-use crate::{DeviceBatch, RoutingCounts, Workers, batch::integers, routing::floats};
+use crate::{DeviceBatch, RoutingCounts, TrainError, Workers, batch::integers, routing::floats};
 use adamole_core::{Detail, Pass};
 use adamole_data::{Batch, Buckets, Example, plan_evaluation};
 use adamole_llama::CausalLm;
@@ -55,17 +55,44 @@ pub struct Evaluation {
 ///
 /// An example is scored at the last token of its prompt, over the letters of its own choices. Only those rows of the
 /// vocabulary product are computed.
-pub fn evaluate(model: &CausalLm, examples: &[Example], workers: &Workers, device: &Device) -> Evaluation {
+///
+/// # Errors
+/// [`TrainError::NotFiniteScore`]: the first item of which a score is infinite or not a number.
+pub fn evaluate(
+    model: &CausalLm,
+    examples: &[Example],
+    workers: &Workers,
+    device: &Device,
+) -> Result<Evaluation, TrainError> {
+    evaluate_until(model, examples, workers, device, &|| false)
+}
+
+/// [`evaluate`], given up once `stop` says so, which is asked before each batch.
+///
+/// # Errors
+/// Those of [`evaluate`], and [`TrainError::Interrupted`].
+pub fn evaluate_until(
+    model: &CausalLm,
+    examples: &[Example],
+    workers: &Workers,
+    device: &Device,
+    stop: &(dyn Fn() -> bool + Sync),
+) -> Result<Evaluation, TrainError> {
     let start = Instant::now();
     let lengths: Vec<usize> = examples.iter().map(|example| example.prompt.len()).collect();
     let buckets = Buckets::fitting(&lengths, Buckets::FEW);
     let plan = plan_evaluation(&lengths, &buckets, BATCH_TOKENS);
     let parts = workers.map(&plan, |indices| {
+        if stop() {
+            return None;
+        }
         let batch = Batch::of_prompts(examples, indices, 0, &buckets);
         let asked: Vec<&Example> = indices.iter().map(|&index| &examples[index]).collect();
         let mut routing = RoutingCounts::default();
-        (score(model, &batch, &asked, device, &mut routing), routing)
+        Some((score(model, &batch, &asked, device, &mut routing), routing))
     });
+    let parts: Option<Vec<_>> = parts.into_iter().collect();
+    let parts = parts.ok_or(TrainError::Interrupted { steps: 0 })?;
 
     let mut routing = RoutingCounts::default();
     let mut predictions = Vec::with_capacity(examples.len());
@@ -74,6 +101,7 @@ pub fn evaluate(model: &CausalLm, examples: &[Example], workers: &Workers, devic
         routing.add(&counts);
     }
     predictions.sort_by_key(|prediction| prediction.item);
+    predictions.iter().try_for_each(finite)?;
     let labelled: Vec<&Prediction> = predictions.iter().filter(|p| p.answer.is_some()).collect();
     let correct = labelled.iter().filter(|p| p.answer == Some(p.predicted)).count();
     let items = labelled.len();
@@ -84,7 +112,7 @@ pub fn evaluate(model: &CausalLm, examples: &[Example], workers: &Workers, devic
     let majority = frequencies.into_values().max().unwrap_or(0);
     let losses: Vec<f64> = labelled.iter().filter_map(|p| choice_loss(p)).collect();
     let choice_loss = losses.iter().sum::<f64>() / losses.len().max(1) as f64;
-    Evaluation {
+    Ok(Evaluation {
         accuracy: correct as f64 / items.max(1) as f64,
         choice_loss,
         items,
@@ -95,6 +123,16 @@ pub fn evaluate(model: &CausalLm, examples: &[Example], workers: &Workers, devic
         mean_active_experts: routing.mean_active_experts(),
         predictions,
         routing,
+    })
+}
+
+/// Without a highest score the first choice would be the answer.
+fn finite(prediction: &Prediction) -> Result<(), TrainError> {
+    match prediction.scores.iter().position(|score| !score.is_finite()) {
+        Some(choice) => {
+            Err(TrainError::NotFiniteScore { item: prediction.item, choice, value: prediction.scores[choice] })
+        }
+        None => Ok(()),
     }
 }
 

@@ -12,6 +12,21 @@ pub fn peak_memory_bytes() -> Option<u64> {
     Some(kibibytes * 1024)
 }
 
+/// The most memory that this process can have, in bytes: of the machine with what it swaps, of its control group, of its
+/// address space, whichever is least; `None` where the system does not tell.
+pub fn memory_limit_bytes() -> Option<u64> {
+    let read = |path: &str| std::fs::read_to_string(path).ok();
+    let number = |text: &str| text.split_whitespace().find_map(|word| word.parse::<u64>().ok());
+    let machine = read("/proc/meminfo").and_then(|text| {
+        let kibibytes = |name: &str| text.lines().find_map(|line| number(line.strip_prefix(name)?));
+        Some(1024 * (kibibytes("MemTotal:")? + kibibytes("SwapTotal:").unwrap_or(0)))
+    });
+    let group = read("/sys/fs/cgroup/memory.max").and_then(|text| number(&text));
+    let limits = read("/proc/self/limits");
+    let space = limits.and_then(|text| text.lines().find_map(|line| number(line.strip_prefix("Max address space")?)));
+    [machine, group, space].into_iter().flatten().min()
+}
+
 /// Bytes that a device's allocator has of it, which is about its peak, since it keeps what it has had; `None` for the CPU,
 /// whose memory is the process's.
 pub fn device_memory_bytes(device: &Device) -> Option<u64> {
@@ -40,12 +55,15 @@ pub struct BatchShape {
 pub enum Operations {
     /// The fused operations of the CPU, in the program's own memory.
     Fused,
-    /// Operations composed of Burn's own, which keep more for the backward pass, on a device of its own.
+    /// Operations composed of Burn's own, which keep more for the backward pass, in the program's own memory: weights in
+    /// half precision on the CPU. The product with quantised weights is fused there, too.
+    ComposedOnCpu,
+    /// Operations composed of Burn's own, on a device of its own.
     Composed,
 }
 
 /// The bytes that training is going to take at its peak, by what takes them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct MemoryEstimate {
     /// Frozen weights.
     pub weights: u64,
@@ -95,18 +113,20 @@ impl MemoryEstimate {
         let of_layer = factor * (batch.tokens as f64 * of_token + batch.pairs as f64 * of_pair);
         let activations = match batch.checkpoint_blocks {
             false => layers * of_layer,
-            true => layers * (batch.tokens * config.hidden_size) as f64 * width + of_layer,
+            true => layers * batch.tokens as f64 * config.hidden_size as f64 * width + of_layer,
         };
         // Composed operations keep quantised weights as floats until their backward pass.
         let activations = match (quantization, operations, batch.checkpoint_blocks) {
-            (None, ..) | (_, Operations::Fused, _) => activations,
+            (None, ..) | (_, Operations::Fused | Operations::ComposedOnCpu, _) => activations,
             (_, _, false) => activations + linears * width,
             (_, _, true) => activations + linears * width / layers,
         };
         let chunk = batch.labels.min(LOSS_CHUNK * batch.side_by_side) * config.vocab_size;
 
         let weights = (shapes.elements() as f64 - linears) * width + of_linears;
-        let adapters = 4.0 * adapters as f64 * (4 + batch.micro_batches) as f64;
+        // The program keeps those of the best epoch, for its checkpoints.
+        let kept = if operations == Operations::Composed { 4 } else { 5 };
+        let adapters = 4.0 * adapters as f64 * (kept + batch.micro_batches) as f64;
         let vocabulary = 2.5 * 4.0 * chunk as f64;
         let overhead = PROGRAM + SLACK * (weights + adapters + activations + vocabulary);
         let [weights, adapters, activations, vocabulary, overhead] =
@@ -116,7 +136,8 @@ impl MemoryEstimate {
 
     /// All together.
     pub fn total(&self) -> u64 {
-        self.weights + self.adapters + self.activations + self.vocabulary + self.overhead
+        let parts = [self.weights, self.adapters, self.activations, self.vocabulary, self.overhead];
+        parts.into_iter().fold(0, u64::saturating_add)
     }
 }
 

@@ -55,6 +55,10 @@ pub struct EpochMetrics {
     pub mean_active_experts: Option<f64>,
     /// Whether this is the best epoch so far, whose adapter is saved.
     pub best: bool,
+    /// Whether the mean task loss is nearer to that of a uniform guess over the vocabulary than to that of the first step
+    /// that was applied, or above both: the model has lost what it knew.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub diverged: bool,
     /// Wall time since the run began.
     pub seconds: f64,
 }

@@ -31,6 +31,7 @@ mod tests {
             balance_loss: None,
             mean_active_experts: None,
             best: false,
+            diverged: false,
             seconds: 1.0,
         };
         let json = serde_json::to_string(&TrainEvent::Epoch(epoch)).unwrap();

@@ -124,7 +124,8 @@ impl AdamW {
         let norm = squares.iter().map(|(_, square)| square).sum::<f64>().sqrt();
         if !norm.is_finite() {
             let (name, value) = squares.into_iter().find(|(_, square)| !square.is_finite()).unwrap_or_default();
-            return Err(TrainError::NotFinite { what: format!("gradient of {name}"), value, step: self.steps });
+            let (what, steps) = (format!("gradient of {name}"), self.steps);
+            return Err(TrainError::NotFinite { what, value, step: steps, applied: steps });
         }
         let clip = (f64::from(self.settings.max_grad_norm) / (norm + 1e-6)).min(1.0);
         let groups = expert_groups(model, routing);

@@ -34,6 +34,31 @@ pub struct PretrainRecipe {
     pub seed: u64,
 }
 
+impl PretrainRecipe {
+    /// Checks every range.
+    ///
+    /// # Errors
+    /// The first setting that is outside its range.
+    pub fn validate(&self) -> Result<(), TrainError> {
+        let counts =
+            [("sequence_length", self.sequence_length), ("batch_size", self.batch_size), ("steps", self.steps)];
+        if let Some((name, value)) = counts.into_iter().find(|(_, value)| *value == 0) {
+            return Err(TrainError::Recipe { name, value: value.to_string(), expected: "an integer of at least 1" });
+        }
+        let (decay, beta) = (f64::from(self.weight_decay), f64::from(self.beta2));
+        for (name, value, is_valid, expected) in [
+            ("learning_rate", self.learning_rate, self.learning_rate > 0.0, "a number above 0"),
+            ("weight_decay", decay, decay >= 0.0, "a number of at least 0"),
+            ("beta2", beta, (0.0..1.0).contains(&beta), "a number in [0, 1)"),
+        ] {
+            if !(value.is_finite() && is_valid) {
+                return Err(TrainError::Recipe { name, value: value.to_string(), expected });
+            }
+        }
+        Ok(())
+    }
+}
+
 /// What is reported of a pretraining step.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct PretrainStep {
@@ -53,7 +78,7 @@ const SLICES: usize = 2;
 /// see no other document.
 ///
 /// # Errors
-/// The stream is shorter than one sequence, or a gradient is not finite.
+/// The recipe is not valid, the stream is shorter than one sequence, or a gradient is not finite.
 pub fn pretrain(
     mut model: CausalLm,
     tokens: &[u32],
@@ -63,6 +88,7 @@ pub fn pretrain(
     device: &Device,
     mut observe: impl FnMut(PretrainStep),
 ) -> Result<CausalLm, TrainError> {
+    recipe.validate()?;
     let sequences = sequences(tokens, recipe.sequence_length);
     if sequences.is_empty() {
         return Err(TrainError::NoExamples { what: "training" });
@@ -107,7 +133,7 @@ pub fn pretrain(
 /// Mean cross-entropy per token of `model` (on the plain device) on a stream of token ids.
 ///
 /// # Errors
-/// The stream is shorter than one sequence.
+/// The stream is shorter than one sequence, or the loss is not finite.
 pub fn validation_loss(
     model: &CausalLm,
     tokens: &[u32],
@@ -123,7 +149,8 @@ pub fn validation_loss(
     let batches: Vec<&[&[u32]]> = sequences.chunks(16).collect();
     let labels = (sequences.len() * sequence_length) as f32;
     let parts = workers.map(&batches, |batch| floats(sequence_loss(model, batch, bos, labels, device).into_data())[0]);
-    Ok(parts.iter().sum())
+    let value: f64 = parts.iter().sum();
+    if value.is_finite() { Ok(value) } else { Err(TrainError::NotFiniteLoss { what: "validation loss", value }) }
 }
 
 /// Sequences of `length` inputs and one more label each.

@@ -15,6 +15,12 @@ pub struct Progress {
     pub epoch: usize,
     /// Batches of it that are done.
     pub batch: usize,
+    /// Steps that were applied.
+    #[serde(default)]
+    pub applied: usize,
+    /// Task loss of the first step that was applied.
+    #[serde(default)]
+    pub first_loss: Option<f64>,
     /// The step at which the current link of a chain began.
     pub link_start: usize,
     /// Steps in a row that were skipped because something was not finite.
@@ -51,6 +57,8 @@ impl Progress {
             step: 0,
             epoch: 1,
             batch: 0,
+            applied: 0,
+            first_loss: None,
             link_start: 0,
             skipped: 0,
             routing: RoutingCounts::default(),
@@ -74,6 +82,8 @@ impl Progress {
         self.train_operations += step.operations;
         self.train_seconds += step.seconds;
         self.skipped = 0;
+        self.applied += 1;
+        self.first_loss.get_or_insert(step.task_loss);
     }
 
     /// Counts who fired in a step; after every 50 steps, what they fired together.

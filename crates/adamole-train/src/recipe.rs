@@ -85,16 +85,18 @@ impl Recipe {
     /// # Errors
     /// The first setting that is outside its range.
     pub fn validate(&self) -> Result<(), TrainError> {
-        let positive = "an integer of at least 1";
+        let positive = "an integer from 1 to 4294967295";
         for (name, value) in
             [("epochs", self.epochs), ("batch_size", self.batch_size), ("micro_batch_size", self.micro_batch_size)]
         {
-            if value == 0 {
+            // Within 32 bits, so that no product of two of them is beyond 64.
+            if value == 0 || u32::try_from(value).is_err() {
                 return Err(TrainError::Recipe { name, value: value.to_string(), expected: positive });
             }
         }
         if self.patience == Some(0) {
-            return Err(TrainError::Recipe { name: "patience", value: "0".into(), expected: positive });
+            let expected = "an integer of at least 1";
+            return Err(TrainError::Recipe { name: "patience", value: "0".into(), expected });
         }
         if self.chain_links == 0 || self.chain_links > self.epochs {
             let value = self.chain_links.to_string();

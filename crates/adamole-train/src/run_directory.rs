@@ -1,61 +1,123 @@
 //! Where a run leaves its traces.
 
-use crate::{Checkpoints, Progress, TrainError, TrainEvent, tensorboard::TensorBoard};
+use crate::{Checkpoints, Progress, RunLock, TrainError, TrainEvent, tensorboard::TensorBoard};
 use adamole_llama::{CausalLm, save_adapter, write_atomically};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
     fs::{self, File, OpenOptions},
-    io::Write,
+    io::{ErrorKind, Write},
     path::{Path, PathBuf},
 };
 
 /// A run's folder: `config.json`, `settings.json` (what it was begun with, for whoever resumes it), `metrics.jsonl`,
-/// `checkpoints/`, `adapter/` (the best epoch's) and `report.json`.
+/// `checkpoints/`, `adapter/` (the best epoch's) and `report.json`; and `run.lock`, by which one process at a time has it.
 #[derive(Debug)]
 pub struct RunDirectory {
     path: PathBuf,
     metrics: File,
     tensorboard: Option<TensorBoard>,
+    /// Held as long as the run goes on.
+    lock: RunLock,
 }
 
+/// What only a run that has begun to compute leaves behind. A folder without any of these can be begun in: settings alone
+/// are those of a run that was killed before its first number.
+const TRACES: [&str; 7] =
+    ["metrics.jsonl", "checkpoints", "adapter", "report.json", "routing.json", "routing.html", "tensorboard"];
+
 impl RunDirectory {
-    /// Creates the folder and writes `config.json` and `settings.json`.
+    /// Whether a new run can begin in `path`, without touching anything: for an early answer. [`Self::create`] looks again.
     ///
     /// # Errors
-    /// The folder already holds a run, or cannot be written.
+    /// [`TrainError::RunExists`] if the folder has anything of a run that has computed, [`TrainError::RunInUse`] if a
+    /// process is about to.
+    pub fn check_free(path: &Path) -> Result<(), TrainError> {
+        if path.join("run.lock").exists() {
+            RunLock::acquire(path)?;
+        }
+        let is_there = |name: &&&str| {
+            let trace = path.join(name);
+            // A folder without anything in it is no trace.
+            let is_empty = || fs::read_dir(&trace).is_ok_and(|mut entries| entries.next().is_none());
+            trace.exists() && !(trace.is_dir() && is_empty())
+        };
+        match TRACES.iter().find(is_there) {
+            Some(trace) => Err(TrainError::RunExists { path: path.to_owned(), trace }),
+            None => Ok(()),
+        }
+    }
+
+    /// Creates the folder, takes its lock, and writes `config.json` and `settings.json`.
+    ///
+    /// # Errors
+    /// The folder already holds a run, another process has it, or it cannot be written.
     pub fn create(path: &Path, config: &impl Serialize, settings: &impl Serialize) -> Result<Self, TrainError> {
+        Self::check_free(path)?;
+        fs::create_dir_all(path).map_err(TrainError::io(path))?;
+        let lock = RunLock::acquire(path)?;
+        // Whoever had the lock in between may have begun.
         let metrics = path.join("metrics.jsonl");
         if metrics.exists() {
-            return Err(TrainError::RunExists { path: path.to_owned() });
+            return Err(TrainError::RunExists { path: path.to_owned(), trace: "metrics.jsonl" });
         }
-        fs::create_dir_all(path).map_err(TrainError::io(path))?;
         write_json(&path.join("config.json"), config)?;
         write_json(&path.join("settings.json"), settings)?;
         let metrics = File::create(&metrics).map_err(TrainError::io(metrics))?;
-        Ok(Self { path: path.to_owned(), metrics, tensorboard: None })
+        Ok(Self { path: path.to_owned(), metrics, tensorboard: None, lock })
     }
 
     /// What the run in `path` was begun with, as [`Self::create`] was handed it.
     ///
     /// # Errors
-    /// There is no run that can be resumed: none at all, a finished one, or one whose `settings.json` cannot be read.
+    /// There is no `settings.json`, or it cannot be read.
     pub fn settings<T: DeserializeOwned>(path: &Path) -> Result<T, TrainError> {
-        if path.join("report.json").exists() {
-            return Err(TrainError::RunFinished { path: path.to_owned() });
-        }
-        let file = path.join("settings.json");
-        let text = fs::read(&file).map_err(TrainError::io(&file))?;
-        serde_json::from_slice(&text).map_err(|error| TrainError::io(&file)(error.into()))
+        read_json(&path.join("settings.json"))
     }
 
-    /// Opens the folder of a run that goes on from `progress`, or from its beginning. Metrics of what will be done again
-    /// are removed.
+    /// Replaces what the run was begun with, and how it is recorded: for a run that goes on with other settings.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    pub fn rewrite(lock: &RunLock, config: &impl Serialize, settings: &impl Serialize) -> Result<(), TrainError> {
+        write_json(&lock.folder().join("config.json"), config)?;
+        write_json(&lock.folder().join("settings.json"), settings)
+    }
+
+    /// The record of the run's settings, `config.json`; `None` where it is gone or cannot be read.
+    pub fn config(path: &Path) -> Option<serde_json::Value> {
+        read_json(&path.join("config.json")).ok()
+    }
+
+    /// The result of a run that has come to its end; `None` of one that has not.
+    ///
+    /// # Errors
+    /// `report.json` cannot be read.
+    pub fn report<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, TrainError> {
+        let file = path.join("report.json");
+        if file.exists() { read_json(&file).map(Some) } else { Ok(None) }
+    }
+
+    /// Steps that `metrics.jsonl` tells of; `None` where there is no such file.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn recorded_steps(path: &Path) -> Result<Option<usize>, TrainError> {
+        let Some(text) = metrics_of(path)? else { return Ok(None) };
+        let steps = text.lines().filter_map(|line| match serde_json::from_str(line) {
+            Ok(TrainEvent::Step(step)) => Some(step.step + 1),
+            Ok(TrainEvent::Skipped { step, .. }) => Some(step + 1),
+            _ => None,
+        });
+        Ok(Some(steps.max().unwrap_or(0)))
+    }
+
+    /// Goes on in the folder of a run from `progress`, or from its beginning. Metrics of what will be done again are
+    /// removed; where the file is gone, the validations are written again.
     ///
     /// # Errors
     /// A file cannot be read or written.
-    pub fn resume(path: &Path, progress: Option<&Progress>) -> Result<Self, TrainError> {
-        let metrics = path.join("metrics.jsonl");
-        let text = fs::read_to_string(&metrics).map_err(TrainError::io(&metrics))?;
+    pub fn resume(lock: RunLock, progress: Option<&Progress>) -> Result<Self, TrainError> {
+        let path = lock.folder().to_owned();
         let is_past = |line: &&str| match (serde_json::from_str(line), progress) {
             (Ok(TrainEvent::Start { .. }), Some(_)) => true,
             (Ok(TrainEvent::Step(step)), Some(progress)) => step.step < progress.step,
@@ -66,10 +128,18 @@ impl RunDirectory {
             // The last line may have been cut off.
             (Err(_), _) | (_, None) => false,
         };
-        let past: String = text.lines().filter(is_past).flat_map(|line| [line, "\n"]).collect();
+        let past: String = match metrics_of(&path)? {
+            Some(text) => text.lines().filter(is_past).flat_map(|line| [line, "\n"]).collect(),
+            None => {
+                let validations = progress.into_iter().flat_map(|progress| &progress.epochs);
+                let line = |epoch| serde_json::to_string(&TrainEvent::Epoch(epoch)).unwrap_or_default() + "\n";
+                validations.cloned().map(line).collect()
+            }
+        };
+        let metrics = path.join("metrics.jsonl");
         write_atomically(&metrics, past.as_bytes())?;
         let file = OpenOptions::new().append(true).open(&metrics).map_err(TrainError::io(&metrics))?;
-        Ok(Self { path: path.to_owned(), metrics: file, tensorboard: None })
+        Ok(Self { path, metrics: file, tensorboard: None, lock })
     }
 
     /// Also writes what happens from `step` on as event files for TensorBoard, in `tensorboard/`.
@@ -79,6 +149,11 @@ impl RunDirectory {
     pub fn with_tensorboard(mut self, step: usize) -> Result<Self, TrainError> {
         self.tensorboard = Some(TensorBoard::create(&self.path.join("tensorboard"), step)?);
         Ok(self)
+    }
+
+    /// Whether other processes are kept out: some network file systems have no locks.
+    pub fn is_locked(&self) -> bool {
+        self.lock.is_locked()
     }
 
     /// The run's checkpoints.
@@ -111,7 +186,12 @@ impl RunDirectory {
 
     /// The folder of the best adapter.
     pub fn adapter(&self) -> PathBuf {
-        self.path.join("adapter")
+        Self::adapter_of(&self.path)
+    }
+
+    /// The folder of the best adapter of the run in `path`.
+    pub fn adapter_of(path: &Path) -> PathBuf {
+        path.join("adapter")
     }
 
     /// Writes `report.json`, by whose presence a run is known to be complete.
@@ -121,6 +201,21 @@ impl RunDirectory {
     pub fn finish(&self, report: &impl Serialize) -> Result<(), TrainError> {
         write_json(&self.path.join("report.json"), report)
     }
+}
+
+/// The text of `metrics.jsonl`, if the file is there. Bytes that are no text are in lines that were cut off.
+fn metrics_of(path: &Path) -> Result<Option<String>, TrainError> {
+    let file = path.join("metrics.jsonl");
+    match fs::read(&file) {
+        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(TrainError::io(&file)(error)),
+    }
+}
+
+fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, TrainError> {
+    let text = fs::read(path).map_err(TrainError::io(path))?;
+    serde_json::from_slice(&text).map_err(|error| TrainError::io(path)(error.into()))
 }
 
 fn write_json(path: &Path, value: &impl Serialize) -> Result<(), TrainError> {

@@ -87,6 +87,19 @@ pub fn accumulate_on(
     device: &Device,
     replicas: &Replicas,
 ) -> StepOutcome {
+    let outcome = accumulate_until(model, input, workers, (device, replicas), &|| false);
+    outcome.unwrap_or_else(|| unreachable!("nothing asked it to stop"))
+}
+
+/// [`accumulate_on`], given up once `stop` says so, which is asked before each micro-batch; `None` then, and nothing has
+/// changed.
+pub(crate) fn accumulate_until(
+    model: &CausalLm,
+    input: StepInput<'_>,
+    workers: &Workers,
+    (device, replicas): (&Device, &Replicas),
+    stop: &(dyn Fn() -> bool + Sync),
+) -> Option<StepOutcome> {
     let tokens: usize = input.batches.iter().flat_map(|batch| &batch.lengths).sum();
     // The longest first, so that no worker is left with one at the end while the others wait.
     let mut order: Vec<usize> = (0..input.batches.len()).collect();
@@ -98,20 +111,22 @@ pub fn accumulate_on(
         let of_batch = if input.checkpoint_blocks { by_blocks } else { at_once };
         (index, of_batch(model, &input.batches[index], pass, weights, input.balance_coefficient))
     };
-    let mut parts: Vec<(usize, OfBatch)> = match replicas.count() {
-        1 => workers.map(&order, |&index| of_batch(&replicas.at(0, model, device), index)),
+    let unless_stopped =
+        |place: usize, index: usize| (!stop()).then(|| of_batch(&replicas.at(place, model, device), index));
+    let parts: Option<Vec<(usize, OfBatch)>> = match replicas.count() {
+        1 => workers.map(&order, |&index| unless_stopped(0, index)).into_iter().collect(),
         // A device's micro-batches are one job: what it holds is that of one at a time.
         count => {
             let mut shares = vec![Vec::new(); count.min(order.len())];
             order.iter().enumerate().for_each(|(turn, index)| shares[turn % count].push(*index));
             let shares: Vec<(usize, Vec<usize>)> = shares.into_iter().enumerate().collect();
             let parts = workers.map(&shares, |(place, indices)| {
-                let work = |index: &usize| of_batch(&replicas.at(*place, model, device), *index);
-                indices.iter().map(work).collect::<Vec<_>>()
+                indices.iter().map(|index| unless_stopped(*place, *index)).collect::<Vec<_>>()
             });
             parts.into_iter().flatten().collect()
         }
     };
+    let mut parts = parts?;
     parts.sort_by_key(|(index, _)| *index);
 
     let (mut accumulator, plain) = (GradientsAccumulator::new(), device.clone().inner());
@@ -127,7 +142,7 @@ pub fn accumulate_on(
         }
         routing.add(&counts);
     }
-    StepOutcome { gradients: accumulator.grads(), task_loss, balance_loss, routing, tokens }
+    Some(StepOutcome { gradients: accumulator.grads(), task_loss, balance_loss, routing, tokens })
 }
 
 /// Gradients, task loss and auxiliary loss, and who fired.

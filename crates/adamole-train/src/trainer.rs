@@ -2,7 +2,10 @@
 
 use crate::{
     AdamW, Checkpoint, Checkpoints, Cost, EpochMetrics, Evaluation, Progress, Recipe, Replicas, StepInput, StepMetrics,
-    TrainError, TrainEvent, Workers, accumulate_on, evaluate,
+    TrainError, TrainEvent, Workers,
+    checkpoint::{AdapterValues, Restored, adapter_values},
+    evaluate_until,
+    step::accumulate_until,
 };
 use adamole_core::Method;
 use adamole_data::{Batch, Buckets, Collation, Example, LabelScope, plan_epoch};
@@ -38,11 +41,15 @@ pub struct Control<'a> {
     pub checkpoints: Option<&'a Checkpoints>,
     /// The state that it goes on from.
     pub resume: Option<Checkpoint>,
-    /// Whether to stop after the step that is being done.
-    pub stop: Option<&'a dyn Fn() -> bool>,
+    /// Whether to stop, which is asked between micro-batches and between batches of a validation: the step or validation
+    /// under way is given up, and the state that is saved is the one before it.
+    pub stop: Option<&'a Stop<'a>>,
     /// Further autodiff devices of the same kind, which share the micro-batches of each step with the main one.
     pub devices: &'a [Device],
 }
+
+/// Says whether to stop. Once it has said yes it is to say so again.
+pub type Stop<'a> = dyn Fn() -> bool + Sync + 'a;
 
 impl std::fmt::Debug for Control<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -58,8 +65,8 @@ impl std::fmt::Debug for Control<'_> {
 /// and resumed in between: `model` is then the one that the run began with, and [`Control::resume`] its newest state.
 ///
 /// # Errors
-/// There is nothing to train or to learn from; a loss or gradient is not finite; a checkpoint cannot be written or is of
-/// another run; [`Control::stop`] said so; or `observe` failed.
+/// There is nothing to train or to learn from; losses, gradients or scores are not finite; no step of the last epoch was
+/// applied; a checkpoint cannot be written or is of another run; [`Control::stop`] said so; or `observe` failed.
 pub fn train(
     model: CausalLm,
     data: TrainingData<'_>,
@@ -99,27 +106,32 @@ pub fn train(
         None,
     )?;
 
-    let mut run = Run::begin(model, data, recipe, workers, (device, control.devices), control.resume, &mut observe)?;
+    let stop: &Stop<'_> = control.stop.unwrap_or(&|| false);
+    let devices = (device, control.devices);
+    let mut run = Run::begin(model, data, recipe, workers, devices, stop, control.resume, &mut observe)?;
     let saved = |run: &Run<'_>| control.checkpoints.map_or(Ok(()), |checkpoints| checkpoints.save(run.checkpoint()));
-    let stop = || control.stop.is_some_and(|stop| stop());
+    let stopped = |run: &Run<'_>| {
+        saved(run)?;
+        Err(TrainError::Interrupted { steps: run.progress.step })
+    };
     while !run.is_over() {
         run.begin_epoch()?;
         for micro_batches in run.plan() {
-            run.step(&micro_batches, &mut observe)?;
-            if stop() {
-                saved(&run)?;
-                return Err(TrainError::Interrupted { steps: run.progress.step });
+            let is_done = run.step(&micro_batches, &mut observe)?;
+            if !is_done || stop() {
+                return stopped(&run);
             }
             if control.checkpoints.is_some_and(|checkpoints| run.progress.step.is_multiple_of(checkpoints.every)) {
                 saved(&run)?;
             }
         }
-        run.validate(&mut observe)?;
+        match run.validate(&mut observe) {
+            Err(TrainError::Interrupted { .. }) => return stopped(&run),
+            validated => validated?,
+        }
         saved(&run)?;
     }
-    let progress = run.progress;
-    let best = progress.best.clone().ok_or(TrainError::NoExamples { what: "training" })?;
-    Ok(Outcome { progress, best })
+    run.outcome()
 }
 
 /// A run that goes on.
@@ -129,6 +141,7 @@ struct Run<'a> {
     workers: &'a Workers,
     device: &'a Device,
     replicas: Replicas,
+    stop: &'a Stop<'a>,
     lengths: Vec<usize>,
     buckets: Buckets,
     model: CausalLm,
@@ -136,6 +149,10 @@ struct Run<'a> {
     chain: Chain,
     cost: Cost,
     progress: Progress,
+    /// The adapters of the best epoch so far.
+    best: AdapterValues,
+    /// What was not finite in the last step that was skipped.
+    skipped: Option<String>,
     started: Instant,
     seconds_before: f64,
 }
@@ -143,23 +160,26 @@ struct Run<'a> {
 type Observe<'a> = dyn FnMut(&TrainEvent, Option<&CausalLm>) -> Result<(), TrainError> + 'a;
 
 impl<'a> Run<'a> {
+    #[allow(clippy::too_many_arguments, reason = "what a run is made of, named once more right below")]
     fn begin(
         model: CausalLm,
         data: TrainingData<'a>,
         recipe: &'a Recipe,
         workers: &'a Workers,
         (device, others): (&'a Device, &[Device]),
+        stop: &'a Stop<'a>,
         resume: Option<Checkpoint>,
         observe: &mut Observe<'_>,
     ) -> Result<Self, TrainError> {
         let started = Instant::now();
         let is_new = resume.is_none();
-        let (progress, model, optimizer, chain) = match resume {
+        let Restored { progress, model, optimizer, chain, best } = match resume {
             Some(checkpoint) => checkpoint.restore(model, recipe.seed, recipe.optimizer())?,
             None => {
-                let before = evaluate(&model.valid(), data.validation, workers, &device.clone().inner());
-                let chain = Chain::new(&model);
-                (Progress::new(before), model, AdamW::new(recipe.optimizer()), chain)
+                let plain = device.clone().inner();
+                let before = evaluate_until(&model.valid(), data.validation, workers, &plain, stop)?;
+                let (chain, optimizer) = (Chain::new(&model), AdamW::new(recipe.optimizer()));
+                Restored { progress: Progress::new(before), model, optimizer, chain, best: AdapterValues::new() }
             }
         };
         let lengths: Vec<usize> = data.train.iter().map(|example| example.text.len()).collect();
@@ -173,6 +193,7 @@ impl<'a> Run<'a> {
             workers,
             device,
             replicas,
+            stop,
             lengths,
             buckets,
             model,
@@ -180,6 +201,8 @@ impl<'a> Run<'a> {
             chain,
             cost,
             progress,
+            best,
+            skipped: None,
             started,
             seconds_before,
         };
@@ -197,7 +220,9 @@ impl<'a> Run<'a> {
     }
 
     fn begin_epoch(&mut self) -> Result<(), TrainError> {
-        if self.progress.batch == 0 && self.recipe.begins_link(self.progress.epoch) {
+        // A run that was stopped in the first step of a link has begun it.
+        let is_begun = self.progress.batch > 0 || self.progress.link_start == self.progress.step;
+        if !is_begun && self.recipe.begins_link(self.progress.epoch) {
             self.model = self.chain.link(self.model.clone(), self.recipe.seed)?;
             self.optimizer = AdamW::new(self.recipe.optimizer());
             self.progress.link_start = self.progress.step;
@@ -213,8 +238,8 @@ impl<'a> Run<'a> {
         plan
     }
 
-    /// One optimizer step over the examples with these indices.
-    fn step(&mut self, micro_batches: &[Vec<usize>], observe: &mut Observe<'_>) -> Result<(), TrainError> {
+    /// One optimizer step over the examples with these indices; `false` if it was given up and nothing has changed.
+    fn step(&mut self, micro_batches: &[Vec<usize>], observe: &mut Observe<'_>) -> Result<bool, TrainError> {
         let started = Instant::now();
         let Self { data, recipe, progress, .. } = self;
         let collation = Collation { pad_id: data.pad_id, labels: recipe.labels, padding: recipe.padding };
@@ -229,14 +254,19 @@ impl<'a> Run<'a> {
             dropout_scope: recipe.dropout_scope,
             checkpoint_blocks: recipe.checkpoint_blocks,
         };
-        let outcome = accumulate_on(&self.model, input, self.workers, self.device, &self.replicas);
+        let devices = (self.device, &self.replicas);
+        let outcome = accumulate_until(&self.model, input, self.workers, devices, self.stop);
+        let Some(outcome) = outcome else { return Ok(false) };
         let steps = recipe.epochs * self.lengths.len().div_ceil(recipe.batch_size);
         let schedule = recipe.schedule(steps.div_ceil(recipe.chain_links));
         let learning_rate = schedule.rate(progress.step - progress.link_start);
-        let (step, epoch) = (progress.step, progress.epoch);
+        let (step, epoch, applied_before) = (progress.step, progress.epoch, progress.applied);
         let applied = match outcome.task_loss.is_finite() {
             true => self.optimizer.step(learning_rate, &mut self.model, outcome.gradients, &outcome.routing),
-            false => Err(TrainError::NotFinite { what: "task loss".into(), value: outcome.task_loss, step }),
+            false => {
+                let (what, value) = ("task loss".into(), outcome.task_loss);
+                Err(TrainError::NotFinite { what, value, step, applied: applied_before })
+            }
         };
         progress.step += 1;
         progress.batch += 1;
@@ -263,23 +293,34 @@ impl<'a> Run<'a> {
                 let watched = progress.watch(&outcome.routing);
                 observe(&TrainEvent::Step(metrics), None)?;
                 let sites = watched.map(|watched| watched.collapsed(&self.model)).unwrap_or_default();
-                if sites.is_empty() { Ok(()) } else { observe(&TrainEvent::Collapsed { step, sites }, None) }
+                if !sites.is_empty() {
+                    observe(&TrainEvent::Collapsed { step, sites }, None)?;
+                }
             }
             Err(TrainError::NotFinite { what, .. }) if progress.skipped < recipe.max_skipped_steps => {
                 progress.skipped += 1;
-                observe(&TrainEvent::Skipped { step, what }, None)
+                self.skipped = Some(what.clone());
+                observe(&TrainEvent::Skipped { step, what }, None)?;
             }
-            Err(TrainError::NotFinite { what, value, .. }) => Err(TrainError::NotFinite { what, value, step }),
-            Err(error) => Err(error),
+            Err(TrainError::NotFinite { what, value, .. }) => {
+                return Err(TrainError::NotFinite { what, value, step, applied: applied_before });
+            }
+            Err(error) => return Err(error),
         }
+        Ok(true)
     }
 
     /// Ends the epoch.
     fn validate(&mut self, observe: &mut Observe<'_>) -> Result<(), TrainError> {
-        let evaluation =
-            evaluate(&self.model.valid(), self.data.validation, self.workers, &self.device.clone().inner());
         let epoch = self.progress.epoch;
-        let is_best = self.progress.is_best(&evaluation);
+        let plain = self.device.clone().inner();
+        let evaluation = evaluate_until(&self.model.valid(), self.data.validation, self.workers, &plain, self.stop);
+        let evaluation = evaluation.map_err(|error| match error {
+            source @ TrainError::NotFiniteScore { .. } => TrainError::Diverged { epoch, source: Box::new(source) },
+            error => error,
+        })?;
+        // Where no step was applied there is nothing new to keep.
+        let is_best = !self.progress.task_losses.is_empty() && self.progress.is_best(&evaluation);
         let metrics = self.epoch_metrics(epoch, &evaluation, is_best);
         // A chain is kept as the one adapter that it amounts to.
         let best_model = is_best.then(|| self.chain.whole(&self.model).valid());
@@ -287,8 +328,9 @@ impl<'a> Run<'a> {
         let progress = &mut self.progress;
         progress.seconds = metrics.seconds;
         progress.epochs.push(metrics);
-        if is_best {
+        if let Some(model) = best_model {
             progress.best = Some((epoch, evaluation));
+            self.best = adapter_values(&model).into_iter().collect();
         }
         progress.task_losses.clear();
         progress.balance_losses.clear();
@@ -297,19 +339,38 @@ impl<'a> Run<'a> {
     }
 
     fn checkpoint(&self) -> Checkpoint {
-        Checkpoint::of(&self.progress, &self.model, &self.optimizer, &self.chain)
+        Checkpoint::of(&self.progress, (&self.model, &self.best), &self.optimizer, &self.chain)
+    }
+
+    /// How the run ended, which is not well where nothing was learnt in its last epoch.
+    fn outcome(self) -> Result<Outcome, TrainError> {
+        let Self { progress, skipped, .. } = self;
+        let last = progress.epochs.last();
+        match (&progress.best, last.is_some_and(|last| last.task_loss.is_some())) {
+            (Some(best), true) => Ok(Outcome { best: best.clone(), progress }),
+            _ => {
+                let epoch = last.map_or(0, |last| last.epoch);
+                let what = skipped.unwrap_or_else(|| "a loss or gradient".into());
+                Err(TrainError::NoStepApplied { epoch, what, applied: progress.applied })
+            }
+        }
     }
 
     fn epoch_metrics(&self, epoch: usize, evaluation: &Evaluation, best: bool) -> EpochMetrics {
         let mean = |values: &[f64]| (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64);
+        let task_loss = mean(&self.progress.task_losses);
+        let uniform_guess = (self.model.config().vocab_size as f64).ln();
+        let first = self.progress.first_loss.unwrap_or(uniform_guess);
+        let bound = first.max((first + uniform_guess) / 2.0);
         EpochMetrics {
             epoch,
             accuracy: evaluation.accuracy,
             choice_loss: evaluation.choice_loss,
-            task_loss: mean(&self.progress.task_losses),
+            task_loss,
             balance_loss: mean(&self.progress.balance_losses),
             mean_active_experts: evaluation.mean_active_experts,
             best,
+            diverged: task_loss.is_some_and(|loss| loss > bound),
             seconds: self.seconds_before + self.started.elapsed().as_secs_f64(),
         }
     }

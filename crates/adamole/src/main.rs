@@ -1,7 +1,16 @@
 //! The `adamole` program: results on stdout, talk on stderr, exit code 2 for wrong use and 1 for failure.
 
+/// Talk on stderr. Where that takes no more, the talk is lost and the work goes on; `eprintln!` would panic.
+macro_rules! say {
+    ($($part:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), $($part)*);
+    }};
+}
+
 mod allocator;
 mod cli;
+mod stdout;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -62,7 +71,7 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("{failure}");
+            say!("{failure}");
             failure.exit_code()
         }
     }

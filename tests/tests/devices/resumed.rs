@@ -2,15 +2,20 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use adamole::{
-    llama::{CausalLm, save_adapter},
-    train::{Checkpoints, Control, TrainError, TrainEvent, TrainingData, train},
+    core::{AdapterConfig, Method},
+    llama::{AdapterLayout, CausalLm, Targets, save_adapter},
+    train::{Checkpoints, Control, Recipe, TrainError, TrainEvent, TrainingData, train},
 };
 use adamole_tests::{
     device,
     shipped::{adapted_base, examples, recipe},
     workers,
 };
-use std::{cell::Cell, fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 /// What a run leaves behind: its task losses and gradient norms, and the bytes of its adapter.
 #[derive(Debug, PartialEq)]
@@ -26,8 +31,8 @@ fn a_resumed_run_is_the_unbroken_one() {
     let data = TrainingData { train: &training, validation: &validation, pad_id: 0 };
     let device = device().autodiff();
     let run = |checkpoints: &Checkpoints, stop_after: usize, adapter: &Path| {
-        let (mut steps, done) = (Vec::new(), Cell::new(0));
-        let stop = || done.get() >= stop_after;
+        let (mut steps, done) = (Vec::new(), AtomicUsize::new(0));
+        let stop = || done.load(Ordering::Relaxed) >= stop_after;
         let control = Control {
             checkpoints: Some(checkpoints),
             resume: checkpoints.newest(|path, error| panic!("{}: {error}", path.display())).unwrap(),
@@ -38,7 +43,7 @@ fn a_resumed_run_is_the_unbroken_one() {
         let result = train(model, data, &recipe(2), &workers(), &device, control, |event, best: Option<&CausalLm>| {
             if let TrainEvent::Step(step) = event {
                 steps.push([step.task_loss, step.gradient_norm]);
-                done.set(steps.len());
+                done.store(steps.len(), Ordering::Relaxed);
             }
             best.map_or(Ok(()), |model| save_adapter(model, Some("base"), adapter).map_err(TrainError::from))
         });
@@ -59,4 +64,52 @@ fn a_resumed_run_is_the_unbroken_one() {
     assert!(result.is_ok());
     steps.extend(rest);
     assert_eq!(Trace { steps, adapter: bytes("broken") }, whole);
+}
+
+/// Whenever it is asked whether to stop, it does, the next time it is asked after what came of that.
+#[test]
+fn a_run_that_is_stopped_between_any_two_micro_batches_is_the_unbroken_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let [training, validation] = examples(24, 4);
+    let data = TrainingData { train: &training, validation: &validation, pad_id: 0 };
+    let device = device().autodiff();
+    // Two links: the first step of the second epoch is also where a link begins.
+    let recipe = Recipe { chain_links: 2, ..recipe(2) };
+    let run = |name: &str, stop_at: usize| {
+        let checkpoints = Checkpoints::new(folder.path().join(name), 100, 1);
+        let asked = AtomicUsize::new(0);
+        let stop = || asked.fetch_add(1, Ordering::Relaxed) + 1 >= stop_at;
+        let control = Control {
+            checkpoints: Some(&checkpoints),
+            resume: checkpoints.newest(|path, error| panic!("{}: {error}", path.display())).unwrap(),
+            stop: Some(&stop),
+            devices: &[],
+        };
+        let adapter = folder.path().join(name).join("adapter");
+        let save = |_: &TrainEvent, best: Option<&CausalLm>| {
+            best.map_or(Ok(()), |model| save_adapter(model, Some("base"), &adapter).map_err(TrainError::from))
+        };
+        let mut model = adapted_base(&device);
+        let config = AdapterConfig {
+            method: Method::Lora,
+            rank: 4.try_into().unwrap(),
+            alpha: 8.0,
+            dropout: 0.05.try_into().unwrap(),
+        };
+        let layers = model.config().num_hidden_layers;
+        model.adapt(&AdapterLayout::uniform(config, &Targets::attention(), layers), 0);
+        let result = train(model, data, &recipe, &workers(), &device, control, save);
+        (result.map(|outcome| outcome.best.1.predictions), asked.load(Ordering::Relaxed))
+    };
+    let adapter = |name: &str| fs::read(folder.path().join(name).join("adapter/adapter_model.safetensors")).unwrap();
+    let (whole, asked) = run("whole", usize::MAX);
+    assert!(asked > 12, "{asked}");
+    for stop_at in 1..=asked {
+        let (result, _) = run("broken", stop_at);
+        assert!(matches!(result, Err(TrainError::Interrupted { .. })), "{stop_at}: {result:?}");
+        let (resumed, _) = run("broken", usize::MAX);
+        assert_eq!(resumed.unwrap(), *whole.as_ref().unwrap(), "{stop_at}");
+        assert!(adapter("broken") == adapter("whole"), "stopped at {stop_at} of {asked}");
+        fs::remove_dir_all(folder.path().join("broken")).unwrap();
+    }
 }

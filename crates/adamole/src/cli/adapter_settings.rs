@@ -33,6 +33,11 @@ impl MethodName {
     }
 }
 
+/// The largest alpha; those in use are below 1000.
+const MAX_ALPHA: f32 = 1e6;
+/// The most rows that the experts of a linear have together: more than any model is wide.
+const MAX_WIDTH: usize = 1 << 16;
+
 /// The adapter's part of the settings, for any number of layers.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct AdapterSettings {
@@ -98,9 +103,35 @@ impl AdapterSettings {
 
     /// Checks every value, before a model is read: each group of layers has a layer among as many as there are groups.
     pub(crate) fn validate(&self) -> Result<(), Failure> {
+        let outside = |name: &str, value: &dyn std::fmt::Display, expected: &str| {
+            Err(Failure::Usage(format!("{name} is {value}, expected {expected}")))
+        };
+        // Beyond it gradients, which have the scale alpha / rank, are not finite in 32 bits.
+        if !(self.alpha > 0.0 && self.alpha <= MAX_ALPHA) {
+            return outside("alpha", &self.alpha, &format!("a number above 0 and at most {MAX_ALPHA}"));
+        }
+        if let Some(threshold) = self.threshold.filter(|threshold| !(threshold.is_finite() && *threshold >= 0.0)) {
+            return outside("threshold", &threshold, "a number of at least 0");
+        }
+        let (experts, ranks) = (self.num_experts.max(), self.rank.max());
+        if experts.saturating_mul(ranks) > MAX_WIDTH {
+            let expected = format!("num_experts times rank to be at most {MAX_WIDTH}");
+            return outside("rank", &format!("{ranks} with {experts} experts"), &expected);
+        }
         let allocations = [Some(&self.num_experts), Some(&self.rank), self.top_k.as_ref()];
         let layers = allocations.into_iter().flatten().map(Allocation::groups).max();
         self.layout(layers.unwrap_or(1)).map(drop)
+    }
+
+    /// Why no expert is active under these settings, if that is so: to be said before hours are spent. Nothing is refused,
+    /// since the paper's own table has such a row.
+    pub(crate) fn never_active(&self) -> Option<String> {
+        let experts = self.num_experts.max();
+        let threshold = |name: &str, value: Option<f32>| {
+            let value = value.filter(|value| *value >= 1.0 && experts > 1)?;
+            Some(format!("{name} is {value}: no expert is active where the threshold is far above 1 / num_experts"))
+        };
+        threshold("tau_max", self.tau_max).or_else(|| threshold("threshold", self.threshold))
     }
 
     /// The adapters of a model of so many layers.
@@ -112,6 +143,7 @@ impl AdapterSettings {
 
     /// The adapter of the linears of one layer among so many.
     pub(crate) fn config(&self, layer: usize, layers: usize) -> Result<AdapterConfig, ConfigError> {
+        let of_gate = |error: ConfigError| ConfigError { name: "gate_dropout", ..error };
         let experts = self.num_experts.at(layer, layers);
         let num_experts = experts.try_into()?;
         let top_k = self.top_k.as_ref().map(|k| k.at(layer, layers).try_into()).transpose()?;
@@ -132,7 +164,7 @@ impl AdapterSettings {
                 num_experts,
                 top_k: top_k.map_or_else(|| 2.try_into(), Ok)?,
                 capacity_factor: Some(self.capacity_factor.unwrap_or(1.25).try_into()?),
-                gate_dropout: self.gate_dropout.unwrap_or(0.1).try_into()?,
+                gate_dropout: self.gate_dropout.unwrap_or(0.1).try_into().map_err(of_gate)?,
                 renormalise: self.renormalise.unwrap_or(false),
             },
         };

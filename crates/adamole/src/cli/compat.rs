@@ -45,7 +45,7 @@ pub(crate) fn published() -> Settings {
 }
 
 /// A choice that is not the published implementation's.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Departure {
     setting: String,
     ours: Value,

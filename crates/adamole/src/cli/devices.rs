@@ -34,8 +34,7 @@ pub(crate) fn run(arguments: &DevicesArguments) -> Result<(), Failure> {
         not_built_in: kinds(&|kind| !kind.is_built_in()),
         devices,
     };
-    print(arguments.format, &report, || text(&report));
-    Ok(())
+    print(arguments.format, &report, || text(&report))
 }
 
 fn text(report: &Report) -> String {

@@ -76,6 +76,9 @@ pub(crate) fn run(arguments: EstimateArguments) -> Result<(), Failure> {
     let settings = arguments.settings.or(file);
     let asked_workers = settings.workers;
     let config = settings.resolve()?;
+    if let Some(warning) = config.adapter.never_active() {
+        say!("warning: {warning}");
+    }
     let assumed = arguments.shape.zip(arguments.items).zip(arguments.tokens);
     let (model, lengths, fingerprint) = match assumed {
         Some(((shape, items), tokens)) => (ModelConfig::from_folder(&shape)?, assume(&config, &items, tokens)?, None),
@@ -101,7 +104,7 @@ pub(crate) fn run(arguments: EstimateArguments) -> Result<(), Failure> {
         parameters: shapes.elements(),
         trainable_parameters: shapes.adapter_elements(&layout),
         steps: epochs * lengths.train.len().div_ceil(config.recipe.batch_size),
-        train_tokens: epochs * lengths.train.iter().sum::<usize>(),
+        train_tokens: epochs.saturating_mul(lengths.train.iter().sum::<usize>()),
         train_operations: epochs as f64 * lengths.train.iter().map(trained).sum::<f64>(),
         validation_operations: asked(&lengths.validation),
         report_operations: asked(&lengths.report),
@@ -109,15 +112,20 @@ pub(crate) fn run(arguments: EstimateArguments) -> Result<(), Failure> {
         memory_estimate,
         config,
     };
-    print(arguments.format, &report, || text(&report));
-    Ok(())
+    print(arguments.format, &report, || text(&report))
 }
+
+/// Each item is gone through, as those of a data set are.
+const MAX_ITEMS: usize = 10_000_000;
 
 /// What sizes tell: items of one length, and for the memory of the greatest that there may be.
 fn assume(config: &Resolved, items: &[usize], tokens: usize) -> Result<Lengths, Failure> {
     let [train, validation, report] = *items else {
         return Err(Failure::Usage(format!("--items takes three numbers, {} were given", items.len())));
     };
+    if let Some(count) = items.iter().find(|count| **count > MAX_ITEMS) {
+        return Err(Failure::Usage(format!("--items has {count}, expected numbers of at most {MAX_ITEMS}")));
+    }
     if train == 0 || tokens == 0 {
         return Err(Failure::Usage("--items and --tokens take numbers of at least 1".into()));
     }

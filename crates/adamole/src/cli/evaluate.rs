@@ -2,7 +2,7 @@
 
 use super::{
     Failure,
-    inputs::{Base, workers},
+    inputs::{Base, warn_beyond_positions, workers},
     output::{Format, duration, percent, print, size},
     reading::ReadingSettings,
     routing,
@@ -92,13 +92,14 @@ pub(crate) fn run(arguments: EvaluateArguments) -> Result<(), Failure> {
         return Err(Failure::Usage(format!("{what} routes nothing: it has no experts to look at")));
     }
     let examples = base.encode(&items, split.split, &read)?;
+    warn_beyond_positions(base.model.config(), examples.iter().map(|example| example.prompt.len()));
     let workers = Workers::new(workers(arguments.workers, device::is_cpu(&device)));
-    let evaluation = evaluate(&base.model, &examples, &workers, &device);
+    let evaluation = evaluate(&base.model, &examples, &workers, &device)?;
     if let Some(path) = &arguments.predictions {
         write_predictions(&evaluation, path)?;
     }
     if wants_routing {
-        let analyses = routing::by_benchmark(&base.model, (&read, &examples), &evaluation, (&workers, &device));
+        let analyses = routing::by_benchmark(&base.model, (&read, &examples), &evaluation, (&workers, &device))?;
         routing::write(&analyses, arguments.routing.as_deref(), arguments.routing_page.as_deref())?;
     }
     let report = Report {
@@ -118,8 +119,7 @@ pub(crate) fn run(arguments: EvaluateArguments) -> Result<(), Failure> {
         tokens_per_second: evaluation.tokens as f64 / evaluation.seconds,
         peak_memory_bytes: peak_memory_bytes(),
     };
-    print(arguments.format, &report, || text(&report));
-    Ok(())
+    print(arguments.format, &report, || text(&report))
 }
 
 /// The accuracy on each benchmark of a mixture; empty where there is only one.

@@ -58,6 +58,5 @@ pub(crate) fn run(arguments: ExportArguments) -> Result<(), Failure> {
     let report = Report { model: arguments.output, merged_linears: layout.iter().count() };
     print(arguments.format, &report, || {
         format!("{} adapters folded into {}", report.merged_linears, report.model.display())
-    });
-    Ok(())
+    })
 }

@@ -8,7 +8,7 @@ use adamole::{
     llama::ModelError,
     train::TrainError,
 };
-use std::{error::Error, fmt, path::PathBuf, process::ExitCode};
+use std::{error::Error, fmt, io, path::PathBuf, process::ExitCode};
 
 /// An error that ends the program.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ impl Failure {
     /// 2 for wrong use, 3 for numbers that are not finite, 128 and the signal's number for a signal, 1 for failure.
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Train(TrainError::NotFinite { .. }) => return ExitCode::from(3),
+            _ if self.is_not_finite() => return ExitCode::from(3),
             Self::Interrupted { exit_code, .. } => return ExitCode::from(*exit_code),
             _ => {}
         }
@@ -58,11 +58,28 @@ impl Failure {
             ),
             Self::Train(error) => matches!(
                 error,
-                TrainError::Recipe { .. } | TrainError::RunExists { .. } | TrainError::RunFinished { .. }
+                TrainError::Recipe { .. }
+                    | TrainError::RunExists { .. }
+                    | TrainError::RunInUse { .. }
+                    | TrainError::RunFinished { .. }
             ),
             Self::Item(..) | Self::Model(_) | Self::Output(_) | Self::Signals(_) | Self::Interrupted { .. } => false,
         };
         ExitCode::from(if wrong_use { 2 } else { 1 })
+    }
+
+    /// Whether numbers that are not finite ended it.
+    pub(crate) fn is_not_finite(&self) -> bool {
+        matches!(
+            self,
+            Self::Train(
+                TrainError::NotFinite { .. }
+                    | TrainError::NotFiniteScore { .. }
+                    | TrainError::NotFiniteLoss { .. }
+                    | TrainError::NoStepApplied { .. }
+                    | TrainError::Diverged { .. }
+            )
+        )
     }
 
     fn hint(&self) -> Option<String> {
@@ -90,14 +107,8 @@ impl Failure {
             Self::Model(ModelError::NotMergeable { .. }) => {
                 "keep the adapter beside its base, and give both to --model and --adapter".into()
             }
-            Self::Train(TrainError::RunExists { path }) => {
-                format!("go on with it by --resume {}, choose another --output, or remove that folder", path.display())
-            }
-            Self::Train(TrainError::RunFinished { path }) => {
-                format!("its result is {}", path.join("report.json").display())
-            }
+            Self::Train(error) => return train_hint(error),
             Self::Interrupted { run, .. } => format!("go on with --resume {}", run.display()),
-            Self::Train(TrainError::NotFinite { .. }) => "try a lower --learning-rate".into(),
             Self::Data(error) => return data_hint(error),
             Self::Hub(error) => return hub_hint(error),
             _ => return None,
@@ -154,6 +165,47 @@ fn absent(kind: Kind) -> &'static str {
         }
         Kind::Cpu => "`adamole devices` lists what there is",
     }
+}
+
+/// What to do when a run cannot begin or go on.
+fn train_hint(error: &TrainError) -> Option<String> {
+    let hint = match error {
+        TrainError::RunExists { path, .. } if path.join("settings.json").exists() => {
+            format!("go on with it by --resume {}, choose another --output, or remove that folder", path.display())
+        }
+        TrainError::RunExists { .. } => "choose another --output, or remove what is left of that run".into(),
+        TrainError::RunInUse { .. } => "wait for it, or choose another --output".into(),
+        TrainError::RunFinished { path, .. } => {
+            format!("its result is {}; other settings make another run", path.join("report.json").display())
+        }
+        TrainError::ForeignCheckpoint { path, .. } => {
+            format!("remove {} from the run, or begin a run of its own with its settings", path.display())
+        }
+        TrainError::AdapterLost { path } => {
+            format!("put it back into {}, or train anew in another --output", path.display())
+        }
+        // Before a step was applied the adapter adds nothing, whatever the rate is.
+        TrainError::NotFinite { applied: 0, .. } | TrainError::NoStepApplied { applied: 0, .. } => {
+            "no step was applied before, so it is not the learning rate: look for weights of the base that are far too \
+             large or not finite, try --dtype float32, or a lower --alpha"
+                .into()
+        }
+        TrainError::NotFinite { .. }
+        | TrainError::NoStepApplied { .. }
+        | TrainError::NotFiniteLoss { .. }
+        | TrainError::Diverged { .. } => "try a lower --learning-rate, more --warmup-steps, or a lower --alpha".into(),
+        TrainError::NotFiniteScore { .. } => {
+            "the model itself computes no number here: look for weights of the base or of the adapter that are far too \
+             large or not finite, or try --dtype float32"
+                .into()
+        }
+        TrainError::Io { path, source } if path.ends_with("settings.json") => match source.kind() {
+            io::ErrorKind::NotFound => "--resume takes the folder of a run, which has its settings there".into(),
+            _ => "without it a run cannot go on: begin anew in another folder; config.json records what was set".into(),
+        },
+        _ => return None,
+    };
+    Some(hint)
 }
 
 /// What to do when the hub does not give what was asked for.

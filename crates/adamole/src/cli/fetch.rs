@@ -49,6 +49,5 @@ pub(crate) fn run(arguments: &FetchArguments) -> Result<(), Failure> {
             .iter()
             .flat_map(|(name, folders)| folders.iter().map(move |folder| format!("{name}: {}", folder.display())));
         model.chain(benchmarks).collect::<Vec<_>>().join("\n")
-    });
-    Ok(())
+    })
 }

@@ -91,7 +91,7 @@ fn fetch(source: &Source, kind: Kind, wanted: &Wanted) -> Result<PathBuf, Failur
         progress.observe(&event);
     });
     if progress.planned && folder.is_ok() {
-        eprintln!("{source} fetched in {}", duration(progress.started.elapsed().as_secs_f64()));
+        say!("{source} fetched in {}", duration(progress.started.elapsed().as_secs_f64()));
     }
     Ok(folder?)
 }
@@ -109,7 +109,7 @@ impl Progress {
         match event {
             Event::Planned { files, bytes } => {
                 self.planned = true;
-                eprintln!("fetching {files} files, {}", size(Some(*bytes)));
+                say!("fetching {files} files, {}", size(Some(*bytes)));
             }
             Event::Advanced { file, done, total } => {
                 let due = self.shown.is_none_or(|shown| shown.elapsed() > Duration::from_millis(100));
@@ -120,14 +120,14 @@ impl Progress {
             }
             Event::Finished { file } => {
                 self.shown = None;
-                eprintln!("{clear}{file}");
+                say!("{clear}{file}");
             }
-            Event::Waiting { file } => eprintln!("{clear}waiting for another process that fetches {file}"),
+            Event::Waiting { file } => say!("{clear}waiting for another process that fetches {file}"),
             Event::Retrying { error, delay } => {
-                eprintln!("{clear}{error}; trying again in {:.1} s", delay.as_secs_f64());
+                say!("{clear}{error}; trying again in {:.1} s", delay.as_secs_f64());
             }
             Event::UsingCache { error, snapshot } => {
-                eprintln!("{clear}warning: {error}; taking {}, which may be out of date", snapshot.display());
+                say!("{clear}warning: {error}; taking {}, which may be out of date", snapshot.display());
             }
             _ => {}
         }

@@ -2,50 +2,97 @@
 
 use super::Failure;
 use adamole::{data::Example, train::TrainError};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::{
     fs::{self, File},
-    io::{self, Read},
-    path::Path,
+    io::{self, Read, Seek, SeekFrom},
+    path::{Path, PathBuf},
 };
 
-/// Hashes of the base model and of the encoded examples.
+/// Hashes that tell base models and encoded examples apart without reading the weights. Results of long runs are known by
+/// them, so that what they are of stays as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Fingerprint {
     pub(crate) base: String,
     pub(crate) data: String,
 }
 
+/// All that a run is checked against when it goes on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RunFingerprint {
+    #[serde(flatten)]
+    both: Fingerprint,
+    /// Of every byte of the weights; absent in runs of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    weights: Option<String>,
+    /// Of the examples that are reported, where there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    report: Option<String>,
+}
+
 impl Fingerprint {
     /// Of the model in `folder` and of these splits in their order: what it is trained and validated on.
     pub(crate) fn of(folder: &Path, splits: &[&[Example]]) -> Result<Self, Failure> {
         let base = base(folder).map_err(|source| TrainError::Io { path: folder.to_owned(), source })?;
-        let mut hash = Sha256::new();
-        for example in splits.iter().flat_map(|split| split.iter().map(Some).chain([None])) {
-            hash.update(format!("{example:?}\n"));
-        }
-        Ok(Self { base, data: format!("{:x}", hash.finalize()) })
-    }
-
-    /// What has changed since `then`, in words.
-    pub(crate) fn changes_since(&self, then: &Self) -> Vec<String> {
-        let both = [("the base model", &then.base, &self.base), ("the data", &then.data, &self.data)];
-        let short = |hash: &str| hash.get(..12).unwrap_or(hash).to_owned();
-        let changed = both.into_iter().filter(|(_, then, now)| then != now);
-        changed.map(|(what, then, now)| format!("{what}: {} -> {}", short(then), short(now))).collect()
+        Ok(Self { base, data: examples(splits) })
     }
 }
 
-/// A hash of the configuration, and of names, sizes and headers of the weights: their values may be gigabytes, and a file
-/// with the same tensors in the same places is rarely another.
-fn base(folder: &Path) -> io::Result<String> {
+impl RunFingerprint {
+    /// Of the model in `folder`, whose weights are read to their end, of what it is trained and validated on, and of what
+    /// is reported.
+    pub(crate) fn of(folder: &Path, splits: &[&[Example]], report: Option<&[Example]>) -> Result<Self, Failure> {
+        let weights = weights(folder).map_err(|source| TrainError::Io { path: folder.to_owned(), source })?;
+        let report = report.map(|report| examples(&[report]));
+        Ok(Self { both: Fingerprint::of(folder, splits)?, weights: Some(weights), report })
+    }
+
+    /// Whether it is of a version that read all of the weights, and marked its checkpoints.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.weights.is_some()
+    }
+
+    /// What has changed since `then`, in words. What was not known then has not changed.
+    pub(crate) fn changes_since(&self, then: &Self) -> Vec<String> {
+        let short = |hash: &str| hash.get(..12).unwrap_or(hash).to_owned();
+        let change = |what: &str, then: &str, now: &str| {
+            (then != now).then(|| format!("{what}: {} -> {}", short(then), short(now)))
+        };
+        let both = |what: &str, then: &Option<String>, now: &Option<String>| {
+            change(what, then.as_deref()?, now.as_deref().unwrap_or("none"))
+        };
+        let base = change("the base model", &then.both.base, &self.both.base);
+        let weights = || both("the weights of the base model", &then.weights, &self.weights);
+        let data = change("the data", &then.both.data, &self.both.data);
+        let report = both("the data of the report", &then.report, &self.report);
+        [base.or_else(weights), data, report].into_iter().flatten().collect()
+    }
+}
+
+fn examples(splits: &[&[Example]]) -> String {
+    let mut hash = Sha256::new();
+    for example in splits.iter().flat_map(|split| split.iter().map(Some).chain([None])) {
+        hash.update(format!("{example:?}\n"));
+    }
+    format!("{:x}", hash.finalize())
+}
+
+/// The weight files of a model, by their names.
+fn weight_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files: Vec<_> = fs::read_dir(folder)?.flatten().map(|entry| entry.path()).collect();
-    files.retain(|path| path.extension().is_some_and(|extension| extension == "safetensors"));
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "safetensors") && path.is_file());
     files.sort();
+    Ok(files)
+}
+
+/// A hash of the configuration, and of names, sizes and headers of the weights: without reading their values, which may be
+/// gigabytes.
+fn base(folder: &Path) -> io::Result<String> {
     let mut hash = Sha256::new();
     hash.update(fs::read(folder.join("config.json"))?);
-    for path in files {
+    for path in weight_files(folder)? {
         let mut file = File::open(&path)?;
         hash.update(format!("{:?} {}", path.file_name(), file.metadata()?.len()));
         let mut start = Vec::new();
@@ -53,4 +100,54 @@ fn base(folder: &Path) -> io::Result<String> {
         hash.update(start);
     }
     Ok(format!("{:x}", hash.finalize()))
+}
+
+/// Bytes of a file that are hashed at a time; part of what the hash of the weights is.
+const PIECE: usize = 1 << 24;
+
+/// A hash of all bytes of the weights: of the hashes of their pieces, which are made side by side.
+fn weights(folder: &Path) -> io::Result<String> {
+    let mut pieces = Vec::new();
+    for path in weight_files(folder)? {
+        let length = fs::metadata(&path)?.len();
+        pieces.extend((0..length).step_by(PIECE).map(|start| (path.clone(), start)));
+    }
+    let of_piece = |(path, start): &(PathBuf, u64)| -> io::Result<_> {
+        let mut file = File::open(path)?;
+        file.seek(SeekFrom::Start(*start))?;
+        let (mut hash, mut file) = (Sha256::new(), file.take(PIECE as u64));
+        io::copy(&mut file, &mut hash)?;
+        Ok(hash.finalize())
+    };
+    let hashes: Vec<_> = pieces.par_iter().map(of_piece).collect::<Result<_, _>>()?;
+    let mut whole = Sha256::new();
+    for ((path, start), hash) in pieces.iter().zip(hashes) {
+        whole.update(format!("{:?} {start}\n", path.file_name()));
+        whole.update(hash);
+    }
+    Ok(format!("{:x}", whole.finalize()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_bit_anywhere_in_the_weights_is_another_model() -> io::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("model.safetensors");
+        fs::write(folder.path().join("config.json"), "{}")?;
+        let mut bytes = vec![0_u8; PIECE + 100];
+        fs::write(&path, &bytes)?;
+        let (first_base, first) = (base(folder.path())?, weights(folder.path())?);
+        for place in [0, 2 << 20, PIECE - 1, PIECE, PIECE + 99] {
+            bytes[place] = 1;
+            fs::write(&path, &bytes)?;
+            assert_ne!(weights(folder.path())?, first, "{place}");
+            // The hash by which results are known sees the first MiB.
+            assert_eq!(base(folder.path())? == first_base, place >= 1 << 20, "{place}");
+            bytes[place] = 0;
+        }
+        Ok(())
+    }
 }

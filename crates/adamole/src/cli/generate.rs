@@ -89,6 +89,5 @@ pub(crate) fn run(arguments: GenerateArguments) -> Result<(), Failure> {
         seconds,
         tokens_per_second: new.len() as f64 / seconds,
     };
-    print(arguments.format, &report, || format!("{}{}", arguments.prompt, report.text));
-    Ok(())
+    print(arguments.format, &report, || format!("{}{}", arguments.prompt, report.text))
 }

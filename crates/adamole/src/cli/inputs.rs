@@ -7,7 +7,7 @@ use super::{
 };
 use adamole::{
     data::{Example, MultipleChoice, Split, Tokenizer},
-    llama::{CausalLm, WeightTypes, load_adapter, load_base_as},
+    llama::{CausalLm, ModelConfig, WeightTypes, load_adapter, load_base_as},
 };
 use burn::tensor::Device;
 use std::path::PathBuf;
@@ -54,8 +54,24 @@ impl Base {
     }
 }
 
+/// Warns of texts, of so many tokens each, that are longer than the model knows positions.
+pub(crate) fn warn_beyond_positions(model: &ModelConfig, lengths: impl Iterator<Item = usize>) {
+    let positions = model.max_position_embeddings;
+    let (longer, all) =
+        lengths.fold((0, 0), |(longer, all), length| (longer + usize::from(length > positions), all + 1));
+    if longer > 0 {
+        say!(
+            "warning: {longer} of {all} texts have more tokens than the {positions} positions that the model was made for \
+             (max_position_embeddings); --max-tokens {positions} truncates them"
+        );
+    }
+}
+
+/// The most workers: more than any machine has cores for.
+const MAX_WORKERS: usize = 1024;
+
 /// Micro-batches side by side: one worker per core on the CPU, one on a GPU.
 pub(crate) fn workers(asked: Option<usize>, on_cpu: bool) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
-    asked.unwrap_or(if on_cpu { cores } else { 1 }).max(1)
+    asked.unwrap_or(if on_cpu { cores } else { 1 }).clamp(1, MAX_WORKERS)
 }

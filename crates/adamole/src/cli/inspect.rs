@@ -91,8 +91,7 @@ pub(crate) fn run(arguments: &InspectArguments) -> Result<(), Failure> {
     if let Some(path) = &arguments.html {
         write_atomically(path, page(&inspection).as_bytes())?;
     }
-    print(arguments.format, &inspection, || table(&inspection, stdout().is_terminal()));
-    Ok(())
+    print(arguments.format, &inspection, || table(&inspection, stdout().is_terminal()))
 }
 
 fn inspect(tokens: Vec<String>, trace: &Trace) -> Inspection {

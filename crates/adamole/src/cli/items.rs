@@ -1,10 +1,16 @@
 //! `adamole items`: what anyone looks at first when a score is odd.
 
-use super::{Failure, fetching::tokenizer_folder, output::Format, reading::ReadingSettings};
+use super::{
+    Failure,
+    fetching::tokenizer_folder,
+    output::{Format, written_or_closed},
+    reading::ReadingSettings,
+};
+use crate::stdout;
 use adamole::data::{Example, MultipleChoice, SplitPart, Tokenizer};
 use clap::Args;
 use serde::Serialize;
-use std::io::{self, BufWriter, Write};
+use std::io::{BufWriter, Write};
 
 #[derive(Args)]
 pub(crate) struct ItemsArguments {
@@ -63,7 +69,7 @@ pub(crate) fn run(arguments: &ItemsArguments) -> Result<(), Failure> {
         None => None,
         Some(model) => Some(Tokenizer::from_folder(&tokenizer_folder(model)?)?),
     };
-    let mut out = BufWriter::new(io::stdout().lock());
+    let mut out = BufWriter::new(stdout::open().map_err(Failure::Output)?);
     let mut print = |chunk: &mut Vec<MultipleChoice>| -> Result<(), Failure> {
         let encode = |tokenizer| items.encode(tokenizer, arguments.split.split, chunk);
         let examples = tokenizer.as_ref().map(encode).transpose()?.unwrap_or_default();
@@ -86,9 +92,9 @@ pub(crate) fn run(arguments: &ItemsArguments) -> Result<(), Failure> {
         if chunk.len() == CHUNK { print(&mut chunk) } else { Ok(()) }
     });
     // What came before a bad row is printed before its error.
-    match print(&mut chunk).and(read) {
-        // A closed pipe is the reader's choice, not an error.
-        Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+    let printed = print(&mut chunk).and_then(|()| out.flush().map_err(Failure::Output));
+    match printed.and(read) {
+        Err(Failure::Output(error)) => written_or_closed(Err(error)),
         result => result.map(drop),
     }
 }

@@ -1,10 +1,10 @@
 //! What a run is going to need, said before it begins.
 
-use super::{output::size, settings::Resolved};
+use super::{Failure, output::size, settings::Resolved};
 use adamole::{
     data::{Buckets, LabelScope, plan_epoch},
     llama::{AdapterLayout, ModelConfig, Precision},
-    train::{BatchShape, MemoryEstimate, Operations},
+    train::{BatchShape, MemoryEstimate, Operations, memory_limit_bytes},
 };
 
 /// Epochs whose batches are looked through; later ones are no different.
@@ -37,8 +37,11 @@ pub(crate) fn estimate(
             }
         }
     }
-    let is_fused = on_cpu && config.dtype == Precision::Float32;
-    let operations = if is_fused { Operations::Fused } else { Operations::Composed };
+    let operations = match (on_cpu, config.dtype) {
+        (true, Precision::Float32) => Operations::Fused,
+        (true, _) => Operations::ComposedOnCpu,
+        (false, _) => Operations::Composed,
+    };
     MemoryEstimate::of(model, layout, config.weights(), batch, operations)
 }
 
@@ -46,7 +49,7 @@ pub(crate) fn estimate(
 /// the largest has come to its end, one of a share r of its tokens has gone back (1 - r) / 2 r of its way, since backward
 /// takes twice as long as forward.
 fn side_by_side(mut shapes: Vec<[usize; 2]>, workers: usize, labels: LabelScope) -> BatchShape {
-    let tokens = |[rows, columns]: [usize; 2]| rows * columns;
+    let tokens = |[rows, columns]: [usize; 2]| rows.saturating_mul(columns);
     shapes.sort_by_key(|shape| std::cmp::Reverse(tokens(*shape)));
     shapes.truncate(workers);
     let largest = shapes.first().map_or(1, |shape| tokens(*shape).max(1));
@@ -55,11 +58,32 @@ fn side_by_side(mut shapes: Vec<[usize; 2]>, workers: usize, labels: LabelScope)
         let share = tokens(shape) as f64 / largest as f64;
         let held = ((3.0 * share - 1.0) / 2.0 / share).max(0.0);
         let part = |count: usize| (count as f64 * held) as usize;
-        together.tokens += part(tokens(shape));
-        together.pairs += part(tokens(shape) * columns);
-        together.labels += part(if labels == LabelScope::Text { tokens(shape) } else { rows });
+        // Sums of what no machine holds stay what no machine holds.
+        together.tokens = together.tokens.saturating_add(part(tokens(shape)));
+        together.pairs = together.pairs.saturating_add(part(tokens(shape).saturating_mul(columns)));
+        together.labels =
+            together.labels.saturating_add(part(if labels == LabelScope::Text { tokens(shape) } else { rows }));
     }
     together
+}
+
+/// By how much a run may be expected to exceed the memory that there is before it is refused: an estimate is one.
+const DOUBT: f64 = 1.25;
+
+/// Whether the process may have the memory of the run, before adapters of any size are made. A device of its own says so
+/// itself.
+///
+/// # Errors
+/// It is far too little.
+pub(crate) fn check(memory: &MemoryEstimate, on_cpu: bool) -> Result<(), Failure> {
+    let Some(limit) = memory_limit_bytes().filter(|limit| on_cpu && memory.total() > *limit) else { return Ok(()) };
+    let needed = format!("the run takes {}, and there is {} of memory", text(memory), size(Some(limit)));
+    if memory.total() as f64 > DOUBT * limit as f64 {
+        let remedy = "a lower --rank, --num-experts, --micro-batch-size or --workers takes less";
+        return Err(Failure::Usage(format!("{needed}: {remedy}")));
+    }
+    say!("warning: {needed}");
+    Ok(())
 }
 
 pub(crate) fn text(memory: &MemoryEstimate) -> String {

@@ -1,8 +1,10 @@
 //! Results on stdout.
 
+use super::Failure;
+use crate::stdout;
 use clap::ValueEnum;
 use serde::Serialize;
-use std::io::Write;
+use std::io::{self, Write};
 
 /// How a result is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -14,13 +16,27 @@ pub(crate) enum Format {
 }
 
 /// Prints `value` as one line of JSON, or `text`.
-pub(crate) fn print(format: Format, value: &impl Serialize, text: impl FnOnce() -> String) {
+///
+/// # Errors
+/// stdout takes no more.
+pub(crate) fn print(format: Format, value: &impl Serialize, text: impl FnOnce() -> String) -> Result<(), Failure> {
     let line = match format {
-        Format::Text => text(),
-        Format::Json => serde_json::to_string(value).unwrap_or_else(|error| error.to_string()),
+        Format::Text => Ok(text()),
+        Format::Json => serde_json::to_string(value).map_err(io::Error::from),
     };
-    // A closed pipe is the reader's choice, not an error.
-    let _ = writeln!(std::io::stdout(), "{line}");
+    let written = line.and_then(|line| {
+        let mut out = stdout::open()?;
+        writeln!(out, "{line}").and_then(|()| out.flush())
+    });
+    written_or_closed(written)
+}
+
+/// A pipe that its reader has closed, as `head` does, is the reader's choice. Everything else is a result that is lost.
+pub(crate) fn written_or_closed(written: io::Result<()>) -> Result<(), Failure> {
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(Failure::Output),
+    }
 }
 
 /// `0.8125` as `81.2 %`.

@@ -88,6 +88,8 @@ pub(crate) fn run(arguments: PretrainArguments) -> Result<(), Failure> {
     let usage = |error: String| Failure::Usage(format!("{}: {}", arguments.config.display(), error.trim_end()));
     let text = fs::read_to_string(&arguments.config).map_err(|error| usage(error.to_string()))?;
     let Config { model: shape, train: recipe } = toml::from_str(&text).map_err(|error| usage(error.to_string()))?;
+    recipe.validate()?;
+    shape.validate().map_err(usage)?;
     let device = device::open(&arguments.device)?.autodiff();
     let plain = device.clone().inner();
     let documents = read_documents(&arguments.corpus)?;
@@ -103,7 +105,7 @@ pub(crate) fn run(arguments: PretrainArguments) -> Result<(), Failure> {
         Ok(tokens)
     };
     let (tokens, held_out) = (tokens(&documents)?, tokens(&held_out)?);
-    eprintln!("{} training tokens, {} validation tokens", tokens.len(), held_out.len());
+    say!("{} training tokens, {} validation tokens", tokens.len(), held_out.len());
 
     let workers = Workers::new(workers(None, adamole::device::is_cpu(&plain)));
     let model = CausalLm::random(shape.config(&recipe), recipe.seed, &device);
@@ -115,7 +117,7 @@ pub(crate) fn run(arguments: PretrainArguments) -> Result<(), Failure> {
         let done = step.step + 1;
         if done % 100 == 0 {
             let left = started.elapsed().as_secs_f64() * (recipe.steps - done) as f64 / done as f64;
-            eprintln!("step {done} of {}: loss {train_loss:.4}, {} left", recipe.steps, duration(left));
+            say!("step {done} of {}: loss {train_loss:.4}, {} left", recipe.steps, duration(left));
         }
     })?;
     let seconds = started.elapsed().as_secs_f64();
@@ -133,11 +135,42 @@ pub(crate) fn run(arguments: PretrainArguments) -> Result<(), Failure> {
     };
     print(arguments.format, &report, || {
         format!("{parameters} parameters, validation loss {validation_loss:.4} after {}", duration(seconds))
-    });
-    Ok(())
+    })
 }
 
 impl Shape {
+    /// Checks that it is the shape of a model.
+    fn validate(&self) -> Result<(), String> {
+        let Self { hidden_size, num_attention_heads: heads, num_key_value_heads: groups, .. } = *self;
+        for (name, size) in [
+            ("hidden_size", hidden_size),
+            ("intermediate_size", self.intermediate_size),
+            ("num_hidden_layers", self.num_hidden_layers),
+            ("num_attention_heads", heads),
+            ("num_key_value_heads", groups),
+            ("head_dim", self.head_dim.unwrap_or(1)),
+            ("vocab_size", self.vocab_size),
+        ] {
+            if size == 0 {
+                return Err(format!("{name} is 0, expected an integer of at least 1"));
+            }
+        }
+        for (name, value) in [("rope_theta", self.rope_theta), ("rms_norm_eps", self.rms_norm_eps)] {
+            if !(value.is_finite() && value > 0.0) {
+                return Err(format!("{name} is {value}, expected a number above 0"));
+            }
+        }
+        if !heads.is_multiple_of(groups) {
+            return Err(format!("num_key_value_heads is {groups}, expected a divisor of num_attention_heads, {heads}"));
+        }
+        match self.head_dim.unwrap_or(hidden_size / heads) {
+            width if width == 0 || !width.is_multiple_of(2) => {
+                Err(format!("a head is {width} wide, expected an even number"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn config(&self, recipe: &PretrainRecipe) -> ModelConfig {
         ModelConfig {
             family: self.family,

@@ -4,7 +4,7 @@ use super::{
     Failure,
     compat::{Compatibility, published_reading},
     fetching,
-    settings::first_given,
+    settings::{first_given, located},
 };
 use adamole::{
     data::{
@@ -54,6 +54,9 @@ pub(crate) struct ReadingSettings {
     pub(crate) token_cache: Option<String>,
 }
 
+/// Texts of so many tokens are of no model.
+const MAX_TOKENS: usize = 1 << 24;
+
 /// Where and over which letters items are scored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -98,9 +101,27 @@ impl ReadingSettings {
         })
     }
 
+    /// The same with paths that lead out of `folder`, as [`Settings::located_in`](super::settings::Settings::located_in).
+    pub(crate) fn located_in(self, folder: &Path) -> Self {
+        let is_definition = |path: &Path| path.extension().is_some_and(|it| it == "toml") && path.is_file();
+        Self {
+            benchmark: self.benchmark.map(|benchmark| located(benchmark, folder, is_definition)),
+            data: self.data.map(|data| located(data, folder, Path::is_dir)),
+            token_cache: self.token_cache.map(|cache| match cache.as_str() {
+                "off" => cache,
+                _ => folder.join(cache).display().to_string(),
+            }),
+            ..self
+        }
+    }
+
     pub(crate) fn resolve(self) -> Result<Reading, Failure> {
         let settings = if self.compat.is_some() { self.or(published_reading()) } else { self };
         let needed = || Failure::Usage("--benchmark is needed, here or in the configuration file".into());
+        if let Some(longest @ (0 | MAX_TOKENS..)) = settings.max_tokens {
+            let message = format!("max_tokens is {longest}, expected an integer from 1 to {}", MAX_TOKENS - 1);
+            return Err(Failure::Usage(message));
+        }
         let token_cache = match settings.token_cache.as_deref() {
             Some("off") => None,
             Some(folder) => Some(folder.into()),
@@ -202,7 +223,7 @@ impl Items {
             report.add(reader.finish()?);
         }
         if let Some(first) = report.bad.first() {
-            eprintln!("warning: {} of {} rows were skipped, first {first}", report.bad_rows, report.rows);
+            say!("warning: {} of {} rows were skipped, first {first}", report.bad_rows, report.rows);
         }
         Ok(report)
     }

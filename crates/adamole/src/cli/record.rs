@@ -1,10 +1,11 @@
 //! What a run's `config.json` says: every setting with where it is from, and where and by which program it was run.
 
 use super::{
-    fingerprint::Fingerprint,
+    fingerprint::RunFingerprint,
     settings::{Resolved, Settings},
 };
 use serde::Serialize;
+use serde_json::Value;
 use std::{collections::BTreeMap, env::consts, thread};
 
 /// The content of `config.json`.
@@ -14,7 +15,7 @@ pub(crate) struct Record<'a> {
     config: &'a Resolved,
     /// Where settings are from, `flag` or `file`; the others are defaults.
     origins: BTreeMap<String, &'static str>,
-    fingerprint: &'a Fingerprint,
+    fingerprint: &'a RunFingerprint,
     environment: Environment,
 }
 
@@ -34,13 +35,20 @@ struct Environment {
 }
 
 impl<'a> Record<'a> {
-    pub(crate) fn new(config: &'a Resolved, flags: &Settings, file: &Settings, fingerprint: &'a Fingerprint) -> Self {
+    /// Of a run with these settings, given by `flags` and in the `file`; `old` is what its `config.json` said so far.
+    pub(crate) fn new(
+        (config, fingerprint): (&'a Resolved, &'a RunFingerprint),
+        (flags, file): (&Settings, &Settings),
+        old: Option<&Value>,
+    ) -> Self {
         let given = |settings: &Settings, origin| {
             let fields = settings.fields().into_iter().filter(|(_, value)| !value.is_null());
             fields.map(|(key, _)| (key, origin)).collect::<Vec<_>>()
         };
+        let before = old.and_then(|old| old.get("origins")?.as_object()).into_iter().flatten();
+        let before = before.map(|(key, from)| (key.clone(), if from == "file" { "file" } else { "flag" }));
         // A flag wins over the file.
-        let origins = given(file, "file").into_iter().chain(given(flags, "flag")).collect();
+        let origins = before.chain(given(file, "file")).chain(given(flags, "flag")).collect();
         let backends = [
             (cfg!(feature = "flex"), "flex"),
             (cfg!(feature = "wgpu"), "wgpu"),

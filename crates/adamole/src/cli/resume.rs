@@ -1,29 +1,93 @@
 //! Going on with a run: with the settings, the base and the data that it was begun with.
 
-use super::{Failure, fingerprint::Fingerprint, reading::ReadingSettings, settings::Settings};
-use adamole::train::RunDirectory;
+use super::{
+    Failure,
+    fingerprint::RunFingerprint,
+    identity::{Identity, contradictions},
+    reading::ReadingSettings,
+    report::Report,
+    settings::{Resolved, Settings},
+};
+use adamole::{
+    llama::{CausalLm, load_adapter},
+    train::{Checkpoint, Checkpoints, RunDirectory, RunLock, TrainError},
+};
+use burn::module::Module;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::path::Path;
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
 
-/// Settings that do not change the course of a run.
-const FREE: [&str; 6] = ["output", "device", "workers", "token_cache", "checkpoint_every", "keep_checkpoints"];
+/// Settings that do not change the course of a run. What model and data are is checked by their content, wherever they lie.
+const FREE: [&str; 8] =
+    ["model", "data", "output", "device", "workers", "token_cache", "checkpoint_every", "keep_checkpoints"];
 
 /// What a run was begun with; its `settings.json`.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Begun {
     pub(crate) settings: Settings,
     pub(crate) reading: ReadingSettings,
-    pub(crate) fingerprint: Fingerprint,
+    pub(crate) fingerprint: RunFingerprint,
+    /// The folder that relative paths among the settings start from; absent in runs of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) folder: Option<PathBuf>,
+    /// What the run was before changes were allowed, whose checkpoints are its own, too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    earlier: Vec<Identity>,
+}
+
+/// A run that can go on, and its lock.
+pub(crate) struct Resumed {
+    pub(crate) begun: Begun,
+    lock: RunLock,
 }
 
 impl Begun {
-    pub(crate) fn new(settings: &Settings, fingerprint: &Fingerprint) -> Self {
-        Self { settings: settings.clone(), reading: settings.reading.clone(), fingerprint: fingerprint.clone() }
+    pub(crate) fn new(settings: &Settings, fingerprint: &RunFingerprint) -> Self {
+        Self {
+            settings: settings.clone(),
+            reading: settings.reading.clone(),
+            fingerprint: fingerprint.clone(),
+            folder: env::current_dir().ok(),
+            earlier: Vec::new(),
+        }
     }
 
+    /// Reads the settings of the run in `run`.
+    ///
+    /// # Errors
+    /// They cannot be read, or they are not those that `config.json` says the run was begun with.
     pub(crate) fn read(run: &Path) -> Result<Self, Failure> {
-        Ok(RunDirectory::settings(run)?)
+        let begun: Self = RunDirectory::settings(run)?;
+        let Some(record) = RunDirectory::config(run) else { return Ok(begun) };
+        let found = contradictions(&record, &begun.all().resolve()?);
+        match found.as_slice() {
+            [] => Ok(begun),
+            found => Err(Failure::Usage(format!(
+                "{}: its config.json and settings.json contradict each other: {}; one of them was changed since",
+                run.display(),
+                found.join("; ")
+            ))),
+        }
+    }
+
+    /// The result of the run if it is finished, and its adapter is there.
+    ///
+    /// # Errors
+    /// `now` asks for something else than the run was.
+    pub(crate) fn result(&self, now: &Settings, run: &Path) -> Result<Option<Report>, Failure> {
+        let Some(report) = RunDirectory::report::<Report>(run)? else { return Ok(None) };
+        let changes = self.changes(now);
+        if !changes.is_empty() {
+            let (path, changes) = (run.to_owned(), changes.join("; "));
+            return Err(TrainError::RunFinished { path, changes }.into());
+        }
+        let adapter = RunDirectory::adapter_of(run);
+        let is_there =
+            ["adapter_config.json", "adapter_model.safetensors"].iter().all(|file| adapter.join(file).exists());
+        Ok(is_there.then_some(report))
     }
 
     /// The settings to go on with: those of the run, where `now` gives no others.
@@ -31,7 +95,14 @@ impl Begun {
     /// # Errors
     /// One of `now` differs and changes the course of the run, unless `allow_changes`.
     pub(crate) fn settings(&self, now: Settings, run: &Path, allow_changes: bool) -> Result<Settings, Failure> {
+        refuse(self.changes(&now), allow_changes)?;
+        Ok(Settings { output: Some(run.to_owned()), ..now.or(self.all()) })
+    }
+
+    /// Settings of `now` that change the course of the run.
+    fn changes(&self, now: &Settings) -> Vec<String> {
         let then = self.all();
+        let then = self.folder.as_deref().map_or(then.clone(), |folder| then.located_in(folder));
         let (old, new) = (then.fields(), now.fields());
         let differs = |(key, value): &(&String, &Value)| {
             !value.is_null() && old.get(*key) != Some(value) && !FREE.contains(&key.as_str())
@@ -40,14 +111,21 @@ impl Begun {
             let old = old.get(key).filter(|old| !old.is_null()).map_or_else(|| "default".into(), Value::to_string);
             format!("{key}: {old} -> {value}")
         };
-        let changes: Vec<String> = new.iter().filter(differs).map(shown).collect();
-        refuse(changes, allow_changes)?;
-        Ok(Settings { output: Some(run.to_owned()), ..now.or(then) })
+        new.iter().filter(differs).map(shown).collect()
     }
 
-    /// Checks that base and data are those of the run.
-    pub(crate) fn check(&self, now: &Fingerprint, allow_changes: bool) -> Result<(), Failure> {
-        refuse(now.changes_since(&self.fingerprint), allow_changes)
+    /// What became of paths that are not found, for whoever is told so.
+    pub(crate) fn note_on_paths(&self, config: &Resolved) {
+        let relative = [Some(&config.model), config.reading.data.as_ref()].into_iter().flatten();
+        for path in relative.filter(|path| Path::new(path).is_relative() && !Path::new(path).is_dir()) {
+            match &self.folder {
+                Some(folder) => say!("note: the run was begun in {}, and `{path}` is not there", folder.display()),
+                None => say!(
+                    "note: if `{path}` is a folder, it is relative to the one that the run was begun in, which this run of \
+                     an earlier version does not record: resume it from there, or give --model and --data anew"
+                ),
+            }
+        }
     }
 
     fn all(&self) -> Settings {
@@ -55,11 +133,151 @@ impl Begun {
     }
 }
 
+/// What a run goes on from.
+pub(crate) struct Start {
+    pub(crate) directory: RunDirectory,
+    pub(crate) checkpoint: Option<Checkpoint>,
+}
+
+impl Resumed {
+    /// Takes the lock of the run in `run`, and reads what it was begun with.
+    ///
+    /// # Errors
+    /// There is no run, another process is at it, or its settings cannot be used.
+    pub(crate) fn open(run: &Path) -> Result<Self, Failure> {
+        // Without settings there is no run to lock.
+        RunDirectory::settings::<Value>(run)?;
+        let lock = RunLock::acquire(run)?;
+        Ok(Self { begun: Begun::read(run)?, lock })
+    }
+
+    /// Finds the checkpoint to go on from and opens the folder. `now` is what the run is now, `model` the one that it began
+    /// with, `name` what its adapters say that they are for, and `record` what is to stand in `config.json`.
+    ///
+    /// # Errors
+    /// Base or data are others, unless `allow_changes`; the newest checkpoint is another run's; or the adapter of the best
+    /// epoch is lost.
+    pub(crate) fn go_on<T: Serialize>(
+        self,
+        (now, settings): (&Identity, &Settings),
+        (model, name): (&CausalLm, &str),
+        checkpoints: &Checkpoints,
+        record: impl FnOnce(Option<&Value>) -> T,
+        allow_changes: bool,
+    ) -> Result<Start, Failure> {
+        let Self { begun, lock } = self;
+        let run = lock.folder().to_owned();
+        refuse(now.fingerprint.changes_since(&begun.fingerprint), allow_changes)?;
+        let checkpoint = checkpoints.newest(|path, error| {
+            say!("warning: {} is passed over: {error}", path.display());
+        })?;
+        if let Some(checkpoint) = &checkpoint {
+            begun.check_checkpoint(checkpoint, now)?;
+        }
+        begun.write_changes(&lock, (now, settings), record)?;
+
+        let adapter = RunDirectory::adapter_of(&run);
+        let (done, recorded) = (checkpoint.as_ref().map(|it| &it.progress), RunDirectory::recorded_steps(&run)?);
+        match (done, recorded) {
+            (None, _) if run.join("report.json").exists() => {
+                return Err(TrainError::AdapterLost { path: adapter }.into());
+            }
+            (None, Some(steps)) if steps > 0 => {
+                say!("warning: no checkpoint of the run can be used: its {steps} steps are done again");
+            }
+            (Some(done), None) => {
+                say!("warning: metrics.jsonl is gone: nothing but the validations is known of {} steps", done.step);
+            }
+            _ => {}
+        }
+        let directory = RunDirectory::resume(lock, done)?;
+        if let Some(checkpoint) = &checkpoint {
+            restore_best(checkpoint, &directory, model, name)?;
+        }
+        Ok(Start { directory, checkpoint })
+    }
+}
+
+impl Begun {
+    /// Whether a checkpoint is of this run, as it is now or as it was before changes were allowed.
+    fn check_checkpoint(&self, checkpoint: &Checkpoint, now: &Identity) -> Result<(), TrainError> {
+        let foreign = |what: String| Err(TrainError::ForeignCheckpoint { path: checkpoint.path().to_owned(), what });
+        let Some(run) = &checkpoint.run else {
+            // Earlier versions did not mark their checkpoints, nor read all of the weights.
+            return match self.fingerprint.is_whole() {
+                true => foreign("it does not say which run it is of".into()),
+                false => Ok(()),
+            };
+        };
+        let Ok(of) = serde_json::from_value::<Identity>(run.clone()) else {
+            return foreign("it does not say which run it is of in a way that is known".into());
+        };
+        let is_own = [now].into_iter().chain(&self.earlier).any(|own| own.changes_since(&of).is_empty());
+        // Before changes were allowed it was this.
+        let is_own = is_own || self.identity().is_ok_and(|own| own.changes_since(&of).is_empty());
+        if is_own {
+            Ok(())
+        } else {
+            foreign(format!("what differs, there -> here: {}", now.changes_since(&of).join("; ")))
+        }
+    }
+
+    fn identity(&self) -> Result<Identity, Failure> {
+        Ok(Identity::new(&self.all().resolve()?, &self.fingerprint))
+    }
+
+    /// Writes what the run is from now on, where that is not what it was, or where its record is gone.
+    fn write_changes<T: Serialize>(
+        &self,
+        lock: &RunLock,
+        (now, settings): (&Identity, &Settings),
+        record: impl FnOnce(Option<&Value>) -> T,
+    ) -> Result<(), Failure> {
+        let (then, old) = (self.identity()?, RunDirectory::config(lock.folder()));
+        let changed = !now.changes_since(&then).is_empty();
+        if old.is_none() {
+            say!("warning: config.json of the run cannot be read, and is written anew");
+        }
+        if changed || old.is_none() {
+            let mut earlier = self.earlier.clone();
+            earlier.extend(changed.then_some(then));
+            let begun = Self::new(settings, &now.fingerprint);
+            let begun = Self { earlier, folder: self.folder.clone().or(begun.folder), ..begun };
+            RunDirectory::rewrite(lock, &record(old.as_ref()), &begun)?;
+        }
+        Ok(())
+    }
+}
+
+/// The checkpoint says what the best epoch's adapter is: whatever became of its folder since, that is what is to be in it.
+fn restore_best(
+    checkpoint: &Checkpoint,
+    directory: &RunDirectory,
+    model: &CausalLm,
+    name: &str,
+) -> Result<(), Failure> {
+    let Some((epoch, _)) = checkpoint.progress.best else { return Ok(()) };
+    let is_there = load_adapter(&mut model.clone().valid(), &directory.adapter()).is_ok();
+    match checkpoint.best(model)? {
+        Some(best) => {
+            if !is_there {
+                say!(
+                    "warning: the adapter of the best epoch so far, {epoch}, is gone: it is taken from the checkpoint"
+                );
+            }
+            Ok(directory.save_best(&best.valid(), name)?)
+        }
+        // Of an earlier version.
+        None if is_there => Ok(()),
+        None => Err(TrainError::AdapterLost { path: directory.adapter() }.into()),
+    }
+}
+
 fn refuse(changes: Vec<String>, allow_changes: bool) -> Result<(), Failure> {
     match (changes.is_empty(), allow_changes) {
         (true, _) => Ok(()),
         (false, true) => {
-            eprintln!("warning: changed since the run began: {}", changes.join("; "));
+            say!("warning: changed since the run began: {}", changes.join("; "));
             Ok(())
         }
         (false, false) => Err(Failure::Usage(format!(

@@ -4,7 +4,7 @@ use super::{Failure, routing_page::page};
 use adamole::{
     data::{Example, MultipleChoice},
     llama::{CausalLm, write_atomically},
-    train::{Analysis, Evaluation, Workers, evaluate},
+    train::{Analysis, Evaluation, TrainError, Workers, evaluate},
 };
 use burn::tensor::Device;
 use std::{collections::BTreeSet, path::Path};
@@ -16,17 +16,17 @@ pub(crate) fn by_benchmark(
     (items, examples): (&[MultipleChoice], &[Example]),
     whole: &Evaluation,
     (workers, device): (&Workers, &Device),
-) -> Vec<Analysis> {
+) -> Result<Vec<Analysis>, TrainError> {
     let parts: BTreeSet<&str> = items.iter().map(|item| &*item.benchmark).collect();
     if let (Some(only), 1) = (parts.first(), parts.len()) {
-        return Analysis::of(only, model, &whole.routing).into_iter().collect();
+        return Ok(Analysis::of(only, model, &whole.routing).into_iter().collect());
     }
     let analysis = |part: &str| {
         let of_part = |example: &&Example| *items[example.item].benchmark == *part;
         let examples: Vec<Example> = examples.iter().filter(of_part).cloned().collect();
-        Analysis::of(part, model, &evaluate(model, &examples, workers, device).routing)
+        Ok(Analysis::of(part, model, &evaluate(model, &examples, workers, device)?.routing))
     };
-    parts.into_iter().filter_map(analysis).collect()
+    parts.into_iter().filter_map(|part| analysis(part).transpose()).collect()
 }
 
 /// Writes the analyses as JSON and as a page, whichever is asked for.

@@ -184,6 +184,12 @@ fn by_name<T: DeserializeOwned>(name: &str) -> Result<T, String> {
     serde_json::from_value(Value::String(name.to_owned())).map_err(|error| error.to_string())
 }
 
+/// `path` as one from `folder`, where it is relative and what it leads to from there `is_meant`.
+pub(super) fn located(path: String, folder: &Path, is_meant: fn(&Path) -> bool) -> String {
+    let place = folder.join(&path);
+    if Path::new(&path).is_relative() && is_meant(&place) { place.display().to_string() } else { path }
+}
+
 fn object(settings: &impl Serialize) -> Map<String, Value> {
     match serde_json::to_value(settings) {
         Ok(Value::Object(fields)) => fields,
@@ -254,6 +260,13 @@ impl Settings {
         })
     }
 
+    /// The same with paths that lead out of `folder`, where they are relative and lead to something there; a name may be one
+    /// on the hub.
+    pub(crate) fn located_in(self, folder: &Path) -> Self {
+        let model = self.model.map(|model| located(model, folder, Path::is_dir));
+        Self { model, reading: self.reading.located_in(folder), ..self }
+    }
+
     /// Fills in the defaults and checks every value.
     pub(crate) fn resolve(self) -> Result<Resolved, Failure> {
         match self.reading.compat {
@@ -267,6 +280,12 @@ impl Settings {
         adapter.validate()?;
         let recipe = self.recipe(&adapter);
         recipe.validate()?;
+        for (name, value) in [("checkpoint_every", self.checkpoint_every), ("keep_checkpoints", self.keep_checkpoints)]
+        {
+            if value == Some(0) {
+                return Err(Failure::Usage(format!("{name} is 0, expected an integer of at least 1")));
+            }
+        }
         let required = |value: Option<String>, flag: &str| {
             value.ok_or_else(|| Failure::Usage(format!("--{flag} is needed, here or in the configuration file")))
         };

@@ -1,4 +1,4 @@
-//! SIGINT and SIGTERM: the first asks a run to stop after its step, a second one ends the program at once.
+//! SIGINT and SIGTERM: the first asks a run to give up its step and save, a second one ends the program at once.
 
 use signal_hook::{
     consts::{SIGINT, SIGTERM},

@@ -95,8 +95,7 @@ pub(crate) fn run(arguments: TraceArguments) -> Result<(), Failure> {
         total_loss: trace.total_loss(options),
         mean_active_experts_per_module: trace.sites.iter().map(|s| (s.module.clone(), s.mean_active_experts)).collect(),
     };
-    print(arguments.format, &report, || serde_json::to_string_pretty(&report).unwrap_or_default());
-    Ok(())
+    print(arguments.format, &report, || serde_json::to_string_pretty(&report).unwrap_or_default())
 }
 
 fn read_batch(path: &std::path::Path) -> Result<TraceBatch, Failure> {

@@ -2,32 +2,33 @@
 
 use super::{
     Failure,
-    adapter_settings::MethodName,
-    compat::{Departure, departures},
-    fingerprint::Fingerprint,
-    inputs::{Base, workers},
+    compat::departures,
+    fingerprint::RunFingerprint,
+    identity::Identity,
+    inputs::{Base, warn_beyond_positions, workers},
     memory,
-    output::{Format, duration, percent, print, size},
+    output::{Format, print},
     progress::Progress,
     record::Record,
-    resume::Begun,
+    report::{Report, Reported},
+    resume::{Begun, Resumed, Start},
     routing,
     settings::Settings,
     signals::Signals,
 };
 use adamole::{
-    data::{Example, ReadReport, SplitPart},
+    data::{Example, SplitPart},
     device,
     llama::load_adapter,
     train::{
-        Analysis, Control, Evaluation, MemoryEstimate, RunDirectory, TrainError, TrainEvent, TrainingData, Workers,
-        evaluate, matmul_peak, peak_memory_bytes, train,
+        Analysis, Control, Evaluation, RunDirectory, TrainError, TrainEvent, TrainingData, Workers, evaluate_until,
+        matmul_peak, peak_memory_bytes, train,
     },
 };
 use burn::{module::Module, tensor::Device};
 use clap::Args;
-use serde::Serialize;
-use std::path::PathBuf;
+use serde_json::Value;
+use std::{env, path::PathBuf};
 
 #[derive(Args)]
 pub(crate) struct TrainArguments {
@@ -50,75 +51,47 @@ pub(crate) struct TrainArguments {
     settings: Settings,
 }
 
-/// The result of a run; also its `report.json`.
-#[derive(Serialize)]
-struct Report {
-    benchmark: String,
-    method: MethodName,
-    /// Choices that are not the published implementation's.
-    departures: Vec<Departure>,
-    /// Of the best epoch, on the validation split, which also chose the epoch.
-    accuracy: f64,
-    accuracy_before: f64,
-    best_epoch: usize,
-    epochs: usize,
-    selected_on: SplitPart,
-    items: usize,
-    /// The best epoch on a split that did not choose it.
-    reported: Option<Reported>,
-    train_items: usize,
-    truncated_items: usize,
-    /// Training items of which truncation left no answer; only published truncation does that.
-    answers_lost: usize,
-    train_rows: ReadReport,
-    validation_rows: ReadReport,
-    task_loss_first_epoch: Option<f64>,
-    task_loss_last_epoch: Option<f64>,
-    balance_loss_last_epoch: Option<f64>,
-    mean_active_experts: Option<f64>,
-    mean_active_experts_per_site: Vec<f64>,
-    mean_threshold: Option<f64>,
-    trainable_parameters: usize,
-    steps: usize,
-    train_tokens: usize,
-    seconds: f64,
-    tokens_per_second: f64,
-    /// Of its matrix products.
-    gigaflop_per_second: f64,
-    /// What this reaches of what plain products reach on this machine.
-    share_of_matmul_peak: f64,
-    peak_memory_bytes: Option<u64>,
-    /// What the peak was expected to be, before the first step.
-    memory_estimate: MemoryEstimate,
-    adapter: PathBuf,
-}
-
-#[derive(Serialize)]
-struct Reported {
-    split: SplitPart,
-    accuracy: f64,
-    items: usize,
-    majority_accuracy: f64,
-}
-
 pub(crate) fn run(arguments: TrainArguments) -> Result<(), Failure> {
     let file = arguments.config.as_deref().map(Settings::from_file).transpose()?.unwrap_or_default();
     let flags = arguments.settings;
     let given = flags.clone().or(file.clone());
-    let begun = arguments.resume.as_deref().map(Begun::read).transpose()?;
-    let settings = match (&begun, &arguments.resume) {
-        (Some(begun), Some(run)) => begun.settings(given, run, arguments.allow_changes)?,
-        _ => given,
+    let mut begun = None;
+    let settings = match &arguments.resume {
+        None => given,
+        Some(run) => {
+            let now = env::current_dir().map_or(given.clone(), |folder| given.located_in(&folder));
+            if let Some(report) = Begun::read(run)?.result(&now, run)? {
+                return print(arguments.format, &report, || report.text());
+            }
+            let resumed = begun.insert(Resumed::open(run)?);
+            resumed.begun.settings(now, run, arguments.allow_changes)?
+        }
     };
     let asked_workers = settings.workers;
     let config = settings.clone().resolve()?;
+    if begun.is_none() {
+        RunDirectory::check_free(&config.output)?;
+    }
+    if let Some(warning) = config.adapter.never_active() {
+        say!("warning: {warning}");
+    }
+    // A run's own paths are relative to where it was begun.
+    let places = match begun.as_ref().and_then(|resumed| resumed.begun.folder.as_deref()) {
+        Some(folder) => settings.clone().located_in(folder).resolve()?,
+        None => config.clone(),
+    };
+    let note_on_paths = |failure: &Failure| {
+        if let (Failure::Hub(_), Some(resumed)) = (failure, &begun) {
+            resumed.begun.note_on_paths(&places);
+        }
+    };
     let devices = device::open_several(&config.device)?;
     let [plain_device, others @ ..] = &devices[..] else {
         return Err(Failure::Usage("--device names no device".into()));
     };
     let others: Vec<Device> = others.iter().cloned().map(Device::autodiff).collect();
     let device = plain_device.clone().autodiff();
-    let items = config.reading.open()?;
+    let items = places.reading.open().inspect_err(note_on_paths)?;
     // Data first: what is wrong with it is found out before weights are read.
     let train_items = items.read_labelled(config.train_split)?;
     let validation_items = items.read_labelled(config.validation_split)?;
@@ -126,41 +99,15 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<(), Failure> {
     let report_items = config.report_split.map(|part| Ok::<_, Failure>((part, items.read_labelled(part)?)));
     let report_items = report_items.transpose()?;
 
-    let mut base = Base::load(&config.model, config.weights(), &device)?;
+    let mut base = Base::load(&places.model, config.weights(), &device).inspect_err(note_on_paths)?;
     let training = base.encode(&items, config.train_split.split, &train_items.items)?;
     let validation = base.encode(&items, config.validation_split.split, &validation_items.items)?;
     let report_items =
         report_items.map(|(part, read)| Ok::<_, Failure>((part, base.encode(&items, part.split, &read.items)?)));
     let report_items = report_items.transpose()?;
     let pad_id = base.pad_id();
-    let plain = base.model.clone();
+    warn_beyond_positions(base.model.config(), training.iter().map(|example| example.text.len()));
     let layout = config.adapter.layout(base.model.config().num_hidden_layers)?;
-    base.model.adapt(&layout, config.recipe.seed);
-    config.weights().check_loaded(&base.model)?;
-    let fingerprint = Fingerprint::of(&base.folder, &[&training, &validation])?;
-    let checkpoints = RunDirectory::checkpoints(&config.output, config.checkpoint_every, config.keep_checkpoints);
-    let (mut checkpoint, mut first_step) = (None, 0);
-
-    // Nothing is written before everything has been read and checked.
-    let mut directory = match &begun {
-        None => {
-            let record = Record::new(&config, &flags, &file, &fingerprint);
-            RunDirectory::create(&config.output, &record, &Begun::new(&settings, &fingerprint))?
-        }
-        Some(begun) => {
-            begun.check(&fingerprint, arguments.allow_changes)?;
-            checkpoint = checkpoints.newest(|path, error| {
-                eprintln!("warning: {} is passed over: {error}", path.display());
-            })?;
-            let done = checkpoint.as_ref().map(|checkpoint| &checkpoint.progress);
-            first_step = done.map_or(0, |done| done.step);
-            eprintln!("resuming after {first_step} steps");
-            RunDirectory::resume(&config.output, done)?
-        }
-    };
-    if arguments.tensorboard {
-        directory = directory.with_tensorboard(first_step)?;
-    }
     // Of several devices each has a worker, and holds one micro-batch at a time.
     let on_cpu = device::is_cpu(plain_device);
     let workers = match others.len() {
@@ -170,7 +117,41 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<(), Failure> {
     let side_by_side = if others.is_empty() { workers.count() } else { 1 };
     let lengths: Vec<usize> = training.iter().map(|example| example.text.len()).collect();
     let memory_estimate = memory::estimate(&config, &layout, base.model.config(), &lengths, (side_by_side, on_cpu));
-    eprintln!("memory: {}", memory::text(&memory_estimate));
+    memory::check(&memory_estimate, on_cpu)?;
+    let plain = base.model.clone();
+    base.model.adapt(&layout, config.recipe.seed);
+    config.weights().check_loaded(&base.model)?;
+
+    // Nothing is written before everything has been read and checked.
+    let report_examples = report_items.as_ref().map(|(_, examples)| &examples[..]);
+    let fingerprint = RunFingerprint::of(&base.folder, &[&training, &validation], report_examples)?;
+    let identity = Identity::new(&config, &fingerprint);
+    let checkpoints = RunDirectory::checkpoints(&config.output, config.checkpoint_every, config.keep_checkpoints);
+    let checkpoints = checkpoints.of_run(identity.to_json());
+    let record = |old: Option<&Value>| Record::new((&config, &fingerprint), (&flags, &file), old);
+    let Start { mut directory, checkpoint } = match begun {
+        None => {
+            let directory = RunDirectory::create(&config.output, &record(None), &Begun::new(&settings, &fingerprint))?;
+            Start { directory, checkpoint: None }
+        }
+        Some(resumed) => {
+            let (now, model) = ((&identity, &settings), (&base.model, config.model.as_str()));
+            resumed.go_on(now, model, &checkpoints, record, arguments.allow_changes)?
+        }
+    };
+    let done = checkpoint.as_ref().map(|checkpoint| &checkpoint.progress);
+    let first_step = done.map_or(0, |done| done.step);
+    let mut best_epoch = done.and_then(|done| done.best.as_ref()).map(|(epoch, _)| *epoch);
+    if arguments.resume.is_some() {
+        say!("resuming after {first_step} steps");
+    }
+    if !directory.is_locked() {
+        say!("warning: the file system of {} has no locks: run nothing else there", config.output.display());
+    }
+    if arguments.tensorboard {
+        directory = directory.with_tensorboard(first_step)?;
+    }
+    say!("memory: {}", memory::text(&memory_estimate));
     let matmul_peak = match others.len() {
         0 => matmul_peak(&workers, plain_device, config.dtype),
         others => (1 + others) as f64 * matmul_peak(&Workers::new(1), plain_device, config.dtype),
@@ -189,6 +170,9 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<(), Failure> {
         Control { checkpoints: Some(&checkpoints), resume: checkpoint, stop: Some(&stop), devices: &others },
         |event, best_model| {
             progress.observe(event);
+            if let (TrainEvent::Epoch(epoch), Some(_)) = (event, best_model) {
+                best_epoch = Some(epoch.epoch);
+            }
             if let TrainEvent::Start { trainable_parameters, .. } = event {
                 trainable = *trainable_parameters;
             }
@@ -199,11 +183,19 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<(), Failure> {
             best_model.map_or(Ok(()), |model| directory.save_best(model, &config.model))
         },
     );
-    let outcome = outcome.map_err(|error| match (error, signals.exit_code()) {
-        (TrainError::Interrupted { steps }, Some(exit_code)) => {
+    let interrupted = |steps: usize, error: TrainError| match (error, signals.exit_code()) {
+        (TrainError::Interrupted { .. }, Some(exit_code)) => {
             Failure::Interrupted { steps, run: config.output.clone(), exit_code }
         }
         (error, _) => error.into(),
+    };
+    let outcome = outcome.map_err(|error| {
+        let steps = if let TrainError::Interrupted { steps } = error { steps } else { 0 };
+        let failure = interrupted(steps, error);
+        if let (Some(epoch), true) = (best_epoch, failure.is_not_finite()) {
+            say!("the adapter of epoch {epoch}, the best so far, is kept in {}", directory.adapter().display());
+        }
+        failure
     })?;
     let run = outcome.progress;
     let (task_losses, balance_losses): (Vec<_>, Vec<_>) =
@@ -213,8 +205,9 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<(), Failure> {
     let mut best_model = plain.valid();
     load_adapter(&mut best_model, &directory.adapter())?;
     let report_on = |(split, examples): (SplitPart, Vec<Example>)| -> Result<Reported, Failure> {
+        let evaluation = evaluate_until(&best_model, &examples, &workers, plain_device, &stop);
         let Evaluation { accuracy, items, majority_accuracy, .. } =
-            evaluate(&best_model, &examples, &workers, plain_device);
+            evaluation.map_err(|error| interrupted(run.step, error))?;
         Ok(Reported { split, accuracy, items, majority_accuracy })
     };
     let reported = report_items.map(report_on).transpose()?;
@@ -232,6 +225,7 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<(), Failure> {
         accuracy_before: run.before.accuracy,
         best_epoch,
         epochs: config.recipe.epochs,
+        diverged_epochs: run.epochs.iter().filter(|epoch| epoch.diverged).map(|epoch| epoch.epoch).collect(),
         selected_on: config.validation_split,
         items: best.items,
         reported,
@@ -258,30 +252,5 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<(), Failure> {
         adapter: directory.adapter(),
     };
     directory.finish(&report)?;
-    print(arguments.format, &report, || text(&report));
-    Ok(())
-}
-
-fn text(report: &Report) -> String {
-    let active = report.mean_active_experts.map(|mean| format!(", {mean:.2} experts active")).unwrap_or_default();
-    let reported = report
-        .reported
-        .as_ref()
-        .map(|reported| format!("\n{} on {} {} items", percent(reported.accuracy), reported.items, reported.split));
-    let reported = reported.unwrap_or_default();
-    format!(
-        "{}: accuracy {} on {} validation items (epoch {} of {}; {} before training){active}{reported}\n\
-         {} at {:.0} tokens/s and {} of the matmul peak, peak memory {}\nadapter: {}",
-        report.benchmark,
-        percent(report.accuracy),
-        report.items,
-        report.best_epoch,
-        report.epochs,
-        percent(report.accuracy_before),
-        duration(report.seconds),
-        report.tokens_per_second,
-        percent(report.share_of_matmul_peak),
-        size(report.peak_memory_bytes),
-        report.adapter.display(),
-    )
+    print(arguments.format, &report, || report.text())
 }

@@ -21,6 +21,23 @@ fn memory_is_foretold() {
     assert!(report["share_of_matmul_peak"].as_f64().unwrap() > 0.0);
 }
 
+/// The CPU's product with quantised weights keeps the integers alone, whatever the other weights are in.
+#[test]
+fn quantised_weights_in_half_precision_are_not_counted_as_floats_on_the_cpu() {
+    let data = shown(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../datasets/copa"));
+    let activations = |device: &str, more: &[&str]| {
+        let run = ["estimate", "--model", &shipped(), "--benchmark", "copa", "--data", &data, "--device", device];
+        let report = succeeds(&[&run[..], &["--dtype", "bfloat16", "--format", "json"], more].concat());
+        serde_json::from_str::<Value>(&report).unwrap()["memory_estimate"]["activations"].as_u64().unwrap()
+    };
+    for quantization in ["int8", "int4"] {
+        let quantized = ["--quantize", quantization];
+        assert_eq!(activations("cpu", &quantized), activations("cpu", &[]));
+        // Micro-batches come one at a time there.
+        assert!(activations("cuda", &quantized) > activations("cuda", &[]));
+    }
+}
+
 #[test]
 fn an_estimate_tells_what_the_run_is_going_to_be() {
     let folder = TempDir::new().unwrap();

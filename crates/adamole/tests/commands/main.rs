@@ -6,6 +6,8 @@ mod estimate;
 mod generate;
 mod inspect;
 mod items;
+#[cfg(target_os = "linux")]
+mod output;
 mod trace;
 mod train;
 

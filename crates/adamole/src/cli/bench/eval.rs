@@ -46,8 +46,9 @@ pub(crate) fn run(arguments: &EvalArguments) -> Result<(), Failure> {
     let workers = subject.place.workers(&device);
     let model = if *base { subject.load_base(&device)? } else { subject.load(&device)? };
     let examples = examples(*items, *tokens, model.config().vocab_size);
-    evaluate(&model, &examples[..WARM_UP.min(*items)], &workers, &device);
-    let seconds = median((0..*runs).map(|_| evaluate(&model, &examples, &workers, &device).seconds).collect());
+    evaluate(&model, &examples[..WARM_UP.min(*items)], &workers, &device)?;
+    let run = |_| evaluate(&model, &examples, &workers, &device).map(|evaluation| evaluation.seconds);
+    let seconds = median((0..*runs).map(run).collect::<Result<_, _>>()?);
     let tokens = examples.iter().map(|example| example.prompt.len()).sum();
     let report = Report {
         items: *items,
@@ -64,8 +65,7 @@ pub(crate) fn run(arguments: &EvalArguments) -> Result<(), Failure> {
             report.tokens_per_second,
             report.circumstances.text()
         )
-    });
-    Ok(())
+    })
 }
 
 /// Items of random tokens and of random lengths up to `longest`. The Python programs beside which this one is measured

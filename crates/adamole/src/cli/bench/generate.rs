@@ -60,6 +60,5 @@ pub(crate) fn run(arguments: &GenerateArguments) -> Result<(), Failure> {
     };
     print(subject.place.format, &report, || {
         format!("{:.1} tokens/s on {}", report.tokens_per_second, report.circumstances.text())
-    });
-    Ok(())
+    })
 }

@@ -75,8 +75,7 @@ pub(crate) fn run(arguments: &LayerArguments) -> Result<(), Failure> {
             report.rows_per_second,
             report.circumstances.text()
         )
-    });
-    Ok(())
+    })
 }
 
 /// A linear of random weights with a fresh adapter.

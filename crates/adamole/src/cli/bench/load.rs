@@ -78,8 +78,7 @@ pub(crate) fn run(arguments: &LoadArguments) -> Result<(), Failure> {
         beyond_reading_seconds: load_seconds + first_step_seconds - read_seconds,
         circumstances,
     };
-    print(subject.place.format, &report, || text(&report));
-    Ok(())
+    print(subject.place.format, &report, || text(&report))
 }
 
 /// The safetensors files of a model's folder.

@@ -124,8 +124,7 @@ pub(crate) fn run(arguments: &StepArguments) -> Result<(), Failure> {
         share_of_matmul_peak: operations / seconds_per_step / peak,
         task_loss,
     };
-    print(subject.place.format, &report, || text(&report));
-    Ok(())
+    print(subject.place.format, &report, || text(&report))
 }
 
 /// The batch as micro-batches, of random texts without padding.

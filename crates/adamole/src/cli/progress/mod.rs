@@ -23,6 +23,9 @@ const REDRAWN: Duration = Duration::from_millis(125);
 /// Of a terminal that does not say how wide it is.
 const WIDTH: usize = 80;
 
+/// Active experts per token and linear, as a mean, of an adapter that does next to nothing.
+const HARDLY: f64 = 0.01;
+
 /// Follows a run by its events.
 pub(crate) struct Progress {
     state: State,
@@ -51,7 +54,7 @@ impl Progress {
 
     pub(crate) fn observe(&mut self, event: &TrainEvent) {
         self.state.observe(event);
-        if let Some(line) = lasting(event) {
+        for line in lasting(event).into_iter().chain(warnings(event)) {
             self.keep(&line);
         }
         if let TrainEvent::Step(step) = event {
@@ -108,6 +111,26 @@ impl Progress {
             step.tokens_per_second,
         )
     }
+}
+
+/// What is to be said of a validation that shows that nothing is learnt.
+fn warnings(event: &TrainEvent) -> Vec<String> {
+    let TrainEvent::Epoch(EpochMetrics { epoch, task_loss, mean_active_experts, diverged, .. }) = event else {
+        return Vec::new();
+    };
+    let when = if *epoch == 0 { "before training".into() } else { format!("after epoch {epoch}") };
+    let inactive = mean_active_experts.filter(|mean| *mean < HARDLY).map(|mean| match mean {
+        0.0 => format!("warning: {when} no expert is active for any token: the adapter does nothing, nor can it learn"),
+        _ => format!("warning: {when} hardly any token has an active expert: {mean:.4} a linear on average"),
+    });
+    let diverged = diverged.then(|| {
+        let loss = task_loss.unwrap_or(f64::NAN);
+        format!(
+            "warning: the run has diverged: the task loss of epoch {epoch}, {loss:.4}, is nearer to that of a uniform \
+             guess over the vocabulary than to that of the first step"
+        )
+    });
+    inactive.into_iter().chain(diverged).collect()
 }
 
 /// The line that is kept of an event, if there is one.

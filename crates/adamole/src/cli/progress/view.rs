@@ -161,6 +161,7 @@ mod tests {
             balance_loss: None,
             mean_active_experts: None,
             best,
+            diverged: false,
             seconds: 1.0,
         })
     }

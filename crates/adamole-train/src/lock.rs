@@ -1,0 +1,75 @@
+//! One process at a time in a run directory.
+
+use crate::TrainError;
+use std::{
+    fs::{File, OpenOptions, TryLockError},
+    io::{ErrorKind, Read, Seek, Write},
+    path::{Path, PathBuf},
+    process,
+};
+
+/// The lock of a run directory, held until it is dropped: a lock of the operating system on the file `run.lock`, which
+/// holds the process id of who has it. A process that is killed loses the lock; the file stays and says nothing by itself.
+#[derive(Debug)]
+pub struct RunLock {
+    folder: PathBuf,
+    /// Open as long as the lock is held.
+    _file: File,
+    is_locked: bool,
+}
+
+impl RunLock {
+    /// Takes the lock of `folder`, which exists.
+    ///
+    /// # Errors
+    /// [`TrainError::RunInUse`] if another process has it; the file cannot be written.
+    pub fn acquire(folder: &Path) -> Result<Self, TrainError> {
+        let path = folder.join("run.lock");
+        let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+        let mut file = open.map_err(TrainError::io(&path))?;
+        let is_locked = match file.try_lock() {
+            Ok(()) => true,
+            Err(TryLockError::WouldBlock) => {
+                let mut text = String::new();
+                // Where a locked file cannot be read, as on Windows, the process stays unnamed.
+                let read = file.read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok());
+                return Err(TrainError::RunInUse { path: folder.to_owned(), process: read });
+            }
+            // Some network file systems have no locks.
+            Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => false,
+            Err(TryLockError::Error(error)) => return Err(TrainError::io(&path)(error)),
+        };
+        let written = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", process::id()));
+        written.map_err(TrainError::io(&path))?;
+        Ok(Self { folder: folder.to_owned(), _file: file, is_locked })
+    }
+
+    /// The folder whose lock this is.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Whether the file system has locks; without them nothing keeps another process out.
+    pub fn is_locked(&self) -> bool {
+        self.is_locked
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_holder_is_refused_with_the_process_of_the_first() -> Result<(), TrainError> {
+        let folder = tempfile::tempdir().map_err(TrainError::io("."))?;
+        let first = RunLock::acquire(folder.path())?;
+        assert!(first.is_locked());
+        let second = RunLock::acquire(folder.path());
+        assert!(
+            matches!(&second, Err(TrainError::RunInUse { process: Some(id), .. }) if *id == process::id()),
+            "{second:?}"
+        );
+        drop(first);
+        RunLock::acquire(folder.path()).map(drop)
+    }
+}

@@ -1,0 +1,61 @@
+//! What tells one run from another: all that its course depends on. Its checkpoints carry it.
+
+use super::{fingerprint::RunFingerprint, settings::Resolved};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// Where things lie and how often state is saved, which changes nothing; and what base and data are is told by their hashes.
+const WHEREABOUTS: [&str; 8] =
+    ["model", "data", "benchmark", "output", "device", "checkpoint_every", "keep_checkpoints", "version"];
+
+/// Settings with nothing left open, and hashes of base and data.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Identity {
+    settings: Map<String, Value>,
+    pub(crate) fingerprint: RunFingerprint,
+}
+
+impl Identity {
+    pub(crate) fn new(config: &Resolved, fingerprint: &RunFingerprint) -> Self {
+        Self { settings: settings(config), fingerprint: fingerprint.clone() }
+    }
+
+    /// What is another than in `then`: settings by their names, then base and data.
+    pub(crate) fn changes_since(&self, then: &Self) -> Vec<String> {
+        let mut changes = differences(&then.settings, &self.settings);
+        changes.extend(self.fingerprint.changes_since(&then.fingerprint));
+        changes
+    }
+
+    /// As a checkpoint carries it.
+    pub(crate) fn to_json(&self) -> Value {
+        serde_json::to_value(self).unwrap_or_default()
+    }
+}
+
+/// The settings that `record`, the `config.json` of a run, has otherwise than `config`.
+pub(crate) fn contradictions(record: &Value, config: &Resolved) -> Vec<String> {
+    record.as_object().map(|record| differences(record, &settings(config))).unwrap_or_default()
+}
+
+fn settings(config: &Resolved) -> Map<String, Value> {
+    // By way of text: numbers of 32 bits are then those that are read back.
+    let text = serde_json::to_string(config).unwrap_or_default();
+    let mut settings: Map<String, Value> = serde_json::from_str(&text).unwrap_or_default();
+    settings.retain(|key, _| !WHEREABOUTS.contains(&key.as_str()));
+    settings
+}
+
+/// Where the two differ in a setting that both have: another version may know others.
+fn differences(then: &Map<String, Value>, now: &Map<String, Value>) -> Vec<String> {
+    let mut found = Vec::new();
+    for (key, now) in now {
+        match (then.get(key), now) {
+            (None, _) => {}
+            (Some(Value::Object(then)), Value::Object(now)) => found.extend(differences(then, now)),
+            (Some(then), now) if then != now => found.push(format!("{key}: {then} -> {now}")),
+            _ => {}
+        }
+    }
+    found
+}
