@@ -1,6 +1,6 @@
 //! A cell with its settings, and how the program is started for it.
 
-use crate::{ExperimentError, shipped::Shape};
+use crate::{ExperimentError, lock, shipped::Shape};
 use crate::{
     definition::{Definitions, Portion},
     place::Places,
@@ -135,6 +135,8 @@ impl Cell {
             return read(&report);
         }
         if run.exists() {
+            // A run that outlived the study that started it still writes there.
+            lock::hold(&run.join("run.lock"))?;
             fs::remove_dir_all(run).map_err(ExperimentError::io(run))?;
         }
         let config = folder.join("run.toml");

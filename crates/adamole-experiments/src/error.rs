@@ -151,6 +151,12 @@ pub enum ExperimentError {
         /// What is wrong with it.
         source: serde_json::Error,
     },
+    /// Another process runs the cell.
+    #[error("{}: another process holds it", path.display())]
+    InUse {
+        /// The lock.
+        path: PathBuf,
+    },
     /// There is no program to run.
     #[error("the program is not built")]
     NoProgram,

@@ -12,6 +12,7 @@ mod experiment;
 mod figure;
 mod formula;
 mod json;
+mod lock;
 pub mod machine;
 mod options;
 mod outcome;

@@ -104,6 +104,11 @@ impl Places {
         self.output.join("runs").join(id)
     }
 
+    /// The lock of a cell, beside its folder.
+    pub(crate) fn lock(&self, id: &str) -> PathBuf {
+        self.output.join("runs").join(format!("{id}.lock"))
+    }
+
     /// The text with names in place of this machine's folders.
     pub(crate) fn without_folders(&self, text: &str) -> String {
         let mut named: Vec<(String, String)> =

@@ -1,6 +1,6 @@
 //! The cells that have to be run, some of them side by side.
 
-use crate::{ExperimentError, machine};
+use crate::{ExperimentError, lock, machine};
 use crate::{
     cell::{Cell, Launch},
     estimate::Estimate,
@@ -120,7 +120,13 @@ pub(crate) fn run(cells: &mut [Planned], launch: &Launch, places: &Places, jobs:
         while let Some((count, &place)) = next.lock().ok().and_then(|mut next| next.next()) {
             let cell = &planned[place];
             let Some(estimate) = &cell.estimate else { break };
-            let outcome = one(&cell.cell, estimate, launch, places);
+            let outcome = match one(&cell.cell, estimate, launch, places) {
+                Ok(outcome) => outcome,
+                Err(failure) => {
+                    eprintln!("[{}/{}] {}: left out: {failure}", count + 1, pending.len(), cell.cell.key.id());
+                    continue;
+                }
+            };
             let Ok(mut ended) = ended.lock() else { break };
             ended.0 += cell.operations();
             let left = started.elapsed().as_secs_f64() * (all - ended.0) / ended.0.max(1.0);
@@ -139,9 +145,13 @@ pub(crate) fn run(cells: &mut [Planned], launch: &Launch, places: &Places, jobs:
     }
 }
 
-/// Runs one cell and writes its result file.
-fn one(cell: &Cell, estimate: &Estimate, launch: &Launch, places: &Places) -> Outcome {
+/// Runs one cell and writes its result file, a failure too.
+///
+/// # Errors
+/// Another process runs it; the result cannot be written.
+fn one(cell: &Cell, estimate: &Estimate, launch: &Launch, places: &Places) -> Result<Outcome, ExperimentError> {
     let id = cell.key.id();
+    let _lock = lock::hold(&places.lock(&id))?;
     let started = Instant::now();
     let folder = places.run(&id);
     let mut earlier_seconds = 0.0;
@@ -172,10 +182,8 @@ fn one(cell: &Cell, estimate: &Estimate, launch: &Launch, places: &Places) -> Ou
         environment: environment(launch),
         end,
     };
-    if let Err(failure) = outcome.write(&places.result(&id)) {
-        eprintln!("{id}: the result cannot be written: {failure}");
-    }
-    outcome
+    outcome.write(&places.result(&id))?;
+    Ok(outcome)
 }
 
 /// The cell's folder, empty unless it holds a run of the same definition.
@@ -263,6 +271,15 @@ mod tests {
         assert!(shown, "{failure:?}");
         assert!(!planned(16)?.is_done(), "a failure is read again, and is not done");
 
+        let held = lock::hold(&places.lock("base.copa.lora.3"))?;
+        let mut again = vec![planned(16)?];
+        run(&mut again, &launch, &places, 1, 1.0);
+        assert_eq!(
+            again[0].outcome().map(|outcome| outcome.seconds),
+            cells[0].outcome().map(|outcome| outcome.seconds)
+        );
+        drop(held);
+
         let mut outcome = cells[0].outcome().cloned().ok_or("no outcome")?;
         outcome.end = End::Result(Box::default());
         outcome.write(&places.result("base.copa.lora.3"))?;
@@ -285,7 +302,7 @@ mod tests {
         assert_eq!(planned.operations(), 4e9 + 3.0 * 1e9 + 2.0 * 1e9);
         assert_eq!(speed(&[planned.clone()], 5e9), 5e9, "nothing timed");
         let launch = Launch { program: Some("no program".into()), device: "cpu".into(), workers: None };
-        let mut outcome = one(&planned.cell, &estimate(16)?, &launch, &places);
+        let mut outcome = one(&planned.cell, &estimate(16)?, &launch, &places)?;
         (outcome.end, outcome.seconds) = (End::Result(Box::default()), 3.0);
         let mut paused = planned.clone();
         paused.state = State::Run(Box::new(Outcome { seconds: 900.0, ..outcome.clone() }));

@@ -47,6 +47,8 @@ enum Command {
     /// Time a training step, an evaluation, a generation or a load
     #[command(subcommand)]
     Bench(cli::bench::BenchCommand),
+    /// Run methods by benchmarks by seeds as one study, and report it
+    Experiments(Box<cli::experiments::ExperimentsArguments>),
     /// Train a small base model from nothing on a corpus
     Pretrain(cli::pretrain::PretrainArguments),
 }
@@ -66,6 +68,7 @@ fn main() -> ExitCode {
         Command::Items(arguments) => cli::items::run(&arguments),
         Command::Trace(arguments) => cli::trace::run(arguments),
         Command::Bench(command) => cli::bench::run(&command),
+        Command::Experiments(arguments) => cli::experiments::run(&arguments),
         Command::Pretrain(arguments) => cli::pretrain::run(arguments),
     };
     match result {

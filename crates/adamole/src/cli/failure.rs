@@ -4,6 +4,7 @@ use super::data_hints::data_hint;
 use adamole::{
     data::DataError,
     device::{DeviceError, Kind},
+    experiments::ExperimentError,
     hub::HubError,
     llama::ModelError,
     train::TrainError,
@@ -19,6 +20,7 @@ pub(crate) enum Failure {
     /// An error about an item, with the split that it is of.
     Item(String, DataError),
     Device(DeviceError),
+    Experiment(ExperimentError),
     Hub(HubError),
     Model(ModelError),
     Train(TrainError),
@@ -62,6 +64,15 @@ impl Failure {
                     | TrainError::RunExists { .. }
                     | TrainError::RunInUse { .. }
                     | TrainError::RunFinished { .. }
+            ),
+            Self::Experiment(error) => matches!(
+                error,
+                ExperimentError::Toml { .. }
+                    | ExperimentError::Unknown { .. }
+                    | ExperimentError::NotThePapers { .. }
+                    | ExperimentError::ModelMissing { .. }
+                    | ExperimentError::NoSource { .. }
+                    | ExperimentError::NothingAsked
             ),
             Self::Item(..) | Self::Model(_) | Self::Output(_) | Self::Signals(_) | Self::Interrupted { .. } => false,
         };
@@ -123,7 +134,12 @@ impl Failure {
             Self::Device(error) => error.source(),
             Self::Hub(error) => error.source(),
             // These show their sources themselves.
-            Self::Model(_) | Self::Train(_) | Self::Output(_) | Self::Signals(_) | Self::Interrupted { .. } => None,
+            Self::Experiment(_)
+            | Self::Model(_)
+            | Self::Train(_)
+            | Self::Output(_)
+            | Self::Signals(_)
+            | Self::Interrupted { .. } => None,
         }
     }
 }
@@ -139,6 +155,7 @@ impl fmt::Display for Failure {
             Self::Hub(error) => write!(f, "{error}")?,
             Self::Model(error) => write!(f, "{error}")?,
             Self::Train(error) => write!(f, "{error}")?,
+            Self::Experiment(error) => write!(f, "{error}")?,
             Self::Interrupted { steps, .. } => write!(f, "stopped by a signal after {steps} steps")?,
             Self::Signals(error) => write!(f, "cannot follow signals: {error}")?,
             Self::Output(error) => write!(f, "cannot write the result: {error}")?,
@@ -243,4 +260,11 @@ macro_rules! from {
     };
 }
 
-from!(Data(DataError), Device(DeviceError), Hub(HubError), Model(ModelError), Train(TrainError));
+from!(
+    Data(DataError),
+    Device(DeviceError),
+    Experiment(ExperimentError),
+    Hub(HubError),
+    Model(ModelError),
+    Train(TrainError)
+);

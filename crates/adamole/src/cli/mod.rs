@@ -7,6 +7,7 @@ mod data_hints;
 pub(crate) mod devices;
 pub(crate) mod estimate;
 pub(crate) mod evaluate;
+pub(crate) mod experiments;
 pub(crate) mod export;
 mod failure;
 pub(crate) mod fetch;

@@ -3,6 +3,7 @@
 
 mod bench;
 mod estimate;
+mod experiments;
 mod generate;
 mod inspect;
 mod items;
