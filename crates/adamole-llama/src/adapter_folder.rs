@@ -5,14 +5,19 @@
 //! published AdaMoLE implementation, plus a format version.
 
 use crate::{
-    AdapterLayout, AdapterTensors, CausalLm, ModelError, TensorFile, TensorMismatch,
+    AdapterLayout, AdapterTensors, CausalLm, LinearShapes, MismatchCause, ModelError, TensorFile, TensorMismatch,
     adapter_config::{self, RawAdapterConfig},
     adapter_keys,
+    adapter_names::AdapterNames,
+    base_folder::other_weights,
+    check_for_placeholders,
     pickle_file::PickleFile,
+    regular_file,
     tensor_file::{write_atomically, write_tensors},
 };
-use burn::tensor::TensorData;
-use std::{collections::BTreeSet, fs, path::Path};
+use adamole_core::{AdapterConfig, Method};
+use burn::tensor::{DType, TensorData};
+use std::{collections::BTreeMap, fs, path::Path};
 
 /// What stands before a linear's name in adapter files.
 pub const KEY_PREFIX: &str = "base_model.model.";
@@ -37,44 +42,109 @@ pub fn save_adapter(model: &CausalLm, base: Option<&str>, folder: &Path) -> Resu
     write_atomically(&path, format!("{config}\n").as_bytes())
 }
 
-/// Puts the adapters of `folder` on the model, in place of any that it has. The model is left as it was on error.
+/// Puts the adapters of `folder` on the model, in place of any that it has. The model is left as it was on error. Keys are
+/// read in every spelling that stands for one tensor only. What was read in a way that may not have been meant is among
+/// [`CausalLm::warnings`].
 ///
 /// # Errors
-/// A file is missing, truncated or foreign; the config is not supported; or tensors are missing, unexpected or
-/// misshaped, in which case all of them are listed.
+/// A file is missing, truncated or foreign; the config is not supported, or its sizes are not the tensors'; tensors are
+/// missing, unexpected or misshaped, in which case all of them are listed; or a value is not finite. Nothing of the
+/// adapter's size is allocated before its tensors have been compared with the file's.
 pub fn load_adapter(model: &mut CausalLm, folder: &Path) -> Result<AdapterLayout, ModelError> {
     let path = folder.join("adapter_config.json");
-    let layout = RawAdapterConfig::from_file(&path)?.resolve(&path, &linear_names(model))?;
+    if !regular_file::exists(&path) {
+        check_for_named(folder)?;
+    }
+    check_for_placeholders(folder)?;
+    let (config, warning) = RawAdapterConfig::from_file(&path)?;
+    let linears = linear_names(model);
+    let layout = config.resolve(&path, &linears)?;
     let file = AdapterFile::open(folder)?;
-    let mut adapted = model.clone();
+    let has_experts = layout.method().is_some_and(|method| method != Method::Lora);
+    let names = AdapterNames::new(file.path(), file.names(), has_experts)?;
+    // In the order of the forward pass.
+    let adapted = linears.iter().filter_map(|linear| Some((linear.as_str(), layout.get(linear)?)));
+    compare(adapted, LinearShapes::of(model.config()), &names, &file, &path)?;
+    let mut adapted = model.clone().with_warnings(warning);
     adapted.adapt(&layout, 0);
-
-    let mut mismatch = TensorMismatch::default();
-    let mut unread: BTreeSet<String> = file.names().into_iter().collect();
-    for (name, linear) in adapted.linears() {
-        let Some(adapter) = &linear.adapter else { continue };
-        for (key, expected) in adapter_keys::shapes(adapter) {
-            let key = format!("{KEY_PREFIX}{name}.{key}");
-            unread.remove(&key);
-            match file.shape(&key) {
-                None => mismatch.missing.push(key),
-                Some(found) if found != expected => mismatch.misshaped.push((key, found.to_vec(), expected)),
-                Some(_) => {}
-            }
-        }
-    }
-    // The published implementation stores every expert a second time under this name.
-    mismatch.unexpected.extend(unread.into_iter().filter(|key| !key.contains(".moe_layer.")));
-    if !mismatch.is_empty() {
-        return Err(ModelError::Mismatch { path: file.path().to_owned(), what: "adapter", mismatch });
-    }
-    for (name, linear) in adapted.linears_mut() {
-        if let Some(adapter) = &mut linear.adapter {
-            adapter_keys::join(adapter, |key| file.floats(&format!("{KEY_PREFIX}{name}.{key}")))?;
+    for (linear, module) in adapted.linears_mut() {
+        if let Some(adapter) = &mut module.adapter {
+            // Every name has been found.
+            adapter_keys::join(adapter, |key| {
+                let name = format!("{linear}.{key}");
+                file.weight(names.find(&name).unwrap_or(&name))
+            })?;
         }
     }
     *model = adapted;
     Ok(layout)
+}
+
+/// Compares the tensors of adapted linears with those of the file.
+fn compare<'a>(
+    adapted: impl Iterator<Item = (&'a str, &'a AdapterConfig)>,
+    shapes: LinearShapes<'_>,
+    names: &AdapterNames,
+    file: &AdapterFile,
+    config: &Path,
+) -> Result<(), ModelError> {
+    let mut mismatch = TensorMismatch::default();
+    let mut unread: BTreeMap<&str, &str> = names.iter().collect();
+    let mut found_any = false;
+    for (linear, adapter) in adapted {
+        // Before they are counted up: a config may say any number.
+        if adapter.num_experts() > names.len() {
+            let expected = format!("no more than the file has tensors, {}", names.len());
+            return Err(ModelError::unsupported(config, "num_experts", adapter.num_experts(), expected));
+        }
+        let Some(shape) = shapes.of_linear(linear) else { continue };
+        for (key, expected) in adapter_keys::shapes(adapter, shape) {
+            let name = format!("{linear}.{key}");
+            match unread.remove(name.as_str()).and_then(|own| Some((own, file.shape(own)?))) {
+                None => mismatch.missing.push(format!("{KEY_PREFIX}{name}")),
+                Some((own, found)) if found != expected => {
+                    mismatch.misshaped.push((own.to_owned(), found.to_vec(), expected));
+                }
+                Some(_) => found_any = true,
+            }
+        }
+    }
+    // The published implementation stores every expert a second time under this name.
+    mismatch.unexpected.extend(unread.into_values().filter(|key| !key.contains(".moe_layer.")).map(str::to_owned));
+    if mismatch.is_empty() {
+        return Ok(());
+    }
+    let modules = whole_modules(&mismatch.unexpected);
+    let cause = if !mismatch.misshaped.is_empty() || !found_any {
+        MismatchCause::OtherModel
+    } else if !modules.is_empty() {
+        MismatchCause::SavedModules(modules)
+    } else {
+        MismatchCause::Incomplete
+    };
+    Err(ModelError::Mismatch { path: file.path().to_owned(), what: "adapter", mismatch, cause })
+}
+
+/// The modules that were saved as a whole, embedding or output projection.
+fn whole_modules(unexpected: &[String]) -> Vec<String> {
+    let is_of = |key: &String, module: &str| key.split('.').any(|part| part == module) && !key.contains("lora_");
+    let modules = ["embed_tokens", "lm_head"].into_iter();
+    modules.filter(|module| unexpected.iter().any(|key| is_of(key, module))).map(str::to_owned).collect()
+}
+
+/// Looks for adapters one folder further down, where PEFT puts those that have names.
+///
+/// # Errors
+/// There are some; they are named.
+fn check_for_named(folder: &Path) -> Result<(), ModelError> {
+    let entries = fs::read_dir(folder).map_err(ModelError::io(folder))?;
+    let mut names: Vec<String> = entries
+        .flatten()
+        .filter(|entry| entry.path().join("adapter_config.json").is_file())
+        .map(|entry| entry.file_name().display().to_string())
+        .collect();
+    names.sort();
+    if names.is_empty() { Ok(()) } else { Err(ModelError::NamedAdapters { folder: folder.to_owned(), names }) }
 }
 
 fn linear_names(model: &CausalLm) -> Vec<String> {
@@ -90,9 +160,12 @@ enum AdapterFile {
 impl AdapterFile {
     fn open(folder: &Path) -> Result<Self, ModelError> {
         let (safetensors, pickle) = (folder.join("adapter_model.safetensors"), folder.join("adapter_model.bin"));
-        match !safetensors.exists() && pickle.exists() {
-            true => PickleFile::open(&pickle).map(Self::Pickle),
-            false => TensorFile::open(&safetensors).map(Self::Safetensors),
+        match (regular_file::exists(&safetensors), regular_file::exists(&pickle)) {
+            (true, _) => TensorFile::open(&safetensors).map(Self::Safetensors),
+            (false, true) => PickleFile::open(&pickle).map(Self::Pickle),
+            (false, false) => {
+                Err(ModelError::NoAdapterWeights { folder: folder.to_owned(), others: other_weights(folder)? })
+            }
         }
     }
 
@@ -117,10 +190,10 @@ impl AdapterFile {
         }
     }
 
-    fn floats(&self, name: &str) -> Result<TensorData, ModelError> {
+    fn weight(&self, name: &str) -> Result<TensorData, ModelError> {
         match self {
-            Self::Safetensors(file) => file.floats(name),
-            Self::Pickle(file) => file.floats(name),
+            Self::Safetensors(file) => file.weight(name, DType::F32),
+            Self::Pickle(file) => file.weight(name),
         }
     }
 }

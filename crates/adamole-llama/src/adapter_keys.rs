@@ -1,7 +1,7 @@
 //! The fused parameters of an adapter, taken apart into the tensors of the published file format and put together
 //! again. Values and gradients go the same way.
 
-use adamole_core::Adapter;
+use adamole_core::{Adapter, AdapterConfig, Method};
 use burn::{
     module::Param,
     optim::GradientsParams,
@@ -74,20 +74,18 @@ impl AdapterTensors {
     }
 }
 
-/// The keys of [`AdapterTensors::split`] and their shapes.
-pub(crate) fn shapes(adapter: &Adapter) -> Vec<(String, Vec<usize>)> {
-    let [width, d_in] = adapter.a.shape().dims();
-    let [d_out, _] = adapter.b.shape().dims::<2>();
-    let experts = adapter.config().num_experts();
-    let rank = width / experts;
-    let numbers = (0..experts).map(|i| adapter.gate.is_some().then_some(i));
+/// The keys of [`AdapterTensors::split`] and their shapes, for an adapter of these settings on a linear `[d_out, d_in]`.
+pub(crate) fn shapes(config: &AdapterConfig, [d_out, d_in]: [usize; 2]) -> Vec<(String, Vec<usize>)> {
+    let (experts, rank) = (config.num_experts(), config.rank.get());
+    let is_gated = config.method != Method::Lora;
+    let numbers = (0..experts).map(|i| is_gated.then_some(i));
     let mut shapes: Vec<(String, Vec<usize>)> = numbers
         .flat_map(|i| [(expert_key('A', i), vec![rank, d_in]), (expert_key('B', i), vec![d_out, rank])])
         .collect();
-    if adapter.gate.is_some() {
+    if is_gated {
         shapes.push(("lora_gating.weight".to_owned(), vec![experts, d_in]));
     }
-    if adapter.threshold.is_some() {
+    if matches!(config.method, Method::AdaMole { .. }) {
         shapes.push(("lora_threshold.weight".to_owned(), vec![1, d_in]));
         shapes.push(("lora_threshold.bias".to_owned(), vec![1]));
     }

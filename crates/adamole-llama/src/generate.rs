@@ -1,6 +1,6 @@
 //! Text generation with cached keys and values.
 
-use crate::{AttentionMask, CausalLm, KvCache};
+use crate::{AttentionMask, CausalLm, KvCache, ModelError};
 use adamole_core::{CounterRng, Pass};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
@@ -34,10 +34,23 @@ pub struct Generation {
     pub cached: bool,
 }
 
+/// Scores of a query and a key, over all heads, that are held together. A longer prompt is read in pieces, so that the
+/// memory that it takes grows with its length and not with the square of it.
+const MOST_SCORES: usize = 1 << 26;
+
 /// Continues each prompt; returns the new tokens alone.
 ///
 /// Prompts of different lengths are filled up on the left by tokens that nothing sees.
-pub fn generate(model: &CausalLm, prompts: &[Vec<u32>], options: &Generation, device: &Device) -> Vec<Vec<u32>> {
+///
+/// # Errors
+/// A prompt has a token outside the vocabulary, or activations overflow so that no token can be chosen.
+pub fn generate(
+    model: &CausalLm,
+    prompts: &[Vec<u32>],
+    options: &Generation,
+    device: &Device,
+) -> Result<Vec<Vec<u32>>, ModelError> {
+    model.check_tokens(prompts.iter().flatten())?;
     let rows = prompts.len();
     let width = prompts.iter().map(Vec::len).max().unwrap_or(0);
     let mut texts: Vec<Vec<u32>> = prompts
@@ -51,44 +64,52 @@ pub fn generate(model: &CausalLm, prompts: &[Vec<u32>], options: &Generation, de
         if done.iter().all(|done| *done) {
             break;
         }
+        if !options.cached {
+            cache = KvCache::new(model);
+        }
         let length = width + step;
-        let start = if options.cached { cache.length() } else { 0 };
-        let logits =
-            next_logits(model, &texts, &first_token, start..length, options.cached.then_some(&mut cache), device);
+        let logits = next_logits(model, &texts, &first_token, length, &mut cache, device);
         for (row, logits) in logits.chunks(model.config().vocab_size).enumerate() {
+            if !done[row] && !logits.iter().all(|logit| logit.is_finite()) {
+                return Err(ModelError::ScoresNotFinite { position: length - first_token[row] });
+            }
             let next = choose(logits, options.sampling, row, step);
             texts[row].push(next);
             // What follows an end is dropped below.
             done[row] |= options.eos.contains(&next);
         }
     }
-    texts.into_iter().map(|text| until_end(&text[width..], &options.eos)).collect()
+    Ok(texts.into_iter().map(|text| until_end(&text[width..], &options.eos)).collect())
 }
 
-/// Logits of the token after the last, `[rows, vocab]` flattened.
+/// Logits of the token after the first `length`, `[rows, vocab]` flattened. The positions that the cache has not passed
+/// join it.
 fn next_logits(
     model: &CausalLm,
     texts: &[Vec<u32>],
     first_token: &[usize],
-    positions: std::ops::Range<usize>,
-    cache: Option<&mut KvCache>,
+    length: usize,
+    cache: &mut KvCache,
     device: &Device,
 ) -> Vec<f32> {
-    let (rows, new, length) = (texts.len(), positions.len(), positions.end);
-    let ids: Vec<i32> = texts.iter().flat_map(|text| text[positions.clone()].iter().map(|&id| id as i32)).collect();
-    let ids = Tensor::<2, Int>::from_data(TensorData::new(ids, [rows, new]), device);
-    let seen = |&first: &usize| (0..length).map(move |position| u8::from(position >= first));
-    let tokens: Vec<u8> = first_token.iter().flat_map(seen).collect();
-    let mask = AttentionMask::padded_from(&tokens, length, positions.start, device);
-    let mut pass = Pass::evaluation();
-    let hidden = match cache {
-        Some(cache) => model.hidden_cached(ids, &mask, cache, &mut pass),
-        None => model.hidden(ids, &mask, &mut pass),
-    };
-    let last: Vec<i32> = (0..rows).map(|row| ((row + 1) * new - 1) as i32).collect();
-    let last = Tensor::<1, Int>::from_data(TensorData::new(last, [rows]), device);
-    let logits = model.logits(hidden.select(0, last)).into_data();
-    logits.as_slice::<f32>().map(<[f32]>::to_vec).unwrap_or_default()
+    let rows = texts.len();
+    let piece = (MOST_SCORES / (rows * model.config().num_attention_heads * length).max(1)).max(1);
+    let mut last_hidden = None;
+    while cache.length() < length {
+        let start = cache.length();
+        let end = length.min(start + piece);
+        let ids = texts.iter().flat_map(|text| text[start..end].iter().map(|&id| id as i32)).collect();
+        let ids = Tensor::<2, Int>::from_data(TensorData::new::<i32, _>(ids, [rows, end - start]), device);
+        let seen = |&first: &usize| (0..end).map(move |position| u8::from(position >= first));
+        let tokens: Vec<u8> = first_token.iter().flat_map(seen).collect();
+        let mask = AttentionMask::padded_from(&tokens, end, start, device);
+        let hidden = model.hidden_cached(ids, &mask, cache, &mut Pass::evaluation());
+        let last = (0..rows).map(|row| ((row + 1) * (end - start) - 1) as i32).collect();
+        let last = Tensor::<1, Int>::from_data(TensorData::new::<i32, _>(last, [rows]), device);
+        last_hidden = Some(hidden.select(0, last));
+    }
+    let logits = last_hidden.map(|hidden| model.logits(hidden).into_data());
+    logits.and_then(|logits| logits.as_slice::<f32>().map(<[f32]>::to_vec).ok()).unwrap_or_default()
 }
 
 fn choose(logits: &[f32], sampling: Sampling, row: usize, step: usize) -> u32 {

@@ -1,7 +1,7 @@
 //! The decoder-only language model: embedding, layers, output projection.
 
 use crate::{
-    AdapterLayout, ModelConfig, TARGETS,
+    AdapterLayout, ModelConfig, ModelError, ModelWarning, TARGETS,
     attention::{Attention, AttentionMask, LayerCache},
     layout::linear_name,
     mlp::Mlp,
@@ -104,6 +104,9 @@ pub struct CausalLm {
     pub(crate) lm_head: Option<Embedding>,
     #[module(skip)]
     config: ModelConfig,
+    /// What was read in a way that may not have been meant.
+    #[module(skip)]
+    warnings: Vec<ModelWarning>,
 }
 
 impl CausalLm {
@@ -157,12 +160,35 @@ impl CausalLm {
         };
         let lm_head = (!config.tie_word_embeddings)
             .then(|| Embedding { weight: frozen(source.tensor("lm_head.weight", [config.vocab_size, hidden])) });
-        Self { model: Decoder { embed_tokens, layers, norm }, lm_head, config }
+        Self { model: Decoder { embed_tokens, layers, norm }, lm_head, config, warnings: Vec::new() }
+    }
+
+    /// That the embedding has a row for each of these tokens.
+    ///
+    /// # Errors
+    /// It has none for one of them.
+    pub fn check_tokens<'a>(&self, tokens: impl IntoIterator<Item = &'a u32>) -> Result<(), ModelError> {
+        let rows = self.config.vocab_size;
+        match tokens.into_iter().max() {
+            Some(&id) if id as usize >= rows => Err(ModelError::TokenOutsideVocabulary { id, rows }),
+            _ => Ok(()),
+        }
     }
 
     /// The shape of the model.
     pub fn config(&self) -> &ModelConfig {
         &self.config
+    }
+
+    /// What was read of its files, and of its adapter's, in a way that may not have been meant. Show them: libraries print
+    /// nothing.
+    pub fn warnings(&self) -> &[ModelWarning] {
+        &self.warnings
+    }
+
+    pub(crate) fn with_warnings(mut self, more: impl IntoIterator<Item = ModelWarning>) -> Self {
+        self.warnings.extend(more);
+        self
     }
 
     /// Puts fresh adapters on the linears of the layout, in place of any that the model has; their values are a function

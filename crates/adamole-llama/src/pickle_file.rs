@@ -1,9 +1,12 @@
 //! Files of `torch.save`, read only.
 
-use crate::{ModelError, tensor_file::to_float32};
-use burn::tensor::TensorData;
+use crate::{
+    ModelError,
+    convert::{Source, converted},
+    regular_file,
+};
+use burn::tensor::{DType as Target, TensorData};
 use pytorch_reader::{DType, PytorchReader};
-use safetensors::Dtype;
 use std::path::{Path, PathBuf};
 
 /// An open checkpoint. No code in it is run: the reader knows tensors and plain values only.
@@ -14,6 +17,7 @@ pub(crate) struct PickleFile {
 
 impl PickleFile {
     pub(crate) fn open(path: &Path) -> Result<Self, ModelError> {
+        regular_file::check(path)?;
         let reader = PytorchReader::new(path)
             .map_err(|source| ModelError::Pickle { path: path.to_owned(), source: Box::new(source) })?;
         Ok(Self { path: path.to_owned(), reader })
@@ -31,21 +35,23 @@ impl PickleFile {
         self.reader.get(name).map(|tensor| tensor.shape())
     }
 
-    pub(crate) fn floats(&self, name: &str) -> Result<TensorData, ModelError> {
+    /// A weight as float32; one that is not finite is an error.
+    pub(crate) fn weight(&self, name: &str) -> Result<TensorData, ModelError> {
         let unsupported = |value: String| ModelError::Unsupported {
             path: self.path.clone(),
-            field: "dtype",
+            field: "dtype".into(),
             value,
             expected: "float32, float16 or bfloat16".into(),
         };
         let tensor = self.reader.get(name).ok_or_else(|| unsupported(format!("absent in {name}")))?;
-        let dtype = match tensor.dtype() {
-            DType::F32 => Dtype::F32,
-            DType::F16 => Dtype::F16,
-            DType::BF16 => Dtype::BF16,
+        let from = match tensor.dtype() {
+            DType::F32 => Source::F32,
+            DType::F16 => Source::F16,
+            DType::BF16 => Source::BF16,
             other => return Err(unsupported(format!("{other:?} in {name}"))),
         };
         let bytes = tensor.read().map_err(ModelError::io(&self.path))?;
-        to_float32(dtype, tensor.shape().to_vec(), &bytes).ok_or_else(|| unsupported(format!("{dtype:?}")))
+        converted(&bytes, from, Target::F32, tensor.shape().to_vec(), |_| ())
+            .map_err(|bad| bad.in_tensor(&self.path, name))
     }
 }

@@ -31,6 +31,15 @@ impl Precision {
             Self::Float16 => DType::F16,
         }
     }
+
+    /// The name, as on the command line.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Float32 => "float32",
+            Self::BFloat16 => "bfloat16",
+            Self::Float16 => "float16",
+        }
+    }
 }
 
 /// The types in which a base model is kept.
@@ -100,11 +109,7 @@ impl From<Precision> for WeightTypes {
 
 impl fmt::Display for Precision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Float32 => "float32",
-            Self::BFloat16 => "bfloat16",
-            Self::Float16 => "float16",
-        })
+        f.write_str(self.name())
     }
 }
 

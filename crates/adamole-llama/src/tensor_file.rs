@@ -1,6 +1,7 @@
 //! Memory-mapped safetensors files, read; and written through a temporary name.
 
-use crate::ModelError;
+use crate::convert::{Source, converted};
+use crate::{ModelError, placeholder::LFS_POINTER, regular_file};
 use burn::tensor::{DType, TensorData};
 use half::{bf16, f16};
 use memmap2::Mmap;
@@ -15,6 +16,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// The types that weights are read from.
+const FLOATS: &str = "F32, F16 or BF16";
+
 /// An open safetensors file. Tensors are read from the mapping when asked for.
 #[derive(Debug)]
 pub struct TensorFile {
@@ -28,12 +32,15 @@ impl TensorFile {
     /// Maps the file and checks its header against its length.
     ///
     /// # Errors
-    /// The file cannot be opened, is truncated, or is not safetensors.
+    /// The file cannot be opened, is truncated, is a pointer of Git LFS, or is not safetensors.
     pub fn open(path: &Path) -> Result<Self, ModelError> {
-        let file = File::open(path).map_err(ModelError::io(path))?;
+        let file = regular_file::open(path)?;
         // SAFETY: the mapping is read-only; a file that another process shortens meanwhile would fault, which every
         // memory-mapped loader accepts.
         let map = unsafe { Mmap::map(&file) }.map_err(ModelError::io(path))?;
+        if map.starts_with(LFS_POINTER) {
+            return Err(ModelError::LfsPointer { path: path.to_owned(), size: map.len() });
+        }
         let (header, metadata) = SafeTensors::read_metadata(&map)
             .map_err(|source| ModelError::Safetensors { path: path.to_owned(), source })?;
         Ok(Self { path: path.to_owned(), map, metadata, data_start: header + 8 })
@@ -56,24 +63,40 @@ impl TensorFile {
         self.metadata.info(name).map(|info| info.shape.as_slice())
     }
 
-    /// A float tensor (f32, f16 or bf16) as float32.
+    /// A float tensor (f32, f16 or bf16) as float32, whatever its values.
     ///
     /// # Errors
     /// There is no such tensor, or it is of another type.
     pub fn floats(&self, name: &str) -> Result<TensorData, ModelError> {
-        self.floats_as(name, DType::F32)
+        let (dtype, shape, bytes) = self.raw(name)?;
+        let values: Vec<f32> = match dtype {
+            Dtype::F32 => bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect(),
+            Dtype::F16 => bytes.as_chunks().0.iter().map(|bytes| f16::from_le_bytes(*bytes).to_f32()).collect(),
+            Dtype::BF16 => bytes.as_chunks().0.iter().map(|bytes| bf16::from_le_bytes(*bytes).to_f32()).collect(),
+            other => return Err(self.wrong_type(name, other, FLOATS)),
+        };
+        Ok(TensorData::new(values, shape))
     }
 
-    /// A float tensor (f32, f16 or bf16) as another float type. What was read of the file leaves the memory again.
-    pub(crate) fn floats_as(&self, name: &str, target: DType) -> Result<TensorData, ModelError> {
+    /// A weight (f32, f16 or bf16) as another float type. What was read of the file leaves the memory again.
+    ///
+    /// # Errors
+    /// Those of [`TensorFile::floats`], and a value that is not finite, be it that it is beyond the range of `target`.
+    pub(crate) fn weight(&self, name: &str, target: DType) -> Result<TensorData, ModelError> {
         let (dtype, shape, bytes) = self.raw(name)?;
-        let width = width(dtype).ok_or_else(|| self.wrong_type(name, dtype, "F32, F16 or BF16"))?;
-        let (elements, release) = (bytes.len() / width, |piece: &[u8]| self.release(piece));
-        Ok(match target {
-            DType::BF16 => TensorData::new(converted(bytes, elements, dtype, bf16::from_f32, release), shape),
-            DType::F16 => TensorData::new(converted(bytes, elements, dtype, f16::from_f32, release), shape),
-            _ => TensorData::new(converted(bytes, elements, dtype, |value| value, release), shape),
-        })
+        let from = Source::of(dtype).ok_or_else(|| self.wrong_type(name, dtype, FLOATS))?;
+        let release = |piece: &[u8]| self.release(piece);
+        converted(bytes, from, target, shape, release).map_err(|bad| bad.in_tensor(&self.path, name))
+    }
+
+    /// Whether a tensor here and another one have the same type, shape and bytes.
+    pub(crate) fn is_same(&self, name: &str, (other, other_name): (&Self, &str)) -> bool {
+        matches!((self.raw(name), other.raw(other_name)), (Ok(one), Ok(two)) if one == two)
+    }
+
+    /// The type of a tensor, as safetensors names it; `None` where there is no such tensor.
+    pub(crate) fn dtype(&self, name: &str) -> Option<Dtype> {
+        self.metadata.info(name).map(|info| info.dtype)
     }
 
     /// Tells the system that these pages have been read: otherwise they stay beside the copy that was made of them, and
@@ -117,46 +140,8 @@ impl TensorFile {
     }
 
     fn wrong_type(&self, name: &str, found: Dtype, expected: &str) -> ModelError {
-        ModelError::Unsupported {
-            path: self.path.clone(),
-            field: "dtype",
-            value: format!("{found:?} in {name}"),
-            expected: expected.to_owned(),
-        }
+        ModelError::unsupported(&self.path, "dtype", format!("{found:?} in {name}"), expected)
     }
-}
-
-/// Bytes of a file that are converted at a time; a multiple of every width.
-const PIECE: usize = 1 << 22;
-
-/// Floats of any width as float32; `None` for other types.
-pub(crate) fn to_float32(dtype: Dtype, shape: Vec<usize>, bytes: &[u8]) -> Option<TensorData> {
-    let elements = bytes.len() / width(dtype)?;
-    Some(TensorData::new(converted(bytes, elements, dtype, |value| value, |_| ()), shape))
-}
-
-/// Bytes of a float type that can be read; `None` for other types.
-fn width(dtype: Dtype) -> Option<usize> {
-    match dtype {
-        Dtype::F32 => Some(4),
-        Dtype::F16 | Dtype::BF16 => Some(2),
-        _ => None,
-    }
-}
-
-/// Floats of a type that has a [`width`] as another type of float, piece by piece; `done` is told of each.
-fn converted<T>(bytes: &[u8], elements: usize, from: Dtype, to: impl Fn(f32) -> T, done: impl Fn(&[u8])) -> Vec<T> {
-    let mut values = Vec::with_capacity(elements);
-    for piece in bytes.chunks(PIECE) {
-        let (quads, pairs) = (piece.as_chunks::<4>().0, piece.as_chunks::<2>().0);
-        match from {
-            Dtype::F32 => values.extend(quads.iter().map(|bytes| to(f32::from_le_bytes(*bytes)))),
-            Dtype::F16 => values.extend(pairs.iter().map(|bytes| to(f16::from_le_bytes(*bytes).to_f32()))),
-            _ => values.extend(pairs.iter().map(|bytes| to(bf16::from_le_bytes(*bytes).to_f32()))),
-        }
-        done(piece);
-    }
-    values
 }
 
 /// Writes float, int64 and uint8 tensors as safetensors: complete under a temporary name first, then renamed, so that no

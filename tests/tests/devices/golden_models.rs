@@ -204,7 +204,7 @@ fn generated_text_is_the_published_one() {
         for cached in [true, false] {
             // The recorded rows go on after an end, so none is named here.
             let options = Generation { max_new_tokens: count, sampling: Sampling::Greedy, eos: Vec::new(), cached };
-            let generated = generate(&model, &prompts, &options, &device);
+            let generated = generate(&model, &prompts, &options, &device).unwrap();
             for (row, recorded) in generated.iter().zip(expected.chunks(count)) {
                 // An end of text, 2, is followed by filling.
                 let end = recorded.iter().position(|&id| id == 2).map_or(count, |end| end + 1);
@@ -236,16 +236,16 @@ fn drawn_text_is_the_same_with_and_without_a_cache() {
         let draw = |cached, seed| {
             let sampling = Sampling::Random { temperature: 1.5, top_p: 0.9, seed };
             let options = Generation { max_new_tokens: 12, sampling, eos: vec![2], cached };
-            generate(&model, &prompts, &options, &device)
+            generate(&model, &prompts, &options, &device).unwrap()
         };
         assert_eq!(draw(true, 3), draw(false, 3), "{name}");
         assert_ne!(draw(true, 3), draw(true, 4), "{name}");
         // A row does not depend on what is beside it.
         let sampling = Sampling::Greedy;
         let options = Generation { max_new_tokens: 12, sampling, eos: vec![2], cached: true };
-        let together = generate(&model, &prompts, &options, &device);
+        let together = generate(&model, &prompts, &options, &device).unwrap();
         for (prompt, row) in prompts.iter().zip(&together) {
-            assert_eq!(generate(&model, std::slice::from_ref(prompt), &options, &device)[0], *row, "{name}");
+            assert_eq!(generate(&model, std::slice::from_ref(prompt), &options, &device).unwrap()[0], *row, "{name}");
         }
     }
 }

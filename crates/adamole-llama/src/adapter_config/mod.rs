@@ -4,7 +4,9 @@
 //! Settings that differ from one linear to another follow PEFT's habit: the field holds the usual value, and a map
 //! `<field>_pattern` the others, by the linear's name or a regular expression.
 
+mod fields;
 mod read;
+mod targets;
 mod write;
 
 pub(crate) use read::RawAdapterConfig;

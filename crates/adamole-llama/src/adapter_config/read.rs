@@ -1,17 +1,16 @@
 //! From the file to a layout: read loosely, checked once.
 
-use super::FORMAT_VERSION;
-use crate::{
-    AdapterLayout, ModelError,
-    layout::{TARGETS, layer_and_target},
+use super::{
+    FORMAT_VERSION, fields,
+    targets::{Patterns, Targeting},
 };
+use crate::{AdapterLayout, AdapterRefusal, ModelError, ModelWarning, regular_file};
 use adamole_core::{
     AdapterConfig, CapacityFactor, ConfigError, Method, NumExperts, Probability, Rank, Selection, TauMax, TopK, TopP,
 };
-use regex::Regex;
 use serde::Deserialize;
-use serde_json::{Value, json};
-use std::{collections::BTreeMap, fs, path::Path};
+use serde_json::{Map, Value};
+use std::path::Path;
 
 #[derive(Deserialize)]
 pub(crate) struct RawAdapterConfig {
@@ -20,8 +19,14 @@ pub(crate) struct RawAdapterConfig {
     lora_rank: usize,
     lora_alpha: f32,
     lora_dropout: Option<f32>,
+    #[serde(default)]
     target_modules: Value,
-    layers_to_transform: Option<Value>,
+    #[serde(default)]
+    exclude_modules: Value,
+    #[serde(default)]
+    layers_to_transform: Value,
+    #[serde(default)]
+    layers_pattern: Value,
 
     num_experts: Option<usize>,
     threshold: Option<f32>,
@@ -32,26 +37,40 @@ pub(crate) struct RawAdapterConfig {
     gate_dropout: Option<f32>,
     renormalise: Option<bool>,
 
-    rank_pattern: Option<BTreeMap<String, f64>>,
-    alpha_pattern: Option<BTreeMap<String, f64>>,
-    num_experts_pattern: Option<BTreeMap<String, f64>>,
-    top_k_pattern: Option<BTreeMap<String, f64>>,
-    threshold_pattern: Option<BTreeMap<String, f64>>,
+    rank_pattern: Option<Map<String, Value>>,
+    alpha_pattern: Option<Map<String, Value>>,
+    num_experts_pattern: Option<Map<String, Value>>,
+    top_k_pattern: Option<Map<String, Value>>,
+    threshold_pattern: Option<Map<String, Value>>,
     use_rslora: Option<bool>,
 
     format_version: Option<u32>,
-    use_dora: Option<bool>,
-    lora_bias: Option<bool>,
-    bias: Option<String>,
-    modules_to_save: Option<Value>,
-    target_parameters: Option<Value>,
-    trainable_token_indices: Option<Value>,
 }
 
 impl RawAdapterConfig {
-    pub(crate) fn from_file(path: &Path) -> Result<Self, ModelError> {
-        let text = fs::read_to_string(path).map_err(ModelError::io(path))?;
-        serde_json::from_str(&text).map_err(ModelError::json(path))
+    /// Reads the file and checks the fields that the layout does not depend on.
+    ///
+    /// # Errors
+    /// It is no JSON object, is MLX's, lacks a field, or has one that would change the computation.
+    pub(crate) fn from_file(path: &Path) -> Result<(Self, Option<ModelWarning>), ModelError> {
+        let text = regular_file::read_to_string(path)?;
+        let given: Map<String, Value> = serde_json::from_str(&text).map_err(ModelError::json(path))?;
+        match given.get("peft_type").and_then(Value::as_str) {
+            None if ["lora_parameters", "fine_tune_type"].iter().any(|field| given.contains_key(*field)) => {
+                return Err(ModelError::MlxAdapter { path: path.to_owned() });
+            }
+            Some(other) if !fields::TYPES.contains(&other) => {
+                return Err(ModelError::AdapterField {
+                    path: path.to_owned(),
+                    field: "peft_type".into(),
+                    value: other.to_owned(),
+                    refusal: AdapterRefusal::OtherType,
+                });
+            }
+            _ => {}
+        }
+        let warning = fields::check(path, &given)?;
+        Ok((serde_json::from_str(&text).map_err(ModelError::json(path))?, warning))
     }
 
     /// The layout on a model with these linears.
@@ -59,44 +78,37 @@ impl RawAdapterConfig {
     /// # Errors
     /// A field has a value that is not implemented, or names a linear that the model has not.
     pub(crate) fn resolve(&self, path: &Path, linears: &[String]) -> Result<AdapterLayout, ModelError> {
-        let refused = |field, value: String, expected: &str| ModelError::Unsupported {
-            path: path.to_owned(),
-            field,
-            value,
-            expected: expected.to_owned(),
-        };
         if let Some(version) = self.format_version.filter(|&version| version > FORMAT_VERSION) {
-            return Err(refused("format_version", version.to_string(), "1, which is the newest known here"));
+            let expected = "1, which is the newest known here";
+            return Err(ModelError::unsupported(path, "format_version", version, expected));
         }
-        let is_set = |value: &Option<Value>| value.as_ref().is_some_and(|value| *value != json!([]));
-        for (field, used) in [
-            ("use_dora", self.use_dora == Some(true)),
-            ("lora_bias", self.lora_bias == Some(true)),
-            ("bias", self.bias.as_deref().is_some_and(|bias| bias != "none")),
-            ("modules_to_save", is_set(&self.modules_to_save)),
-            ("target_parameters", is_set(&self.target_parameters)),
-            ("trainable_token_indices", is_set(&self.trainable_token_indices)),
-        ] {
-            if used {
-                return Err(refused(field, "set".into(), "an adapter without it"));
+        for (field, value) in [("lora_alpha", Some(self.lora_alpha)), ("threshold", self.threshold)] {
+            if let Some(value) = value.filter(|value| !value.is_finite()) {
+                return Err(ModelError::unsupported(path, field, value, "a finite number"));
             }
         }
-        let targeted = self.targeted(path, linears)?;
-        let patterns = |field, map: &Option<BTreeMap<String, f64>>| Patterns::new(path, field, map);
-        let ranks = patterns("rank_pattern", &self.rank_pattern)?;
-        let alphas = patterns("alpha_pattern", &self.alpha_pattern)?;
-        let experts = patterns("num_experts_pattern", &self.num_experts_pattern)?;
-        let top_ks = patterns("top_k_pattern", &self.top_k_pattern)?;
-        let thresholds = patterns("threshold_pattern", &self.threshold_pattern)?;
-        targeted
+        let targeting = Targeting {
+            path,
+            target_modules: &self.target_modules,
+            exclude_modules: &self.exclude_modules,
+            layers_to_transform: &self.layers_to_transform,
+            layers_pattern: &self.layers_pattern,
+        };
+        let ranks = Patterns::new(path, "rank_pattern", self.rank_pattern.as_ref())?;
+        let alphas = Patterns::new(path, "alpha_pattern", self.alpha_pattern.as_ref())?;
+        let experts = Patterns::new(path, "num_experts_pattern", self.num_experts_pattern.as_ref())?;
+        let top_ks = Patterns::new(path, "top_k_pattern", self.top_k_pattern.as_ref())?;
+        let thresholds = Patterns::new(path, "threshold_pattern", self.threshold_pattern.as_ref())?;
+        targeting
+            .choose(linears)?
             .into_iter()
             .map(|name| {
-                let rank = ranks.get(name).map_or(self.lora_rank, |rank| rank as usize);
-                let alpha = alphas.get(name).map_or(self.lora_alpha, |alpha| alpha as f32);
+                let rank = ranks.integer(name)?.unwrap_or(self.lora_rank);
+                let alpha = alphas.number(name)?.unwrap_or(self.lora_alpha);
                 let own = Own {
-                    num_experts: experts.get(name).map(|n| n as usize).or(self.num_experts),
-                    top_k: top_ks.get(name).map(|k| k as usize).or(self.top_k),
-                    threshold: thresholds.get(name).map(|tau| tau as f32).or(self.threshold),
+                    num_experts: experts.integer(name)?.or(self.num_experts),
+                    top_k: top_ks.integer(name)?.or(self.top_k),
+                    threshold: thresholds.number(name)?.or(self.threshold),
                 };
                 let config = AdapterConfig {
                     method: self.method(path, own)?,
@@ -112,12 +124,8 @@ impl RawAdapterConfig {
     }
 
     fn method(&self, path: &Path, own: Own) -> Result<Method, ModelError> {
-        let refused = |field, value: String, expected: &str| ModelError::Unsupported {
-            path: path.to_owned(),
-            field,
-            value,
-            expected: expected.to_owned(),
-        };
+        let refused =
+            |field: &str, value: String, expected: &str| ModelError::unsupported(path, field, value, expected);
         let invalid = |error| not_valid(path, error);
         let num_experts = || {
             let count = own.num_experts.ok_or_else(|| refused("num_experts", "absent".into(), "an integer"))?;
@@ -153,51 +161,6 @@ impl RawAdapterConfig {
             other => Err(refused("peft_type", other.to_owned(), "LORA, MOLE, ADAMOLE or SIRA")),
         }
     }
-
-    /// The linears that `target_modules` and `layers_to_transform` name.
-    fn targeted<'a>(&self, path: &Path, linears: &'a [String]) -> Result<Vec<&'a String>, ModelError> {
-        let refused = |field, value: &Value, expected: String| ModelError::Unsupported {
-            path: path.to_owned(),
-            field,
-            value: value.to_string(),
-            expected,
-        };
-        let suffixed = |name: &str, target: &str| {
-            name.strip_suffix(target).is_some_and(|front| front.is_empty() || front.ends_with('.'))
-        };
-        let expected = || format!("a list of linears, among them {}", TARGETS.join(", "));
-        let mut found: Vec<&String> = match &self.target_modules {
-            Value::String(all) if all == "all-linear" => linears.iter().collect(),
-            Value::String(pattern) => {
-                let pattern = Regex::new(&format!("^(?:{pattern})$"))
-                    .map_err(|_| refused("target_modules", &self.target_modules, expected()))?;
-                linears.iter().filter(|name| pattern.is_match(name)).collect()
-            }
-            Value::Array(targets) => {
-                for target in targets {
-                    let known = |target: &str| linears.iter().any(|name| suffixed(name, target));
-                    if !target.as_str().is_some_and(known) {
-                        return Err(refused("target_modules", target, expected()));
-                    }
-                }
-                let named = |name: &&String| targets.iter().any(|t| t.as_str().is_some_and(|t| suffixed(name, t)));
-                linears.iter().filter(named).collect()
-            }
-            other => return Err(refused("target_modules", other, expected())),
-        };
-        if let Some(layers) = self.layers_to_transform.as_ref().filter(|layers| !layers.is_null()) {
-            let layers: Vec<usize> = match layers {
-                Value::Number(_) => serde_json::from_value(json!([layers])),
-                list => serde_json::from_value(list.clone()),
-            }
-            .map_err(|_| refused("layers_to_transform", layers, "a layer's number, or a list of them".into()))?;
-            found.retain(|name| layer_and_target(name).is_some_and(|(layer, _)| layers.contains(&layer)));
-        }
-        match found.is_empty() {
-            true => Err(refused("target_modules", &self.target_modules, expected())),
-            false => Ok(found),
-        }
-    }
 }
 
 /// The settings that a linear may have of its own.
@@ -207,34 +170,6 @@ struct Own {
     threshold: Option<f32>,
 }
 
-/// Values by the names that they belong to, matched as PEFT does: at the end of the linear's name, after a dot.
-struct Patterns(Vec<(Regex, f64)>);
-
-impl Patterns {
-    fn new(path: &Path, field: &'static str, map: &Option<BTreeMap<String, f64>>) -> Result<Self, ModelError> {
-        let patterns = map.iter().flatten().map(|(key, value)| {
-            let regex = Regex::new(&format!(r"^(?:.*\.)?(?:{})$", key.trim_start_matches('^')));
-            let regex = regex.map_err(|_| ModelError::Unsupported {
-                path: path.to_owned(),
-                field,
-                value: key.clone(),
-                expected: "a linear's name or a regular expression".into(),
-            })?;
-            Ok((regex, *value))
-        });
-        patterns.collect::<Result<_, _>>().map(Self)
-    }
-
-    fn get(&self, name: &str) -> Option<f64> {
-        self.0.iter().find(|(pattern, _)| pattern.is_match(name)).map(|(_, value)| *value)
-    }
-}
-
 fn not_valid(path: &Path, error: ConfigError) -> ModelError {
-    ModelError::Unsupported {
-        path: path.to_owned(),
-        field: error.name,
-        value: error.value,
-        expected: error.expected.to_owned(),
-    }
+    ModelError::unsupported(path, error.name, error.value, error.expected)
 }

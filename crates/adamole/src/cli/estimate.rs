@@ -65,11 +65,39 @@ struct Report {
 
 /// Lengths in tokens of the texts that are trained on, and of the prompts that are asked.
 struct Lengths {
-    train: Vec<usize>,
+    train: Lot,
     longest: Vec<usize>,
-    validation: Vec<usize>,
-    report: Vec<usize>,
+    validation: Lot,
+    report: Lot,
 }
+
+/// Lengths, each with how many texts have it.
+#[derive(Default)]
+struct Lot(Vec<(usize, usize)>);
+
+impl Lot {
+    fn items(&self) -> usize {
+        self.0.iter().map(|(_, items)| items).sum()
+    }
+
+    fn tokens(&self) -> usize {
+        self.0.iter().fold(0, |sum, (length, items)| sum.saturating_add(length.saturating_mul(*items)))
+    }
+
+    /// The sum of what each length takes.
+    fn sum(&self, of: impl Fn(usize) -> f64) -> f64 {
+        self.0.iter().map(|(length, items)| of(*length) * *items as f64).sum()
+    }
+}
+
+impl FromIterator<usize> for Lot {
+    fn from_iter<I: IntoIterator<Item = usize>>(lengths: I) -> Self {
+        Self(lengths.into_iter().map(|length| (length, 1)).collect())
+    }
+}
+
+/// Texts of a batch whose lengths are held; there is no batch of more.
+const LARGEST_BATCH: usize = 10_000_000;
 
 pub(crate) fn run(arguments: EstimateArguments) -> Result<(), Failure> {
     let file = arguments.config.as_deref().map(Settings::from_file).transpose()?.unwrap_or_default();
@@ -87,25 +115,25 @@ pub(crate) fn run(arguments: EstimateArguments) -> Result<(), Failure> {
     let layout = config.adapter.layout(model.num_hidden_layers)?;
     let shapes = LinearShapes::of(&model);
     let cost = Cost::of_shape(&model, &layout);
-    let trained = |length: &usize| match config.recipe.labels {
-        LabelScope::Text => cost.step(1, *length, *length),
-        LabelScope::Answer => cost.step(1, *length, 1),
+    let trained = |length| match config.recipe.labels {
+        LabelScope::Text => cost.step(1, length, length),
+        LabelScope::Answer => cost.step(1, length, 1),
     };
-    let asked = |lengths: &[usize]| lengths.iter().map(|length| cost.prompt(*length)).sum();
+    let asked = |lengths: &Lot| lengths.sum(|length| cost.prompt(length));
     let epochs = config.recipe.epochs;
     let on_cpu = device::names_cpu(&config.device);
     let workers = workers(asked_workers, on_cpu);
     let memory_estimate = memory::estimate(&config, &layout, &model, &lengths.longest, (workers, on_cpu));
     let report = Report {
         fingerprint,
-        train_items: lengths.train.len(),
-        validation_items: lengths.validation.len(),
-        report_items: lengths.report.len(),
+        train_items: lengths.train.items(),
+        validation_items: lengths.validation.items(),
+        report_items: lengths.report.items(),
         parameters: shapes.elements(),
         trainable_parameters: shapes.adapter_elements(&layout),
-        steps: epochs * lengths.train.len().div_ceil(config.recipe.batch_size),
-        train_tokens: epochs.saturating_mul(lengths.train.iter().sum::<usize>()),
-        train_operations: epochs as f64 * lengths.train.iter().map(trained).sum::<f64>(),
+        steps: epochs.saturating_mul(lengths.train.items().div_ceil(config.recipe.batch_size)),
+        train_tokens: epochs.saturating_mul(lengths.train.tokens()),
+        train_operations: epochs as f64 * lengths.train.sum(trained),
         validation_operations: asked(&lengths.validation),
         report_operations: asked(&lengths.report),
         memory_bytes: memory_estimate.total(),
@@ -129,8 +157,12 @@ fn assume(config: &Resolved, items: &[usize], tokens: usize) -> Result<Lengths, 
     if train == 0 || tokens == 0 {
         return Err(Failure::Usage("--items and --tokens take numbers of at least 1".into()));
     }
-    let of = |items: usize| vec![tokens.min(config.reading.max_tokens); items];
-    let longest = vec![config.reading.max_tokens; train.min(config.recipe.batch_size)];
+    let of = |items: usize| Lot(vec![(tokens.min(config.reading.max_tokens), items)]);
+    let batch = train.min(config.recipe.batch_size);
+    if batch > LARGEST_BATCH {
+        return Err(Failure::Usage(format!("a batch is of {batch} items, expected at most {LARGEST_BATCH}")));
+    }
+    let longest = vec![config.reading.max_tokens; batch];
     Ok(Lengths { train: of(train), longest, validation: of(validation), report: of(report) })
 }
 
@@ -144,9 +176,10 @@ fn read(config: &Resolved) -> Result<(ModelConfig, Lengths, Option<Fingerprint>)
     let (train, validation) = (encode(config.train_split)?, encode(config.validation_split)?);
     let report = config.report_split.map(encode).transpose()?.unwrap_or_default();
     let fingerprint = Fingerprint::of(&folder, &[&train, &validation, &report])?;
-    let prompts = |examples: &[Example]| examples.iter().map(|example| example.prompt.len()).collect();
-    let train: Vec<usize> = train.iter().map(|example| example.text.len()).collect();
-    let lengths = Lengths { longest: train.clone(), train, validation: prompts(&validation), report: prompts(&report) };
+    let prompts = |examples: &[Example]| examples.iter().map(|example| example.prompt.len()).collect::<Lot>();
+    let longest: Vec<usize> = train.iter().map(|example| example.text.len()).collect();
+    let train = longest.iter().copied().collect();
+    let lengths = Lengths { longest, train, validation: prompts(&validation), report: prompts(&report) };
     Ok((model, lengths, Some(fingerprint)))
 }
 

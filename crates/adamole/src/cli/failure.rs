@@ -1,6 +1,6 @@
 //! What the program says when it cannot go on: the library's error, then what to do about it.
 
-use super::data_hints::data_hint;
+use super::{data_hints::data_hint, model_hint};
 use adamole::{
     data::DataError,
     device::{DeviceError, Kind},
@@ -74,6 +74,7 @@ impl Failure {
                     | ExperimentError::NoSource { .. }
                     | ExperimentError::NothingAsked
             ),
+            Self::Model(ModelError::TokenOutsideVocabulary { .. }) => true,
             Self::Item(..) | Self::Model(_) | Self::Output(_) | Self::Signals(_) | Self::Interrupted { .. } => false,
         };
         ExitCode::from(if wrong_use { 2 } else { 1 })
@@ -81,16 +82,18 @@ impl Failure {
 
     /// Whether numbers that are not finite ended it.
     pub(crate) fn is_not_finite(&self) -> bool {
-        matches!(
-            self,
-            Self::Train(
+        match self {
+            Self::Model(error) | Self::Train(TrainError::Model(error)) => error.is_not_finite(),
+            Self::Train(error) => matches!(
+                error,
                 TrainError::NotFinite { .. }
                     | TrainError::NotFiniteScore { .. }
                     | TrainError::NotFiniteLoss { .. }
                     | TrainError::NoStepApplied { .. }
                     | TrainError::Diverged { .. }
-            )
-        )
+            ),
+            _ => false,
+        }
     }
 
     fn hint(&self) -> Option<String> {
@@ -99,25 +102,7 @@ impl Failure {
                 format!("build the program with `--features adamole/{feature}`; `adamole devices` lists what it has")
             }
             Self::Device(DeviceError::NotPresent { kind, .. }) => absent(*kind).into(),
-            Self::Model(ModelError::Safetensors { .. }) => {
-                "fetch the file again, and compare its size with the original's".into()
-            }
-            Self::Model(ModelError::Mismatch { what: "adapter", .. }) => {
-                "an adapter fits only the base model that it was trained on; see base_model_name_or_path in its \
-                 adapter_config.json"
-                    .into()
-            }
-            Self::Model(ModelError::NoWeights { .. }) => {
-                "--model takes a Hugging Face folder: config.json, tokenizer.json and safetensors weights".into()
-            }
-            Self::Model(ModelError::UnsupportedType { .. }) => {
-                "`adamole devices` lists the types of each device; --dtype float32 without --quantize works on all"
-                    .into()
-            }
-            Self::Model(ModelError::NotQuantizable { .. }) => "leave --quantize out".into(),
-            Self::Model(ModelError::NotMergeable { .. }) => {
-                "keep the adapter beside its base, and give both to --model and --adapter".into()
-            }
+            Self::Model(error) | Self::Train(TrainError::Model(error)) => return model_hint::of(error),
             Self::Train(error) => return train_hint(error),
             Self::Interrupted { run, .. } => format!("go on with --resume {}", run.display()),
             Self::Data(error) => return data_hint(error),

@@ -28,11 +28,23 @@ const KNOWN_MODELS: [&str; 6] = [
 const TOKENIZER: [&str; 1] = ["tokenizer.json"];
 const TOKENIZER_IF_PRESENT: [&str; 3] = ["tokenizer_config.json", "special_tokens_map.json", "config.json"];
 
+/// What says more about a model, and what else belongs to it without holding weights.
+const MODEL_IF_PRESENT: [&str; 2] = ["model.safetensors.index.json", "generation_config.json"];
+const COMPANIONS: [&str; 6] = ["*.json", "*.jinja", "*.model", "*.txt", "*.md", "LICENSE*"];
+
 /// The folder of a model with its weights.
 pub(crate) fn model_folder(name: &str) -> Result<PathBuf, Failure> {
-    let wanted = Wanted::new(TOKENIZER.into_iter().chain(["config.json", "model*.safetensors"]))
-        .and_if_present(TOKENIZER_IF_PRESENT.into_iter().chain(["model.safetensors.index.json"]));
-    fetch(&Source::parse(name)?, Kind::Model, &wanted)
+    fetch(&Source::parse(name)?, Kind::Model, &model_files())
+}
+
+/// The folder of a model with its weights and whatever else a copy of it has to have.
+pub(crate) fn whole_model_folder(name: &str) -> Result<PathBuf, Failure> {
+    fetch(&Source::parse(name)?, Kind::Model, &model_files().and_if_present(COMPANIONS))
+}
+
+fn model_files() -> Wanted {
+    Wanted::new(TOKENIZER.into_iter().chain(["config.json", "model*.safetensors"]))
+        .and_if_present(TOKENIZER_IF_PRESENT.into_iter().chain(MODEL_IF_PRESENT))
 }
 
 /// The folder of a model, of which only the tokenizer is needed.

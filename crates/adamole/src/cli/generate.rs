@@ -8,7 +8,7 @@ use super::{
 };
 use adamole::{
     device,
-    llama::{Generation, Sampling, generate},
+    llama::{Generation, Sampling, end_tokens, generate},
 };
 use clap::Args;
 use serde::Serialize;
@@ -74,15 +74,23 @@ pub(crate) fn run(arguments: GenerateArguments) -> Result<(), Failure> {
     if let Some(adapter) = &arguments.adapter {
         base.adapt(adapter)?;
     }
-    let prompt = base.tokenizer.encode_text(&arguments.prompt)?;
+    let prompt = base.encode_text(&arguments.prompt)?;
     if prompt.is_empty() {
         return Err(Failure::Usage("--prompt is empty, expected at least one token".into()));
     }
-    let eos = base.tokenizer.eos().into_iter().collect();
+    let positions = base.model.config().max_position_embeddings;
+    let prompt_length = prompt.len();
+    if prompt_length > positions {
+        warn_of_positions(&format!("the prompt has {prompt_length} tokens"), positions);
+    }
+    let eos = end_tokens(&base.folder)?.into_iter().chain(base.tokenizer.eos()).collect();
     let options = Generation { max_new_tokens: arguments.max_new_tokens, sampling, eos, cached: true };
     let started = Instant::now();
-    let new = generate(&base.model, &[prompt], &options, &device).pop().unwrap_or_default();
+    let new = generate(&base.model, &[prompt], &options, &device)?.pop().unwrap_or_default();
     let seconds = started.elapsed().as_secs_f64();
+    if prompt_length <= positions && prompt_length + new.len() > positions {
+        warn_of_positions(&format!("prompt and new text have {} tokens", prompt_length + new.len()), positions);
+    }
     let report = Report {
         text: base.tokenizer.decode(&new)?,
         tokens: new.len(),
@@ -90,4 +98,11 @@ pub(crate) fn run(arguments: GenerateArguments) -> Result<(), Failure> {
         tokens_per_second: new.len() as f64 / seconds,
     };
     print(arguments.format, &report, || format!("{}{}", arguments.prompt, report.text))
+}
+
+fn warn_of_positions(what: &str, positions: usize) {
+    say!(
+        "warning: {what}, and the model was trained for {positions} positions (max_position_embeddings); past them its text \
+         may make no sense"
+    );
 }

@@ -7,10 +7,10 @@ use super::{
 };
 use adamole::{
     data::{Example, MultipleChoice, Split, Tokenizer},
-    llama::{CausalLm, ModelConfig, WeightTypes, load_adapter, load_base_as},
+    llama::{AdapterLayout, CausalLm, ModelConfig, ModelWarning, WeightTypes, load_adapter, load_base_as},
 };
 use burn::tensor::Device;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The base model and its tokenizer.
 pub(crate) struct Base {
@@ -26,26 +26,27 @@ impl Base {
         let folder = model_folder(name)?;
         // The tokenizer first: it is small, and a folder without one is found out before weights are read.
         let tokenizer = Tokenizer::from_folder(&folder)?;
-        Ok(Self { model: load_base_as(&folder, types, device)?, tokenizer, folder })
+        Ok(Self { model: load_model(&folder, types, device)?, tokenizer, folder })
     }
 
     /// Puts the adapter `name` on the model, a folder, a run's folder or a repository of the hub.
     pub(crate) fn adapt(&mut self, name: &str) -> Result<(), Failure> {
-        load_adapter(&mut self.model, &adapter_folder(name)?)?;
-        Ok(())
+        adapt(&mut self.model, name).map(drop)
+    }
+
+    /// The token ids of a text, each of which the model has in its vocabulary.
+    pub(crate) fn encode_text(&self, text: &str) -> Result<Vec<u32>, Failure> {
+        let ids = self.tokenizer.encode_text(text)?;
+        self.model.check_tokens(&ids)?;
+        Ok(ids)
     }
 
     /// Encodes the items of a split for this model.
     pub(crate) fn encode(&self, items: &Items, split: Split, read: &[MultipleChoice]) -> Result<Vec<Example>, Failure> {
         let examples = items.encode(&self.tokenizer, split, read)?;
-        let rows = self.model.config().vocab_size;
         let ids = examples.iter().flat_map(|example| example.text.iter().chain(&example.prompt));
-        match ids.chain(examples.iter().flat_map(|example| &example.choice_ids)).max() {
-            Some(&id) if id as usize >= rows => Err(Failure::Usage(format!(
-                "the tokenizer gives token {id}, but the model's vocabulary has {rows}: they are not of one model"
-            ))),
-            _ => Ok(examples),
-        }
+        self.model.check_tokens(ids.chain(examples.iter().flat_map(|example| &example.choice_ids)))?;
+        Ok(examples)
     }
 
     /// The end of sequence, as published; it is never seen, and never a label.
@@ -54,16 +55,60 @@ impl Base {
     }
 }
 
+/// Loads the base model in `folder`. What was read in a way that may not have been meant is spoken of on stderr.
+pub(crate) fn load_model(folder: &Path, types: impl Into<WeightTypes>, device: &Device) -> Result<CausalLm, Failure> {
+    let model = load_base_as(folder, types, device)?;
+    warn(model.warnings());
+    Ok(model)
+}
+
+/// Puts the adapter `name` on a model, a folder, a run's folder or a repository of the hub.
+pub(crate) fn adapt(model: &mut CausalLm, name: &str) -> Result<AdapterLayout, Failure> {
+    let spoken_of = model.warnings().len();
+    let layout = load_adapter(model, &adapter_folder(name)?)?;
+    warn(&model.warnings()[spoken_of..]);
+    Ok(layout)
+}
+
+fn warn(warnings: &[ModelWarning]) {
+    for warning in warnings {
+        say!("warning: {warning}");
+    }
+}
+
 /// Warns of texts, of so many tokens each, that are longer than the model knows positions.
 pub(crate) fn warn_beyond_positions(model: &ModelConfig, lengths: impl Iterator<Item = usize>) {
-    let positions = model.max_position_embeddings;
-    let (longer, all) =
-        lengths.fold((0, 0), |(longer, all), length| (longer + usize::from(length > positions), all + 1));
-    if longer > 0 {
-        say!(
-            "warning: {longer} of {all} texts have more tokens than the {positions} positions that the model was made for \
-             (max_position_embeddings); --max-tokens {positions} truncates them"
-        );
+    let mut long = LongTexts::beyond(model.max_position_embeddings);
+    lengths.for_each(|length| long.count(length));
+    long.warn();
+}
+
+/// A count of the texts that are longer than a model knows positions, for one warning about all of them.
+pub(crate) struct LongTexts {
+    positions: usize,
+    longer: usize,
+    all: usize,
+}
+
+impl LongTexts {
+    pub(crate) fn beyond(positions: usize) -> Self {
+        Self { positions, longer: 0, all: 0 }
+    }
+
+    /// Counts a text of so many tokens.
+    pub(crate) fn count(&mut self, length: usize) {
+        self.longer += usize::from(length > self.positions);
+        self.all += 1;
+    }
+
+    pub(crate) fn warn(&self) {
+        let Self { positions, longer, all } = self;
+        if *longer > 0 {
+            say!(
+                "warning: {longer} of {all} texts have more tokens than the {positions} positions that the model was made for \
+                 (max_position_embeddings); --max-tokens {positions} truncates them"
+            );
+        }
     }
 }
 

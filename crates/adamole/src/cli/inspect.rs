@@ -2,7 +2,7 @@
 
 use super::{
     Failure,
-    inputs::Base,
+    inputs::{Base, warn_beyond_positions},
     inspect_page::page,
     output::{Format, print},
     weights::WeightFlags,
@@ -76,7 +76,8 @@ pub(crate) fn run(arguments: &InspectArguments) -> Result<(), Failure> {
     let device = device::open(&arguments.device)?;
     let mut base = Base::load(&arguments.model, arguments.weights, &device)?;
     base.adapt(&arguments.adapter)?;
-    let ids = base.tokenizer.encode_text(&arguments.text)?;
+    let ids = base.encode_text(&arguments.text)?;
+    warn_beyond_positions(base.model.config(), std::iter::once(ids.len()));
     let batch = TraceBatch {
         ids: ids.iter().map(|id| i64::from(*id)).collect(),
         attention_mask: vec![1; ids.len()],
@@ -84,7 +85,9 @@ pub(crate) fn run(arguments: &InspectArguments) -> Result<(), Failure> {
         rows: 1,
     };
     let options = TraceOptions { balance_coefficient: 0.0, gradients: false, padding_counts: false };
-    let inspection = inspect(base.tokenizer.names(&ids), &trace(&base.model, &batch, options, &device)?);
+    let trace = trace(&base.model, &batch, options, &device)?;
+    super::trace::check_scores(&trace)?;
+    let inspection = inspect(base.tokenizer.names(&ids), &trace);
     if inspection.layers.is_empty() {
         return Err(Failure::Usage(format!("{} routes nothing: it has no experts to look at", arguments.adapter)));
     }

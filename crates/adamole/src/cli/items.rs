@@ -3,11 +3,15 @@
 use super::{
     Failure,
     fetching::tokenizer_folder,
+    inputs::LongTexts,
     output::{Format, written_or_closed},
     reading::ReadingSettings,
 };
 use crate::stdout;
-use adamole::data::{Example, MultipleChoice, SplitPart, Tokenizer};
+use adamole::{
+    data::{Example, MultipleChoice, SplitPart, Tokenizer},
+    llama::ModelConfig,
+};
 use clap::Args;
 use serde::Serialize;
 use std::io::{BufWriter, Write};
@@ -65,14 +69,17 @@ const CHUNK: usize = 1024;
 
 pub(crate) fn run(arguments: &ItemsArguments) -> Result<(), Failure> {
     let items = arguments.reading.clone().resolve()?.open()?.without_cache();
-    let tokenizer = match arguments.model.as_ref().filter(|_| arguments.tokens) {
-        None => None,
-        Some(model) => Some(Tokenizer::from_folder(&tokenizer_folder(model)?)?),
-    };
+    let folder =
+        arguments.model.as_ref().filter(|_| arguments.tokens).map(|model| tokenizer_folder(model)).transpose()?;
+    let tokenizer = folder.as_deref().map(Tokenizer::from_folder).transpose()?;
+    // A folder may hold a tokenizer alone.
+    let config = folder.and_then(|folder| ModelConfig::from_folder(&folder).ok());
+    let mut long = LongTexts::beyond(config.map_or(usize::MAX, |config| config.max_position_embeddings));
     let mut out = BufWriter::new(stdout::open().map_err(Failure::Output)?);
     let mut print = |chunk: &mut Vec<MultipleChoice>| -> Result<(), Failure> {
         let encode = |tokenizer| items.encode(tokenizer, arguments.split.split, chunk);
         let examples = tokenizer.as_ref().map(encode).transpose()?.unwrap_or_default();
+        examples.iter().for_each(|example| long.count(example.text.len()));
         for (index, item) in chunk.iter().enumerate() {
             let text = match arguments.format {
                 Format::Json => serde_json::to_string(&line(item, examples.get(index))).unwrap_or_default(),
@@ -93,6 +100,7 @@ pub(crate) fn run(arguments: &ItemsArguments) -> Result<(), Failure> {
     });
     // What came before a bad row is printed before its error.
     let printed = print(&mut chunk).and_then(|()| out.flush().map_err(Failure::Output));
+    long.warn();
     match printed.and(read) {
         Err(Failure::Output(error)) => written_or_closed(Err(error)),
         result => result.map(drop),

@@ -20,6 +20,7 @@ pub(crate) mod inspect;
 mod inspect_page;
 pub(crate) mod items;
 mod memory;
+mod model_hint;
 mod output;
 pub(crate) mod pretrain;
 mod progress;

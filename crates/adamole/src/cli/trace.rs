@@ -3,14 +3,15 @@
 use super::{
     Failure,
     compat::Compatibility,
-    fetching::{adapter_folder, model_folder},
+    fetching::model_folder,
+    inputs::{adapt, load_model},
     output::{Format, print},
     weights::WeightFlags,
 };
 use adamole::{
     device,
-    llama::{TensorFile, load_adapter, load_base_as, write_tensors},
-    train::{TraceBatch, TraceOptions, trace},
+    llama::{ModelError, TensorFile, write_tensors},
+    train::{Trace, TraceBatch, TraceOptions, trace},
 };
 use burn::tensor::{DType, Tensor, TensorData};
 use clap::Args;
@@ -64,9 +65,9 @@ pub(crate) fn run(arguments: TraceArguments) -> Result<(), Failure> {
     let device = device::open(&arguments.device)?;
     let device = if arguments.gradients { device.autodiff() } else { device };
     let batch = read_batch(&arguments.input)?;
-    let mut model = load_base_as(&model_folder(&arguments.model)?, arguments.weights, &device)?;
+    let mut model = load_model(&model_folder(&arguments.model)?, arguments.weights, &device)?;
     if let Some(adapter) = &arguments.adapter {
-        load_adapter(&mut model, &adapter_folder(adapter)?)?;
+        adapt(&mut model, adapter)?;
     }
     let options = TraceOptions {
         balance_coefficient: arguments.aux_coefficient,
@@ -74,6 +75,7 @@ pub(crate) fn run(arguments: TraceArguments) -> Result<(), Failure> {
         padding_counts: arguments.compat == Some(Compatibility::Reference),
     };
     let trace = trace(&model, &batch, options, &device)?;
+    check_scores(&trace)?;
 
     let mut tensors = vec![("logits".to_owned(), trace.logits.clone().into_data())];
     for site in &trace.sites {
@@ -96,6 +98,18 @@ pub(crate) fn run(arguments: TraceArguments) -> Result<(), Failure> {
         mean_active_experts_per_module: trace.sites.iter().map(|s| (s.module.clone(), s.mean_active_experts)).collect(),
     };
     print(arguments.format, &report, || serde_json::to_string_pretty(&report).unwrap_or_default())
+}
+
+/// That the scores are finite: weights that are can still overflow on the way.
+///
+/// # Errors
+/// Those of a token are not.
+pub(crate) fn check_scores(trace: &Trace) -> Result<(), Failure> {
+    let [_, length, vocabulary] = trace.logits.dims();
+    let logits = trace.logits.to_data();
+    let bad = logits.iter::<f32>().position(|logit| !logit.is_finite());
+    let position = |element: usize| element / vocabulary.max(1) % length.max(1) + 1;
+    bad.map_or(Ok(()), |element| Err(ModelError::ScoresNotFinite { position: position(element) }.into()))
 }
 
 fn read_batch(path: &std::path::Path) -> Result<TraceBatch, Failure> {

@@ -49,7 +49,9 @@ pub(crate) fn run(arguments: &GenerateArguments) -> Result<(), Failure> {
     let prompts: Vec<Vec<u32>> = ids.chunks(*prompt_tokens).map(<[u32]>::to_vec).collect();
     // Without an end of sequence, so that every run is as long.
     let options = Generation { max_new_tokens: *new_tokens, sampling: Sampling::Greedy, eos: Vec::new(), cached: true };
-    let seconds = median(timed(*runs, || drop(generate(&model, &prompts, &options, &device))));
+    let mut outcome = Ok(Vec::new());
+    let seconds = median(timed(*runs, || outcome = generate(&model, &prompts, &options, &device)));
+    outcome?;
     let report = Report {
         batch: *batch,
         prompt_tokens: *prompt_tokens,

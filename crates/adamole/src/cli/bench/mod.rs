@@ -10,7 +10,7 @@ use super::{
     Failure,
     adapter_settings::{AdapterSettings, MethodName},
     fetching::model_folder,
-    inputs::workers,
+    inputs::{load_model, workers},
     output::{Format, size},
     settings::Settings,
     weights::WeightFlags,
@@ -18,7 +18,7 @@ use super::{
 use adamole::{
     core::CounterRng,
     device,
-    llama::{Allocation, CausalLm, load_base_as},
+    llama::{Allocation, CausalLm},
     train::{Workers, peak_memory_bytes},
 };
 use burn::tensor::Device;
@@ -121,7 +121,7 @@ impl Subject {
 
     /// The base alone.
     fn load_base(&self, device: &Device) -> Result<CausalLm, Failure> {
-        Ok(load_base_as(&model_folder(&self.model)?, self.weights, device)?)
+        load_model(&model_folder(&self.model)?, self.weights, device)
     }
 }
 

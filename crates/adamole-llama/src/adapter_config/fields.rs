@@ -1,0 +1,212 @@
+//! Which fields of `adapter_config.json` are understood. A field that would change what is computed, and that is not
+//! implemented, is refused unless it is neutral; so is one that nobody here knows.
+
+use crate::{AdapterRefusal, ModelError, ModelWarning};
+use serde_json::{Map, Value};
+use std::path::Path;
+
+/// What `read` reads.
+const READ: [&str; 25] = [
+    "peft_type",
+    "r",
+    "lora_rank",
+    "lora_alpha",
+    "lora_dropout",
+    "use_rslora",
+    "target_modules",
+    "exclude_modules",
+    "layers_to_transform",
+    "layers_pattern",
+    "rank_pattern",
+    "alpha_pattern",
+    "num_experts",
+    "num_experts_pattern",
+    "threshold",
+    "threshold_pattern",
+    "top_k",
+    "top_k_pattern",
+    "top_p",
+    "max_threshold",
+    "capacity_factor",
+    "gate_dropout",
+    "renormalise",
+    "format_version",
+    "init_lora_weights",
+];
+
+/// What says where an adapter comes from, how its training began, or how its gradients were computed.
+const HARMLESS: [&str; 34] = [
+    "auto_mapping",
+    "author",
+    "base_model_name_or_path",
+    "comment",
+    "corda_config",
+    "created_at",
+    "description",
+    "dtype",
+    "ensure_weight_tying",
+    "eva_config",
+    "inference_mode",
+    "language",
+    "library_name",
+    "license",
+    "loftq_config",
+    "lora_ga_config",
+    "megatron_core",
+    "merge_weights",
+    "model_type",
+    "name",
+    "parent_library",
+    "peft_version",
+    "pipeline_tag",
+    "qalora_group_size",
+    "revision",
+    "runtime_config",
+    "tags",
+    "task_type",
+    "torch_dtype",
+    "transformers_version",
+    "unsloth_fixed",
+    "unsloth_version",
+    "velora_config",
+    "_name_or_path",
+];
+
+/// What changes the computation, as far as PEFT has it.
+const REFUSED: [(&str, AdapterRefusal); 19] = [
+    ("use_dora", AdapterRefusal::OtherMethod),
+    ("use_qalora", AdapterRefusal::OtherMethod),
+    ("use_bdlora", AdapterRefusal::OtherMethod),
+    ("arrow_config", AdapterRefusal::OtherMethod),
+    ("kasa_config", AdapterRefusal::OtherMethod),
+    ("monteclora_config", AdapterRefusal::OtherMethod),
+    ("megatron_config", AdapterRefusal::OtherMethod),
+    ("enable_lora", AdapterRefusal::OtherMethod),
+    ("alora_invocation_tokens", AdapterRefusal::PartOfTokens),
+    ("alora_invocation_string", AdapterRefusal::PartOfTokens),
+    ("invocation_string", AdapterRefusal::PartOfTokens),
+    ("invocation_tokens", AdapterRefusal::PartOfTokens),
+    ("bias", AdapterRefusal::OtherParameters),
+    ("lora_bias", AdapterRefusal::OtherParameters),
+    ("modules_to_save", AdapterRefusal::OtherParameters),
+    ("target_parameters", AdapterRefusal::OtherParameters),
+    ("trainable_token_indices", AdapterRefusal::OtherParameters),
+    ("additional_trainable_modules", AdapterRefusal::OtherParameters),
+    ("layer_replication", AdapterRefusal::OtherLayers),
+];
+
+/// Settings of a method of which PEFT takes the defaults where the object is empty.
+const SET_BY_AN_EMPTY_OBJECT: [&str; 4] = ["use_bdlora", "arrow_config", "kasa_config", "monteclora_config"];
+
+/// Types of PEFT whose adapters have fields of their own: the type is what is wrong with them.
+pub(super) const TYPES: [&str; 4] = ["LORA", "MOLE", "ADAMOLE", "SIRA"];
+
+/// Checks every field that [`super::read`] does not read. Warns of those that are taken as PEFT takes them.
+pub(super) fn check(path: &Path, fields: &Map<String, Value>) -> Result<Option<ModelWarning>, ModelError> {
+    let refused = |field: &str, value: &Value, refusal| ModelError::AdapterField {
+        path: path.to_owned(),
+        field: field.to_owned(),
+        value: shown(value),
+        refusal,
+    };
+    // By name first: what is known tells more than what is not.
+    for (field, refusal) in REFUSED {
+        if let Some(value) = fields.get(field).filter(|value| !is_neutral(field, value)) {
+            return Err(refused(field, value, refusal));
+        }
+    }
+    if let Some((value, refusal)) = fields.get("init_lora_weights").and_then(|value| Some((value, of_start(value)?))) {
+        return Err(refused("init_lora_weights", value, refusal));
+    }
+    let is_known = |field: &str| READ.contains(&field) || HARMLESS.contains(&field) || field == "fan_in_fan_out";
+    if let Some((field, value)) = fields.iter().find(|(field, value)| !is_known(field) && !is_neutral(field, value)) {
+        return Err(refused(field, value, AdapterRefusal::Unknown));
+    }
+    let transposed = fields.get("fan_in_fan_out").is_some_and(|value| !is_neutral("fan_in_fan_out", value));
+    let what = "fan_in_fan_out is set, which linears of this family are not, and is left out of account";
+    Ok(transposed.then(|| ModelWarning { path: path.to_owned(), what: what.into() }))
+}
+
+/// What a way of starting did to the base; `None` where it left it alone.
+fn of_start(start: &Value) -> Option<AdapterRefusal> {
+    let Some(name) = start.as_str() else {
+        return (!start.is_boolean() && !start.is_null()).then_some(AdapterRefusal::Unknown);
+    };
+    match name.to_ascii_lowercase().as_str() {
+        "gaussian" | "eva" | "orthogonal" | "mica" | "default" | "true" | "false" => None,
+        "loftq" => Some(AdapterRefusal::QuantizedBase),
+        "olora" | "corda" | "lora_ga" => Some(AdapterRefusal::ChangedBase),
+        other if other.starts_with("pissa") => Some(AdapterRefusal::ChangedBase),
+        _ => Some(AdapterRefusal::Unknown),
+    }
+}
+
+/// Whether a field says that nothing is changed.
+fn is_neutral(field: &str, value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::Bool(true) => false,
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        Value::String(text) => text.is_empty() || (field == "bias" && text == "none"),
+        Value::Array(list) => list.is_empty(),
+        Value::Object(object) => object.is_empty() && !SET_BY_AN_EMPTY_OBJECT.contains(&field),
+    }
+}
+
+/// The beginning of a value.
+fn shown(value: &Value) -> String {
+    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    match text.char_indices().nth(60) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn refusal(field: &str, value: Value) -> Option<AdapterRefusal> {
+        match check(Path::new("adapter_config.json"), json!({field: value}).as_object()?) {
+            Err(ModelError::AdapterField { refusal, .. }) => Some(refusal),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn what_changes_the_computation_is_refused_unless_neutral() {
+        for (field, expected) in REFUSED {
+            for neutral in [json!(null), json!(false), json!([]), json!("")] {
+                assert_eq!(refusal(field, neutral), None, "{field}");
+            }
+            for set in [json!(true), json!([1]), json!({"a": 1}), json!("all"), json!(2)] {
+                assert_eq!(refusal(field, set), Some(expected), "{field}");
+            }
+        }
+        assert_eq!(refusal("bias", json!("none")), None);
+        assert_eq!(refusal("kasa_config", json!({})), Some(AdapterRefusal::OtherMethod));
+    }
+
+    #[test]
+    fn a_field_that_nobody_knows_is_refused_unless_neutral() {
+        for value in [json!(1), json!("x"), json!({"x": null}), json!(true), json!([0])] {
+            assert_eq!(refusal("lora_ultra", value), Some(AdapterRefusal::Unknown));
+        }
+        for value in [json!(0), json!(0.0), json!(""), json!({}), json!(null)] {
+            assert_eq!(refusal("lora_ultra", value), None);
+        }
+    }
+
+    #[test]
+    fn starts_that_changed_the_base_are_refused() {
+        for start in ["pissa", "PiSSA", "pissa_niter_16", "olora", "corda", "lora_ga"] {
+            assert_eq!(refusal("init_lora_weights", json!(start)), Some(AdapterRefusal::ChangedBase), "{start}");
+        }
+        assert_eq!(refusal("init_lora_weights", json!("loftq")), Some(AdapterRefusal::QuantizedBase));
+        assert_eq!(refusal("init_lora_weights", json!("milora")), Some(AdapterRefusal::Unknown));
+        for start in [json!(true), json!(false), json!(null), json!("gaussian"), json!("eva"), json!("orthogonal")] {
+            assert_eq!(refusal("init_lora_weights", start), None);
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! What to do about an error of a model or an adapter: the remedy of its cause.
+
+use adamole::llama::{AdapterRefusal, MismatchCause, ModelError};
+use std::path::Path;
+
+/// Where a base comes from that another program has quantised.
+const TAKE_FLOATS: &str =
+    "take the base from which it was quantised, with weights as floats; --quantize int8 or int4 quantises it here";
+
+/// How any adapter becomes a base.
+const MERGE_WITH_PEFT: &str =
+    "fold it into its base with PEFT (`merge_and_unload`, then `save_pretrained`), and give the result to --model";
+
+/// The remedy, where there is one that the error does not say itself.
+pub(super) fn of(error: &ModelError) -> Option<String> {
+    Some(match error {
+        ModelError::NotAFile { .. } => "give a file, or a folder with files".into(),
+        ModelError::DeadLink { .. } => {
+            "a snapshot of a hub cache has links to its `blobs`: copy it with what they stand for (`cp -rL`), or fetch it \
+             again"
+                .into()
+        }
+        ModelError::LfsPointer { .. } => "fetch the file itself: `git lfs pull` in its repository".into(),
+        ModelError::Safetensors { .. } => "fetch the file again, and compare its size with the original's".into(),
+        ModelError::NoWeights { others, .. } => without_weights(others),
+        ModelError::NoAdapterWeights { others, .. } if others.iter().any(|name| name == "adapters.safetensors") => {
+            mlx()
+        }
+        ModelError::NoAdapterWeights { .. } => {
+            "--adapter takes a folder that PEFT or this program wrote: adapter_config.json and \
+             adapter_model.safetensors"
+                .into()
+        }
+        ModelError::NamedAdapters { folder, names } => {
+            let path = names.first().map(|name| folder.join(name)).unwrap_or_default();
+            format!("--adapter {}", path.display())
+        }
+        ModelError::MlxAdapter { .. } => mlx(),
+        ModelError::NotFinite { value, precision, .. } if value.is_finite() => {
+            format!("{precision} does not reach so far: take --dtype float32 or bfloat16")
+        }
+        ModelError::NotFinite { .. } => {
+            "the file itself holds this: its training or its conversion went wrong; take an earlier checkpoint, or the \
+             file from its source"
+                .into()
+        }
+        ModelError::ScoresNotFinite { .. } => {
+            "the weights are finite, but what is computed with them overflows: take --dtype float32, or an adapter of a \
+             smaller scale"
+                .into()
+        }
+        ModelError::TokenOutsideVocabulary { .. } => {
+            "take the tokenizer that came with the model, or resize the model's embedding where tokens were added".into()
+        }
+        ModelError::NotMergeable { .. } => {
+            "keep the adapter beside its base, and give both to --model and --adapter".into()
+        }
+        ModelError::UnsupportedType { .. } => {
+            "`adamole devices` lists the types of each device; --dtype float32 without --quantize works on all".into()
+        }
+        ModelError::NotQuantizable { .. } => "leave --quantize out".into(),
+        ModelError::QuantizedBase { .. } => TAKE_FLOATS.into(),
+        ModelError::AdapterField { refusal, .. } => return of_refusal(*refusal),
+        ModelError::AmbiguousKeys { path, .. } => several(path),
+        ModelError::Mismatch { what, cause, .. } => return of_mismatch(what, cause),
+        ModelError::Io { .. }
+        | ModelError::Json { .. }
+        | ModelError::Pickle { .. }
+        | ModelError::WrongType { .. }
+        | ModelError::Quantized { .. }
+        | ModelError::Unsupported { .. } => return None,
+    })
+}
+
+fn without_weights(others: &[String]) -> String {
+    let has = |end: &str| others.iter().any(|name| name.ends_with(end));
+    if others.iter().any(|name| name.starts_with("adapter")) {
+        return "this is an adapter: give it to --adapter, and its base to --model".into();
+    }
+    if has(".gguf") {
+        return "take the repository that the GGUF file was made from: its weights are safetensors".into();
+    }
+    if has(".bin") || has(".pt") || has(".pth") {
+        return "transformers makes safetensors weights of them: `AutoModelForCausalLM.from_pretrained(folder)`, then \
+                `save_pretrained`"
+            .into();
+    }
+    if has(".safetensors") {
+        return "fetch model.safetensors.index.json as well, which says which tensor is where".into();
+    }
+    "--model takes a Hugging Face folder: config.json, tokenizer.json and safetensors weights".into()
+}
+
+fn mlx() -> String {
+    "fold it into its base with MLX (`mlx_lm.fuse`), and give the result to --model".into()
+}
+
+fn several(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    match name.starts_with("adapter") {
+        true => "the file holds several adapters: save the one that you mean on its own".into(),
+        false => "save the model without its wrapper, so that each tensor has one name".into(),
+    }
+}
+
+fn of_refusal(refusal: AdapterRefusal) -> Option<String> {
+    Some(match refusal {
+        AdapterRefusal::OtherType
+        | AdapterRefusal::OtherMethod
+        | AdapterRefusal::OtherParameters
+        | AdapterRefusal::OtherLayers => MERGE_WITH_PEFT.into(),
+        AdapterRefusal::ChangedBase => format!(
+            "save it with PEFT's `path_initial_model_for_weight_conversion`, which makes a plain LoRA of it, or \
+             {MERGE_WITH_PEFT}"
+        ),
+        AdapterRefusal::QuantizedBase => {
+            format!(
+                "give the base whose weights LoftQ has changed to --model, with this field true, or {MERGE_WITH_PEFT}"
+            )
+        }
+        AdapterRefusal::PartOfTokens => return None,
+        AdapterRefusal::Unknown => {
+            format!("if the field changes nothing, take it out of adapter_config.json; if it does, {MERGE_WITH_PEFT}")
+        }
+    })
+}
+
+fn of_mismatch(what: &str, cause: &MismatchCause) -> Option<String> {
+    Some(match cause {
+        MismatchCause::OtherModel if what == "adapter" => {
+            "an adapter fits only the base model that it was trained on; see base_model_name_or_path in its \
+             adapter_config.json"
+                .into()
+        }
+        MismatchCause::OtherModel => "config.json and the weights are not of one model: fetch both again".into(),
+        MismatchCause::NoHead => {
+            "set tie_word_embeddings to true in config.json if the output projection is the embedding; else fetch the \
+             weights again"
+                .into()
+        }
+        MismatchCause::Prefix(prefix) if prefix.starts_with("base_model.") => {
+            "the model was saved from inside PEFT: fold its adapter in (`merge_and_unload`) before it is saved".into()
+        }
+        MismatchCause::Prefix(_) => "save the language model alone, as a model of its own".into(),
+        MismatchCause::SavedModules(_) => MERGE_WITH_PEFT.into(),
+        MismatchCause::Incomplete if what == "adapter" => {
+            "the tensors are not those that adapter_config.json speaks of: save the adapter again, or take both files \
+             from one place"
+                .into()
+        }
+        MismatchCause::Incomplete => "fetch the weights again, and config.json from the same place".into(),
+    })
+}
