@@ -12,6 +12,8 @@ use proptest::{
     test_runner::TestRunner,
 };
 
+use std::fmt;
+
 #[global_allocator]
 static ALLOCATOR: Metered = Metered;
 
@@ -29,13 +31,22 @@ fn survives(name: &str) {
     let bytes = (0..seeds.len(), vec(change(seeds.len()), 1..6)).prop_map(|(seed, changes)| {
         let mut bytes = seeds[seed].clone();
         changes.iter().for_each(|change| change.apply(&mut bytes, &seeds));
-        bytes
+        Bytes(bytes)
     });
-    let outcome = TestRunner::new(config).run(&bytes, |bytes| {
+    let outcome = TestRunner::new(config).run(&bytes, |Bytes(bytes)| {
         reader.read(&bytes);
         Ok(())
     });
     outcome.unwrap_or_else(|error| panic!("{name}: {error}"));
+}
+
+/// Bytes that are shown as a text with escapes.
+struct Bytes(Vec<u8>);
+
+impl fmt::Debug for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "b\"{}\"", self.0.escape_ascii())
+    }
 }
 
 macro_rules! readers {
