@@ -2,14 +2,20 @@
 
 use super::scratch::Scratch;
 use adamole::{
+    llama::CausalLm,
     program,
-    train::{Checkpoint, RunDirectory},
+    train::{Checkpoint, RunDirectory, RunLock},
 };
 
-/// A checkpoint.
+/// A checkpoint, and with whatever digest its state on a small model.
 pub(super) fn checkpoint(bytes: &[u8]) {
     thread_local!(static SCRATCH: Scratch = Scratch::new());
-    SCRATCH.with(|scratch| drop(Checkpoint::read(&scratch.write("step-00000001.safetensors", bytes))));
+    thread_local!(static MODEL: CausalLm = super::model::adapted_tiny());
+    SCRATCH.with(|scratch| {
+        let path = scratch.write("step-00000001.safetensors", bytes);
+        drop(Checkpoint::read(&path));
+        MODEL.with(|model| drop(Checkpoint::try_on(&path, model.clone())));
+    });
 }
 
 /// A configuration file, or with a `{` at its beginning the `settings.json` of a run.
@@ -29,6 +35,9 @@ pub(super) fn metrics(bytes: &[u8]) {
     thread_local!(static SCRATCH: Scratch = Scratch::new());
     SCRATCH.with(|scratch| {
         scratch.write("metrics.jsonl", bytes);
-        drop(RunDirectory::resume(scratch.path(), None));
+        drop(RunDirectory::recorded_steps(scratch.path()));
+        if let Ok(lock) = RunLock::acquire(scratch.path()) {
+            drop(RunDirectory::resume(lock, None));
+        }
     });
 }
