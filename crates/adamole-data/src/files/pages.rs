@@ -71,12 +71,48 @@ fn sizes(mut header: &[u8]) -> Option<(u64, u64)> {
 
 #[cfg(test)]
 mod tests {
-    use super::sizes;
+    use std::io::Write;
+
+    use super::*;
+
+    /// The header of a page of so many bytes in three.
+    fn header(size: i32) -> Vec<u8> {
+        let mut digits = u64::try_from(size).unwrap() * 2;
+        let mut header = vec![0x15, 0x00, 0x15];
+        while digits > 0x7f {
+            header.push(digits as u8 | 0x80);
+            digits >>= 7;
+        }
+        header.extend([digits as u8, 0x15, 0x06, 0x2c]);
+        header
+    }
+
+    #[test]
+    fn a_page_that_cannot_hold_what_it_says_is_refused_before_memory_is_taken_for_it() {
+        let read = |size| {
+            let mut file = tempfile::tempfile().unwrap();
+            file.write_all(&header(size)).unwrap();
+            Pages::new(file).unwrap().get_read(0).map(drop)
+        };
+        assert!(read(1 << 20).is_ok());
+        let error = read(i32::MAX).unwrap_err().to_string();
+        assert!(error.contains("a page of 3 bytes is said to hold 2147483647"), "{error}");
+    }
+
+    #[test]
+    fn bytes_beyond_the_end_of_the_file_are_refused_before_memory_is_taken_for_them() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"PAR1").unwrap();
+        let pages = Pages::new(file).unwrap();
+        assert_eq!(pages.get_bytes(0, 4).unwrap(), "PAR1");
+        assert!(pages.get_bytes(1, 4).is_err());
+        assert!(pages.get_bytes(u64::MAX, usize::MAX).is_err());
+    }
 
     #[test]
     fn the_sizes_are_read_from_the_header_of_a_page_and_from_nothing_else() {
         assert_eq!(sizes(&[0x15, 0x00, 0x15, 0x80, 0x01, 0x15, 0x06, 0x2c]), Some((64, 3)));
-        assert_eq!(sizes(&[0x15, 0x04, 0x15, 0xfe, 0xff, 0xff, 0xff, 0x0f, 0x15, 0x02]), Some((i32::MAX as u64, 1)));
+        assert_eq!(sizes(&header(i32::MAX)), Some((i32::MAX as u64, 3)));
         // A footer, a header that is cut off, and one with a number that has no end.
         assert_eq!(sizes(&[0x15, 0x02, 0x19, 0x2c]), None);
         assert_eq!(sizes(&[0x15, 0x00, 0x15, 0x80]), None);
