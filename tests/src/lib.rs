@@ -1,6 +1,7 @@
 //! What the tests share: golden files, comparisons with stated tolerances, and folders that tests find outside the
 //! repository.
 
+pub mod outside;
 pub mod shipped;
 
 use adamole::{

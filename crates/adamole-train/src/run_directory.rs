@@ -104,8 +104,8 @@ impl RunDirectory {
     pub fn recorded_steps(path: &Path) -> Result<Option<usize>, TrainError> {
         let Some(text) = metrics_of(path)? else { return Ok(None) };
         let steps = text.lines().filter_map(|line| match serde_json::from_str(line) {
-            Ok(TrainEvent::Step(step)) => Some(step.step + 1),
-            Ok(TrainEvent::Skipped { step, .. }) => Some(step + 1),
+            Ok(TrainEvent::Step(step)) => Some(step.step.saturating_add(1)),
+            Ok(TrainEvent::Skipped { step, .. }) => Some(step.saturating_add(1)),
             _ => None,
         });
         Ok(Some(steps.max().unwrap_or(0)))

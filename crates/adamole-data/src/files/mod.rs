@@ -7,6 +7,7 @@ mod layout;
 mod lines;
 mod list;
 mod open;
+mod pages;
 mod parquet;
 mod table;
 

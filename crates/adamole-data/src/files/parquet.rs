@@ -12,6 +12,7 @@ use parquet::schema::types::{Type, TypePtr};
 
 use super::columns::Columns;
 use super::open::open_file;
+use super::pages::Pages;
 use super::{Content, NumberedRow};
 use crate::guard::guarded;
 use crate::{Benchmark, DataError, Place, Row, Spot};
@@ -40,7 +41,7 @@ impl ParquetRows {
             return Err(DataError::Content { path: path.into(), expected: "a Parquet file", found });
         }
         let open = || -> Result<Self, ParquetError> {
-            let reader = SerializedFileReader::new(file)?;
+            let reader = SerializedFileReader::new(Pages::new(file)?)?;
             let columns = Columns::new(reader.metadata().file_metadata().schema(), benchmark);
             let groups = reader.metadata().row_groups().iter();
             let groups = groups.map(|group| usize::try_from(group.num_rows()).unwrap_or(0)).collect();
@@ -55,7 +56,7 @@ impl ParquetRows {
     fn culprit(&self) -> Option<String> {
         let fails = |column: &&TypePtr| {
             let rows = || -> Result<RowIter<'static>, ParquetError> {
-                let reader = SerializedFileReader::new(File::open(&self.path)?)?;
+                let reader = SerializedFileReader::new(Pages::new(File::open(&self.path)?)?)?;
                 let alone = Type::group_type_builder(self.projection.name()).with_fields(vec![TypePtr::clone(column)]);
                 RowIter::from_file_into(Box::new(reader)).project(Some(alone.build()?))
             };
@@ -126,7 +127,7 @@ fn decode<T>(decode: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, Stri
 }
 
 /// The part of the file's schema that is read.
-fn projection(reader: &SerializedFileReader<File>, needed: &Columns) -> Result<Type, ParquetError> {
+fn projection(reader: &SerializedFileReader<Pages>, needed: &Columns) -> Result<Type, ParquetError> {
     let schema = reader.metadata().file_metadata().schema();
     let mut kept: Vec<TypePtr> = Vec::new();
     for column in schema.get_fields() {
@@ -144,7 +145,7 @@ fn projection(reader: &SerializedFileReader<File>, needed: &Columns) -> Result<T
 }
 
 /// The group with that one of its columns which takes least space.
-fn smallest_part(reader: &SerializedFileReader<File>, column: &TypePtr) -> Result<TypePtr, ParquetError> {
+fn smallest_part(reader: &SerializedFileReader<Pages>, column: &TypePtr) -> Result<TypePtr, ParquetError> {
     if column.is_primitive() || column.get_basic_info().logical_type_ref().is_some() {
         return Ok(column.clone());
     }

@@ -1,0 +1,93 @@
+//! The `adamole` program: results on stdout, talk on stderr, exit code 2 for wrong use and 1 for failure.
+
+use crate::cli::{self, resume::Begun, settings::Settings};
+use clap::{Parser, Subcommand};
+use std::{path::Path, process::ExitCode};
+
+#[derive(Parser)]
+#[command(version = env!("ADAMOLE_VERSION"), about = "Fine-tune language models with adaptive mixtures of LoRA experts")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Train an adapter on a benchmark and keep the best epoch
+    Train(Box<cli::train::TrainArguments>),
+    /// Say what a training run is going to take, without reading weights
+    Estimate(Box<cli::estimate::EstimateArguments>),
+    /// Measure the accuracy of a base model or an adapter on a benchmark
+    Evaluate(cli::evaluate::EvaluateArguments),
+    /// Continue a text
+    Generate(cli::generate::GenerateArguments),
+    /// Write a base model with an adapter folded into its weights
+    Export(cli::export::ExportArguments),
+    /// Show how many experts each token of a text fires, layer by layer
+    Inspect(cli::inspect::InspectArguments),
+    /// Bring a model and benchmarks down from the hub and say where they are
+    Fetch(cli::fetch::FetchArguments),
+    /// List the devices that are built in and there
+    Devices(cli::devices::DevicesArguments),
+    /// Print a benchmark's items as the model sees them
+    Items(cli::items::ItemsArguments),
+    /// Lay one forward and backward pass open, to compare with another implementation
+    Trace(cli::trace::TraceArguments),
+    /// Time a training step, an evaluation, a generation or a load
+    #[command(subcommand)]
+    Bench(cli::bench::BenchCommand),
+    /// Run methods by benchmarks by seeds as one study, and report it
+    Experiments(Box<cli::experiments::ExperimentsArguments>),
+    /// Train a small base model from nothing on a corpus
+    Pretrain(cli::pretrain::PretrainArguments),
+}
+
+/// Does what the command line says.
+pub fn run() -> ExitCode {
+    keep_quiet_about_caught_panics();
+    let result = match Arguments::parse().command {
+        Command::Train(arguments) => cli::train::run(*arguments),
+        Command::Estimate(arguments) => cli::estimate::run(*arguments),
+        Command::Evaluate(arguments) => cli::evaluate::run(arguments),
+        Command::Generate(arguments) => cli::generate::run(arguments),
+        Command::Export(arguments) => cli::export::run(arguments),
+        Command::Inspect(arguments) => cli::inspect::run(&arguments),
+        Command::Fetch(arguments) => cli::fetch::run(&arguments),
+        Command::Devices(arguments) => cli::devices::run(&arguments),
+        Command::Items(arguments) => cli::items::run(&arguments),
+        Command::Trace(arguments) => cli::trace::run(arguments),
+        Command::Bench(command) => cli::bench::run(&command),
+        Command::Experiments(arguments) => cli::experiments::run(&arguments),
+        Command::Pretrain(arguments) => cli::pretrain::run(arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            say!("{failure}");
+            failure.exit_code()
+        }
+    }
+}
+
+/// Of a panic that becomes an error, the error is what is said.
+fn keep_quiet_about_caught_panics() {
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !adamole::data::panics_are_caught() {
+            hook(panic);
+        }
+    }));
+}
+
+/// Reads and checks the settings of a run: those in a TOML file, or those that the run in a folder was begun with.
+///
+/// # Errors
+/// What the program would say of them.
+pub fn check_settings(path: &Path) -> Result<(), String> {
+    let settings = match path.is_dir() {
+        true => Begun::read(path).and_then(|begun| begun.settings(Settings::default(), path, false)),
+        false => Settings::from_file(path),
+    };
+    let layout = settings.and_then(Settings::resolve).and_then(|settings| settings.adapter.layout(2));
+    layout.map(drop).map_err(|failure| failure.to_string())
+}

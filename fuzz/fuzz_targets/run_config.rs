@@ -1,0 +1,3 @@
+#![no_main]
+
+adamole_fuzz::target!("run_config");
