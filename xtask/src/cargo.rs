@@ -41,7 +41,16 @@ pub(crate) fn program() -> Result<PathBuf, Failure> {
 
 /// Builds the `adamole` program with the backend of this device, and says where it is.
 pub(crate) fn program_for(device: &str) -> Result<PathBuf, Failure> {
-    let build = Build::of(device)?;
+    build(Build::of(device)?)
+}
+
+/// Builds the `adamole` program with the backend of this device, but without what asks the hub, which takes a third of the
+/// time. What both share is compiled once: see the Cargo.toml of `adamole-hub`.
+pub(crate) fn program_without_hub(device: &str) -> Result<PathBuf, Failure> {
+    build(Build::of(device)?.without_hub())
+}
+
+fn build(build: Build) -> Result<PathBuf, Failure> {
     let mut all = vec!["build", "--release", "--workspace"];
     all.extend(build.arguments());
     run(&all, &[])?;
@@ -63,6 +72,7 @@ fn program_in(target: &Path) -> PathBuf {
 pub(crate) struct Build {
     feature: Option<String>,
     target: Option<String>,
+    is_without_hub: bool,
 }
 
 impl Build {
@@ -74,12 +84,20 @@ impl Build {
         }
         let folder = target()?.join(kind);
         let folder = folder.to_str().ok_or("the target folder's name is not UTF-8")?;
-        Ok(Self { feature: Some(format!("adamole/{kind},adamole-tests/{kind}")), target: Some(folder.to_owned()) })
+        let feature = format!("adamole/{kind},adamole-tests/{kind}");
+        Ok(Self { feature: Some(feature), target: Some(folder.to_owned()), is_without_hub: false })
+    }
+
+    /// This build without what asks the hub.
+    fn without_hub(self) -> Self {
+        let feature = ["adamole/flex"].into_iter().chain(self.feature.as_deref()).collect::<Vec<_>>().join(",");
+        Self { feature: Some(feature), is_without_hub: true, ..self }
     }
 
     pub(crate) fn arguments(&self) -> Vec<&str> {
         let flags = [("--features", &self.feature), ("--target-dir", &self.target)];
-        flags.into_iter().filter_map(|(name, value)| Some([name, value.as_deref()?])).flatten().collect()
+        let flags = flags.into_iter().filter_map(|(name, value)| Some([name, value.as_deref()?])).flatten();
+        self.is_without_hub.then_some("--no-default-features").into_iter().chain(flags).collect()
     }
 }
 

@@ -20,6 +20,11 @@ impl Host for Workspace {
         program.map_err(|failure| ExperimentError::Host(failure.to_string().into()))
     }
 
+    fn program_without_hub(&self, device: &str) -> Result<Option<PathBuf>, ExperimentError> {
+        let program = cargo::program_without_hub(device);
+        program.map(Some).map_err(|failure| ExperimentError::Host(failure.to_string().into()))
+    }
+
     fn command(&self) -> &'static str {
         "cargo xtask reproduce"
     }

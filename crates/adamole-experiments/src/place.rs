@@ -1,6 +1,6 @@
 //! Where models, data and results are, and how they are called in what is published: no path of a machine stands there.
 
-use super::definition::{Definitions, Model, Portion};
+use super::definition::{Definitions, Model, Portion, Preset};
 use crate::ExperimentError;
 use sha2::{Digest, Sha256};
 use std::{
@@ -35,6 +35,16 @@ impl Places {
     fn shipped(&self, folder: &str) -> Option<PathBuf> {
         let folder = self.root.as_ref().map_or_else(|| PathBuf::from(folder), |root| root.join(folder));
         folder.is_dir().then_some(folder)
+    }
+
+    /// Whether a model or a data set is fetched from the hub.
+    pub(crate) fn needs_hub(&self, definitions: &Definitions) -> bool {
+        let Preset { models, benchmarks, .. } = &definitions.preset;
+        let is_name =
+            |(role, model): (&String, &Model)| self.model(role, model).is_some_and(|m| !Path::new(&m).is_dir());
+        let is_remote =
+            |(name, portion): (&String, &Portion)| matches!(self.data(name, definitions, portion), Ok(None));
+        models.iter().any(is_name) || benchmarks.iter().any(is_remote)
     }
 
     /// Refuses a model that is not there, and another file than the one that a preset's results are of.
@@ -146,6 +156,15 @@ mod tests {
         assert_eq!(check(BTreeMap::new()), Err("small needs --model base=DIR; make.py makes it".into()));
         let error = check(BTreeMap::from([("base".to_owned(), folder.path().to_owned())])).err().unwrap_or_default();
         assert!(error.contains(weights) && error.contains("model.safetensors has SHA-256"), "{error}");
+        Ok(())
+    }
+
+    #[test]
+    fn only_what_is_not_shipped_needs_the_hub() -> Result<(), crate::TestError> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let places = Places { root: Some(root), models: BTreeMap::new(), data: None, output: PathBuf::new() };
+        assert!(!places.needs_hub(&Definitions::read("tiny", None)?));
+        assert!(places.needs_hub(&Definitions::read("paper", None)?));
         Ok(())
     }
 

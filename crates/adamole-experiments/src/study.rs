@@ -30,6 +30,14 @@ pub trait Host {
     /// It cannot be built.
     fn program(&self, device: &str, needed: bool) -> Result<Option<PathBuf>, ExperimentError>;
 
+    /// The same for a study that is to be run and fetches nothing from the hub: the program need not be able to.
+    ///
+    /// # Errors
+    /// It cannot be built.
+    fn program_without_hub(&self, device: &str) -> Result<Option<PathBuf>, ExperimentError> {
+        self.program(device, true)
+    }
+
     /// How a study is started, as reports show it.
     fn command(&self) -> &'static str;
 }
@@ -66,6 +74,7 @@ pub fn run(options: &Options, host: &dyn Host) -> Result<Done, ExperimentError> 
     }
     let program = match &options.program {
         Some(program) => Some(fs::canonicalize(program).map_err(ExperimentError::io(program))?),
+        None if is_run && !places.needs_hub(&definitions) => host.program_without_hub(&options.device)?,
         None => host.program(&options.device, is_run)?,
     };
     let jobs = match options.jobs.unwrap_or(definitions.preset.jobs) {

@@ -5,7 +5,6 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::HubError;
-use crate::folder::RepositoryFolder;
 use crate::source::Repository;
 use crate::variables::Variables;
 
@@ -65,22 +64,20 @@ impl Cache {
         variables.path("HF_HUB_CACHE").or_else(hub).map(Self::new)
     }
 
-    /// The folder of a repository, whether or not that exists.
-    pub(crate) fn repository(&self, kind: Kind, id: &str) -> RepositoryFolder {
-        RepositoryFolder::new(&self.folder, &format!("{}--{}", kind.plural(), id.replace('/', "--")))
+    /// The folder of all repositories, whether or not that exists.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
-    /// The names of the repositories in the cache.
-    pub(crate) fn names(&self, kind: Kind) -> Vec<String> {
-        let entries = std::fs::read_dir(&self.folder).into_iter().flatten().flatten();
-        let name = |folder: &str| Some(folder.strip_prefix(kind.plural())?.strip_prefix("--")?.replace("--", "/"));
-        entries.filter_map(|entry| name(entry.file_name().to_str()?)).collect()
+    /// What the folder of a repository is called.
+    pub(crate) fn name_of(kind: Kind, id: &str) -> String {
+        format!("{}--{}", kind.plural(), id.replace('/', "--"))
     }
 
     /// The folder with the files of a repository at its revision.
     pub(crate) fn snapshot(&self, kind: Kind, repository: &Repository) -> Result<PathBuf, HubError> {
         let Repository { id, revision } = repository;
-        let root = self.repository(kind, id).root().to_path_buf();
+        let root = self.folder.join(Self::name_of(kind, id));
         if !root.is_dir() {
             return Err(HubError::NotCached { name: id.clone(), looked_in: root });
         }

@@ -1,7 +1,6 @@
 //! Why a model or data set could not be found or fetched.
 
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::Kind;
@@ -63,6 +62,13 @@ pub enum HubError {
     /// There is nowhere to look: no variable names the cache and the user has no home folder.
     #[error("`{name}` is no folder, and there is no cache: set HF_HUB_CACHE, HF_HOME or HOME")]
     NoCache {
+        /// The name that was asked for.
+        name: String,
+    },
+
+    /// Neither a folder nor the cache has it, and the program was built without what asks a hub.
+    #[error("`{name}` is neither a folder nor in the cache, and this program was built without the hub")]
+    NotBuiltIn {
         /// The name that was asked for.
         name: String,
     },
@@ -160,6 +166,45 @@ pub enum HubError {
         message: String,
     },
 
+    /// An upload was asked for, and there is no token.
+    #[error("an upload to `{name}` needs a token, and there is none")]
+    TokenNeeded {
+        /// The name of the repository.
+        name: String,
+    },
+
+    /// An upload was asked for, but only the cache may be looked at.
+    #[error("nothing is uploaded to `{name}` offline")]
+    Offline {
+        /// The name of the repository.
+        name: String,
+    },
+
+    /// The hub knows who asks, and does not take an upload from them (status 403).
+    #[error("{host} takes nothing for `{name}` with this token{}", reason(.message))]
+    UploadRefused {
+        /// The name of the repository.
+        name: String,
+        /// The hub.
+        host: String,
+        /// What the hub says about it; may be empty.
+        message: String,
+    },
+
+    /// The repository was to be private, but it is there already and public.
+    #[error("`{name}` is there already and public; nothing was uploaded")]
+    NotPrivate {
+        /// The name of the repository.
+        name: String,
+    },
+
+    /// Nothing can be uploaded under this name.
+    #[error("`{name}` is no repository of the hub, expected org/name or org/name@branch")]
+    NoRepository {
+        /// The name that was given.
+        name: String,
+    },
+
     /// The token cannot be sent: it has other characters than visible ASCII ones. It is not shown.
     #[error("the token has characters that no token has, such as a space or the end of a line inside it")]
     InvalidToken,
@@ -173,6 +218,13 @@ pub enum HubError {
     InvalidProxy {
         /// The variable.
         variable: &'static str,
+    },
+
+    /// This machine lacks what a connection needs, such as the certificates of authorities.
+    #[error("no connection can be made from this machine")]
+    NoClient {
+        /// What is missing.
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
 
     /// No connection, or one that broke or stalled, after all tries. What has arrived is kept for the next time.
@@ -263,26 +315,6 @@ pub enum HubError {
         /// The system's reason.
         source: std::io::Error,
     },
-}
-
-impl HubError {
-    /// Why `path` could not be written.
-    pub(crate) fn write(path: &Path, source: std::io::Error) -> Self {
-        let path = path.to_path_buf();
-        match source.kind() {
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Self::DiskFull { path, source },
-            _ => Self::NotWritable { path, source },
-        }
-    }
-
-    /// Whether the same request may succeed a little later.
-    pub(crate) fn is_transient(&self) -> bool {
-        match self {
-            Self::Network { .. } => true,
-            Self::Status { status, .. } => matches!(status, 408 | 429 | 500 | 502 | 503 | 504),
-            _ => false,
-        }
-    }
 }
 
 fn cached_revisions(cached: &[String]) -> String {

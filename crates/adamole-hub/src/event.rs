@@ -1,11 +1,11 @@
-//! What happens while files are fetched.
+//! What happens while files are fetched or put onto the hub.
 
 use std::path::Path;
 use std::time::Duration;
 
 use crate::HubError;
 
-/// A step of [`Hub::fetch`](crate::Hub::fetch), for a program to show. Sizes are in bytes.
+/// A step of [`Hub::fetch`](crate::Hub::fetch) or `Hub::push`, for a program to show. Sizes are in bytes.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
@@ -48,6 +48,13 @@ pub enum Event<'a> {
     Waiting {
         /// The file's name in the repository.
         file: &'a str,
+    },
+    /// So much of an upload has been sent.
+    Uploading {
+        /// How much.
+        done: u64,
+        /// The size of all files.
+        total: u64,
     },
     /// Something failed that may succeed if it is tried again, which will be done after a while.
     Retrying {

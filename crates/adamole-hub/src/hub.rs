@@ -3,14 +3,11 @@
 use std::path::PathBuf;
 
 use crate::cache::files_below;
-use crate::client::{Client, Network};
-use crate::event::{Event, Progress};
-use crate::remote::{Listing, Remote, RemoteFile};
+use crate::event::Event;
 use crate::source::{Place, Repository};
 use crate::token::Token;
-use crate::url::Url;
 use crate::variables::Variables;
-use crate::{Cache, HubError, Kind, Source, Wanted};
+use crate::{Cache, HubError, Kind, Network, Source, Wanted};
 
 /// The address of the Hugging Face hub.
 pub const ENDPOINT: &str = "https://huggingface.co";
@@ -20,12 +17,12 @@ pub const ENDPOINT: &str = "https://huggingface.co";
 /// `Debug` does not show the token.
 #[derive(Debug, Clone)]
 pub struct Hub {
-    endpoint: Url,
-    token: Option<Token>,
-    cache: Option<Cache>,
-    is_offline: bool,
-    known_names: Vec<String>,
-    network: Network,
+    pub(crate) endpoint: String,
+    pub(crate) token: Option<Token>,
+    pub(crate) cache: Option<Cache>,
+    pub(crate) is_offline: bool,
+    pub(crate) known_names: Vec<String>,
+    pub(crate) network: Network,
 }
 
 impl Hub {
@@ -43,25 +40,28 @@ impl Hub {
     ///
     /// # Errors
     ///
-    /// [`HubError::InvalidEndpoint`], [`HubError::InvalidToken`] and [`HubError::InvalidProxy`] for what cannot be used, and [`HubError::Io`] for
-    /// a token that cannot be read.
+    /// [`HubError::InvalidEndpoint`], [`HubError::InvalidToken`] and [`HubError::InvalidProxy`] for what cannot be
+    /// used, and [`HubError::Io`] for a token that cannot be read.
     pub fn from_env() -> Result<Self, HubError> {
         let variables = Variables::of_process();
         let endpoint = variables.endpoint()?.unwrap_or(ENDPOINT);
         let hub = Self::of(endpoint, variables.token()?, Cache::from_variables(&variables))?;
+        #[cfg(feature = "online")]
         if !variables.is_offline() {
-            Variables::check_proxies()?;
+            crate::online::proxy::of_variables()?;
         }
         let network = Network { proxy_variables: true, ..Network::default() };
         Ok(hub.with_offline(variables.is_offline()).with_network(network))
     }
 
     fn of(endpoint: &str, token: Option<Token>, cache: Option<Cache>) -> Result<Self, HubError> {
-        let parsed = Url::parse(endpoint).filter(|url| url.uri().query().is_none());
-        // What may be a password is not shown.
-        let shown = || endpoint.rsplit('@').next().and_then(|rest| rest.split('?').next()).unwrap_or_default().into();
+        if !is_endpoint(endpoint) {
+            // What may be a password is not shown.
+            let shown = endpoint.rsplit('@').next().and_then(|rest| rest.split('?').next()).unwrap_or_default();
+            return Err(HubError::InvalidEndpoint(shown.into()));
+        }
         Ok(Self {
-            endpoint: parsed.ok_or_else(|| HubError::InvalidEndpoint(shown()))?,
+            endpoint: endpoint.into(),
             token,
             cache,
             is_offline: false,
@@ -135,28 +135,15 @@ impl Hub {
             return Ok(snapshot);
         }
 
-        let client = Client::new(&self.endpoint, self.token.as_ref(), &self.network);
-        let remote = Remote { client: &client, kind, repository };
-        match client.retry(progress, || remote.list()) {
-            Ok(listing) => fetch_files(&remote, &listing, cache, wanted, progress),
-            Err(error) if error.is_transient() => {
-                // The cache's own error would hide that the network is what is wrong.
-                let Ok(snapshot) = cached() else { return Err(error) };
-                progress(Event::UsingCache { error: &error, snapshot: &snapshot });
-                Ok(snapshot)
-            }
-            Err(HubError::RepositoryNotFound { name, kind, token_given, .. }) => {
-                let names = self.known_names.iter().cloned().chain(cache.names(kind));
-                let similar = nearest(&name, names.collect());
-                Err(HubError::RepositoryNotFound { name, kind, token_given, similar })
-            }
-            Err(error) => Err(error),
-        }
+        #[cfg(feature = "online")]
+        return self.fetch_online(repository, kind, wanted, cache, progress);
+        #[cfg(not(feature = "online"))]
+        cached().map_err(|_| HubError::NotBuiltIn { name: source.to_string() })
     }
 }
 
 /// The snapshot in the cache, if it has the wanted files.
-fn cached(cache: &Cache, kind: Kind, repository: &Repository, wanted: &Wanted) -> Result<PathBuf, HubError> {
+pub(crate) fn cached(cache: &Cache, kind: Kind, repository: &Repository, wanted: &Wanted) -> Result<PathBuf, HubError> {
     let snapshot = cache.snapshot(kind, repository)?;
     let mut files = files_below(&snapshot);
     // Not links whose blob is gone.
@@ -167,86 +154,20 @@ fn cached(cache: &Cache, kind: Kind, repository: &Repository, wanted: &Wanted) -
     }
 }
 
-/// Fetches the wanted files of a commit that the cache does not have.
-fn fetch_files(
-    remote: &Remote<'_>,
-    listing: &Listing,
-    cache: &Cache,
-    wanted: &Wanted,
-    progress: &mut Progress<'_>,
-) -> Result<PathBuf, HubError> {
-    let Repository { id, revision } = remote.repository;
-    let not_found = |missing| HubError::FilesNotFound {
-        name: id.clone(),
-        revision: revision.clone(),
-        missing,
-        existing: listing.files.clone(),
-    };
-    let missing = wanted.missing(&listing.files);
-    if !missing.is_empty() {
-        return Err(not_found(missing));
-    }
-    let folder = cache.repository(remote.kind, id);
-    let snapshot = folder.make_snapshot(&listing.commit)?;
-    let mut files: Vec<RemoteFile<'_>> = Vec::new();
-    for name in wanted.select(&listing.files).filter(|name| !snapshot.join(name).is_file()) {
-        let described = remote.client.retry(progress, || remote.describe(&listing.commit, name));
-        files.push(described.map_err(|error| match error {
-            HubError::FilesNotFound { missing, .. } => not_found(missing),
-            error => error,
-        })?);
-    }
-    if !files.is_empty() {
-        let bytes = files.iter().fold(0, |sum: u64, file| sum.saturating_add(file.size));
-        progress(Event::Planned { files: files.len(), bytes });
-    }
-    for file in &files {
-        remote.fetch(file, &folder, progress)?;
-        folder.link(&listing.commit, file.name, &file.etag)?;
-        progress(Event::Finished { file: file.name });
-    }
-    // Last, so that a branch or tag never leads to a snapshot that this crate has left half done.
-    if *revision != listing.commit {
-        folder.write_ref(revision, &listing.commit)?;
-    }
-    Ok(snapshot)
+/// Whether a hub can be at this address: `http` or `https`, a host, and no user, password or query.
+fn is_endpoint(text: &str) -> bool {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or_default();
+    let host = rest.split(['/', ':']).next().unwrap_or_default();
+    !host.is_empty() && !rest.contains(['@', '?', '#', '\\']) && !rest.contains(char::is_whitespace)
 }
 
 fn is_full_commit(revision: &str) -> bool {
     revision.len() == 40 && revision.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// Up to three names that may be what was meant, the nearest first.
-fn nearest(name: &str, mut names: Vec<String>) -> Vec<String> {
-    let name = name.to_lowercase();
-    let own_part = |name: &str| name.rsplit('/').next().unwrap_or_default().to_owned();
-    let distance = |other: &String| {
-        let other = other.to_lowercase();
-        let whole = strsim::normalized_damerau_levenshtein(&name, &other);
-        // The same name of another owner is near, too.
-        let part = strsim::normalized_damerau_levenshtein(&own_part(&name), &own_part(&other));
-        1.0 - whole.max(part * 0.95)
-    };
-    names.sort();
-    names.dedup();
-    let mut near: Vec<_> = names.into_iter().map(|other| (distance(&other), other)).collect();
-    near.retain(|(distance, _)| *distance < 0.4);
-    near.sort_by(|(a, _), (b, _)| a.total_cmp(b));
-    near.into_iter().take(3).map(|(_, name)| name).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn near_names_are_suggested() {
-        let known =
-            || ["meta-llama/Llama-2-7b-hf", "meta-llama/Llama-2-13b-hf", "aps/super_glue"].map(str::to_owned).into();
-        assert_eq!(nearest("meta-lama/llama-2-7b-hf", known())[0], "meta-llama/Llama-2-7b-hf");
-        assert_eq!(nearest("google/super_glue", known()), ["aps/super_glue"]);
-        assert!(nearest("openai/whisper", known()).is_empty());
-    }
 
     #[test]
     fn an_address_is_checked_and_not_shown_with_its_password() {

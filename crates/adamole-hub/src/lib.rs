@@ -1,24 +1,24 @@
 #![doc = include_str!("../README.md")]
+#![cfg_attr(not(feature = "online"), allow(dead_code, unused_variables, reason = "what only a hub needs"))]
 
 mod cache;
-mod client;
 mod error;
-mod etag;
 mod event;
-mod folder;
 mod hub;
-mod remote;
+mod network;
+#[cfg(feature = "online")]
+mod online;
 mod source;
 mod token;
-mod transfer;
-mod url;
+mod upload;
 mod variables;
 mod wanted;
 
 pub use cache::{Cache, Kind};
-pub use client::Network;
 pub use error::HubError;
 pub use event::Event;
 pub use hub::{ENDPOINT, Hub};
+pub use network::Network;
 pub use source::Source;
+pub use upload::{Pushed, Upload};
 pub use wanted::Wanted;

@@ -87,6 +87,16 @@ impl Source {
         }
     }
 
+    /// Whether this can be the name of a repository of the hub, whatever there is on this machine.
+    pub fn is_repository(&self) -> bool {
+        self.repository.is_some()
+    }
+
+    /// The repository of the hub that this may be, whatever there is on this machine.
+    pub(crate) fn repository(&self) -> Option<&Repository> {
+        self.repository.as_ref()
+    }
+
     /// What the name means on this machine.
     pub(crate) fn place(&self) -> Result<Place<'_>, HubError> {
         if let Some(folder) = self.folder() {

@@ -1,13 +1,13 @@
 //! The token that opens gated and private repositories.
 
-use ureq::http::HeaderValue;
+use std::fmt;
 
 use crate::HubError;
 
 /// A token that can be sent, and that `Debug` does not show.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Token {
-    header: HeaderValue,
+    text: String,
 }
 
 impl Token {
@@ -17,14 +17,17 @@ impl Token {
         if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(HubError::InvalidToken);
         }
-        let mut header = HeaderValue::from_str(&format!("Bearer {text}")).map_err(|_| HubError::InvalidToken)?;
-        header.set_sensitive(true);
-        Ok(Self { header })
+        Ok(Self { text: text.into() })
     }
 
-    /// The value of the header `Authorization`.
-    pub(crate) fn header(&self) -> HeaderValue {
-        self.header.clone()
+    pub(crate) fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token")
     }
 }
 
@@ -38,7 +41,7 @@ mod tests {
             assert!(matches!(Token::parse(text), Err(HubError::InvalidToken)), "{text:?}");
         }
         let token = Token::parse("hf_secret\n").expect("a token with the end of its line");
-        assert_eq!(token.header().as_bytes(), b"Bearer hf_secret");
+        assert_eq!(token.as_str(), "hf_secret");
         assert!(!format!("{token:?}").contains("secret"));
     }
 }

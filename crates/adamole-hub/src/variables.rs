@@ -1,7 +1,7 @@
 //! The variables that programs of the hub heed.
 
 use std::collections::HashMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use crate::HubError;
@@ -9,9 +9,6 @@ use crate::token::Token;
 
 const NAMES: [&str; 7] =
     ["HF_ENDPOINT", "HF_TOKEN", "HF_TOKEN_PATH", "HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "XDG_CACHE_HOME"];
-
-/// The variables that name a proxy, in the order in which they count.
-const PROXIES: [&str; 6] = ["ALL_PROXY", "all_proxy", "HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"];
 
 /// The variables of the hub that are set, and the user's home folder.
 #[derive(Default)]
@@ -69,17 +66,6 @@ impl Variables {
         }
     }
 
-    /// Checks the variables that name a proxy: one that cannot be used is no reason to go another way.
-    pub(crate) fn check_proxies() -> Result<(), HubError> {
-        let unusable = |name: &&&str| {
-            std::env::var_os(name).filter(|value| !value.is_empty()).is_some_and(|value| !is_proxy(&value))
-        };
-        match PROXIES.iter().find(unusable) {
-            Some(&variable) => Err(HubError::InvalidProxy { variable }),
-            None => Ok(()),
-        }
-    }
-
     /// Whether `HF_HUB_OFFLINE` is `1`, `on`, `yes` or `true`, in any case.
     pub(crate) fn is_offline(&self) -> bool {
         let value = self.values.get("HF_HUB_OFFLINE").and_then(|value| value.to_str()).unwrap_or_default();
@@ -93,26 +79,12 @@ impl Variables {
     }
 }
 
-fn is_proxy(value: &OsStr) -> bool {
-    value.to_str().is_some_and(|value| ureq::Proxy::new(value).is_ok())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn what_is_no_address_is_no_proxy() {
-        for (value, expected) in
-            [("http://proxy:3128", true), ("proxy:3128", true), ("socks9://x", false), ("http://", false)]
-        {
-            assert_eq!(is_proxy(value.as_ref()), expected, "{value}");
-        }
-    }
-
     fn token(variables: &[(&str, &str)]) -> Option<String> {
-        let token = Variables::of(variables, None).token().unwrap()?;
-        Some(token.header().to_str().unwrap().to_owned())
+        Some(Variables::of(variables, None).token().unwrap()?.as_str().to_owned())
     }
 
     #[test]
@@ -126,10 +98,10 @@ mod tests {
 
         let (home, other) = (path(""), path("other"));
         let all = [("HF_TOKEN", " of-variable "), ("HF_TOKEN_PATH", &other), ("HF_HOME", &home)];
-        assert_eq!(token(&all).unwrap(), "Bearer of-variable");
-        assert_eq!(token(&all[1..]).unwrap(), "Bearer of-file");
-        assert_eq!(token(&[("HF_TOKEN", " "), all[1]]).unwrap(), "Bearer of-file");
-        assert_eq!(token(&all[2..]).unwrap(), "Bearer of-home");
+        assert_eq!(token(&all).unwrap(), "of-variable");
+        assert_eq!(token(&all[1..]).unwrap(), "of-file");
+        assert_eq!(token(&[("HF_TOKEN", " "), all[1]]).unwrap(), "of-file");
+        assert_eq!(token(&all[2..]).unwrap(), "of-home");
         assert_eq!(token(&[]), None);
         assert_eq!(token(&[("HF_TOKEN_PATH", &path("empty"))]), None);
         assert_eq!(token(&[("HF_TOKEN_PATH", &path("none"))]), None);

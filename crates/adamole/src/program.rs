@@ -25,6 +25,9 @@ enum Command {
     Export(cli::export::ExportArguments),
     /// Show how many experts each token of a text fires, layer by layer
     Inspect(cli::inspect::InspectArguments),
+    /// Put an adapter, or a base with it folded in, onto the hub with a model card
+    #[cfg(feature = "hub")]
+    Push(cli::push::PushArguments),
     /// Bring a model and benchmarks down from the hub and say where they are
     Fetch(cli::fetch::FetchArguments),
     /// List the devices that are built in and there
@@ -52,6 +55,8 @@ pub fn run() -> ExitCode {
         Command::Generate(arguments) => cli::generate::run(arguments),
         Command::Export(arguments) => cli::export::run(arguments),
         Command::Inspect(arguments) => cli::inspect::run(&arguments),
+        #[cfg(feature = "hub")]
+        Command::Push(arguments) => cli::push::run(arguments),
         Command::Fetch(arguments) => cli::fetch::run(&arguments),
         Command::Devices(arguments) => cli::devices::run(&arguments),
         Command::Items(arguments) => cli::items::run(&arguments),

@@ -8,8 +8,12 @@ mod hostile;
 mod mount;
 mod plain;
 mod processes;
+mod push;
 mod refused;
+// Also a module of the tests of the program, so that its own modules are beside it.
+#[path = "server.rs"]
 mod server;
+mod xet;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -1,13 +1,16 @@
 //! A stand-in for the hub on this machine, whose answers a test may spoil.
 
+pub(crate) mod storage;
+mod uploads;
+
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, ErrorKind, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use ring::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
+use aws_lc_rs::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
 use serde_json::json;
 
 pub(crate) const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
@@ -18,6 +21,10 @@ pub(crate) struct Site {
     pub(crate) files: BTreeMap<String, Vec<u8>>,
     /// Files are at another server, to which the hub refers, as it does for large ones.
     pub(crate) redirects: bool,
+    /// Large files are in the storage of Xet as well.
+    pub(crate) xet: bool,
+    /// What `org/new` is, if it is there: private or not.
+    pub(crate) new: Option<bool>,
     /// Only this token opens the repository.
     pub(crate) token: Option<&'static str>,
 }
@@ -27,20 +34,32 @@ pub(crate) struct Request {
     pub(crate) method: String,
     pub(crate) path: String,
     pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Request {
     /// Whether this asks for the content of a file.
     pub(crate) fn is_transfer(&self) -> bool {
-        self.method == "GET" && !self.path.starts_with("/api/")
+        self.method == "GET" && !self.path.starts_with("/api/") && !storage::is_asked(&self.path)
     }
 
     pub(crate) fn is_listing(&self) -> bool {
-        self.path.starts_with("/api/")
+        self.path.contains("/revision/")
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(String::as_str)
+    }
+
+    /// The first byte of the range that is asked for, which ends with the file.
+    fn offset(&self) -> Option<usize> {
+        self.range().map(|(first, _)| first)
+    }
+
+    /// The first and the last byte that are asked for.
+    pub(crate) fn range(&self) -> Option<(usize, usize)> {
+        let (first, last) = self.header("range")?.strip_prefix("bytes=")?.split_once('-')?;
+        Some((first.parse().ok()?, last.parse().ok()?))
     }
 }
 
@@ -80,6 +99,8 @@ type Hook = dyn FnMut(&Request, Answer) -> Answer + Send;
 pub(crate) struct Server {
     pub(crate) port: u16,
     log: Arc<Mutex<Vec<Request>>>,
+    /// How many bytes of bodies were sent.
+    sent: Arc<AtomicUsize>,
     is_over: Arc<AtomicBool>,
 }
 
@@ -89,20 +110,23 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let (log, is_over) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
+        let sent = Arc::new(AtomicUsize::new(0));
         let hook: Arc<Mutex<Box<Hook>>> = Arc::new(Mutex::new(Box::new(hook)));
-        let (site, server) = (Arc::new(site), Self { port, log: log.clone(), is_over: is_over.clone() });
+        let (site, server) =
+            (Arc::new(site), Self { port, log: log.clone(), sent: sent.clone(), is_over: is_over.clone() });
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 if is_over.load(Ordering::Relaxed) {
                     break;
                 }
-                let (site, log, hook, is_over) = (site.clone(), log.clone(), hook.clone(), is_over.clone());
+                let (site, log, hook) = (site.clone(), log.clone(), hook.clone());
+                let (sent, is_over) = (sent.clone(), is_over.clone());
                 std::thread::spawn(move || {
                     // A client may go away at any time.
                     let Some(request) = read(&stream) else { return };
                     log.lock().unwrap().push(request.clone());
                     let answer = (hook.lock().unwrap())(&request, site.answer(&request, port));
-                    let _ = send(&stream, &request, &answer, &is_over);
+                    let _ = send(&stream, &request, &answer, &sent, &is_over);
                     let _ = stream.shutdown(Shutdown::Both);
                 });
             }
@@ -118,13 +142,18 @@ impl Server {
         self.log.lock().unwrap().clone()
     }
 
-    /// The values of `Range` of all transfers.
-    pub(crate) fn ranges(&self) -> Vec<Option<String>> {
-        let log = self.log();
-        log.iter()
-            .filter(|request| request.is_transfer())
-            .map(|request| request.headers.get("range").cloned())
-            .collect()
+    pub(crate) fn sent(&self) -> usize {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    /// The files of the commits to `org/new`.
+    pub(crate) fn uploaded(&self) -> BTreeMap<String, String> {
+        uploads::files(&self.log())
+    }
+
+    /// Where all transfers begin: the first byte of their `Range`, if they have one.
+    pub(crate) fn offsets(&self) -> Vec<Option<usize>> {
+        self.log().iter().filter(|request| request.is_transfer()).map(Request::offset).collect()
     }
 }
 
@@ -151,22 +180,31 @@ pub(crate) fn etag(content: &[u8]) -> String {
 
 impl Site {
     fn answer(&self, request: &Request, port: u16) -> Answer {
-        let path = request.path.as_str();
+        let path = request.path.split('?').next().unwrap_or_default();
         if let Some(name) = path.strip_prefix("/cdn/") {
             return self.files.get(name).map_or(Answer::error(404, ""), |content| content_of(content, request));
+        }
+        if storage::is_asked(path) {
+            return storage::answer(self, request, port);
         }
         let authorization = self.token.map(|token| format!("Bearer {token}"));
         if authorization.is_some() && request.header("authorization") != authorization.as_deref() {
             return Answer::error(401, "GatedRepo");
         }
         let plain = path.strip_prefix("/api/models/").or_else(|| path.strip_prefix("/api/datasets/"));
+        if let Some(answer) = uploads::answer(self, request) {
+            return answer;
+        }
         if let Some(rest) = plain {
+            if self.xet && rest == format!("org/name/xet-read-token/{COMMIT}") {
+                return storage::access(port);
+            }
             let revision = rest.strip_prefix("org/name/revision/");
             return match revision {
                 None => Answer::error(404, "RepoNotFound"),
                 Some("main" | "refs%2Fpr%2F1" | COMMIT) => {
                     let siblings: Vec<_> = self.files.keys().map(|name| json!({ "rfilename": name })).collect();
-                    Answer::new(200, json!({ "sha": COMMIT, "siblings": siblings }).to_string())
+                    Answer::new(200, json!({ "id": "org/name", "sha": COMMIT, "siblings": siblings }).to_string())
                 }
                 Some(_) => Answer::error(404, "RevisionNotFound"),
             };
@@ -184,6 +222,8 @@ impl Site {
                 .with("etag", "\"of-the-redirect\""),
             false => content_of(content, request),
         };
+        let is_in_xet = self.xet && content.len() >= 1000;
+        let answer = if is_in_xet { answer.with("x-xet-hash", etag(content)) } else { answer };
         answer.with("x-repo-commit", COMMIT)
     }
 }
@@ -191,8 +231,7 @@ impl Site {
 /// The content from where the client wants it.
 pub(crate) fn content_of(content: &[u8], request: &Request) -> Answer {
     let size = content.len();
-    let range = request.header("range").and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-'));
-    let answer = match range.map(|offset| offset.parse::<usize>().unwrap()) {
+    let answer = match request.offset() {
         None => Answer::new(200, content),
         Some(offset) if offset >= size => Answer::new(416, "").with("content-range", format!("bytes */{size}")),
         Some(offset) => {
@@ -203,7 +242,8 @@ pub(crate) fn content_of(content: &[u8], request: &Request) -> Answer {
 }
 
 fn read(stream: &TcpStream) -> Option<Request> {
-    let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
+    let mut reader = BufReader::new(stream);
+    let mut lines = (&mut reader).lines().map_while(Result::ok);
     let first = lines.next()?;
     let (method, rest) = first.split_once(' ')?;
     let headers = lines.take_while(|line| !line.is_empty());
@@ -211,10 +251,20 @@ fn read(stream: &TcpStream) -> Option<Request> {
         let (name, value) = line.split_once(": ")?;
         Some((name.to_ascii_lowercase(), value.to_owned()))
     });
-    Some(Request { method: method.into(), path: rest.split(' ').next()?.into(), headers: headers.collect() })
+    let headers: BTreeMap<_, _> = headers.collect();
+    let length = headers.get("content-length").map_or(Some(0), |length: &String| length.parse().ok())?;
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    Some(Request { method: method.into(), path: rest.split(' ').next()?.into(), headers, body })
 }
 
-fn send(mut stream: &TcpStream, request: &Request, answer: &Answer, is_over: &AtomicBool) -> std::io::Result<()> {
+fn send(
+    mut stream: &TcpStream,
+    request: &Request,
+    answer: &Answer,
+    sent: &AtomicUsize,
+    is_over: &AtomicBool,
+) -> std::io::Result<()> {
     let mut head = format!("HTTP/1.1 {} X\r\nconnection: close\r\n", answer.status).into_bytes();
     if !answer.headers.contains_key("content-length") {
         head.extend(format!("content-length: {}\r\n", answer.body.len()).bytes());
@@ -231,6 +281,7 @@ fn send(mut stream: &TcpStream, request: &Request, answer: &Answer, is_over: &At
     let end = answer.cut.or(answer.stall).unwrap_or(usize::MAX).min(answer.body.len());
     for chunk in answer.body[..end].chunks(answer.body.len() / 10 + 1) {
         stream.write_all(chunk)?;
+        sent.fetch_add(chunk.len(), Ordering::Relaxed);
         std::thread::sleep(answer.pause);
     }
     let start = Instant::now();

@@ -12,7 +12,7 @@ use adamole::{
 };
 use clap::Args;
 use serde::Serialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 #[derive(Args)]
 pub(crate) struct ExportArguments {
@@ -43,15 +43,22 @@ pub(crate) fn run(arguments: ExportArguments) -> Result<(), Failure> {
     if arguments.output.exists() {
         return Err(Failure::Usage(format!("{} exists, expected a new folder", arguments.output.display())));
     }
-    let folder = whole_model_folder(&arguments.model)?;
-    let mut model = load_model(&folder, Precision::Float32, &device::open("cpu")?)?;
-    let layout = adapt(&mut model, &arguments.adapter)?;
-    let merged = merge(model)?;
-    for link in save_merged(&merged, &folder, &arguments.output)? {
-        say!("warning: {} is left out: it is a link out of {}", link.display(), folder.display());
-    }
-    let report = Report { model: arguments.output, merged_linears: layout.iter().count() };
+    let merged_linears = export_merged(&arguments.model, &arguments.adapter, &arguments.output)?;
+    let report = Report { model: arguments.output, merged_linears };
     print(arguments.format, &report, || {
         format!("{} adapters folded into {}", report.merged_linears, report.model.display())
     })
+}
+
+/// Writes the base `model` with the adapter folded in, and every file of the base that holds no weights, to the folder
+/// `output`, which is made. How many linears have an adapter.
+pub(crate) fn export_merged(model: &str, adapter: &str, output: &Path) -> Result<usize, Failure> {
+    let folder = whole_model_folder(model)?;
+    let mut model = load_model(&folder, Precision::Float32, &device::open("cpu")?)?;
+    let layout = adapt(&mut model, adapter)?;
+    let merged = merge(model)?;
+    for link in save_merged(&merged, &folder, output)? {
+        say!("warning: {} is left out: it is a link out of {}", link.display(), folder.display());
+    }
+    Ok(layout.iter().count())
 }

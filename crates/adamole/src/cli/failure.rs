@@ -57,6 +57,7 @@ impl Failure {
                     | HubError::InvalidEndpoint(_)
                     | HubError::InvalidToken
                     | HubError::InvalidProxy { .. }
+                    | HubError::NoRepository { .. }
             ),
             Self::Train(error) => matches!(
                 error,
@@ -227,6 +228,19 @@ fn hub_hint(error: &HubError) -> Option<String> {
         }
         HubError::DiskFull { .. } => "make room, or set HF_HOME to a larger disk; what has arrived is kept".into(),
         HubError::NotWritable { .. } => "set HF_HOME to a folder that can be written".into(),
+        HubError::TokenNeeded { .. } => "put a token that may write into HF_TOKEN".into(),
+        HubError::UploadRefused { name, .. } => {
+            format!("the token needs the right to write to {name}, as its owner or a member of the organisation")
+        }
+        HubError::NotPrivate { .. } => "make it private on its page, or leave --private out".into(),
+        HubError::Offline { .. } => "unset HF_HUB_OFFLINE".into(),
+        HubError::NotBuiltIn { .. } => "build the program with its default features, or give a folder".into(),
+        HubError::NoClient { .. } => {
+            "install the certificates of authorities (on Debian the package ca-certificates), or name a file of them in \
+             SSL_CERT_FILE"
+                .into()
+        }
+        HubError::InvalidProxy { variable } => format!("mend or unset {variable}"),
         HubError::NotCached { .. } | HubError::FilesNotCached { .. } | HubError::RevisionNotCached { .. } => {
             "unset HF_HUB_OFFLINE to fetch it, or give a folder".into()
         }

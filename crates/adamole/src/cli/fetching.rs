@@ -4,6 +4,8 @@ use super::{
     Failure,
     output::{duration, size},
 };
+#[cfg(feature = "hub")]
+use adamole::hub::{Pushed, Upload};
 use adamole::{
     data::{Benchmark, HubPlace},
     hub::{Event, Hub, Kind, Source, Wanted},
@@ -108,6 +110,13 @@ fn fetch(source: &Source, kind: Kind, wanted: &Wanted) -> Result<PathBuf, Failur
     Ok(folder?)
 }
 
+/// Puts files onto the hub.
+#[cfg(feature = "hub")]
+pub(crate) fn push(target: &Source, upload: &Upload) -> Result<Pushed, Failure> {
+    let mut progress = Progress { started: Instant::now(), shown: None, planned: false };
+    Ok(Hub::from_env()?.push(target, upload, &mut |event| progress.observe(&event))?)
+}
+
 /// A line for what happens, and on a terminal one that counts.
 struct Progress {
     started: Instant,
@@ -129,6 +138,10 @@ impl Progress {
                     self.shown = Some(Instant::now());
                     let _ = write!(stderr(), "{clear}{file}: {} of {}", size(Some(*done)), size(Some(*total)));
                 }
+            }
+            Event::Uploading { done, total } if stderr().is_terminal() => {
+                self.shown = Some(Instant::now());
+                let _ = write!(stderr(), "{clear}{} of {} sent", size(Some(*done)), size(Some(*total)));
             }
             Event::Finished { file } => {
                 self.shown = None;

@@ -2,6 +2,8 @@
 
 mod adapter_settings;
 pub(crate) mod bench;
+#[cfg_attr(not(feature = "hub"), allow(dead_code, reason = "cards of merged models are for the hub"))]
+mod card;
 mod compat;
 mod data_hints;
 pub(crate) mod devices;
@@ -24,6 +26,8 @@ mod model_hint;
 mod output;
 pub(crate) mod pretrain;
 mod progress;
+#[cfg(feature = "hub")]
+pub(crate) mod push;
 mod reading;
 mod record;
 mod report;

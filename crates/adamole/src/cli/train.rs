@@ -2,6 +2,7 @@
 
 use super::{
     Failure,
+    card::Card,
     compat::departures,
     fingerprint::RunFingerprint,
     identity::Identity,
@@ -160,6 +161,8 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<(), Failure> {
     let stop = || signals.exit_code().is_some();
     let is_resumed = checkpoint.is_some();
     let mut progress = Progress::new();
+    let base_folder = base.folder;
+    let write_card = |run: &RunDirectory| Card::of(&run.adapter())?.on_base(&base_folder).write(&run.adapter());
     let mut trainable = 0;
     let outcome = train(
         base.model,
@@ -180,7 +183,11 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<(), Failure> {
             if !(is_resumed && matches!(event, TrainEvent::Start { .. })) {
                 directory.record(event)?;
             }
-            best_model.map_or(Ok(()), |model| directory.save_best(model, &config.model))
+            if let Some(model) = best_model {
+                directory.save_best(model, &config.model)?;
+                write_card(&directory)?;
+            }
+            Ok(())
         },
     );
     let interrupted = |steps: usize, error: TrainError| match (error, signals.exit_code()) {
@@ -252,5 +259,6 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<(), Failure> {
         adapter: directory.adapter(),
     };
     directory.finish(&report)?;
+    write_card(&directory)?;
     print(arguments.format, &report, || report.text())
 }

@@ -5,8 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::etag::Etag;
 use crate::HubError;
-use crate::etag::Etag;
 
 /// The folder of a repository in the cache, laid out as `huggingface_hub` does:
 ///
@@ -26,10 +26,6 @@ pub(crate) struct RepositoryFolder {
 impl RepositoryFolder {
     pub(crate) fn new(cache: &Path, name: &str) -> Self {
         Self { root: cache.join(name), locks: cache.join(".locks").join(name) }
-    }
-
-    pub(crate) fn root(&self) -> &Path {
-        &self.root
     }
 
     fn snapshot(&self, commit: &str) -> PathBuf {
@@ -166,6 +162,6 @@ mod tests {
         let copy = folder.snapshot("c0").join("a/b");
         assert!(copy.symlink_metadata().unwrap().is_file());
         assert_eq!(fs::read_to_string(copy).unwrap(), "content");
-        assert_eq!(fs::read_dir(folder.root()).unwrap().count(), 2, "nothing is left but blobs and snapshots");
+        assert_eq!(fs::read_dir(&folder.root).unwrap().count(), 2, "nothing is left but blobs and snapshots");
     }
 }

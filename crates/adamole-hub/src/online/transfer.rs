@@ -1,20 +1,20 @@
 //! How a file's content gets into the cache.
 
 use std::fs::{self, File};
-use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
+use std::io::{ErrorKind, Seek, SeekFrom, Write};
 use std::path::Path;
+use std::time::Duration;
 
+use super::folder::RepositoryFolder;
+use super::remote::{Remote, RemoteFile};
 use crate::HubError;
-use crate::client::Answer;
 use crate::event::{Event, Progress};
-use crate::folder::RepositoryFolder;
-use crate::remote::{Remote, RemoteFile};
 
-impl Remote<'_> {
+impl<'a> Remote<'a> {
     /// Gets a file's content into the cache, where another process may be about to do the same.
     pub(crate) fn fetch(
-        &self,
-        file: &RemoteFile<'_>,
+        &'a self,
+        file: &RemoteFile<'a>,
         folder: &RepositoryFolder,
         progress: &mut Progress<'_>,
     ) -> Result<(), HubError> {
@@ -26,8 +26,8 @@ impl Remote<'_> {
     }
 
     fn fetch_locked(
-        &self,
-        file: &RemoteFile<'_>,
+        &'a self,
+        file: &RemoteFile<'a>,
         folder: &RepositoryFolder,
         progress: &mut Progress<'_>,
     ) -> Result<(), HubError> {
@@ -48,21 +48,26 @@ impl Remote<'_> {
                 return Err(HubError::WrongHash { file: file.name.into(), expected, got });
             }
             is_second = true;
+            self.give_up_xet(file);
         }
     }
 
     /// Continues the file at `partial` until it has its whole size.
-    fn complete(&self, file: &RemoteFile<'_>, partial: &Path, progress: &mut Progress<'_>) -> Result<(), HubError> {
+    fn complete(&'a self, file: &RemoteFile<'a>, partial: &Path, progress: &mut Progress<'_>) -> Result<(), HubError> {
         let output = open_partial(partial).map_err(|source| HubError::write(partial, source))?;
         let mut part = Part { path: partial, output, size: 0 };
         part.size = part.output.metadata().map_err(|source| HubError::write(partial, source))?.len();
 
-        let mut tries = self.client.tries();
+        let mut tries = self.client.network().tries();
         let mut furthest = part.size;
         while let Err(error) = self.continue_once(file, &mut part, progress) {
             if part.size > furthest {
                 furthest = part.size;
                 tries.reset();
+            }
+            if error.is_transient() && self.give_up_xet(file) {
+                progress(Event::Retrying { error: &error, delay: Duration::ZERO });
+                continue;
             }
             tries.again(error, progress)?;
         }
@@ -70,8 +75,8 @@ impl Remote<'_> {
     }
 
     fn continue_once(
-        &self,
-        file: &RemoteFile<'_>,
+        &'a self,
+        file: &RemoteFile<'a>,
         part: &mut Part<'_>,
         progress: &mut Progress<'_>,
     ) -> Result<(), HubError> {
@@ -81,45 +86,27 @@ impl Remote<'_> {
         if part.size == file.size {
             return Ok(());
         }
-        let mut answer = self.open(file, part.size)?;
-        let continues = answer.status() == 206 && continues_at(&answer, part.size, file.size);
-        if !continues && answer.status() != 200 {
-            // The server cannot continue this file.
-            answer = self.open(file, 0)?;
-        }
-        if answer.status() == 200 {
-            part.cut(0)?;
-            let announced = answer.number("Content-Length").unwrap_or(file.size);
-            if announced != file.size {
-                return Err(file.wrong_size(announced));
-            }
+        let mut content = self.open(file, part.size)?;
+        if content.offset < part.size {
+            part.cut(content.offset)?;
         }
         progress(Event::Started { file: file.name, offset: part.size, total: file.size });
-        let url = answer.url.clone();
-        let mut body = answer.body();
-        let mut buffer = vec![0; 1 << 17];
         while part.size < file.size {
-            let count = match body.read(&mut buffer) {
-                Ok(0) => return Err(url.network(std::io::Error::from(ErrorKind::UnexpectedEof))),
-                Ok(count) => count,
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) => return Err(url.network(error)),
-            };
-            if count as u64 > file.size - part.size {
-                let got = part.size + count as u64;
+            let Some(bytes) = content.next()? else { return Err(self.ended_early()) };
+            if bytes.len() as u64 > file.size - part.size {
+                let got = part.size + bytes.len() as u64;
                 part.cut(0)?;
                 return Err(file.wrong_size(got));
             }
-            part.append(&buffer[..count])?;
+            part.append(&bytes)?;
             progress(Event::Advanced { file: file.name, done: part.size, total: file.size });
         }
         Ok(())
     }
-}
 
-impl RemoteFile<'_> {
-    fn wrong_size(&self, got: u64) -> HubError {
-        HubError::WrongSize { file: self.name.into(), expected: self.size, got }
+    fn ended_early(&self) -> HubError {
+        let host = self.client.endpoint().host_str().unwrap_or_default().into();
+        HubError::Network { host, source: std::io::Error::from(ErrorKind::UnexpectedEof).into() }
     }
 }
 
@@ -157,14 +144,6 @@ impl Part<'_> {
         self.size += bytes.len() as u64;
         Ok(())
     }
-}
-
-/// Whether the answer is the rest of the file: its `Content-Range` is `bytes {offset}-{last}/{size}`.
-fn continues_at(answer: &Answer, offset: u64, size: u64) -> bool {
-    let range = answer.header("Content-Range").and_then(|range| range.trim().strip_prefix("bytes "));
-    let Some((range, total)) = range.and_then(|range| range.split_once('/')) else { return false };
-    let first = range.split_once('-').and_then(|(first, _)| first.parse().ok());
-    first == Some(offset) && (total == "*" || total.parse() == Ok(size))
 }
 
 fn is_complete(blob: &Path, size: u64) -> bool {

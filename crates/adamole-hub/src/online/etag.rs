@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{Read, Result};
 use std::path::Path;
 
-use ring::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY, SHA256};
+use aws_lc_rs::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY, SHA256};
 
 /// The hash of a file's content, which is also its name in `blobs`: the SHA-256 of the content (64 hexadecimal
 /// digits, for files in large file storage) or its name as a git blob (40 digits, a SHA-1).

@@ -1,0 +1,126 @@
+//! Fetching what is not there yet.
+
+use std::path::PathBuf;
+
+use super::client::Client;
+use super::folder::RepositoryFolder;
+use super::remote::{Listing, Remote, RemoteFile};
+use crate::event::{Event, Progress};
+use crate::hub::cached;
+use crate::source::Repository;
+use crate::{Cache, Hub, HubError, Kind, Wanted};
+
+impl Hub {
+    /// [`Self::fetch`], where the hub has to be asked.
+    pub(crate) fn fetch_online(
+        &self,
+        repository: &Repository,
+        kind: Kind,
+        wanted: &Wanted,
+        cache: &Cache,
+        progress: &mut Progress<'_>,
+    ) -> Result<PathBuf, HubError> {
+        let client = Client::new(self, cache)?;
+        let remote = Remote::new(&client, kind, repository);
+        match self.network.retry(progress, || remote.list()) {
+            Ok(listing) => fetch_files(&remote, &listing, cache, wanted, progress),
+            Err(error) if error.is_transient() => {
+                // The cache's own error would hide that the network is what is wrong.
+                let Ok(snapshot) = cached(cache, kind, repository, wanted) else { return Err(error) };
+                progress(Event::UsingCache { error: &error, snapshot: &snapshot });
+                Ok(snapshot)
+            }
+            Err(HubError::RepositoryNotFound { name, kind, token_given, .. }) => {
+                let names = self.known_names.iter().cloned().chain(names(cache, kind));
+                let similar = nearest(&name, names.collect());
+                Err(HubError::RepositoryNotFound { name, kind, token_given, similar })
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Fetches the wanted files of a commit that the cache does not have.
+fn fetch_files(
+    remote: &Remote<'_>,
+    listing: &Listing,
+    cache: &Cache,
+    wanted: &Wanted,
+    progress: &mut Progress<'_>,
+) -> Result<PathBuf, HubError> {
+    let Repository { id, revision } = remote.repository;
+    let not_found = |missing| HubError::FilesNotFound {
+        name: id.clone(),
+        revision: revision.clone(),
+        missing,
+        existing: listing.files.clone(),
+    };
+    let missing = wanted.missing(&listing.files);
+    if !missing.is_empty() {
+        return Err(not_found(missing));
+    }
+    let folder = RepositoryFolder::new(cache.folder(), &Cache::name_of(remote.kind, id));
+    let snapshot = folder.make_snapshot(&listing.commit)?;
+    let mut files: Vec<RemoteFile<'_>> = Vec::new();
+    for name in wanted.select(&listing.files).filter(|name| !snapshot.join(name).is_file()) {
+        let described = remote.client.network().retry(progress, || remote.describe(&listing.commit, name));
+        files.push(described.map_err(|error| match error {
+            HubError::FilesNotFound { missing, .. } => not_found(missing),
+            error => error,
+        })?);
+    }
+    if !files.is_empty() {
+        let bytes = files.iter().fold(0, |sum: u64, file| sum.saturating_add(file.size));
+        progress(Event::Planned { files: files.len(), bytes });
+    }
+    for file in &files {
+        remote.fetch(file, &folder, progress)?;
+        folder.link(&listing.commit, file.name, &file.etag)?;
+        progress(Event::Finished { file: file.name });
+    }
+    // Last, so that a branch or tag never leads to a snapshot that this crate has left half done.
+    if *revision != listing.commit {
+        folder.write_ref(revision, &listing.commit)?;
+    }
+    Ok(snapshot)
+}
+
+/// The names of the repositories in the cache.
+fn names(cache: &Cache, kind: Kind) -> Vec<String> {
+    let entries = std::fs::read_dir(cache.folder()).into_iter().flatten().flatten();
+    let name = |folder: &str| Some(folder.strip_prefix(kind.plural())?.strip_prefix("--")?.replace("--", "/"));
+    entries.filter_map(|entry| name(entry.file_name().to_str()?)).collect()
+}
+
+/// Up to three names that may be what was meant, the nearest first.
+fn nearest(name: &str, mut names: Vec<String>) -> Vec<String> {
+    let name = name.to_lowercase();
+    let own_part = |name: &str| name.rsplit('/').next().unwrap_or_default().to_owned();
+    let distance = |other: &String| {
+        let other = other.to_lowercase();
+        let whole = strsim::normalized_damerau_levenshtein(&name, &other);
+        // The same name of another owner is near, too.
+        let part = strsim::normalized_damerau_levenshtein(&own_part(&name), &own_part(&other));
+        1.0 - whole.max(part * 0.95)
+    };
+    names.sort();
+    names.dedup();
+    let mut near: Vec<_> = names.into_iter().map(|other| (distance(&other), other)).collect();
+    near.retain(|(distance, _)| *distance < 0.4);
+    near.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+    near.into_iter().take(3).map(|(_, name)| name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn near_names_are_suggested() {
+        let known =
+            || ["meta-llama/Llama-2-7b-hf", "meta-llama/Llama-2-13b-hf", "aps/super_glue"].map(str::to_owned).into();
+        assert_eq!(nearest("meta-lama/llama-2-7b-hf", known())[0], "meta-llama/Llama-2-7b-hf");
+        assert_eq!(nearest("google/super_glue", known()), ["aps/super_glue"]);
+        assert!(nearest("openai/whisper", known()).is_empty());
+    }
+}
