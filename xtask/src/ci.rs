@@ -5,7 +5,7 @@ use std::time::Instant;
 
 /// On software Vulkan minutes go into compiling shaders. Layers, some models, losses, twenty steps of training and a resumed
 /// run are for here, the rest for `cargo xtask test --device wgpu`.
-const ON_WGPU: [&str; 5] = ["--nocapture", "golden_layers", "golden_models::models", "loss", "resumed"];
+const ON_WGPU: [&str; 5] = ["--nocapture", "golden_layers", "golden_models::models", "loss", "a_resumed_run"];
 const MODELS_ON_WGPU: &str = "llama_gqa__ada_1,gemma__mole_top2,llama3_short__lora";
 
 pub(crate) fn run() -> Result<(), Failure> {
