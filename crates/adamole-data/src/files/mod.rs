@@ -3,6 +3,7 @@
 mod columns;
 mod content;
 mod find;
+mod footer;
 mod layout;
 mod lines;
 mod list;

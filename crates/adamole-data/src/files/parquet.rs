@@ -13,7 +13,7 @@ use parquet::schema::types::{Type, TypePtr};
 use super::columns::Columns;
 use super::open::open_file;
 use super::pages::Pages;
-use super::{Content, NumberedRow};
+use super::{Content, NumberedRow, footer};
 use crate::guard::guarded;
 use crate::{Benchmark, DataError, Place, Row, Spot};
 
@@ -36,9 +36,12 @@ impl ParquetRows {
     /// Of a field whose presence alone counts, such as an image, one small column is read: it is null where the field
     /// is, so that no picture is ever decoded.
     pub(super) fn open(path: &Path, benchmark: &Benchmark) -> Result<Self, DataError> {
-        let file = open_file(path)?;
+        let mut file = open_file(path)?;
         if let Some(found) = content(&file).filter(|found| *found != Content::Parquet) {
             return Err(DataError::Content { path: path.into(), expected: "a Parquet file", found });
+        }
+        if let Err(message) = footer::check(&mut file) {
+            return Err(DataError::InvalidParquet { place: path.display().to_string(), message });
         }
         let open = || -> Result<Self, ParquetError> {
             let reader = SerializedFileReader::new(Pages::new(file)?)?;
