@@ -1,10 +1,8 @@
 //! A cell with its settings, and how the program is started for it.
 
-use crate::{ExperimentError, lock, shipped::Shape};
 use crate::{
-    definition::{Definitions, Portion},
-    place::Places,
-    plan::Key,
+    ExperimentError, definition::Definitions, lock, outcome::read_json, place::Places, plan::Key, preset::Portion,
+    shipped::Shape,
 };
 use serde_json::Value;
 use std::{
@@ -122,17 +120,13 @@ impl Cell {
     /// The training run's report. A run that was broken off goes on, one that is finished is taken as it is.
     fn train(&self, launch: &Launch, folder: &Path, run: &Path) -> Result<Value, ExperimentError> {
         let report = run.join("report.json");
-        let read = |path: &Path| {
-            let text = fs::read(path).map_err(ExperimentError::io(path))?;
-            serde_json::from_slice(&text).map_err(|source| ExperimentError::Result { path: path.to_owned(), source })
-        };
         if report.exists() {
-            return read(&report);
+            return read_json(&report);
         }
         if run.join("checkpoints").exists()
             && start(launch, folder, "train", &["train", "--resume", &text(run)]).is_ok()
         {
-            return read(&report);
+            return read_json(&report);
         }
         if run.exists() {
             // A run that outlived the study that started it still writes there.
@@ -208,9 +202,10 @@ pub(super) mod tests {
     use super::*;
     use std::{collections::BTreeMap, os::unix::fs::PermissionsExt};
 
-    /// Where the shipped bases and samples are.
-    pub(crate) fn source() -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+    /// The shipped bases and samples, with results in `output`.
+    pub(crate) fn places(output: &Path) -> Places {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        Places { root: Some(root), models: BTreeMap::new(), data: None, output: output.to_owned() }
     }
 
     /// LoRA on COPA with seed 3.
@@ -226,9 +221,7 @@ pub(super) mod tests {
         fs::write(&program, "#!/bin/sh\necho '{}'\n")?;
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
         let launch = Launch { program: Some(program), device: "cpu".into(), workers: None };
-        let places =
-            Places { root: Some(source()), models: BTreeMap::new(), data: None, output: folder.path().to_owned() };
-        let cell = cell(&places, &launch)?;
+        let cell = cell(&places(folder.path()), &launch)?;
         assert_eq!(cell.run(&launch, folder.path())?.earlier_seconds, 0.0);
 
         let run = folder.path().join("run");

@@ -2,8 +2,8 @@
 
 use crate::{
     claims::{Finding, Verdict, findings},
-    definition::Source,
     experiment::{Kind, Metric},
+    method::Source,
     results::{Entry, Results, mean},
 };
 
@@ -40,8 +40,8 @@ pub(crate) fn gains(results: &Results<'_>) -> Vec<Finding> {
         for experiment in &results.definitions.experiments {
             let of_all =
                 experiment.kind == Kind::Table && experiment.model == "base" && experiment.rows.contains(method);
-            // The tables over all benchmarks are those that ask for the untuned base, column by column.
-            for column in experiment.columns.iter().filter(|column| of_all && column.id == column.benchmark) {
+            // Columns with settings of their own are no further benchmarks.
+            for column in experiment.columns.iter().filter(|column| of_all && column.is_benchmark()) {
                 let tuned = results.score(experiment, column, method, Metric::Accuracy);
                 let untuned = results.of_base(experiment, column, Source::Untuned);
                 gains.push(tuned.zip(untuned).map(|(tuned, untuned)| tuned.mean - untuned.mean));

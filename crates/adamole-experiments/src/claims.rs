@@ -1,9 +1,9 @@
 //! What the paper's text says of its tables and figures, held against the results.
 
 use crate::{
-    definition::Source,
     experiment::{Claim, Column, Experiment, Metric},
     figure::of_layers,
+    method::Source,
     results::{Results, Score},
 };
 
@@ -104,7 +104,7 @@ impl Subject<'_> {
     }
 
     fn title<'a>(&'a self, column: &'a Column) -> &'a str {
-        if column.id == column.benchmark { self.results.definitions.benchmark_title(&column.id) } else { &column.id }
+        self.results.definitions.column_title(column)
     }
 
     fn score(&self, column: &Column, method: &str) -> Option<Score> {

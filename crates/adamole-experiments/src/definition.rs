@@ -1,10 +1,13 @@
 //! What there is to reproduce, as data: tables and figures, methods, benchmarks, the paper's numbers, and presets that say
 //! with which models and how long.
 
-use crate::{ExperimentError, shipped};
 use crate::{
-    experiment::Experiment,
+    ExperimentError,
+    experiment::{Column, Experiment},
+    method::Method,
     paper::Paper,
+    preset::Preset,
+    shipped,
     variant::{Variant, variants},
 };
 use serde::{Deserialize, de::DeserializeOwned};
@@ -28,78 +31,7 @@ pub(crate) struct Definitions {
     variants: BTreeMap<String, Vec<Variant>>,
 }
 
-/// With which models, on how much, and how the runs are set.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Preset {
-    /// Heading of the report.
-    pub(crate) title: String,
-    /// What the report says below it.
-    pub(crate) about: String,
-    pub(crate) seeds: Vec<u64>,
-    /// Cells side by side; 0 for as many as there are cores.
-    pub(crate) jobs: usize,
-    /// Matrix products in 10^9 operations a second and job, by which time is estimated until cells have been timed.
-    pub(crate) gigaflops: f64,
-    /// Those that are run first, in this order; the others follow in the report's.
-    #[serde(default)]
-    pub(crate) first: Vec<String>,
-    /// Models and benchmarks that this preset does not have, with the reason.
-    #[serde(default)]
-    pub(crate) left_out: BTreeMap<String, String>,
-    /// By the name that experiments call them: base, gemma, larger.
-    pub(crate) models: BTreeMap<String, Model>,
-    /// Of every run.
-    pub(crate) settings: Table,
-    /// By the family of the method, over those of every run.
-    pub(crate) families: BTreeMap<String, Table>,
-    /// Those that this preset has, with settings over those of the family.
-    pub(crate) benchmarks: BTreeMap<String, Portion>,
-    #[serde(default)]
-    pub(crate) check: Gains,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Model {
-    pub(crate) title: String,
-    /// A folder of the source, or one that a preset of one's own names.
-    pub(crate) folder: Option<String>,
-    /// On the hub.
-    pub(crate) name: Option<String>,
-    /// How a model with neither is made.
-    pub(crate) made_by: Option<String>,
-    /// Of `model.safetensors`, where results are of one file.
-    pub(crate) sha256: Option<String>,
-    /// One of `shapes/`, or a folder of the source with a config.json.
-    pub(crate) shape: String,
-}
-
-/// How much of a benchmark there is.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Portion {
-    /// Folder of the source with its files, or a name on the hub; the benchmark's own place there where absent.
-    pub(crate) data: Option<String>,
-    /// Items that are trained on, that choose the epoch, and that are reported, for estimates without the files.
-    pub(crate) items: Option<[usize; 3]>,
-    /// Tokens of an item, the mean, for the same.
-    pub(crate) tokens: Option<usize>,
-    #[serde(default)]
-    pub(crate) settings: Table,
-}
-
-/// What training must have gained over the untuned base for the check to pass, in accuracy from 0 to 1.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Gains {
-    /// The mean over the benchmarks, for each of `methods`.
-    #[serde(default)]
-    pub(crate) mean_gain: f64,
-    #[serde(default)]
-    pub(crate) methods: Vec<String>,
-}
-
+/// A column's benchmark, or one of one's own.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Benchmark {
@@ -110,63 +42,6 @@ pub(crate) struct Benchmark {
     /// What `--benchmark` is given in place of the name.
     #[serde(skip)]
     pub(crate) file: Option<PathBuf>,
-}
-
-/// A row of a table.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Method {
-    pub(crate) model: String,
-    #[serde(default = "no_gating")]
-    pub(crate) gating: String,
-    #[serde(default)]
-    pub(crate) source: Source,
-    pub(crate) family: Option<String>,
-    /// May hold formulas of N and r.
-    #[serde(default)]
-    pub(crate) settings: Table,
-}
-
-fn no_gating() -> String {
-    "-".into()
-}
-
-/// Where a row's numbers are from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Source {
-    /// A training run.
-    #[default]
-    Trained,
-    /// An evaluation of the base alone.
-    Untuned,
-    /// The same evaluation's most frequent answer.
-    Majority,
-}
-
-impl Method {
-    /// As tables show a row: `AdaMoLE, 0 to 1/N`.
-    pub(crate) fn name(&self) -> String {
-        if self.gating == "-" { self.title().into() } else { format!("{}, {}", self.title(), self.gating_title()) }
-    }
-
-    /// The model as the paper spells it.
-    pub(crate) fn title(&self) -> &str {
-        match self.model.as_str() {
-            "lora" => "LoRA",
-            "sira" => "SiRA",
-            "mole" => "MoLE",
-            "adamole" => "AdaMoLE",
-            "majority" => "majority class",
-            "untuned" => "untuned base",
-            own => own,
-        }
-    }
-
-    /// The gating as the paper spells it: `0-1/N` as `0 to 1/N`.
-    pub(crate) fn gating_title(&self) -> String {
-        self.gating.strip_prefix("0-").map_or_else(|| self.gating.clone(), |end| format!("0 to {end}"))
-    }
 }
 
 impl Definitions {
@@ -300,6 +175,11 @@ impl Definitions {
     /// How tables call a benchmark.
     pub(crate) fn benchmark_title<'a>(&'a self, benchmark: &'a str) -> &'a str {
         self.benchmarks.get(benchmark).map_or(benchmark, |known| &known.title)
+    }
+
+    /// How tables call a column.
+    pub(crate) fn column_title<'a>(&'a self, column: &'a Column) -> &'a str {
+        if column.is_benchmark() { self.benchmark_title(&column.benchmark) } else { &column.id }
     }
 
     /// The run that a row has its numbers from in a column.

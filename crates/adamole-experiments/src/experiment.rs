@@ -1,9 +1,6 @@
 //! A table or a figure as its file describes it.
 
-use crate::{
-    definition::{Method, Portion},
-    formula::Experts,
-};
+use crate::{formula::Experts, method::Method, preset::Portion};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::PathBuf};
 use toml::{Table, Value};
@@ -221,6 +218,13 @@ impl Experiment {
             "figure" => format!("Figure {}", &self.id["figure".len()..]),
             _ => self.id.clone(),
         }
+    }
+}
+
+impl Column {
+    /// Whether it is a benchmark with the settings that all tables have it with.
+    pub(crate) fn is_benchmark(&self) -> bool {
+        self.id == self.benchmark
     }
 }
 

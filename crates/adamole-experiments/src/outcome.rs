@@ -2,7 +2,7 @@
 
 use crate::ExperimentError;
 use crate::{cell::Printed, estimate::Definition, plan::Key};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use std::{fs, path::Path};
 
@@ -100,14 +100,7 @@ impl Outcome {
 
     /// Reads the file of a cell; `None` where there is none.
     pub(crate) fn read(path: &Path) -> Result<Option<Self>, ExperimentError> {
-        match fs::read(path) {
-            Err(_) if !path.exists() => Ok(None),
-            Err(error) => Err(ExperimentError::io(path)(error)),
-            Ok(text) => match serde_json::from_slice(&text) {
-                Ok(outcome) => Ok(Some(outcome)),
-                Err(source) => Err(ExperimentError::Result { path: path.to_owned(), source }),
-            },
-        }
+        if path.exists() { read_json(path).map(Some) } else { Ok(None) }
     }
 
     /// Writes the file under another name and renames it.
@@ -156,6 +149,15 @@ impl Numbers {
     }
 }
 
+/// Reads a result, of a cell or of its run.
+///
+/// # Errors
+/// It cannot be read, or is not what was written.
+pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, ExperimentError> {
+    let text = fs::read(path).map_err(ExperimentError::io(path))?;
+    serde_json::from_slice(&text).map_err(|source| ExperimentError::Result { path: path.to_owned(), source })
+}
+
 /// Empty where nothing is routed.
 fn linears(path: &Path) -> Result<Vec<Linear>, ExperimentError> {
     #[derive(Deserialize)]
@@ -165,9 +167,7 @@ fn linears(path: &Path) -> Result<Vec<Linear>, ExperimentError> {
     if !path.exists() {
         return Ok(Vec::new());
     }
-    let text = fs::read(path).map_err(ExperimentError::io(path))?;
-    let analyses: Vec<Analysis> =
-        serde_json::from_slice(&text).map_err(|source| ExperimentError::Result { path: path.to_owned(), source })?;
+    let analyses: Vec<Analysis> = read_json(path)?;
     Ok(analyses.into_iter().flat_map(|analysis| analysis.linears).collect())
 }
 

@@ -1,7 +1,10 @@
 //! Where models, data and results are, and how they are called in what is published: no path of a machine stands there.
 
-use super::definition::{Definitions, Model, Portion, Preset};
-use crate::ExperimentError;
+use crate::{
+    ExperimentError,
+    definition::Definitions,
+    preset::{Model, Portion, Preset},
+};
 use sha2::{Digest, Sha256};
 use std::{
     collections::BTreeMap,

@@ -2,8 +2,9 @@
 
 use crate::ExperimentError;
 use crate::{
-    definition::{Definitions, Source, known},
+    definition::{Definitions, known},
     experiment::{Column, Experiment},
+    method::Source,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -4,11 +4,11 @@ use crate::ExperimentError;
 use crate::{
     check::gains,
     claims::{Finding, Verdict, findings},
-    definition::Model,
     differences,
     experiment::{Column, Experiment, Kind, Metric},
     figure, json,
     outcome::{Environment, Outcome, Training},
+    preset::Model,
     results::Results,
     runner::duration,
     table::{self, row_of},
@@ -208,7 +208,7 @@ fn overview(results: &Results<'_>, metric: Metric) -> Experiment {
     let mut columns: Vec<Column> = Vec::new();
     let mut rows: Vec<String> = Vec::new();
     for experiment in results.definitions.experiments.iter().filter(of_accuracy) {
-        for column in experiment.columns.iter().filter(|column| column.id == column.benchmark) {
+        for column in experiment.columns.iter().filter(|column| column.is_benchmark()) {
             let is_run = |row: &String| results.score(experiment, column, row, metric).is_some();
             if !columns.iter().any(|known| known.id == column.id) && experiment.all_rows().any(is_run) {
                 columns.push(column.clone());

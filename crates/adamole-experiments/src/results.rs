@@ -1,8 +1,9 @@
 //! The results of all cells, asked for by what tables show.
 
 use crate::{
-    definition::{Definitions, Source},
+    definition::Definitions,
     experiment::{Column, Experiment, Metric},
+    method::Source,
     outcome::{End, Numbers, Outcome},
     plan::{Key, key},
     runner::{Planned, State},

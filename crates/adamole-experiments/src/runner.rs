@@ -1,9 +1,10 @@
 //! The cells that have to be run, some of them side by side.
 
-use crate::{ExperimentError, lock, machine};
 use crate::{
+    ExperimentError,
     cell::{Cell, Launch},
     estimate::Estimate,
+    lock, machine,
     outcome::{End, Environment, Numbers, Outcome},
     place::Places,
 };
@@ -230,7 +231,6 @@ pub(crate) fn duration(seconds: f64) -> String {
 mod tests {
     use super::*;
     use crate::cell;
-    use std::collections::BTreeMap;
 
     fn cell(places: &Places) -> Result<Cell, crate::TestError> {
         let launch = Launch { program: Some("no program".into()), device: "cpu".into(), workers: Some(1) };
@@ -248,12 +248,7 @@ mod tests {
     #[test]
     fn a_result_counts_while_its_definition_stands_and_a_failure_is_run_again() -> Result<(), crate::TestError> {
         let folder = tempfile::tempdir()?;
-        let places = Places {
-            root: Some(cell::tests::source()),
-            models: BTreeMap::new(),
-            data: None,
-            output: folder.path().to_owned(),
-        };
+        let places = cell::tests::places(folder.path());
         let cell = cell(&places)?;
         assert_eq!(cell.settings["learning_rate"].as_float(), Some(3e-3), "the family's");
         assert_eq!(cell.settings["seed"].as_integer(), Some(3));
@@ -292,12 +287,7 @@ mod tests {
     #[test]
     fn time_is_foretold_from_what_has_been_timed() -> Result<(), crate::TestError> {
         let folder = tempfile::tempdir()?;
-        let places = Places {
-            root: Some(cell::tests::source()),
-            models: BTreeMap::new(),
-            data: None,
-            output: folder.path().to_owned(),
-        };
+        let places = cell::tests::places(folder.path());
         let mut planned = Planned::new(cell(&places)?, Some(estimate(16)?), &places)?;
         assert_eq!(planned.operations(), 4e9 + 3.0 * 1e9 + 2.0 * 1e9);
         assert_eq!(speed(&[planned.clone()], 5e9), 5e9, "nothing timed");

@@ -63,11 +63,14 @@ pub fn run(options: &Options, host: &dyn Host) -> Result<Done, ExperimentError> 
     let choice = options.choice();
     choice.validate(&definitions, &seeds)?;
     let places = options.places(&definitions, host.root())?;
+    let chosen = plan(&definitions, &seeds, &choice);
+    if chosen.is_empty() {
+        return Err(ExperimentError::NothingAsked);
+    }
     let is_run = !options.dry_run && !options.report_only;
     if is_run {
-        let asked = plan(&definitions, &seeds, &choice);
         for (role, model) in &definitions.preset.models {
-            if asked.iter().any(|key| key.model == *role) {
+            if chosen.iter().any(|key| key.model == *role) {
                 places.check_model(role, model)?;
             }
         }
@@ -85,10 +88,6 @@ pub fn run(options: &Options, host: &dyn Host) -> Result<Done, ExperimentError> 
     let on_cores = ["auto", "cpu"].contains(&options.device.as_str());
     let workers = on_cores.then(|| (machine::cores() / jobs).max(1));
     let launch = Launch { program, device: options.device.clone(), workers };
-    let chosen = plan(&definitions, &seeds, &choice);
-    if chosen.is_empty() {
-        return Err(ExperimentError::NothingAsked);
-    }
     let chosen = options.shard.map_or(chosen.clone(), |shard| shard.of(chosen));
     let cells = |keys: Vec<Key>| -> Result<Vec<Cell>, ExperimentError> {
         keys.iter().map(|key| Cell::new(&definitions, key, &places, &launch)).collect()

@@ -2,8 +2,8 @@
 //! line what the paper does not have.
 
 use crate::{
-    definition::Source,
     experiment::{Column, Experiment, Kind, Metric},
+    method::Source,
     results::{Entry, Results, Score},
 };
 
@@ -19,7 +19,7 @@ enum Mark {
 pub(crate) fn results(results: &Results<'_>, experiment: &Experiment) -> String {
     let columns = &experiment.columns;
     let marks: Vec<Vec<Mark>> = columns.iter().map(|column| marks(results, experiment, column)).collect();
-    let titles = columns.iter().map(|column| title(results, column));
+    let titles = columns.iter().map(|column| results.definitions.column_title(column).to_owned());
     let header: Vec<String> = std::iter::once("gating".to_owned()).chain(titles).collect();
     let mut lines = vec![row_of("model", &header), format!("|---|---|{}", "---:|".repeat(columns.len()))];
     for (place, method) in experiment.all_rows().enumerate() {
@@ -52,13 +52,6 @@ fn marks(results: &Results<'_>, experiment: &Experiment, column: &Column) -> Vec
         if value.is_some_and(|value| value > majority) { mark } else { Mark::None }
     };
     values.iter().zip(marked(&values)).map(above).collect()
-}
-
-fn title(results: &Results<'_>, column: &Column) -> String {
-    match column.id == column.benchmark {
-        true => results.definitions.benchmark_title(&column.benchmark).into(),
-        false => column.id.clone(),
-    }
 }
 
 /// Best and second-best among values as they are printed; equals share a mark. A lone value is no best.
@@ -117,7 +110,7 @@ pub(crate) fn not_learned(results: &Results<'_>, experiment: &Experiment) -> Vec
         };
         let names = experiment.all_rows().filter(failed).filter_map(|method| results.definitions.methods.get(method));
         let names: Vec<String> = names.map(|method| method.name()).collect();
-        (!names.is_empty()).then(|| (title(results, column), names))
+        (!names.is_empty()).then(|| (results.definitions.column_title(column).to_owned(), names))
     };
     match experiment.kind == Kind::Table && experiment.metric.is_ranked() {
         true => experiment.columns.iter().filter_map(not_learned).collect(),

@@ -2,10 +2,7 @@
 //! settings share a run.
 
 use crate::ExperimentError;
-use crate::{
-    definition::{Definitions, Source},
-    formula::Experts,
-};
+use crate::{definition::Definitions, formula::Experts, method::Source};
 use std::collections::BTreeMap;
 use toml::Table;
 
