@@ -43,11 +43,13 @@ impl Places {
     /// Whether a model or a data set is fetched from the hub.
     pub(crate) fn needs_hub(&self, definitions: &Definitions) -> bool {
         let Preset { models, benchmarks, .. } = &definitions.preset;
-        let is_name =
-            |(role, model): (&String, &Model)| self.model(role, model).is_some_and(|m| !Path::new(&m).is_dir());
-        let is_remote =
-            |(name, portion): (&String, &Portion)| matches!(self.data(name, definitions, portion), Ok(None));
-        models.iter().any(is_name) || benchmarks.iter().any(is_remote)
+        let is_name = |place: &String| !Path::new(place).is_dir();
+        let is_remote = |(name, portion): (&String, &Portion)| {
+            // Without a place of its own a benchmark has one on the hub.
+            self.data(name, definitions, portion).is_ok_and(|data| data.as_ref().is_none_or(is_name))
+        };
+        let is_named = |(role, model): (&String, &Model)| self.model(role, model).as_ref().is_some_and(is_name);
+        models.iter().any(is_named) || benchmarks.iter().any(is_remote)
     }
 
     /// Refuses a model that is not there, and another file than the one that a preset's results are of.
@@ -164,10 +166,13 @@ mod tests {
 
     #[test]
     fn only_what_is_not_shipped_needs_the_hub() -> Result<(), crate::TestError> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let places = Places { root: Some(root), models: BTreeMap::new(), data: None, output: PathBuf::new() };
-        assert!(!places.needs_hub(&Definitions::read("tiny", None)?));
+        let places = crate::cell::tests::places(Path::new(""));
+        let mut definitions = Definitions::read("tiny", None)?;
+        assert!(!places.needs_hub(&definitions));
         assert!(places.needs_hub(&Definitions::read("paper", None)?));
+        let quiz = Portion { data: Some("org/quiz".into()), items: None, tokens: None, settings: toml::Table::new() };
+        definitions.preset.benchmarks.insert("quiz".into(), quiz);
+        assert!(places.needs_hub(&definitions), "a benchmark of one's own that has a name on the hub");
         Ok(())
     }
 

@@ -23,7 +23,7 @@ enum Command {
     Generate(cli::generate::GenerateArguments),
     /// Write a base model with an adapter folded into its weights
     Export(cli::export::ExportArguments),
-    /// Show how many experts each token of a text fires, layer by layer
+    /// Show how many experts are active for each token of a text, layer by layer
     Inspect(cli::inspect::InspectArguments),
     /// Put an adapter, or a base with it folded in, onto the hub with a model card
     #[cfg(feature = "hub")]

@@ -96,7 +96,7 @@ pub(crate) fn run(arguments: PushArguments) -> Result<(), Failure> {
         false => upload.with_text("README.md", card.text(subject)),
     };
     let files: Vec<String> = upload.names().map(str::to_owned).collect();
-    eprintln!("uploading {} files, {}, to {target}", files.len(), size(Some(bytes)));
+    say!("uploading {} files, {}, to {target}", files.len(), size(Some(bytes)));
     let pushed = fetching::push(&target, &upload)?;
     let report = Report { url: pushed.url, commit: pushed.commit, created: pushed.is_new, files };
     print(arguments.format, &report, || format!("{} at commit {}", report.url, report.commit))
