@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use adamole::{
-    core::{AdaptedLinear, AdapterConfig, CounterRng, Detail, DropoutScope, Method, Pass},
+    core::{AdaptedLinear, AdapterConfig, CounterRng, DropoutScope, ForwardContext, Method, RoutingDetail},
     data::{Batch, Buckets, Collation, Example, LabelScope, Padding},
     llama::{AdapterLayout, AttentionMask, CausalLm, Targets, cross_entropy, frozen_cross_entropy, load_base},
     train::{Accumulation, DeviceBatch, StepInput, Workers, accumulate},
@@ -85,13 +85,13 @@ proptest! {
         let device = device();
         let layer = layer(adamole(experts, rank, 0.0), d_in, d_out, u64::from(seed), &device);
         let x = random::<2>(u64::from(seed) + 7, [rows, d_in], &device);
-        let mut pass = Pass::evaluation().recording(Detail::Rows);
-        let y = values(layer.forward(x.clone(), &mut pass).into_data());
+        let mut context = ForwardContext::evaluation().recording(RoutingDetail::Rows);
+        let y = values(layer.forward(x.clone(), &mut context).into_data());
         let expected = loop_over_experts(&layer, &values(x.into_data()), rows);
         let scale = expected.iter().fold(1.0_f32, |max, v| max.max(v.abs()));
         assert_close("y", &y, &expected, 2e-5 * scale, 1e-4);
 
-        let routing = pass.into_sites().pop().unwrap().routed.unwrap();
+        let routing = context.into_sites().pop().unwrap().routed.unwrap();
         for row in values(routing.weights.into_data()).chunks(experts) {
             let sum: f32 = row.iter().sum();
             prop_assert!(row.iter().all(|w| *w >= 0.0));
@@ -109,7 +109,7 @@ proptest! {
         lora.adapter.as_mut().unwrap().a = adapter.a.clone();
         lora.adapter.as_mut().unwrap().b = adapter.b.clone();
         let x = random::<2>(seed + 7, [rows, d_in], &device);
-        let forward = |layer: &AdaptedLinear| values(layer.forward(x.clone(), &mut Pass::evaluation()).into_data());
+        let forward = |layer: &AdaptedLinear| values(layer.forward(x.clone(), &mut ForwardContext::evaluation()).into_data());
         assert_close("y", &forward(&mixture), &forward(&lora), 1e-4, 1e-5);
     }
 
@@ -303,7 +303,8 @@ fn a_balance_loss_of_no_weight_leaves_the_gradients_alone() {
     };
     let batch = DeviceBatch::new(&batches[0], &device);
     // Nothing recorded, so no balance loss at all.
-    let hidden = model.hidden(batch.ids, &batch.mask, &mut Pass::evaluation()).select(0, batch.label_positions);
+    let hidden =
+        model.hidden(batch.ids, &batch.mask, &mut ForwardContext::evaluation()).select(0, batch.label_positions);
     let loss = frozen_cross_entropy(hidden, model.projection(), batch.label_targets, batch.labels as f32);
     let without = flat_gradients(&model, &GradientsParams::from_grads(loss.backward(), &model));
     assert_eq!(gradients(0.0), without);
@@ -320,7 +321,7 @@ fn padding_changes_nothing_for_the_tokens() {
         let cols = ids.len() / rows;
         let ids: Vec<i32> = ids.into_iter().map(|id| id as i32).collect();
         let ids = Tensor::<2, Int>::from_data(TensorData::new(ids, [rows, cols]), &device);
-        values(model.hidden(ids, &AttentionMask::causal(cols, &device), &mut Pass::evaluation()).into_data())
+        values(model.hidden(ids, &AttentionMask::causal(cols, &device), &mut ForwardContext::evaluation()).into_data())
     };
     let width = model.config().hidden_size;
     let together = hidden(batch.ids.clone(), batch.rows);

@@ -2,9 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use adamole::{
-    core::{AdapterConfig, CapacityFactor, Method, Pass, Selection},
+    core::{AdapterConfig, CapacityFactor, ForwardContext, Method, Selection},
     llama::{
-        AdapterLayout, AttentionMask, CausalLm, Chain, ModelError, Targets, load_adapter, load_base, merge,
+        AdapterLayout, AttentionMask, CausalLm, ChainOfLora, ModelError, Targets, load_adapter, load_base, merge,
         save_adapter, save_base,
     },
 };
@@ -18,7 +18,7 @@ fn logits(model: &CausalLm, case: &Case, device: &Device) -> Vec<f32> {
     let ids = Tensor::<2, Int>::from_data(TensorData::new(ids, shape.clone()), device);
     let tokens: Vec<u8> = case.integers("attention_mask").iter().map(|&m| m as u8).collect();
     let mask = AttentionMask::padded(&tokens, shape[1], device);
-    values(model.logits(model.hidden(ids, &mask, &mut Pass::evaluation())).into_data())
+    values(model.logits(model.hidden(ids, &mask, &mut ForwardContext::evaluation())).into_data())
 }
 
 /// The logits of tokens; those of padding depend on the version of the library that recorded them.
@@ -257,7 +257,7 @@ fn a_chain_is_one_lora() {
     };
     let layout = AdapterLayout::uniform(config, &Targets::attention(), 2);
     let mut model = trained(&case, &layout, 1, &device);
-    let mut chain = Chain::new(&model);
+    let mut chain = ChainOfLora::new(&model);
     assert_eq!(logits(&chain.whole(&model), &case, &device), logits(&model, &case, &device));
     for link in 1..3 {
         let before = logits(&model, &case, &device);

@@ -2,7 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use adamole::core::{
-    AdaptedLinear, AdapterConfig, CounterRng, Detail, DropoutSeed, Method, Pass, Rows, Selection, ValidRows,
+    AdaptedLinear, AdapterConfig, CounterRng, DropoutSeed, ForwardContext, Method, RoutingDetail, Rows, Selection,
+    ValidRows,
     router::{Capacity, FixedThreshold, Router, RouterInput, Routing, Sira, TopKExperts, TopPExperts},
 };
 use adamole_tests::{assert_close, device, max_difference, values};
@@ -150,9 +151,9 @@ proptest! {
             adapter.gate = Some(Param::from_tensor(roll(adapter.gate.as_ref().unwrap().val(), 0, by)));
             let x = random(2, [rows, d_in]);
             let run = |layer: &AdaptedLinear| {
-                let mut pass = Pass::evaluation().recording(Detail::Counts);
-                let y = values(layer.forward(x.clone(), &mut pass).into_data());
-                (y, values(pass.balance_loss().unwrap().into_data()))
+                let mut context = ForwardContext::evaluation().recording(RoutingDetail::Counts);
+                let y = values(layer.forward(x.clone(), &mut context).into_data());
+                (y, values(context.balance_loss().unwrap().into_data()))
             };
             let ((y, balance), (turned_y, turned_balance)) = (run(&layer), run(&turned));
             assert_close("y", &turned_y, &y, 2e-4, 1e-4);
@@ -197,9 +198,9 @@ fn dropout_has_the_right_distribution() {
     adapter.b = Param::from_tensor(Tensor::eye(width, &device));
     let dropped = |step: u64| {
         let seed = DropoutSeed { run: 1, step, micro_batch: 0 };
-        let mut pass = Pass::training(seed);
+        let mut context = ForwardContext::training(seed);
         let x = Tensor::ones([rows, width], &device);
-        [0, 1].map(|_| values(layer.forward(x.clone(), &mut pass).into_data()))
+        [0, 1].map(|_| values(layer.forward(x.clone(), &mut context).into_data()))
     };
     let [first_site, second_site] = dropped(0);
     let [next_step, _] = dropped(1);
@@ -243,7 +244,7 @@ fn a_router_of_ones_own_is_one_file() {
     let config = AdapterConfig { method, rank: 2.try_into().unwrap(), alpha: 2.0, dropout: 0.0.try_into().unwrap() };
     let adapter = adamole::core::Adapter::with_router(config, std::sync::Arc::new(Everyone), 4, 5, &[0], &device);
     assert!(adapter.threshold.is_none());
-    let mut pass = Pass::evaluation().recording(Detail::Counts);
-    adapter.forward(Tensor::ones([6, 4], &device), &mut pass);
-    assert_eq!(values(pass.into_sites()[0].selected_count.clone().into_data()), [6.0; 3]);
+    let mut context = ForwardContext::evaluation().recording(RoutingDetail::Counts);
+    adapter.forward(Tensor::ones([6, 4], &device), &mut context);
+    assert_eq!(values(context.into_sites()[0].selected_count.clone().into_data()), [6.0; 3]);
 }

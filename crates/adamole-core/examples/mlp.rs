@@ -1,6 +1,6 @@
 //! A frozen perceptron of one's own, adapted to another target by AdaMoLE experts on its two linears.
 
-use adamole_core::{AdaptedLinear, AdapterConfig, ConfigError, Detail, Method, Pass};
+use adamole_core::{AdaptedLinear, AdapterConfig, ConfigError, ForwardContext, Method, RoutingDetail};
 use burn::{
     module::Module,
     optim::{AdamWConfig, GradientsParams},
@@ -14,9 +14,9 @@ struct Mlp {
 }
 
 impl Mlp {
-    fn forward(&self, x: Tensor<2>, pass: &mut Pass) -> Tensor<2> {
-        let hidden = tanh(self.up.forward(x, pass));
-        self.down.forward(hidden, pass)
+    fn forward(&self, x: Tensor<2>, context: &mut ForwardContext) -> Tensor<2> {
+        let hidden = tanh(self.up.forward(x, context));
+        self.down.forward(hidden, context)
     }
 }
 
@@ -36,16 +36,16 @@ fn main() -> Result<(), ConfigError> {
     let mut optimizer = AdamWConfig::new().init();
     let (mut first, mut last) = (None, 0.0);
     for step in 0..300 {
-        let mut pass = Pass::evaluation().recording(Detail::Counts);
-        let error = (mlp.forward(x.clone(), &mut pass) - target.clone()).square().mean();
+        let mut context = ForwardContext::evaluation().recording(RoutingDetail::Counts);
+        let error = (mlp.forward(x.clone(), &mut context) - target.clone()).square().mean();
         last = error.clone().into_scalar::<f32>();
         first.get_or_insert(last);
-        let balance = pass.balance_loss().map_or_else(|| Tensor::zeros([1], &device), |loss| loss * 1e-3);
+        let balance = context.balance_loss().map_or_else(|| Tensor::zeros([1], &device), |loss| loss * 1e-3);
         let gradients = GradientsParams::from_grads((error + balance).backward(), &mlp);
         mlp = optimizer.step(1e-2, mlp, gradients);
         if step % 100 == 99 {
             let fired: Vec<_> =
-                pass.into_sites().iter().map(|site| site.selected_count.to_data().to_string()).collect();
+                context.into_sites().iter().map(|site| site.selected_count.to_data().to_string()).collect();
             eprintln!("step {}: error {last:.4}, tokens per expert {}", step + 1, fired.join(" "));
         }
     }

@@ -1,10 +1,10 @@
 //! A bank of LoRA experts as one low-rank pair, with the gate that weighs them.
 
 use crate::{
-    AdapterConfig, CounterRng, Pass,
+    AdapterConfig, CounterRng, ForwardContext,
     router::{self, Router, RouterInput},
 };
-use adamole_kernels::{Dropout, adapter_input, gate_scores, weighed_experts};
+use adamole_kernels::{Dropout, adapter_input, gate_scores, weighted_experts};
 use burn::{
     module::{Module, Param, ParamId},
     tensor::{Device, Tensor, TensorData},
@@ -101,15 +101,15 @@ impl Adapter {
     }
 
     /// What the adapter adds to the frozen layer's output: `[T, d_in]` to `[T, d_out]`.
-    pub fn forward(&self, x: Tensor<2>, pass: &mut Pass) -> Tensor<2> {
-        self.mixed(x, pass).matmul(self.b.val().transpose())
+    pub fn forward(&self, x: Tensor<2>, context: &mut ForwardContext) -> Tensor<2> {
+        self.mixed(x, context).matmul(self.b.val().transpose())
     }
 
-    /// The experts' inner activations, weighed and scaled, which B takes to the output: `[T, d_in]` to `[T, N r]`.
-    pub(crate) fn mixed(&self, x: Tensor<2>, pass: &mut Pass) -> Tensor<2> {
-        let site = pass.enter_site();
+    /// The experts' inner activations, weighted and scaled, which B takes to the output: `[T, d_in]` to `[T, N r]`.
+    pub(crate) fn mixed(&self, x: Tensor<2>, context: &mut ForwardContext) -> Tensor<2> {
+        let site = context.enter_site();
         let num_experts = self.config.num_experts();
-        let dropout = pass.input_dropout(self.config.dropout, site, num_experts);
+        let dropout = context.input_dropout(self.config.dropout, site, num_experts);
         let hidden = match dropout.as_deref() {
             Some(dropouts @ [_, _, ..]) => self.hidden_apart(&x, dropouts),
             dropouts => adapter_input(x.clone(), self.a.val(), dropouts.and_then(|d| d.first().copied())),
@@ -123,12 +123,12 @@ impl Adapter {
         let scores = gate_scores(adapter_input(x, gate, None), threshold_bias);
         let [rows, _] = scores.dims();
         let shape = [rows, num_experts];
-        let gate_mask = router.gate_dropout().and_then(|p| pass.gate_mask(p, site, shape, &scores.device()));
-        let rows = pass.rows(rows);
-        let input = RouterInput { scores, num_experts, gate_mask, rows: &rows, training: pass.is_training() };
+        let gate_mask = router.gate_dropout().and_then(|p| context.gate_mask(p, site, shape, &scores.device()));
+        let rows = context.rows(rows);
+        let input = RouterInput { scores, num_experts, gate_mask, rows: &rows, training: context.is_training() };
         let routing = router.route(&input);
-        pass.record(router.as_ref(), &input, &routing);
-        weighed_experts(hidden, routing.weights, self.config.scale())
+        context.record(router.as_ref(), &input, &routing);
+        weighted_experts(hidden, routing.weights, self.config.scale())
     }
 
     /// The experts' inner activations `[T, N r]` where each drops its input by a mask of its own.

@@ -1,6 +1,6 @@
 //! A frozen linear layer with an optional adapter.
 
-use crate::{Adapter, AdapterConfig, Pass};
+use crate::{Adapter, AdapterConfig, ForwardContext};
 use adamole_kernels::{linear_with_update, quantized_linear};
 use burn::{
     module::{Module, Param, ParamId},
@@ -33,18 +33,18 @@ impl AdaptedLinear {
     }
 
     /// `[T, d_in]` to `[T, d_out]`.
-    pub fn forward(&self, x: Tensor<2>, pass: &mut Pass) -> Tensor<2> {
+    pub fn forward(&self, x: Tensor<2>, context: &mut ForwardContext) -> Tensor<2> {
         let weight = self.weight.val();
         match &self.adapter {
             None => self.frozen_forward(x),
             Some(adapter) if weight.dtype() == DType::F32 => {
-                let mixed = adapter.mixed(x.clone(), pass);
+                let mixed = adapter.mixed(x.clone(), context);
                 self.biased(linear_with_update(x, weight, mixed, adapter.b.val()))
             }
             // The adapter is float32 whatever the frozen weights are, and the sum is rounded once.
             Some(adapter) => {
                 let dtype = x.dtype();
-                let added = adapter.forward(x.clone().cast(DType::F32), pass);
+                let added = adapter.forward(x.clone().cast(DType::F32), context);
                 (self.frozen_forward(x).cast(DType::F32) + added).cast(dtype)
             }
         }

@@ -1,6 +1,6 @@
 //! The rows of a flattened input: which are tokens, and which sequence each belongs to.
 
-use adamole_kernels::weighed_sum;
+use adamole_kernels::weighted_sum;
 use burn::tensor::{Device, Tensor};
 
 /// The rows of the flattened input that are tokens and not padding.
@@ -52,7 +52,7 @@ impl Rows {
     pub fn sum(&self, values: Tensor<2>) -> Tensor<2> {
         match &self.valid {
             None => values.sum_dim(0),
-            Some(valid) => weighed_sum(values, valid.mask.clone()),
+            Some(valid) => weighted_sum(values, valid.mask.clone()),
         }
     }
 

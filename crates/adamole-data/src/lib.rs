@@ -15,7 +15,7 @@ mod split;
 mod split_part;
 mod tokens;
 
-pub use batches::{Batch, Buckets, Collation, LabelScope, Order, Padding, plan_epoch, plan_evaluation};
+pub use batches::{Batch, Buckets, Collation, LabelScope, Order, Padding, epoch_batches, evaluation_batches};
 #[cfg(feature = "burn")]
 pub use batches::{ExampleBatcher, Examples, TensorBatch};
 pub use benchmark::{Benchmark, HubPlace};

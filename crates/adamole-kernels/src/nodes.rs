@@ -41,9 +41,9 @@ pub(crate) trait Kernels: Backend {
 
     fn normalised(scores: FloatTensor<Self>, selected: FloatTensor<Self>) -> FloatTensor<Self>;
 
-    fn weighed_sum(values: FloatTensor<Self>, weights: FloatTensor<Self>) -> FloatTensor<Self>;
+    fn weighted_sum(values: FloatTensor<Self>, weights: FloatTensor<Self>) -> FloatTensor<Self>;
 
-    fn weighed_experts(hidden: FloatTensor<Self>, weights: FloatTensor<Self>, scale: f32) -> FloatTensor<Self>;
+    fn weighted_experts(hidden: FloatTensor<Self>, weights: FloatTensor<Self>, scale: f32) -> FloatTensor<Self>;
 
     fn gated(gate: FloatTensor<Self>, up: FloatTensor<Self>, curve: GateCurve) -> FloatTensor<Self>;
 
@@ -101,9 +101,9 @@ pub(crate) trait Adjoints: Kernels {
         d: FloatTensor<Self>,
     ) -> FloatTensor<Self>;
 
-    fn weighed_sum_backward(weights: FloatTensor<Self>, d: FloatTensor<Self>) -> FloatTensor<Self>;
+    fn weighted_sum_backward(weights: FloatTensor<Self>, d: FloatTensor<Self>) -> FloatTensor<Self>;
 
-    fn weighed_experts_backward(
+    fn weighted_experts_backward(
         hidden: FloatTensor<Self>,
         weights: FloatTensor<Self>,
         scale: f32,
@@ -185,10 +185,10 @@ node!(Normalised {}, 1, [FloatTensor<B>; 2], |_, [scores, selected], d, _| {
     [Some(B::normalised_backward(scores, selected, d))]
 });
 
-node!(WeighedSum {}, 1, FloatTensor<B>, |_, weights, d, _| [Some(B::weighed_sum_backward(weights, d))]);
+node!(WeightedSum {}, 1, FloatTensor<B>, |_, weights, d, _| [Some(B::weighted_sum_backward(weights, d))]);
 
-node!(WeighedExperts { scale: f32 }, 2, [FloatTensor<B>; 2], |this, [hidden, weights], d, _| {
-    B::weighed_experts_backward(hidden, weights, this.scale, d).map(Some)
+node!(WeightedExperts { scale: f32 }, 2, [FloatTensor<B>; 2], |this, [hidden, weights], d, _| {
+    B::weighted_experts_backward(hidden, weights, this.scale, d).map(Some)
 });
 
 node!(Gated { curve: GateCurve }, 2, [FloatTensor<B>; 2], |this, [gate, up], d, _| {
@@ -273,19 +273,19 @@ impl<B: Adjoints, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
         run!(Normalised {}, [of_scores], B::normalised(scores.clone(), selected.clone()), |y| [scores, selected])
     }
 
-    fn weighed_sum(values: FloatTensor<Self>, weights: FloatTensor<Self>) -> FloatTensor<Self> {
+    fn weighted_sum(values: FloatTensor<Self>, weights: FloatTensor<Self>) -> FloatTensor<Self> {
         let of_values = values.node();
         let [values, weights] = [values, weights].map(|t| t.into_primitive());
-        run!(WeighedSum {}, [of_values], B::weighed_sum(values, weights.clone()), |y| weights)
+        run!(WeightedSum {}, [of_values], B::weighted_sum(values, weights.clone()), |y| weights)
     }
 
-    fn weighed_experts(hidden: FloatTensor<Self>, weights: FloatTensor<Self>, scale: f32) -> FloatTensor<Self> {
+    fn weighted_experts(hidden: FloatTensor<Self>, weights: FloatTensor<Self>, scale: f32) -> FloatTensor<Self> {
         let [of_hidden, of_weights] = [hidden.node(), weights.node()];
         let [hidden, weights] = [hidden, weights].map(|t| t.into_primitive());
         run!(
-            WeighedExperts { scale },
+            WeightedExperts { scale },
             [of_hidden, of_weights],
-            B::weighed_experts(hidden.clone(), weights.clone(), scale),
+            B::weighted_experts(hidden.clone(), weights.clone(), scale),
             |y| [hidden, weights]
         )
     }

@@ -111,26 +111,26 @@ pub fn normalised(scores: Tensor<2>, selected: Tensor<2>) -> Tensor<2> {
 /// The sum over the rows, each by its weight: `[T, N]`, `[T, 1]` to `[1, N]`.
 ///
 /// The gradient reaches the values. The weights are constants.
-pub fn weighed_sum(values: Tensor<2>, weights: Tensor<2>) -> Tensor<2> {
+pub fn weighted_sum(values: Tensor<2>, weights: Tensor<2>) -> Tensor<2> {
     #[cfg(feature = "flex")]
     if is_fused(&values) {
-        return Tensor::from_dispatch(Dispatch::weighed_sum(values.into_dispatch(), weights.into_dispatch()));
+        return Tensor::from_dispatch(Dispatch::weighted_sum(values.into_dispatch(), weights.into_dispatch()));
     }
-    composed::weighed_sum(values, weights)
+    composed::weighted_sum(values, weights)
 }
 
-/// The experts' inner activations, each weighed: `hidden` `[T, N r]`, the experts side by side, and `weights` `[T, N]` to
+/// The experts' inner activations, each weighted: `hidden` `[T, N r]`, the experts side by side, and `weights` `[T, N]` to
 /// `scale weights_i hidden_i`, `[T, N r]`.
-pub fn weighed_experts(hidden: Tensor<2>, weights: Tensor<2>, scale: f32) -> Tensor<2> {
+pub fn weighted_experts(hidden: Tensor<2>, weights: Tensor<2>, scale: f32) -> Tensor<2> {
     #[cfg(feature = "flex")]
     if is_fused(&hidden) {
-        return Tensor::from_dispatch(Dispatch::weighed_experts(
+        return Tensor::from_dispatch(Dispatch::weighted_experts(
             hidden.into_dispatch(),
             weights.into_dispatch(),
             scale,
         ));
     }
-    composed::weighed_experts(hidden, weights, scale)
+    composed::weighted_experts(hidden, weights, scale)
 }
 
 /// `silu(gate) * up`, of one shape (Shazeer 2020).
@@ -244,13 +244,13 @@ pub mod composed {
         kept / sum.mask_fill(empty, 1.0)
     }
 
-    /// See [`weighed_sum`](super::weighed_sum).
-    pub fn weighed_sum(values: Tensor<2>, weights: Tensor<2>) -> Tensor<2> {
+    /// See [`weighted_sum`](super::weighted_sum).
+    pub fn weighted_sum(values: Tensor<2>, weights: Tensor<2>) -> Tensor<2> {
         (values * weights).sum_dim(0)
     }
 
-    /// See [`weighed_experts`](super::weighed_experts).
-    pub fn weighed_experts(hidden: Tensor<2>, weights: Tensor<2>, scale: f32) -> Tensor<2> {
+    /// See [`weighted_experts`](super::weighted_experts).
+    pub fn weighted_experts(hidden: Tensor<2>, weights: Tensor<2>, scale: f32) -> Tensor<2> {
         let ([rows, width], [_, experts]) = (hidden.dims(), weights.dims());
         let weights = (weights * scale).reshape([rows, experts, 1]);
         (hidden.reshape([rows, experts, width / experts]) * weights).reshape([rows, width])

@@ -4,7 +4,7 @@
 
 use adamole_kernels::{
     CounterRng, Dropout, adapter_input, composed, cross_entropy_gradient, gate_scores, geglu, linear_with_update,
-    margins, normalised, rms_norm, rotated_heads, scaled_softmax, swiglu, weighed_experts, weighed_sum,
+    margins, normalised, rms_norm, rotated_heads, scaled_softmax, swiglu, weighted_experts, weighted_sum,
 };
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use proptest::prelude::*;
@@ -111,23 +111,23 @@ proptest! {
     }
 
     #[test]
-    fn a_weighed_sum(rows in 1..40_usize, columns in 1..40_usize) {
+    fn a_weighted_sum(rows in 1..40_usize, columns in 1..40_usize) {
         let of = |form: fn(Tensor<2>, Tensor<2>) -> Tensor<2>| {
             move |[x]: [Tensor<2>; 1]| {
                 let weights = random(3, [rows, 1]);
                 form(x.clone(), if x.is_autodiff() { weights } else { weights.inner() })
             }
         };
-        compare([random(2, [rows, columns])], of(weighed_sum), of(composed::weighed_sum));
+        compare([random(2, [rows, columns])], of(weighted_sum), of(composed::weighted_sum));
     }
 
     #[test]
-    fn weighed_experts_in_groups(rows in 1..40_usize, experts in 1..10_usize, rank in 1..9_usize, scale in 0.1_f32..4.0) {
+    fn weighted_experts_in_groups(rows in 1..40_usize, experts in 1..10_usize, rank in 1..9_usize, scale in 0.1_f32..4.0) {
         let inputs = [random(1, [rows, experts * rank]), random(2, [rows, experts])];
         compare(
             inputs,
-            |[hidden, weights]| weighed_experts(hidden, weights, scale),
-            |[hidden, weights]| composed::weighed_experts(hidden, weights, scale),
+            |[hidden, weights]| weighted_experts(hidden, weights, scale),
+            |[hidden, weights]| composed::weighted_experts(hidden, weights, scale),
         );
     }
 

@@ -4,7 +4,7 @@ use crate::{
     precision::{narrowed, widened},
     rope::Rotary,
 };
-use adamole_core::{AdaptedLinear, Pass};
+use adamole_core::{AdaptedLinear, ForwardContext};
 use adamole_kernels::scaled_softmax;
 use burn::{
     module::Module,
@@ -94,13 +94,13 @@ impl Attention {
         mask: &AttentionMask,
         batch: usize,
         cache: Option<&mut Option<LayerCache>>,
-        pass: &mut Pass,
+        context: &mut ForwardContext,
     ) -> Tensor<2> {
         let (heads, kv_heads, dim) = (self.num_heads, self.num_kv_heads, self.head_dim);
         let length = x.dims()[0] / batch;
-        let q = rotary.split(self.q_proj.forward(x.clone(), pass), heads);
-        let mut k = rotary.split(self.k_proj.forward(x.clone(), pass), kv_heads);
-        let v = self.v_proj.forward(x, pass);
+        let q = rotary.split(self.q_proj.forward(x.clone(), context), heads);
+        let mut k = rotary.split(self.k_proj.forward(x.clone(), context), kv_heads);
+        let v = self.v_proj.forward(x, context);
         let mut v = v.reshape([batch, length, kv_heads, dim]).swap_dims(1, 2);
         if let Some(cache) = cache {
             if let Some(past) = cache.take() {
@@ -119,6 +119,6 @@ impl Attention {
         let weights = narrowed(scaled_softmax(widened(scores), mask.bias.clone(), scale), dtype);
         let mixed = weights.reshape([batch, kv_heads, group * length, keys]).matmul(v);
         let mixed = mixed.reshape([batch, heads, length, dim]).swap_dims(1, 2).reshape([batch * length, heads * dim]);
-        self.o_proj.forward(mixed, pass)
+        self.o_proj.forward(mixed, context)
     }
 }

@@ -2,7 +2,7 @@
 //! does each layer again. It costs a second forward pass of the layers and holds the activations of one at a time.
 
 use crate::{AttentionMask, CausalLm, model::DecoderLayer, precision::widened, rope::Rotary};
-use adamole_core::Pass;
+use adamole_core::ForwardContext;
 use burn::{
     module::Module,
     optim::GradientsParams,
@@ -19,18 +19,18 @@ impl CausalLm {
         &self,
         ids: Tensor<2, Int>,
         mask: &AttentionMask,
-        pass: &mut Pass,
+        context: &mut ForwardContext,
         balance_weight: f32,
         head: impl FnOnce(Tensor<2>) -> Tensor<1>,
     ) -> (Tensor<1>, Vec<GradientsParams>) {
         let ([batch, length], plain) = (ids.dims(), self.valid());
         let rotary = Rotary::new(0..length, self.config(), &ids.device());
         let mut inputs = Vec::with_capacity(plain.model.layers.len());
-        pass.set_sequences(batch);
+        context.set_sequences(batch);
         let mut x = plain.embed(ids);
         for layer in &plain.model.layers {
-            inputs.push((x.clone(), pass.next_site()));
-            x = layer.forward(x, &rotary, mask, batch, None, pass);
+            inputs.push((x.clone(), context.next_site()));
+            x = layer.forward(x, &rotary, mask, batch, None, context);
         }
 
         let leaf = Tensor::from_inner(x).require_grad();
@@ -43,7 +43,7 @@ impl CausalLm {
         for (layer, (x, site)) in self.model.layers.iter().zip(inputs).rev() {
             let Some(d) = of_output else { break };
             let leaf = Tensor::from_inner(x).require_grad();
-            let mut again = pass.replayed_from(site);
+            let mut again = context.replayed_from(site);
             let surrogate = layer.surrogate(leaf.clone(), d, &rotary, &mask, batch, &mut again);
             let mut gradients = match again.balance_loss() {
                 Some(balance) if balance_weight > 0.0 => (surrogate + balance * balance_weight).backward(),
@@ -65,13 +65,13 @@ impl DecoderLayer {
         rotary: &Rotary,
         mask: &AttentionMask,
         batch: usize,
-        pass: &mut Pass,
+        context: &mut ForwardContext,
     ) -> Tensor<1> {
-        let attended = self.attend(x, rotary, mask, batch, None, pass);
-        let gated = self.mlp.gated(self.post_attention_layernorm.forward(attended.clone()), pass);
+        let attended = self.attend(x, rotary, mask, batch, None, context);
+        let gated = self.mlp.gated(self.post_attention_layernorm.forward(attended.clone()), context);
         let down = &self.mlp.down_proj;
         let output = match &down.adapter {
-            Some(_) => down.forward(gated, pass),
+            Some(_) => down.forward(gated, context),
             // The output itself is not wanted, and without an adapter its gradient is known before it.
             None => {
                 let of_gated = down.input_gradient(d.clone());

@@ -8,13 +8,13 @@ use std::collections::BTreeMap;
 /// The links of a chain so far. Each is folded into the model that goes on training; together they are one plain LoRA,
 /// whose rank is the sum of theirs, on the base that the chain began with.
 #[derive(Debug, Clone)]
-pub struct Chain {
+pub struct ChainOfLora {
     base: CausalLm,
     /// A stacked and B side by side, by linear.
     links: BTreeMap<String, Vec<(Tensor<2>, Tensor<2>)>>,
 }
 
-impl Chain {
+impl ChainOfLora {
     /// A chain that begins with this model's base.
     pub fn new(model: &CausalLm) -> Self {
         let mut base = model.clone();

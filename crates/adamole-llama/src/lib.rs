@@ -39,7 +39,7 @@ pub use adapter_keys::AdapterTensors;
 pub use allocation::Allocation;
 pub use attention::AttentionMask;
 pub use base_folder::{load_base, load_base_as, save_base, save_base_as, save_merged};
-pub use chain::Chain;
+pub use chain::ChainOfLora;
 pub use config::{Activation, Family, Llama3Rope, ModelConfig};
 pub use end_tokens::end_tokens;
 pub use error::{AdapterRefusal, MismatchCause, ModelError, TensorMismatch};

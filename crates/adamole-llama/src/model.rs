@@ -9,7 +9,7 @@ use crate::{
     precision::widened,
     rope::Rotary,
 };
-use adamole_core::{AdaptedLinear, Adapter, Pass, router::Router};
+use adamole_core::{AdaptedLinear, Adapter, ForwardContext, router::Router};
 use burn::{
     module::{Module, Param, ParamId},
     tensor::{DType, Device, Int, Tensor},
@@ -48,10 +48,10 @@ impl DecoderLayer {
         mask: &AttentionMask,
         batch: usize,
         cache: Option<&mut Option<LayerCache>>,
-        pass: &mut Pass,
+        context: &mut ForwardContext,
     ) -> Tensor<2> {
-        let x = self.attend(x, rotary, mask, batch, cache, pass);
-        x.clone() + self.mlp.forward(self.post_attention_layernorm.forward(x), pass)
+        let x = self.attend(x, rotary, mask, batch, cache, context);
+        x.clone() + self.mlp.forward(self.post_attention_layernorm.forward(x), context)
     }
 
     /// The first half of the layer.
@@ -62,9 +62,9 @@ impl DecoderLayer {
         mask: &AttentionMask,
         batch: usize,
         cache: Option<&mut Option<LayerCache>>,
-        pass: &mut Pass,
+        context: &mut ForwardContext,
     ) -> Tensor<2> {
-        x.clone() + self.self_attn.forward(self.input_layernorm.forward(x), rotary, mask, batch, cache, pass)
+        x.clone() + self.self_attn.forward(self.input_layernorm.forward(x), rotary, mask, batch, cache, context)
     }
 }
 
@@ -246,7 +246,7 @@ impl CausalLm {
             .collect()
     }
 
-    /// The linears whose adapters are routed, with adapter and router: the sites of a [`Pass`], in its order.
+    /// The linears whose adapters are routed, with adapter and router: the sites of a [`ForwardContext`], in its order.
     pub fn routed(&self) -> Vec<(String, &Adapter, &dyn Router)> {
         let linears = self.linears().into_iter();
         linears
@@ -277,8 +277,8 @@ impl CausalLm {
     }
 
     /// The final hidden states: token ids `[B, L]` to `[B L, hidden]`, after the last norm.
-    pub fn hidden(&self, ids: Tensor<2, Int>, mask: &AttentionMask, pass: &mut Pass) -> Tensor<2> {
-        self.run(ids, mask, None, pass)
+    pub fn hidden(&self, ids: Tensor<2, Int>, mask: &AttentionMask, context: &mut ForwardContext) -> Tensor<2> {
+        self.run(ids, mask, None, context)
     }
 
     /// [`CausalLm::hidden`] for the L positions after those in the cache, which they join. The mask has the cached
@@ -288,9 +288,9 @@ impl CausalLm {
         ids: Tensor<2, Int>,
         mask: &AttentionMask,
         cache: &mut KvCache,
-        pass: &mut Pass,
+        context: &mut ForwardContext,
     ) -> Tensor<2> {
-        self.run(ids, mask, Some(cache), pass)
+        self.run(ids, mask, Some(cache), context)
     }
 
     fn run(
@@ -298,16 +298,16 @@ impl CausalLm {
         ids: Tensor<2, Int>,
         mask: &AttentionMask,
         mut cache: Option<&mut KvCache>,
-        pass: &mut Pass,
+        context: &mut ForwardContext,
     ) -> Tensor<2> {
         let [batch, length] = ids.dims();
         let start = cache.as_ref().map_or(0, |cache| cache.length);
         let rotary = Rotary::new(start..start + length, &self.config, &ids.device());
-        pass.set_sequences(batch);
+        context.set_sequences(batch);
         let mut x = self.embed(ids);
         for (i, layer) in self.model.layers.iter().enumerate() {
             let cache = cache.as_mut().map(|cache| &mut cache.layers[i]);
-            x = layer.forward(x, &rotary, mask, batch, cache, pass);
+            x = layer.forward(x, &rotary, mask, batch, cache, context);
         }
         if let Some(cache) = cache {
             cache.length += length;

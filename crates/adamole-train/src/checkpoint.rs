@@ -1,7 +1,7 @@
 //! The state of a run in one file.
 
-use crate::{AdamW, AdamWSettings, Progress, TrainError, optimizer::MomentsData};
-use adamole_llama::{CausalLm, Chain, TensorFile, write_tensors};
+use crate::{AdamW, AdamWSettings, TrainError, TrainingState, optimizer::MomentsData};
+use adamole_llama::{CausalLm, ChainOfLora, TensorFile, write_tensors};
 use burn::{
     module::{Module, ModuleMapper, ModuleVisitor, Param},
     tensor::{Tensor, TensorData},
@@ -14,14 +14,14 @@ use std::{
 };
 
 /// What a run needs to go on: the values of the adapters, those of the best epoch, the optimizer's moments and counts, the
-/// links of a chain, and the [`Progress`].
+/// links of a chain, and the [`TrainingState`].
 ///
 /// The file is safetensors: `adapter/NAME`, `best/NAME`, `first/NAME`, `second/NAME`, `steps/NAME`,
 /// `chain/INDEX/LINEAR.adapter.a` and `.b`, `progress` and `run` (JSON), and `sha256` over all of these.
 #[derive(Debug)]
 pub struct Checkpoint {
     /// Where the run was.
-    pub progress: Progress,
+    pub progress: TrainingState,
     /// Which run it was, as [`Checkpoints::of_run`](crate::Checkpoints::of_run) said; `None` where it was not said, as in
     /// files of earlier versions.
     pub run: Option<Value>,
@@ -35,10 +35,10 @@ pub(crate) type AdapterValues = BTreeMap<String, TensorData>;
 impl Checkpoint {
     /// Gathers the state of a run; `best` are the adapters of its best epoch so far, none before the first validation.
     pub(crate) fn of(
-        progress: &Progress,
+        progress: &TrainingState,
         (model, best): (&CausalLm, &AdapterValues),
         optimizer: &AdamW,
-        chain: &Chain,
+        chain: &ChainOfLora,
     ) -> Self {
         let mut tensors = BTreeMap::new();
         for (name, data) in adapter_values(model) {
@@ -134,7 +134,7 @@ impl Checkpoint {
         let links = wider.filter_map(|(name, data)| Some(rows(data) / rows(own.get(name)?))).max().unwrap_or(1);
         let mut model = model.clone();
         if links > 1 {
-            let layout = Chain::whole_layout(&model.layout(), links);
+            let layout = ChainOfLora::whole_layout(&model.layout(), links);
             model.adapt(&layout, 0);
         }
         let unfit = |what: String| TrainError::DamagedCheckpoint { path: self.path.clone(), what };
@@ -150,7 +150,7 @@ impl Checkpoint {
             let take = |name: String| Some((name[prefix.len()..].to_owned(), tensors.remove(&name)?));
             names.into_iter().filter_map(take).collect()
         };
-        let mut chain = Chain::new(&model);
+        let mut chain = ChainOfLora::new(&model);
         let mut model = model;
         for index in 0.. {
             let link = part(&format!("chain/{index}/"));
@@ -178,10 +178,10 @@ impl Checkpoint {
 
 /// The state of a run, ready to go on.
 pub(crate) struct Restored {
-    pub(crate) progress: Progress,
+    pub(crate) progress: TrainingState,
     pub(crate) model: CausalLm,
     pub(crate) optimizer: AdamW,
-    pub(crate) chain: Chain,
+    pub(crate) chain: ChainOfLora,
     pub(crate) best: AdapterValues,
 }
 

@@ -1,8 +1,8 @@
 //! Accuracy on multiple choice: the choice whose letter scores highest after the prompt.
 
 use crate::{DeviceBatch, RoutingCounts, TrainError, Workers, batch::integers, routing::floats};
-use adamole_core::{Detail, Pass};
-use adamole_data::{Batch, Buckets, Example, plan_evaluation};
+use adamole_core::{ForwardContext, RoutingDetail};
+use adamole_data::{Batch, Buckets, Example, evaluation_batches};
 use adamole_llama::CausalLm;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
@@ -81,7 +81,7 @@ pub fn evaluate_until(
     let start = Instant::now();
     let lengths: Vec<usize> = examples.iter().map(|example| example.prompt.len()).collect();
     let buckets = Buckets::fitting(&lengths, Buckets::FEW);
-    let plan = plan_evaluation(&lengths, &buckets, BATCH_TOKENS);
+    let plan = evaluation_batches(&lengths, &buckets, BATCH_TOKENS);
     let parts = workers.map(&plan, |indices| {
         if stop() {
             return None;
@@ -149,14 +149,14 @@ fn score(
     let positions = integers(batch.last_positions().into_iter().map(|p| p as i32), device);
     let letter_rows = integers(letters.iter().map(|&id| id as i32), device);
 
-    let mut pass = Pass::evaluation().recording(Detail::Distributions);
+    let mut context = ForwardContext::evaluation().recording(RoutingDetail::Distributions);
     let device_batch = DeviceBatch::new(batch, device);
     if let Some(rows) = device_batch.valid_rows {
-        pass = pass.counting(rows);
+        context = context.counting(rows);
     }
-    let hidden = model.hidden(device_batch.ids, &device_batch.mask, &mut pass).select(0, positions);
+    let hidden = model.hidden(device_batch.ids, &device_batch.mask, &mut context).select(0, positions);
     let logits = floats(model.logits_of(hidden, letter_rows).into_data());
-    routing.add(&RoutingCounts::read(&pass.into_sites()));
+    routing.add(&RoutingCounts::read(&context.into_sites()));
 
     let predictions = asked.iter().enumerate();
     predictions

@@ -3,7 +3,7 @@
 use crate::{
     AdamW, AdamWSettings, Decay, RoutingCounts, Schedule, TrainError, Workers, batch::integers, routing::floats,
 };
-use adamole_core::Pass;
+use adamole_core::ForwardContext;
 use adamole_llama::{AttentionMask, CausalLm, cross_entropy};
 use burn::{
     module::Module,
@@ -168,6 +168,6 @@ fn sequence_loss(model: &CausalLm, batch: &[&[u32]], bos: Option<u32>, labels: f
     });
     let mask = AttentionMask::documents(&documents.collect::<Vec<_>>(), length, device);
     let ids = integers(inputs().map(|&id| id as i32), device).reshape([batch.len(), length]);
-    let hidden = model.hidden(ids, &mask, &mut Pass::evaluation());
+    let hidden = model.hidden(ids, &mask, &mut ForwardContext::evaluation());
     cross_entropy(hidden, model.projection(), integers(targets, device), labels)
 }

@@ -1,6 +1,6 @@
 //! Where a run leaves its traces.
 
-use crate::{Checkpoints, Progress, RunLock, TrainError, TrainEvent, tensorboard::TensorBoard};
+use crate::{Checkpoints, RunLock, TrainError, TrainEvent, TrainingState, tensorboard::TensorBoard};
 use adamole_llama::{CausalLm, save_adapter, write_atomically};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
@@ -116,7 +116,7 @@ impl RunDirectory {
     ///
     /// # Errors
     /// A file cannot be read or written.
-    pub fn resume(lock: RunLock, progress: Option<&Progress>) -> Result<Self, TrainError> {
+    pub fn resume(lock: RunLock, progress: Option<&TrainingState>) -> Result<Self, TrainError> {
         let path = lock.folder().to_owned();
         let is_past = |line: &&str| match (serde_json::from_str(line), progress) {
             (Ok(TrainEvent::Start { .. }), Some(_)) => true,

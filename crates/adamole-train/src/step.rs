@@ -1,7 +1,7 @@
 //! The gradient of one optimizer step, accumulated over its micro-batches.
 
 use crate::{DeviceBatch, Replicas, RoutingCounts, Workers, routing::floats};
-use adamole_core::{Detail, DropoutScope, DropoutSeed, Pass};
+use adamole_core::{DropoutScope, DropoutSeed, ForwardContext, RoutingDetail};
 use adamole_data::Batch;
 use adamole_llama::{CausalLm, frozen_cross_entropy};
 use burn::{
@@ -72,7 +72,7 @@ pub struct StepOutcome {
 
 /// Runs the micro-batches of one step, forward and backward, on the model's (autodiff) device.
 ///
-/// The auxiliary loss is computed within each micro-batch; how they are weighed says `accumulation`. Gradients are added
+/// The auxiliary loss is computed within each micro-batch; how they are weighted says `accumulation`. Gradients are added
 /// in the order of the micro-batches, so that the result is the same for any number of workers.
 pub fn accumulate(model: &CausalLm, input: StepInput<'_>, workers: &Workers, device: &Device) -> StepOutcome {
     accumulate_on(model, input, workers, device, &Replicas::default())
@@ -107,9 +107,10 @@ pub(crate) fn accumulate_until(
     let of_batch = |model: &CausalLm, index: usize| {
         let weights = input.accumulation.weights(&input.batches[index], input.batches);
         let seed = DropoutSeed { run: input.seed, step: input.step as u64, micro_batch: index as u64 };
-        let pass = Pass::training(seed).with_dropout_scope(input.dropout_scope).recording(Detail::Counts);
+        let context =
+            ForwardContext::training(seed).with_dropout_scope(input.dropout_scope).recording(RoutingDetail::Counts);
         let of_batch = if input.checkpoint_blocks { by_blocks } else { at_once };
-        (index, of_batch(model, &input.batches[index], pass, weights, input.balance_coefficient))
+        (index, of_batch(model, &input.batches[index], context, weights, input.balance_coefficient))
     };
     let unless_stopped =
         |place: usize, index: usize| (!stop()).then(|| of_batch(&replicas.at(place, model, device), index));
@@ -149,37 +150,49 @@ pub(crate) fn accumulate_until(
 type OfBatch = (Vec<GradientsParams>, Vec<f64>, RoutingCounts);
 
 /// One graph for the whole model. `weights` are the divisor of the task loss and the factor of the auxiliary loss.
-fn at_once(model: &CausalLm, batch: &Batch, mut pass: Pass, weights: (f32, f32), coefficient: f32) -> OfBatch {
+fn at_once(
+    model: &CausalLm,
+    batch: &Batch,
+    mut context: ForwardContext,
+    weights: (f32, f32),
+    coefficient: f32,
+) -> OfBatch {
     let (divisor, share) = weights;
     let batch = DeviceBatch::new(batch, &model.projection().device());
     if let Some(rows) = batch.valid_rows {
-        pass = pass.counting(rows);
+        context = context.counting(rows);
     }
-    let hidden = model.hidden(batch.ids, &batch.mask, &mut pass).select(0, batch.label_positions);
+    let hidden = model.hidden(batch.ids, &batch.mask, &mut context).select(0, batch.label_positions);
     let task = frozen_cross_entropy(hidden, model.projection(), batch.label_targets, divisor);
-    let balance = pass.balance_loss().map(|loss| loss * share);
+    let balance = context.balance_loss().map(|loss| loss * share);
     let losses = [Some(task.clone()), balance.clone()].into_iter().flatten().map(Tensor::inner).collect();
     let total = match balance {
         Some(balance) if coefficient > 0.0 => task + balance * coefficient,
         _ => task,
     };
     let gradients = GradientsParams::from_grads(total.backward(), model);
-    (vec![gradients], floats(Tensor::cat(losses, 0).into_data()), RoutingCounts::read(&pass.into_sites()))
+    (vec![gradients], floats(Tensor::cat(losses, 0).into_data()), RoutingCounts::read(&context.into_sites()))
 }
 
 /// [`at_once`] with a graph for each layer, one at a time.
-fn by_blocks(model: &CausalLm, batch: &Batch, mut pass: Pass, weights: (f32, f32), coefficient: f32) -> OfBatch {
+fn by_blocks(
+    model: &CausalLm,
+    batch: &Batch,
+    mut context: ForwardContext,
+    weights: (f32, f32),
+    coefficient: f32,
+) -> OfBatch {
     let (divisor, share) = weights;
     let batch = DeviceBatch::new(batch, &model.projection().device().inner());
     if let Some(rows) = batch.valid_rows {
-        pass = pass.counting(rows);
+        context = context.counting(rows);
     }
     let (positions, targets) = (batch.label_positions, batch.label_targets);
     let head = |hidden: Tensor<2>| {
         let hidden = hidden.select(0, Tensor::from_inner(positions));
         frozen_cross_entropy(hidden, model.projection(), Tensor::from_inner(targets), divisor)
     };
-    let (task, gradients) = model.gradients_by_blocks(batch.ids, &batch.mask, &mut pass, share * coefficient, head);
-    let losses = [Some(task), pass.balance_loss().map(|loss| loss * share)].into_iter().flatten().collect();
-    (gradients, floats(Tensor::cat(losses, 0).into_data()), RoutingCounts::read(&pass.into_sites()))
+    let (task, gradients) = model.gradients_by_blocks(batch.ids, &batch.mask, &mut context, share * coefficient, head);
+    let losses = [Some(task), context.balance_loss().map(|loss| loss * share)].into_iter().flatten().collect();
+    (gradients, floats(Tensor::cat(losses, 0).into_data()), RoutingCounts::read(&context.into_sites()))
 }

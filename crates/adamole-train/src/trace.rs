@@ -2,7 +2,7 @@
 //! implementation.
 
 use crate::{RoutingCounts, TrainError, batch::integers, routing::floats};
-use adamole_core::{Detail, Pass, RoutedRows, ValidRows};
+use adamole_core::{ForwardContext, RoutedRows, RoutingDetail, ValidRows};
 use adamole_llama::{AdapterTensors, AttentionMask, CausalLm, KEY_PREFIX, frozen_cross_entropy};
 use burn::{
     module::ParamId,
@@ -105,14 +105,14 @@ pub fn trace(
     let length = batch.check(model.config().vocab_size)?;
     let tokens: Vec<u8> = batch.attention_mask.iter().map(|&mask| u8::from(mask != 0)).collect();
     let count = tokens.iter().filter(|&&token| token == 1).count();
-    let mut pass = Pass::evaluation().recording(Detail::Rows);
+    let mut context = ForwardContext::evaluation().recording(RoutingDetail::Rows);
     if !options.padding_counts && count < tokens.len() {
         let mask: Vec<f32> = tokens.iter().map(|&token| f32::from(token)).collect();
         let mask = Tensor::from_data(TensorData::new(mask, [tokens.len(), 1]), device);
-        pass = pass.counting(ValidRows { mask, count });
+        context = context.counting(ValidRows { mask, count });
     }
     let ids = integers(batch.ids.iter().map(|&id| id as i32), device).reshape([batch.rows, length]);
-    let hidden = model.hidden(ids, &AttentionMask::padded(&tokens, length, device), &mut pass);
+    let hidden = model.hidden(ids, &AttentionMask::padded(&tokens, length, device), &mut context);
 
     let labelled = batch.labelled(length, |position| options.padding_counts || tokens[position] == 1);
     let task = (!labelled.is_empty()).then(|| {
@@ -121,7 +121,7 @@ pub fn trace(
         let selected = hidden.clone().select(0, positions);
         frozen_cross_entropy(selected, model.projection(), targets, labelled.len() as f32)
     });
-    let balance = pass.balance_loss();
+    let balance = context.balance_loss();
     let scalar = |loss: &Tensor<1>| floats(loss.to_data())[0];
     let (task_loss, balance_loss) = (task.as_ref().map(scalar), balance.as_ref().map(scalar));
     let logits = model.logits(hidden.detach()).reshape([batch.rows as i32, length as i32, -1]);
@@ -133,7 +133,7 @@ pub fn trace(
         GradientsParams::from_grads(total.backward(), model)
     });
 
-    let sites = pass.into_sites();
+    let sites = context.into_sites();
     let routing = RoutingCounts::read(&sites);
     let active = routing.mean_active_per_site();
     let sites = model.routed().into_iter().zip(sites).zip(active);

@@ -1,15 +1,15 @@
 //! The training loop.
 
 use crate::{
-    AdamW, Checkpoint, Checkpoints, Cost, EpochMetrics, Evaluation, Progress, Recipe, Replicas, StepInput, StepMetrics,
-    TrainError, TrainEvent, Workers,
+    AdamW, Checkpoint, Checkpoints, Cost, EpochMetrics, Evaluation, Recipe, Replicas, StepInput, StepMetrics,
+    TrainError, TrainEvent, TrainingState, Workers,
     checkpoint::{AdapterValues, Restored, adapter_values},
     evaluate_until,
     step::accumulate_until,
 };
 use adamole_core::Method;
-use adamole_data::{Batch, Buckets, Collation, Example, LabelScope, plan_epoch};
-use adamole_llama::{CausalLm, Chain, ParameterKind, parameters};
+use adamole_data::{Batch, Buckets, Collation, Example, LabelScope, epoch_batches};
+use adamole_llama::{CausalLm, ChainOfLora, ParameterKind, parameters};
 use burn::{module::Module, tensor::Device};
 use std::{borrow::Cow, time::Instant};
 
@@ -29,7 +29,7 @@ pub struct TrainingData<'a> {
 #[derive(Debug, Clone)]
 pub struct Outcome {
     /// All that is known of the run.
-    pub progress: Progress,
+    pub progress: TrainingState,
     /// The best epoch, counted from 1, and its validation.
     pub best: (usize, Evaluation),
 }
@@ -146,9 +146,9 @@ struct Run<'a> {
     buckets: Buckets,
     model: CausalLm,
     optimizer: AdamW,
-    chain: Chain,
+    chain: ChainOfLora,
     cost: Cost,
-    progress: Progress,
+    progress: TrainingState,
     /// The adapters of the best epoch so far.
     best: AdapterValues,
     /// What was not finite in the last step that was skipped.
@@ -178,8 +178,8 @@ impl<'a> Run<'a> {
             None => {
                 let plain = device.clone().inner();
                 let before = evaluate_until(&model.valid(), data.validation, workers, &plain, stop)?;
-                let (chain, optimizer) = (Chain::new(&model), AdamW::new(recipe.optimizer()));
-                Restored { progress: Progress::new(before), model, optimizer, chain, best: AdapterValues::new() }
+                let (chain, optimizer) = (ChainOfLora::new(&model), AdamW::new(recipe.optimizer()));
+                Restored { progress: TrainingState::new(before), model, optimizer, chain, best: AdapterValues::new() }
             }
         };
         let lengths: Vec<usize> = data.train.iter().map(|example| example.text.len()).collect();
@@ -233,7 +233,8 @@ impl<'a> Run<'a> {
     /// The batches of this epoch that are left.
     fn plan(&self) -> Vec<Vec<Vec<usize>>> {
         let Recipe { batch_size, micro_batch_size, order, seed, .. } = *self.recipe;
-        let mut plan = plan_epoch(&self.lengths, batch_size, micro_batch_size, order, seed, self.progress.epoch as u64);
+        let mut plan =
+            epoch_batches(&self.lengths, batch_size, micro_batch_size, order, seed, self.progress.epoch as u64);
         plan.drain(..self.progress.batch.min(plan.len()));
         plan
     }

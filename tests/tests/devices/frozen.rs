@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use adamole::{
-    core::{Detail, Pass},
+    core::{ForwardContext, RoutingDetail},
     llama::{AttentionMask, ParameterKind, frozen_cross_entropy, load_adapter, load_base, parameters},
 };
 use adamole_tests::{device, golden};
@@ -19,10 +19,10 @@ fn only_adapters_get_gradients() {
         load_adapter(&mut model, &golden(case)).unwrap();
         let ids = Tensor::<2, Int>::from_data([[1, 5, 9, 33, 70, 2]], &device);
         let targets = Tensor::<1, Int>::from_data([5, 9, 33, 70, 2, 4], &device);
-        let mut pass = Pass::evaluation().recording(Detail::Counts);
-        let hidden = model.hidden(ids, &AttentionMask::causal(6, &device), &mut pass);
+        let mut context = ForwardContext::evaluation().recording(RoutingDetail::Counts);
+        let hidden = model.hidden(ids, &AttentionMask::causal(6, &device), &mut context);
         let mut loss = frozen_cross_entropy(hidden, model.projection(), targets, 6.0);
-        if let Some(balance) = pass.balance_loss() {
+        if let Some(balance) = context.balance_loss() {
             loss = loss + balance;
         }
         let gradients = GradientsParams::from_grads(loss.backward(), &model);

@@ -3,7 +3,7 @@
 
 use adamole::{
     core::{
-        AdaptedLinear, Adapter, AdapterConfig, Detail, Method, Pass, Rows, Selection,
+        AdaptedLinear, Adapter, AdapterConfig, ForwardContext, Method, RoutingDetail, Rows, Selection,
         router::{Capacity, Router, RouterInput, Sira},
     },
     llama::AdapterTensors,
@@ -105,7 +105,7 @@ fn layers_equal_the_published_ones() {
             tensor.reshape([b * l, d])
         };
         let x = rows("x").require_grad();
-        let y = layer.forward(x.clone(), &mut Pass::evaluation());
+        let y = layer.forward(x.clone(), &mut ForwardContext::evaluation());
         assert_close(&format!("{name} y"), &values(y.clone().into_data()), &case.floats("y"), 1e-5, 1e-5);
 
         let loss = (y * rows("upstream")).sum();
@@ -113,10 +113,10 @@ fn layers_equal_the_published_ones() {
 
         // A graph serves one backward pass.
         let x = rows("x").require_grad();
-        let mut pass = Pass::evaluation().recording(Detail::Rows);
-        layer.forward(x.clone(), &mut pass);
-        let balance = pass.balance_loss();
-        let Some(site) = pass.into_sites().pop() else {
+        let mut context = ForwardContext::evaluation().recording(RoutingDetail::Rows);
+        layer.forward(x.clone(), &mut context);
+        let balance = context.balance_loss();
+        let Some(site) = context.into_sites().pop() else {
             assert_eq!(case.json["kind"], "lora");
             continue;
         };

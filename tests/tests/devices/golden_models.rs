@@ -216,7 +216,7 @@ fn generated_text_is_the_published_one() {
         let input: Vec<i32> = ids.iter().map(|&id| id as i32).collect();
         let input = Tensor::<2, Int>::from_data(TensorData::new(input, [prompts.len(), width]), &device);
         let mask = AttentionMask::padded(&tokens, width, &device);
-        let hidden = model.hidden(input, &mask, &mut adamole::core::Pass::evaluation());
+        let hidden = model.hidden(input, &mask, &mut adamole::core::ForwardContext::evaluation());
         let logits = values(model.logits(hidden).into_data());
         let vocabulary = model.config().vocab_size;
         let last: Vec<f32> = (0..prompts.len())

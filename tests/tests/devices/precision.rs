@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use adamole::{
-    core::{Detail, DropoutScope, Pass},
+    core::{DropoutScope, ForwardContext, RoutingDetail},
     llama::{
         AttentionMask, CausalLm, ModelError, ParameterKind, Precision, Quantization, TensorFile, WeightTypes,
         frozen_cross_entropy, load_adapter, load_base, load_base_as, parameters,
@@ -130,8 +130,8 @@ fn a_quantized_base_computes_with_the_floats_that_its_codes_stand_for() {
         let run = |model: &CausalLm| {
             let ids = Tensor::<2, Int>::from_data([[1, 5, 9, 33, 70, 2]], &device);
             let targets = Tensor::<1, Int>::from_data([5, 9, 33, 70, 2, 4], &device);
-            let mut pass = Pass::evaluation().recording(Detail::Counts);
-            let hidden = model.hidden(ids, &AttentionMask::causal(6, &device), &mut pass);
+            let mut context = ForwardContext::evaluation().recording(RoutingDetail::Counts);
+            let hidden = model.hidden(ids, &AttentionMask::causal(6, &device), &mut context);
             let loss = frozen_cross_entropy(hidden.clone(), model.projection(), targets, 6.0);
             let gradients = GradientsParams::from_grads(loss.backward(), model);
             let adapters =

@@ -11,4 +11,4 @@ pub(crate) mod shuffle;
 pub use self::burn::{ExampleBatcher, Examples, TensorBatch};
 pub use batch::{Batch, Collation, LabelScope, Padding};
 pub use buckets::Buckets;
-pub use order::{Order, plan_epoch, plan_evaluation};
+pub use order::{Order, epoch_batches, evaluation_batches};

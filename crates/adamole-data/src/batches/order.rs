@@ -33,7 +33,7 @@ named!(Order, "order", { Self::Bucketed => "bucketed", Self::LengthGrouped => "l
 /// It depends on its arguments alone, so that a run that is resumed at batch `n` skips the first `n` batches and finds
 /// the rest. An optimizer batch has `batch_size` examples, the last one what is left over; its micro-batches have
 /// `micro_batch` examples, the last one fewer if `batch_size` is no multiple. Sizes of 0 count as 1.
-pub fn plan_epoch(
+pub fn epoch_batches(
     lengths: &[usize],
     batch_size: usize,
     micro_batch: usize,
@@ -101,7 +101,7 @@ fn length_grouped(mut permutation: Vec<usize>, lengths: &[usize], batch_size: us
 /// Longest first, so that a batch holds examples of similar length and memory that does not suffice shows at once.
 /// A batch has at most `max_tokens_per_batch` tokens with its padding to one of `buckets`; an example that is longer
 /// than that is a batch of its own.
-pub fn plan_evaluation(lengths: &[usize], buckets: &Buckets, max_tokens_per_batch: usize) -> Vec<Vec<usize>> {
+pub fn evaluation_batches(lengths: &[usize], buckets: &Buckets, max_tokens_per_batch: usize) -> Vec<Vec<usize>> {
     let mut order: Vec<usize> = (0..lengths.len()).collect();
     order.sort_by_key(|&example| std::cmp::Reverse(lengths[example]));
     let mut batches = Vec::new();
@@ -137,7 +137,7 @@ mod tests {
             lengths in lengths(), batch in 1..20_usize, micro in 1..20_usize, seed: u64, epoch in 0..20_u64, published: bool,
         ) {
             let order = if published { Order::LengthGrouped } else { Order::Bucketed };
-            let plan = plan_epoch(&lengths, batch, micro, order, seed, epoch);
+            let plan = epoch_batches(&lengths, batch, micro, order, seed, epoch);
             prop_assert_eq!(
                 sorted(plan.iter().flatten().flatten().copied()),
                 (0..lengths.len()).collect::<Vec<_>>()
@@ -155,7 +155,7 @@ mod tests {
             lengths in lengths(), limit in 0..4000_usize, most in 1..9_usize,
         ) {
             let buckets = Buckets::fitting(&lengths, most);
-            let plan = plan_evaluation(&lengths, &buckets, limit);
+            let plan = evaluation_batches(&lengths, &buckets, limit);
             prop_assert_eq!(sorted(plan.iter().flatten().copied()), (0..lengths.len()).collect::<Vec<_>>());
             for batch in plan {
                 let cols = batch.iter().map(|&example| buckets.columns(lengths[example])).max().unwrap();
@@ -167,7 +167,7 @@ mod tests {
     #[test]
     fn the_order_depends_on_seed_and_epoch_alone() {
         let lengths: Vec<usize> = (0..500).map(|i| 20 + i * 37 % 200).collect();
-        let plan = |seed, epoch| plan_epoch(&lengths, 16, 4, Order::Bucketed, seed, epoch);
+        let plan = |seed, epoch| epoch_batches(&lengths, 16, 4, Order::Bucketed, seed, epoch);
         assert_eq!(plan(7, 3), plan(7, 3));
         assert_ne!(plan(7, 3), plan(7, 4));
         assert_ne!(plan(7, 3), plan(8, 3));
@@ -183,7 +183,7 @@ mod tests {
     #[test]
     fn micro_batches_are_grouped_by_length_and_batches_are_not() {
         let lengths: Vec<usize> = (0..2000).map(|i| 20 + i * 37 % 200).collect();
-        let plan = plan_epoch(&lengths, 16, 4, Order::Bucketed, 0, 0);
+        let plan = epoch_batches(&lengths, 16, 4, Order::Bucketed, 0, 0);
         let buckets = Buckets::fitting(&lengths, Buckets::FEW);
         let padded: usize = plan
             .iter()

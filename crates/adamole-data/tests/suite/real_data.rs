@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use adamole_data::{
     Batch, Benchmark, Buckets, Collation, DataError, EncodeOptions, Encoder, Example, LabelScope, MultipleChoice,
-    OnBadRow, Order, Padding, Split, SplitReader, Tokenizer, Truncation, plan_epoch, read_split,
+    OnBadRow, Order, Padding, Split, SplitReader, Tokenizer, Truncation, epoch_batches, read_split,
 };
 
 /// Items of each split whose letters are all tokenised in full.
@@ -121,7 +121,7 @@ fn assert_cut_passages(tokenizer: &Tokenizer, items: &[MultipleChoice], examples
 fn padding(examples: &[Example]) -> f64 {
     let lengths: Vec<usize> = examples.iter().map(|example| example.text.len()).collect();
     let buckets = Buckets::fitting(&lengths, Buckets::FEW);
-    let micro_batches = plan_epoch(&lengths, 16, 4, Order::Bucketed, 0, 0).into_iter().flatten();
+    let micro_batches = epoch_batches(&lengths, 16, 4, Order::Bucketed, 0, 0).into_iter().flatten();
     let collation = Collation { pad_id: 0, labels: LabelScope::Answer, padding: Padding::Right };
     let batches = micro_batches.map(|indices| Batch::of_texts(examples, &indices, collation, &buckets));
     let padded: usize = batches.map(|batch| batch.ids.len()).sum();

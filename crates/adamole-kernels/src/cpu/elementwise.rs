@@ -66,7 +66,7 @@ fn gated_by_backward(
 }
 
 /// Groups of values, each times its weight and the scale.
-pub(super) fn weighed(values: &[f32], weights: &[f32], scale: f32) -> Vec<f32> {
+pub(super) fn weighted(values: &[f32], weights: &[f32], scale: f32) -> Vec<f32> {
     let size = values.len() / weights.len().max(1);
     let mut y = Vec::with_capacity(values.len());
     Arch::new().dispatch(|| {

@@ -106,15 +106,15 @@ impl Kernels for Flex {
         tensor(weights, scores.dims::<2>())
     }
 
-    fn weighed_sum(values: FlexTensor, weights: FlexTensor) -> FlexTensor {
+    fn weighted_sum(values: FlexTensor, weights: FlexTensor) -> FlexTensor {
         let [values, weights] = [values, weights].map(|t| Floats::of(&t));
         let columns = values.matrix().columns;
-        tensor(routing::weighed_sum(values.slice(), columns, weights.slice()), [1, columns])
+        tensor(routing::weighted_sum(values.slice(), columns, weights.slice()), [1, columns])
     }
 
-    fn weighed_experts(hidden: FlexTensor, weights: FlexTensor, scale: f32) -> FlexTensor {
+    fn weighted_experts(hidden: FlexTensor, weights: FlexTensor, scale: f32) -> FlexTensor {
         let [hidden, weights] = [hidden, weights].map(|t| Floats::of(&t));
-        tensor(elementwise::weighed(hidden.slice(), weights.slice(), scale), hidden.dims::<2>())
+        tensor(elementwise::weighted(hidden.slice(), weights.slice(), scale), hidden.dims::<2>())
     }
 
     fn gated(gate: FlexTensor, up: FlexTensor, curve: GateCurve) -> FlexTensor {
@@ -220,15 +220,20 @@ impl Adjoints for Flex {
         tensor(values, scores.dims::<2>())
     }
 
-    fn weighed_sum_backward(weights: FlexTensor, d: FlexTensor) -> FlexTensor {
+    fn weighted_sum_backward(weights: FlexTensor, d: FlexTensor) -> FlexTensor {
         let [weights, d] = [weights, d].map(|t| Floats::of(&t));
         let shape = [weights.slice().len(), d.slice().len()];
-        tensor(routing::weighed_sum_backward(weights.slice(), d.slice()), shape)
+        tensor(routing::weighted_sum_backward(weights.slice(), d.slice()), shape)
     }
 
-    fn weighed_experts_backward(hidden: FlexTensor, weights: FlexTensor, scale: f32, d: FlexTensor) -> [FlexTensor; 2] {
+    fn weighted_experts_backward(
+        hidden: FlexTensor,
+        weights: FlexTensor,
+        scale: f32,
+        d: FlexTensor,
+    ) -> [FlexTensor; 2] {
         let [hidden, weights, d] = [hidden, weights, d].map(|t| Floats::of(&t));
-        let of_hidden = elementwise::weighed(d.slice(), weights.slice(), scale);
+        let of_hidden = elementwise::weighted(d.slice(), weights.slice(), scale);
         let of_weights = elementwise::grouped_dots(hidden.slice(), d.slice(), weights.slice().len(), scale);
         [tensor(of_hidden, hidden.dims::<2>()), tensor(of_weights, weights.dims::<2>())]
     }

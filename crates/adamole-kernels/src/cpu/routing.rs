@@ -122,7 +122,7 @@ pub(super) fn normalised_backward(d: &mut [f32], scores: &[f32], selected: &[f32
     });
 }
 
-pub(super) fn weighed_sum(values: &[f32], columns: usize, weights: &[f32]) -> Vec<f32> {
+pub(super) fn weighted_sum(values: &[f32], columns: usize, weights: &[f32]) -> Vec<f32> {
     let mut sums = vec![0.0; columns];
     Arch::new().dispatch(|| {
         for (row, weight) in rows(values, columns).zip(weights) {
@@ -132,7 +132,7 @@ pub(super) fn weighed_sum(values: &[f32], columns: usize, weights: &[f32]) -> Ve
     sums
 }
 
-pub(super) fn weighed_sum_backward(weights: &[f32], d: &[f32]) -> Vec<f32> {
+pub(super) fn weighted_sum_backward(weights: &[f32], d: &[f32]) -> Vec<f32> {
     let mut of_values = Vec::with_capacity(weights.len() * d.len());
     Arch::new().dispatch(|| {
         for weight in weights {

@@ -2,7 +2,7 @@
 
 use super::{Failure, output::size, settings::Resolved};
 use adamole::{
-    data::{Buckets, LabelScope, plan_epoch},
+    data::{Buckets, LabelScope, epoch_batches},
     llama::{AdapterLayout, ModelConfig, Precision},
     train::{BatchShape, MemoryEstimate, Operations, memory_limit_bytes},
 };
@@ -23,7 +23,7 @@ pub(crate) fn estimate(
     let mut batch = BatchShape { checkpoint_blocks: recipe.checkpoint_blocks, ..BatchShape::default() };
     for epoch in 1..=recipe.epochs.min(EPOCHS) {
         let (batch_size, micro_batch) = (recipe.batch_size, recipe.micro_batch_size);
-        for step in plan_epoch(lengths, batch_size, micro_batch, recipe.order, recipe.seed, epoch as u64) {
+        for step in epoch_batches(lengths, batch_size, micro_batch, recipe.order, recipe.seed, epoch as u64) {
             let longest = |rows: &Vec<usize>| rows.iter().map(|&row| lengths[row]).max().unwrap_or(0);
             let shapes = step.iter().map(|rows| [rows.len(), buckets.columns(longest(rows))]).collect();
             let together = side_by_side(shapes, workers, recipe.labels);

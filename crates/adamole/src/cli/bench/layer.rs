@@ -2,7 +2,7 @@
 
 use super::{AdapterFlags, Circumstances, Failure, Place, median, positive, timed};
 use crate::cli::output::print;
-use adamole::core::{AdaptedLinear, AdapterConfig, CounterRng, Detail, DropoutSeed, Pass};
+use adamole::core::{AdaptedLinear, AdapterConfig, CounterRng, DropoutSeed, ForwardContext, RoutingDetail};
 use burn::{
     module::Module,
     tensor::{Device, Tensor, TensorData},
@@ -93,9 +93,9 @@ fn pass(layer: &AdaptedLinear, values: &[f32], d_in: usize, device: &Device) {
     let input = TensorData::new(values.to_vec(), [values.len() / d_in, d_in]);
     let input = Tensor::<2>::from_data(input, device).require_grad();
     let seed = DropoutSeed { run: 0, step: 0, micro_batch: 0 };
-    let mut pass = Pass::training(seed).recording(Detail::Counts);
-    let loss = layer.forward(input, &mut pass).sum();
-    let loss = match pass.balance_loss() {
+    let mut context = ForwardContext::training(seed).recording(RoutingDetail::Counts);
+    let loss = layer.forward(input, &mut context).sum();
+    let loss = match context.balance_loss() {
         Some(balance) => loss + balance * 1e-3,
         None => loss,
     };

@@ -8,7 +8,7 @@ const WATCHED: usize = 50;
 
 /// How far a run has come. With a model, an optimizer and the recipe this is all that the rest of a run depends on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Progress {
+pub struct TrainingState {
     /// Optimizer steps done.
     pub step: usize,
     /// The epoch that goes on, counted from 1.
@@ -50,7 +50,7 @@ pub struct Progress {
     pub best: Option<(usize, Evaluation)>,
 }
 
-impl Progress {
+impl TrainingState {
     /// The beginning of a run, after the first validation.
     pub(crate) fn new(before: Evaluation) -> Self {
         Self {

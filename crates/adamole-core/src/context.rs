@@ -10,7 +10,7 @@ use burn::tensor::{Device, Tensor};
 
 /// How much of the routing a pass keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Detail {
+pub enum RoutingDetail {
     /// Nothing.
     Off,
     /// Counts per expert and the mean threshold, per site.
@@ -32,9 +32,9 @@ pub struct SiteRouting {
     pub balance_loss: Tensor<1>,
     /// Rows that counted.
     pub rows: usize,
-    /// What each row fired, from [`Detail::Distributions`] on.
+    /// What each row fired, from [`RoutingDetail::Distributions`] on.
     pub row_counts: Option<RowCounts>,
-    /// Every row, with [`Detail::Rows`].
+    /// Every row, with [`RoutingDetail::Rows`].
     pub routed: Option<RoutedRows>,
 }
 
@@ -70,18 +70,18 @@ const EXPERT_SITES: usize = 1 << 33;
 
 /// The state of one forward pass. Sites (adapted linears with a gate) are numbered in the order of their calls.
 #[derive(Debug)]
-pub struct Pass {
+pub struct ForwardContext {
     dropout: Option<DropoutSeed>,
     scope: DropoutScope,
     valid_rows: Option<ValidRows>,
     sequences: usize,
-    detail: Detail,
+    detail: RoutingDetail,
     next_site: usize,
     balance_loss: Option<Tensor<1>>,
     sites: Vec<SiteRouting>,
 }
 
-impl Pass {
+impl ForwardContext {
     /// No dropout, nothing recorded.
     pub fn evaluation() -> Self {
         Self {
@@ -89,7 +89,7 @@ impl Pass {
             scope: DropoutScope::Layer,
             valid_rows: None,
             sequences: 1,
-            detail: Detail::Off,
+            detail: RoutingDetail::Off,
             next_site: 0,
             balance_loss: None,
             sites: Vec::new(),
@@ -107,8 +107,8 @@ impl Pass {
         self
     }
 
-    /// Records routing at this level; anything above [`Detail::Off`] also accumulates the auxiliary loss.
-    pub fn recording(mut self, detail: Detail) -> Self {
+    /// Records routing at this level; anything above [`RoutingDetail::Off`] also accumulates the auxiliary loss.
+    pub fn recording(mut self, detail: RoutingDetail) -> Self {
         self.detail = detail;
         self
     }
@@ -193,7 +193,7 @@ impl Pass {
     }
 
     pub(crate) fn record(&mut self, router: &dyn Router, input: &RouterInput<'_>, routing: &Routing) {
-        if self.detail == Detail::Off {
+        if self.detail == RoutingDetail::Off {
             return;
         }
         let rows = input.rows;
@@ -204,12 +204,12 @@ impl Pass {
             threshold_sum: thresholds.clone().map(|thresholds| rows.sum(thresholds)),
             balance_loss: loss.clone().detach(),
             rows: rows.count(),
-            row_counts: (self.detail >= Detail::Distributions).then(|| RowCounts {
+            row_counts: (self.detail >= RoutingDetail::Distributions).then(|| RowCounts {
                 active: rows.masked(routing.selected.clone().detach().sum_dim(1) + 1.0) - 1.0,
                 thresholds: thresholds.clone(),
                 max_threshold: router.max_threshold(),
             }),
-            routed: (self.detail == Detail::Rows).then(|| RoutedRows {
+            routed: (self.detail == RoutingDetail::Rows).then(|| RoutedRows {
                 probs: input.probs().detach(),
                 thresholds,
                 selected: routing.selected.clone().detach(),
@@ -233,7 +233,7 @@ mod tests {
         let seed = DropoutSeed { run: 1, step: 2, micro_batch: 3 };
         let half = Probability::try_from(0.5).expect("valid");
         let masks = |scope, site| {
-            let dropouts = Pass::training(seed).with_dropout_scope(scope).input_dropout(half, site, 3);
+            let dropouts = ForwardContext::training(seed).with_dropout_scope(scope).input_dropout(half, site, 3);
             let values =
                 |dropout: Dropout| dropout.mask([50, 40], &device).into_data().try_to_vec::<f32>().expect("float32");
             dropouts.expect("dropped").into_iter().map(values).collect::<Vec<_>>()
@@ -247,6 +247,6 @@ mod tests {
             assert!(mask.iter().all(|kept| *kept == 0.0 || *kept == 2.0));
             assert!((mask.iter().sum::<f32>() / 2000.0 - 1.0).abs() < 0.1);
         }
-        assert!(Pass::evaluation().input_dropout(half, 0, 3).is_none());
+        assert!(ForwardContext::evaluation().input_dropout(half, 0, 3).is_none());
     }
 }
