@@ -1,6 +1,6 @@
 //! A frozen perceptron of one's own, adapted to another target by AdaMoLE experts on its two linears.
 
-use adamole_core::{AdaptedLinear, AdapterConfig, ConfigError, ForwardContext, Method, RoutingDetail};
+use adamole_core::{AdaptedLinear, AdapterConfig, ForwardContext, Method, RoutingDetail, SettingError};
 use burn::{
     module::Module,
     optim::{AdamWConfig, GradientsParams},
@@ -20,7 +20,7 @@ impl Mlp {
     }
 }
 
-fn main() -> Result<(), ConfigError> {
+fn main() -> Result<(), SettingError> {
     let device = Device::default().autodiff();
     device.seed(0);
     let weight = |d_out, d_in| Tensor::random([d_out, d_in], Distribution::Normal(0.0, 0.3), &device);

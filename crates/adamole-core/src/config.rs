@@ -1,6 +1,6 @@
 //! The settings of an adapter: parsed loosely elsewhere, validated here, carried as types that cannot be wrong.
 
-use crate::ConfigError;
+use crate::SettingError;
 use serde::{Deserialize, Serialize};
 
 macro_rules! positive_integer {
@@ -18,10 +18,10 @@ macro_rules! positive_integer {
         }
 
         impl TryFrom<usize> for $name {
-            type Error = ConfigError;
-            fn try_from(value: usize) -> Result<Self, ConfigError> {
+            type Error = SettingError;
+            fn try_from(value: usize) -> Result<Self, SettingError> {
                 match value {
-                    0 => Err(ConfigError::new($setting, value, "an integer of at least 1")),
+                    0 => Err(SettingError::invalid($setting, value, "an integer of at least 1")),
                     _ => Ok(Self(value)),
                 }
             }
@@ -64,13 +64,13 @@ macro_rules! bounded_float {
         }
 
         impl TryFrom<f32> for $name {
-            type Error = ConfigError;
-            fn try_from(value: f32) -> Result<Self, ConfigError> {
+            type Error = SettingError;
+            fn try_from(value: f32) -> Result<Self, SettingError> {
                 let valid: fn(f32) -> bool = $valid;
                 if value.is_finite() && valid(value) {
                     Ok(Self(value))
                 } else {
-                    Err(ConfigError::new($setting, value, $expected))
+                    Err(SettingError::invalid($setting, value, $expected))
                 }
             }
         }

@@ -1,19 +1,54 @@
-//! What can be wrong with an adapter's settings.
+//! What can be wrong with a setting.
 
-/// A setting outside the range in which the method is defined.
+/// A setting that is not valid, by its name in configuration files.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[error("{name} is {value}, expected {expected}")]
-pub struct ConfigError {
-    /// The setting, by its name in configuration files.
-    pub name: &'static str,
-    /// What was given.
-    pub value: String,
-    /// The range that would be right.
-    pub expected: &'static str,
+#[non_exhaustive]
+pub enum SettingError {
+    /// A value is outside the range in which it is defined.
+    #[error("{name} is {value}, expected {expected}")]
+    Invalid {
+        /// The setting.
+        name: &'static str,
+        /// What was given.
+        value: String,
+        /// The range that would be right.
+        expected: String,
+    },
+    /// A value is needed and absent.
+    #[error("{name} is needed: {help}")]
+    Missing {
+        /// The setting.
+        name: &'static str,
+        /// What it is.
+        help: &'static str,
+    },
+    /// A setting of another method.
+    #[error("`{name}` is not valid with the method `{method}`")]
+    OtherMethod {
+        /// The setting.
+        name: String,
+        /// The method.
+        method: &'static str,
+    },
+    /// Several settings of which only one can be given.
+    #[error("only one of {} can be given", names.join(", "))]
+    Exclusive {
+        /// The settings.
+        names: &'static [&'static str],
+    },
 }
 
-impl ConfigError {
-    pub(crate) fn new(name: &'static str, value: impl ToString, expected: &'static str) -> Self {
-        Self { name, value: value.to_string(), expected }
+impl SettingError {
+    /// A value outside its range.
+    pub fn invalid(name: &'static str, value: impl ToString, expected: impl Into<String>) -> Self {
+        Self::Invalid { name, value: value.to_string(), expected: expected.into() }
+    }
+
+    /// The same of a setting of another name, for a type that several settings have.
+    pub fn named(self, name: &'static str) -> Self {
+        match self {
+            Self::Invalid { value, expected, .. } => Self::Invalid { name, value, expected },
+            other => other,
+        }
     }
 }

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{AdapterLayout, AdapterRefusal, ModelError, ModelWarning, regular_file};
 use adamole_core::{
-    AdapterConfig, CapacityFactor, ConfigError, Method, NumExperts, Probability, Rank, Selection, TauMax, TopK, TopP,
+    AdapterConfig, CapacityFactor, Method, NumExperts, Probability, Rank, Selection, SettingError, TauMax, TopK, TopP,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -170,6 +170,9 @@ struct Own {
     threshold: Option<f32>,
 }
 
-fn not_valid(path: &Path, error: ConfigError) -> ModelError {
-    ModelError::unsupported(path, error.name, error.value, error.expected)
+fn not_valid(path: &Path, error: SettingError) -> ModelError {
+    match error {
+        SettingError::Invalid { name, value, expected } => ModelError::unsupported(path, name, value, expected),
+        other => ModelError::unsupported(path, "peft_type", other, "settings of one method"),
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::{Failure, settings::Settings};
 use adamole::{
-    core::{AdapterConfig, ConfigError, Method, Selection},
+    core::{AdapterConfig, Method, Selection, SettingError},
     llama::{AdapterLayout, Allocation, Targets},
 };
 use clap::ValueEnum;
@@ -142,8 +142,8 @@ impl AdapterSettings {
     }
 
     /// The adapter of the linears of one layer among so many.
-    pub(crate) fn config(&self, layer: usize, layers: usize) -> Result<AdapterConfig, ConfigError> {
-        let of_gate = |error: ConfigError| ConfigError { name: "gate_dropout", ..error };
+    pub(crate) fn config(&self, layer: usize, layers: usize) -> Result<AdapterConfig, SettingError> {
+        let of_gate = |error: SettingError| error.named("gate_dropout");
         let experts = self.num_experts.at(layer, layers);
         let num_experts = experts.try_into()?;
         let top_k = self.top_k.as_ref().map(|k| k.at(layer, layers).try_into()).transpose()?;
