@@ -1,7 +1,7 @@
 //! The shipped base and samples, as runs of a few steps take them.
 
 use adamole::{
-    core::{AdapterConfig, Method},
+    core::{AdaMole, AdapterConfig},
     data::{
         Batch, Benchmark, Buckets, Collation, EncodeOptions, Encoder, Example, LabelScope, OnBadRow, Padding, Split,
         Tokenizer, read_split,
@@ -38,9 +38,7 @@ pub fn micro_batches(examples: &[Example], rows: usize) -> Vec<Batch> {
 /// AdaMoLE with eight experts of rank 4 and dropout.
 pub fn adapter() -> AdapterConfig {
     let num_experts = 8.try_into().unwrap_or_else(|e| panic!("{e}"));
-    let rank = 4.try_into().unwrap_or_else(|e| panic!("{e}"));
-    let dropout = 0.05.try_into().unwrap_or_else(|e| panic!("{e}"));
-    AdapterConfig { method: Method::AdaMole { num_experts, tau_max: None }, rank, alpha: 16.0, dropout }
+    AdapterConfig::new(AdaMole { num_experts, tau_max: None }, 4, 16.0, 0.05).unwrap_or_else(|e| panic!("{e}"))
 }
 
 /// The shipped base with that on its attention.

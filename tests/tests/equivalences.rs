@@ -3,26 +3,21 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use adamole::{
-    core::{AdaptedLinear, AdapterConfig, CounterRng, DropoutScope, ForwardContext, Method, RoutingDetail},
+    core::{AdaMole, AdaptedLinear, AdapterConfig, CounterRng, DropoutScope, ForwardContext, Lora, RoutingDetail},
     data::{Batch, Buckets, Collation, Example, LabelScope, Padding},
-    llama::{AdapterLayout, AttentionMask, CausalLm, Targets, cross_entropy, frozen_cross_entropy, load_base},
+    llama::{AdapterLayout, CausalLm, Targets, TokenBatch, cross_entropy, frozen_cross_entropy, load_base},
     train::{Accumulation, DeviceBatch, StepInput, Workers, accumulate},
 };
 use adamole_tests::{assert_close, device, flat_gradients, golden, values};
 use burn::{
-    module::Param,
     optim::GradientsParams,
     tensor::{Device, Int, Tensor, TensorData},
 };
 use proptest::prelude::*;
 
 fn adamole(num_experts: usize, rank: usize, dropout: f32) -> AdapterConfig {
-    AdapterConfig {
-        method: Method::AdaMole { num_experts: num_experts.try_into().unwrap(), tau_max: None },
-        rank: rank.try_into().unwrap(),
-        alpha: 16.0,
-        dropout: dropout.try_into().unwrap(),
-    }
+    let method = AdaMole { num_experts: num_experts.try_into().unwrap(), tau_max: None };
+    AdapterConfig::new(method, rank, 16.0, dropout).unwrap()
 }
 
 fn random<const D: usize>(seed: u64, shape: [usize; D], device: &Device) -> Tensor<D> {
@@ -35,8 +30,8 @@ fn layer(config: AdapterConfig, d_in: usize, d_out: usize, seed: u64, device: &D
     let mut layer = AdaptedLinear::frozen(random(seed, [d_out, d_in], device), None);
     layer.adapt(config, &[seed]);
     let adapter = layer.adapter.as_mut().unwrap();
-    let shape = adapter.b.val().dims();
-    adapter.b = Param::initialized(adapter.b.id, random(seed + 1, shape, device)).set_require_grad(true);
+    let shape = adapter.b().dims();
+    adapter.set("b", random(seed + 1, shape, device).into_data());
     layer
 }
 
@@ -46,10 +41,9 @@ fn loop_over_experts(layer: &AdaptedLinear, x: &[f32], rows: usize) -> Vec<f32> 
     let (experts, rank) = (adapter.config().num_experts(), adapter.config().rank.get());
     let [d_out, d_in] = layer.weight.val().dims();
     let read = |t: Tensor<2>| values(t.into_data());
-    let (w, a, b) = (read(layer.weight.val()), read(adapter.a.val()), read(adapter.b.val()));
-    let gate = read(adapter.gate.as_ref().unwrap().val());
-    let threshold = adapter.threshold.as_ref().unwrap();
-    let (tw, tb) = (read(threshold.weight.val()), values(threshold.bias.val().into_data())[0]);
+    let (w, a, b) = (read(layer.weight.val()), read(adapter.a()), read(adapter.b()));
+    let gate = read(adapter.matrix("gate"));
+    let (tw, tb) = (read(adapter.matrix("threshold.weight")), values(adapter.vector("threshold.bias").into_data())[0]);
     let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
     let mut y = Vec::new();
     for x in x.chunks(d_in).take(rows) {
@@ -91,7 +85,7 @@ proptest! {
         let scale = expected.iter().fold(1.0_f32, |max, v| max.max(v.abs()));
         assert_close("y", &y, &expected, 2e-5 * scale, 1e-4);
 
-        let routing = context.into_sites().pop().unwrap().routed.unwrap();
+        let routing = context.into_layers().pop().unwrap().decision.unwrap();
         for row in values(routing.weights.into_data()).chunks(experts) {
             let sum: f32 = row.iter().sum();
             prop_assert!(row.iter().all(|w| *w >= 0.0));
@@ -104,10 +98,11 @@ proptest! {
         let device = device();
         let seed = u64::from(seed);
         let mixture = layer(adamole(1, rank, 0.0), d_in, d_out, seed, &device);
-        let mut lora = layer(AdapterConfig { method: Method::Lora, ..adamole(1, rank, 0.0) }, d_in, d_out, seed, &device);
+        let mut lora = layer(AdapterConfig::new(Lora, rank, 16.0, 0.0).unwrap(), d_in, d_out, seed, &device);
         let adapter = mixture.adapter.as_ref().unwrap();
-        lora.adapter.as_mut().unwrap().a = adapter.a.clone();
-        lora.adapter.as_mut().unwrap().b = adapter.b.clone();
+        for name in ["a", "b"] {
+            lora.adapter.as_mut().unwrap().set(name, adapter.matrix(name).into_data());
+        }
         let x = random::<2>(seed + 7, [rows, d_in], &device);
         let forward = |layer: &AdaptedLinear| values(layer.forward(x.clone(), &mut ForwardContext::evaluation()).into_data());
         assert_close("y", &forward(&mixture), &forward(&lora), 1e-4, 1e-5);
@@ -303,9 +298,9 @@ fn a_balance_loss_of_no_weight_leaves_the_gradients_alone() {
     };
     let batch = DeviceBatch::new(&batches[0], &device);
     // Nothing recorded, so no balance loss at all.
-    let hidden =
-        model.hidden(batch.ids, &batch.mask, &mut ForwardContext::evaluation()).select(0, batch.label_positions);
-    let loss = frozen_cross_entropy(hidden, model.projection(), batch.label_targets, batch.labels as f32);
+    let hidden = model.hidden(&batch.tokens, &mut ForwardContext::evaluation()).select(0, batch.label_positions);
+    let labels = batch.label_targets.dims()[0];
+    let loss = frozen_cross_entropy(hidden, model.projection(), batch.label_targets, labels as f32);
     let without = flat_gradients(&model, &GradientsParams::from_grads(loss.backward(), &model));
     assert_eq!(gradients(0.0), without);
     assert_ne!(gradients(1e-2), without);
@@ -321,7 +316,7 @@ fn padding_changes_nothing_for_the_tokens() {
         let cols = ids.len() / rows;
         let ids: Vec<i32> = ids.into_iter().map(|id| id as i32).collect();
         let ids = Tensor::<2, Int>::from_data(TensorData::new(ids, [rows, cols]), &device);
-        values(model.hidden(ids, &AttentionMask::causal(cols, &device), &mut ForwardContext::evaluation()).into_data())
+        values(model.hidden(&TokenBatch::causal(ids), &mut ForwardContext::evaluation()).into_data())
     };
     let width = model.config().hidden_size;
     let together = hidden(batch.ids.clone(), batch.rows);

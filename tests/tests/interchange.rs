@@ -2,15 +2,15 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use adamole::{
-    core::{AdapterConfig, CapacityFactor, ForwardContext, Method, Selection},
+    core::{AdaMole, AdapterConfig, CapacityFactor, ForwardContext, Lora, Method, Mole, Selection, Sira},
     llama::{
-        AdapterLayout, AttentionMask, CausalLm, ChainOfLora, ModelError, Targets, load_adapter, load_base, merge,
-        save_adapter, save_base,
+        AdapterLayout, AttentionMask, CausalLm, ChainOfLora, ModelError, Targets, TokenBatch, load_adapter, load_base,
+        merge, save_adapter, save_base,
     },
 };
 use adamole_tests::{Case, assert_close, device, golden, max_difference, values};
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use std::{fs, path::Path};
+use std::{fs, path::Path, sync::Arc};
 
 fn logits(model: &CausalLm, case: &Case, device: &Device) -> Vec<f32> {
     let shape = case.tensors.shape("input_ids").unwrap().to_vec();
@@ -18,7 +18,7 @@ fn logits(model: &CausalLm, case: &Case, device: &Device) -> Vec<f32> {
     let ids = Tensor::<2, Int>::from_data(TensorData::new(ids, shape.clone()), device);
     let tokens: Vec<u8> = case.integers("attention_mask").iter().map(|&m| m as u8).collect();
     let mask = AttentionMask::padded(&tokens, shape[1], device);
-    values(model.logits(model.hidden(ids, &mask, &mut ForwardContext::evaluation())).into_data())
+    values(model.logits(model.hidden(&TokenBatch::new(ids, mask), &mut ForwardContext::evaluation())).into_data())
 }
 
 /// The logits of tokens; those of padding depend on the version of the library that recorded them.
@@ -93,20 +93,22 @@ fn every_method_is_saved_and_loaded_whole() {
     let device = device();
     let case = Case::open("llama_gqa__ada_1");
     let experts = |n: usize| n.try_into().unwrap();
-    let methods = [
-        Method::Lora,
-        Method::Mole { num_experts: experts(4), selection: Selection::TopK(2.try_into().unwrap()) },
-        Method::Mole { num_experts: experts(4), selection: Selection::Threshold(0.2) },
-        Method::Mole { num_experts: experts(4), selection: Selection::TopP(0.6.try_into().unwrap()) },
-        Method::AdaMole { num_experts: experts(4), tau_max: None },
-        Method::AdaMole { num_experts: experts(4), tau_max: Some(0.375.try_into().unwrap()) },
-        Method::Sira {
-            num_experts: experts(4),
+    let num_experts = experts(4);
+    let mole = |selection| Arc::new(Mole { num_experts, selection });
+    let methods: [Arc<dyn Method>; 7] = [
+        Arc::new(Lora),
+        mole(Selection::TopK(2.try_into().unwrap())),
+        mole(Selection::Threshold(0.2)),
+        mole(Selection::TopP(0.6.try_into().unwrap())),
+        Arc::new(AdaMole { num_experts, tau_max: None }),
+        Arc::new(AdaMole { num_experts, tau_max: Some(0.375.try_into().unwrap()) }),
+        Arc::new(Sira {
+            num_experts,
             top_k: 2.try_into().unwrap(),
             capacity_factor: Some(CapacityFactor::try_from(1.25).unwrap()),
             gate_dropout: 0.1.try_into().unwrap(),
             renormalise: true,
-        },
+        }),
     ];
     for method in methods {
         let config =
@@ -121,9 +123,9 @@ fn layers_may_differ() {
     let case = Case::open("llama_gqa__ada_1");
     let layer = |experts: usize, rank: usize, k: Option<usize>| {
         let num_experts = experts.try_into().unwrap();
-        let method = match k {
-            Some(k) => Method::Mole { num_experts, selection: Selection::TopK(k.try_into().unwrap()) },
-            None => Method::AdaMole { num_experts, tau_max: None },
+        let method: Arc<dyn Method> = match k {
+            Some(k) => Arc::new(Mole { num_experts, selection: Selection::TopK(k.try_into().unwrap()) }),
+            None => Arc::new(AdaMole { num_experts, tau_max: None }),
         };
         AdapterConfig { method, rank: rank.try_into().unwrap(), alpha: 8.0, dropout: 0.0.try_into().unwrap() }
     };
@@ -131,12 +133,7 @@ fn layers_may_differ() {
         round_trip(&case, AdapterLayout::per_layer(&layers, &Targets::attention()), &device);
     }
     // Not all layers, and not the same linears in each.
-    let lora = |rank: usize, alpha| AdapterConfig {
-        method: Method::Lora,
-        rank: rank.try_into().unwrap(),
-        alpha,
-        dropout: 0.0.try_into().unwrap(),
-    };
+    let lora = |rank: usize, alpha| AdapterConfig::new(Lora, rank, alpha, 0.0).unwrap();
     let odd = [
         ("model.layers.0.self_attn.q_proj", lora(2, 4.0)),
         ("model.layers.1.self_attn.q_proj", lora(3, 4.0)),
@@ -249,12 +246,7 @@ fn a_mixture_cannot_be_merged() {
 fn a_chain_is_one_lora() {
     let device = device();
     let case = Case::open("llama_gqa__lora");
-    let config = AdapterConfig {
-        method: Method::Lora,
-        rank: 2.try_into().unwrap(),
-        alpha: 4.0,
-        dropout: 0.0.try_into().unwrap(),
-    };
+    let config = AdapterConfig::new(Lora, 2, 4.0, 0.0).unwrap();
     let layout = AdapterLayout::uniform(config, &Targets::attention(), 2);
     let mut model = trained(&case, &layout, 1, &device);
     let mut chain = ChainOfLora::new(&model);
@@ -268,7 +260,8 @@ fn a_chain_is_one_lora() {
     }
     let whole = chain.whole(&model);
     assert_close("whole", &logits(&whole, &case, &device), &logits(&model, &case, &device), 1e-4, 0.0);
-    let whole_config = *whole.layout().get("model.layers.0.self_attn.q_proj").unwrap();
+    let layout = whole.layout();
+    let whole_config = layout.get("model.layers.0.self_attn.q_proj").unwrap();
     assert_eq!((whole_config.rank.get(), whole_config.scale()), (6, 2.0));
     // On the first base.
     let folder = tempfile::tempdir().unwrap();

@@ -4,7 +4,7 @@
 use adamole::{
     core::ForwardContext,
     data::Tokenizer,
-    llama::{AttentionMask, CausalLm, load_base},
+    llama::{CausalLm, TokenBatch, load_base},
 };
 use adamole_tests::{device, max_difference, shared, values};
 use burn::tensor::{Int, Tensor, TensorData};
@@ -13,7 +13,7 @@ use std::path::PathBuf;
 fn last_logits(model: &CausalLm, ids: &[i32]) -> Vec<f32> {
     let device = device();
     let input = Tensor::<2, Int>::from_data(TensorData::new(ids.to_vec(), [1, ids.len()]), &device);
-    let hidden = model.hidden(input, &AttentionMask::causal(ids.len(), &device), &mut ForwardContext::evaluation());
+    let hidden = model.hidden(&TokenBatch::causal(input), &mut ForwardContext::evaluation());
     let last = hidden.narrow(0, ids.len() - 1, 1);
     values(model.logits(last).into_data())
 }

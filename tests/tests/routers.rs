@@ -2,26 +2,38 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use adamole::core::{
-    AdaptedLinear, AdapterConfig, CounterRng, DropoutSeed, ForwardContext, Method, RoutingDetail, Rows, Selection,
+    AdaMole, AdaptedLinear, Adapter, AdapterConfig, AdapterShape, CounterRng, DropoutSeed, ForwardContext, Initial,
+    Lora, Method, MethodKind, MethodSettings, Mole, NumExperts, ParameterSpec, RoutingDetail, Rows, Selection, Sira,
     ValidRows,
-    router::{Capacity, FixedThreshold, Router, RouterInput, Routing, Sira, TopKExperts, TopPExperts},
+    router::{Router, RouterInput, Routing},
 };
 use adamole_tests::{assert_close, device, max_difference, values};
-use burn::{
-    module::Param,
-    tensor::{Tensor, TensorData, activation::softmax},
-};
+use burn::tensor::{Tensor, TensorData, activation::softmax};
 use proptest::prelude::*;
+use std::sync::Arc;
 
 fn probabilities(rows: usize, experts: usize, seed: u64) -> Tensor<2> {
     let logits = CounterRng::new(&[seed]).normal(rows * experts, 1.5);
     softmax(Tensor::from_data(TensorData::new(logits, [rows, experts]), &device()), 1)
 }
 
-fn route(router: &dyn Router, probs: Tensor<2>) -> Routing {
+/// An adapter on a linear of one input and one output.
+fn adapter(method: impl Method + 'static) -> Adapter {
+    Adapter::new(AdapterConfig::new(method, 1, 1.0, 0.0).unwrap(), 1, 1, &[0], &device())
+}
+
+fn route_rows(method: impl Method + Router + Copy + 'static, probs: Tensor<2>, rows: &Rows) -> Routing {
+    let (x, adapter) = (Tensor::zeros([probs.dims()[0], 1], &device()), adapter(method));
+    method.route(&RouterInput { x: &x, logits: probs.log(), adapter: &adapter, gate_mask: None, rows })
+}
+
+fn route(method: impl Method + Router + Copy + 'static, probs: Tensor<2>) -> Routing {
     let rows = Rows::new(probs.dims()[0], 1, None);
-    let num_experts = probs.dims()[1];
-    router.route(&RouterInput { scores: probs, num_experts, gate_mask: None, rows: &rows, training: false })
+    route_rows(method, probs, &rows)
+}
+
+fn mole(experts: usize, selection: Selection) -> Mole {
+    Mole { num_experts: experts.try_into().unwrap(), selection }
 }
 
 /// Experts by falling probability.
@@ -32,20 +44,21 @@ fn ranked(row: &[f32]) -> Vec<usize> {
 }
 
 /// Compares with the experts that `choose` names for each row.
-fn check(router: &dyn Router, probs: Tensor<2>, choose: impl Fn(&[f32]) -> Vec<usize>) {
+fn check(selection: Selection, probs: Tensor<2>, choose: impl Fn(&[f32]) -> Vec<usize>) {
     let experts = probs.dims()[1];
-    let routing = route(router, probs.clone());
+    let routing = route(mole(experts, selection), probs);
+    let probs = routing.scores.probabilities();
     let (probs, weights) = (values(probs.into_data()), values(routing.weights.into_data()));
-    let selected = values(routing.selected.into_data());
-    for ((row, weights), selected) in probs.chunks(experts).zip(weights.chunks(experts)).zip(selected.chunks(experts)) {
+    let active = values(routing.active.into_data());
+    for ((row, weights), active) in probs.chunks(experts).zip(weights.chunks(experts)).zip(active.chunks(experts)) {
         let chosen = choose(row);
         let sum: f32 = chosen.iter().map(|&i| row[i]).sum();
         let expected: Vec<f32> = (0..experts).map(|i| if chosen.contains(&i) { row[i] / sum } else { 0.0 }).collect();
         assert_close("weights", weights, &expected, 1e-6, 1e-5);
-        let fires: Vec<usize> = (0..experts).filter(|&i| selected[i] == 1.0).collect();
+        let active: Vec<usize> = (0..experts).filter(|&i| active[i] == 1.0).collect();
         let mut chosen = chosen;
         chosen.sort_unstable();
-        assert_eq!(fires, chosen, "{row:?}");
+        assert_eq!(active, chosen, "{row:?}");
     }
 }
 
@@ -54,22 +67,22 @@ proptest! {
 
     #[test]
     fn top_k_takes_the_k_most_probable(rows in 1_usize..20, experts in 1_usize..12, k in 1_usize..14, seed: u32) {
-        let router = TopKExperts::new(k.try_into().unwrap());
-        check(&router, probabilities(rows, experts, seed.into()), |row| ranked(row)[..k.min(experts)].to_vec());
+        let rule = Selection::TopK(k.try_into().unwrap());
+        check(rule, probabilities(rows, experts, seed.into()), |row| ranked(row)[..k.min(experts)].to_vec());
     }
 
     #[test]
     fn a_threshold_takes_all_that_reach_it(rows in 1_usize..20, experts in 1_usize..12, tau in 0.0_f32..0.6, seed: u32) {
         let all = |row: &[f32]| (0..row.len()).filter(|&i| row[i] >= tau).collect();
-        check(&FixedThreshold::new(tau), probabilities(rows, experts, seed.into()), all);
+        check(Selection::Threshold(tau), probabilities(rows, experts, seed.into()), all);
     }
 
     #[test]
     fn top_p_takes_the_fewest_that_reach_the_share(
         rows in 1_usize..20, experts in 1_usize..12, share in 0.01_f32..0.99, seed: u32,
     ) {
-        let router = TopPExperts::new(share.try_into().unwrap());
-        check(&router, probabilities(rows, experts, seed.into()), |row| {
+        let rule = Selection::TopP(share.try_into().unwrap());
+        check(rule, probabilities(rows, experts, seed.into()), |row| {
             let mut reached = 0.0;
             let needed = ranked(row).into_iter().take_while(|&i| {
                 let needed = reached < share;
@@ -92,15 +105,8 @@ proptest! {
         let mask = Tensor::from_data(TensorData::new(mask, [total, 1]), &device());
         let count = valid.iter().filter(|v| **v).count();
         let rows = Rows::new(total, sequences, Some(ValidRows { mask, count }));
-        let router = Sira {
-            top_k: k.try_into().unwrap(),
-            capacity: Some(Capacity::Tokens(capacity)),
-            gate_dropout: 0.0.try_into().unwrap(),
-            renormalise: false,
-        };
-        let scores = probs.clone();
-        let input = RouterInput { scores, num_experts: experts, gate_mask: None, rows: &rows, training: true };
-        let routing = router.route(&input);
+        let routing = route_rows(sira(experts, k, limit(capacity, experts, k, count / sequences), false), probs, &rows);
+        let probs = routing.scores.probabilities();
         let probs = values(probs.into_data());
         let mut expected = vec![0.0; total * experts];
         for sequence in 0..sequences {
@@ -126,9 +132,9 @@ proptest! {
         let seed = u64::from(seed);
         for selection in [None, Some(Selection::TopK(2.try_into().unwrap())), Some(Selection::TopP(0.5.try_into().unwrap()))] {
             let num_experts = experts.try_into().unwrap();
-            let method = match selection {
-                None => Method::AdaMole { num_experts, tau_max: None },
-                Some(selection) => Method::Mole { num_experts, selection },
+            let method: Arc<dyn Method> = match selection {
+                None => Arc::new(AdaMole { num_experts, tau_max: None }),
+                Some(selection) => Arc::new(Mole { num_experts, selection }),
             };
             let config = AdapterConfig { method, rank: rank.try_into().unwrap(), alpha: 4.0, dropout: 0.0.try_into().unwrap() };
             let random = |key: u64, shape: [usize; 2]| {
@@ -138,7 +144,7 @@ proptest! {
             let mut layer = AdaptedLinear::frozen(random(0, [d_out, d_in]), None);
             layer.adapt(config, &[seed]);
             let adapter = layer.adapter.as_mut().unwrap();
-            adapter.b = Param::from_tensor(random(1, [d_out, experts * rank]));
+            adapter.set("b", random(1, [d_out, experts * rank]).into_data());
             let mut turned = layer.clone();
             let adapter = turned.adapter.as_mut().unwrap();
             let by = if experts == 2 { 1 } else { 1 + turn % (experts - 1) };
@@ -146,14 +152,14 @@ proptest! {
                 let rest = t.dims()[dim] - by;
                 Tensor::cat(vec![t.clone().narrow(dim, by, rest), t.narrow(dim, 0, by)], dim)
             };
-            adapter.a = Param::from_tensor(roll(adapter.a.val(), 0, by * rank));
-            adapter.b = Param::from_tensor(roll(adapter.b.val(), 1, by * rank));
-            adapter.gate = Some(Param::from_tensor(roll(adapter.gate.as_ref().unwrap().val(), 0, by)));
+            adapter.set("a", roll(adapter.a(), 0, by * rank).into_data());
+            adapter.set("b", roll(adapter.b(), 1, by * rank).into_data());
+            adapter.set("gate", roll(adapter.matrix("gate"), 0, by).into_data());
             let x = random(2, [rows, d_in]);
             let run = |layer: &AdaptedLinear| {
                 let mut context = ForwardContext::evaluation().recording(RoutingDetail::Counts);
                 let y = values(layer.forward(x.clone(), &mut context).into_data());
-                (y, values(context.balance_loss().unwrap().into_data()))
+                (y, values(context.auxiliary_loss().unwrap().into_data()))
             };
             let ((y, balance), (turned_y, turned_balance)) = (run(&layer), run(&turned));
             assert_close("y", &turned_y, &y, 2e-4, 1e-4);
@@ -164,87 +170,133 @@ proptest! {
 
 #[test]
 fn sira_has_its_capacity_and_no_dropout_outside_training() {
-    let router = |capacity: Option<usize>| Sira {
-        top_k: 2.try_into().unwrap(),
-        capacity: capacity.map(Capacity::Tokens),
-        gate_dropout: 0.5.try_into().unwrap(),
-        renormalise: true,
-    };
     let probs = probabilities(12, 4, 3);
-    let sira = values(route(&router(None), probs.clone()).weights.into_data());
-    let top_k = values(route(&TopKExperts::new(2.try_into().unwrap()), probs.clone()).weights.into_data());
-    assert!(max_difference(&sira, &top_k) < 1e-6);
-    let limited = values(route(&router(Some(1)), probs).selected.into_data());
+    let unlimited = values(route(sira(4, 2, None, true), probs.clone()).weights.into_data());
+    let top_k = values(route(mole(4, Selection::TopK(2.try_into().unwrap())), probs.clone()).weights.into_data());
+    assert!(max_difference(&unlimited, &top_k) < 1e-6);
+    let limited = values(route(sira(4, 2, limit(1, 4, 2, 12), true), probs).active.into_data());
     assert_eq!(limited.iter().sum::<f32>(), 4.0, "one token for each expert: {limited:?}");
 }
 
-/// Dropped inputs and gates are as many as they should be, differ from site to site and from step to step, and keep the
+fn sira(experts: usize, k: usize, capacity_factor: Option<f32>, renormalise: bool) -> Sira {
+    Sira {
+        num_experts: experts.try_into().unwrap(),
+        top_k: k.try_into().unwrap(),
+        capacity_factor: capacity_factor.map(|factor| factor.try_into().unwrap()),
+        gate_dropout: 0.5.try_into().unwrap(),
+        renormalise,
+    }
+}
+
+/// The factor at which an expert takes so many of a sequence's tokens; they are rounded up.
+fn limit(capacity: usize, experts: usize, k: usize, tokens: usize) -> Option<f32> {
+    Some((capacity as f32 - 0.5) * experts as f32 / (k * tokens.max(1)) as f32)
+}
+
+/// Dropped inputs and gates are as many as they should be, differ from layer to layer and from step to step, and keep the
 /// mean.
 #[test]
 fn dropout_has_the_right_distribution() {
     let device = device();
     let (rows, width, p) = (400, 300, 0.3_f32);
-    let config = AdapterConfig {
-        method: Method::Lora,
-        rank: width.try_into().unwrap(),
-        alpha: width as f32,
-        dropout: p.try_into().unwrap(),
-    };
+    let config = AdapterConfig::new(Lora, width, width as f32, p).unwrap();
     // With A and B the identity the layer adds its dropped-out input.
     let mut layer = AdaptedLinear::frozen(Tensor::zeros([width, width], &device), None);
     layer.adapt(config, &[0]);
     let adapter = layer.adapter.as_mut().unwrap();
-    adapter.a = Param::from_tensor(Tensor::eye(width, &device));
-    adapter.b = Param::from_tensor(Tensor::eye(width, &device));
+    adapter.set("a", Tensor::<2>::eye(width, &device).into_data());
+    adapter.set("b", Tensor::<2>::eye(width, &device).into_data());
     let dropped = |step: u64| {
         let seed = DropoutSeed { run: 1, step, micro_batch: 0 };
         let mut context = ForwardContext::training(seed);
         let x = Tensor::ones([rows, width], &device);
         [0, 1].map(|_| values(layer.forward(x.clone(), &mut context).into_data()))
     };
-    let [first_site, second_site] = dropped(0);
+    let [first_layer, second_layer] = dropped(0);
     let [next_step, _] = dropped(1);
     let kept = 1.0 / (1.0 - p);
-    assert!(first_site.iter().all(|v| *v == 0.0 || (v - kept).abs() < 1e-4));
+    assert!(first_layer.iter().all(|v| *v == 0.0 || (v - kept).abs() < 1e-4));
     let count = (rows * width) as f64;
     let share = |mask: &[f32]| mask.iter().filter(|v| **v == 0.0).count() as f64 / count;
     let deviation = (f64::from(p * (1.0 - p)) / count).sqrt();
-    assert!((share(&first_site) - f64::from(p)).abs() < 5.0 * deviation, "{}", share(&first_site));
+    assert!((share(&first_layer) - f64::from(p)).abs() < 5.0 * deviation, "{}", share(&first_layer));
     // Independent masks agree on zero with probability p squared.
-    for other in [&second_site, &next_step] {
-        let both = first_site.iter().zip(other).filter(|(a, b)| **a == 0.0 && **b == 0.0).count() as f64 / count;
+    for other in [&second_layer, &next_step] {
+        let both = first_layer.iter().zip(other).filter(|(a, b)| **a == 0.0 && **b == 0.0).count() as f64 / count;
         assert!((both - f64::from(p * p)).abs() < 5.0 * (f64::from(p * p) / count).sqrt(), "{both}");
     }
     // Rows and columns are dropped alike.
     for line in 0..10 {
-        let row = first_site[line * width..(line + 1) * width].iter().filter(|v| **v == 0.0).count() as f64;
+        let row = first_layer[line * width..(line + 1) * width].iter().filter(|v| **v == 0.0).count() as f64;
         assert!((row / width as f64 - f64::from(p)).abs() < 0.15, "row {line}");
-        let column = first_site.iter().skip(line).step_by(width).filter(|v| **v == 0.0).count() as f64;
+        let column = first_layer.iter().skip(line).step_by(width).filter(|v| **v == 0.0).count() as f64;
         assert!((column / rows as f64 - f64::from(p)).abs() < 0.15, "column {line}");
     }
 }
 
-#[test]
-fn a_router_of_ones_own_is_one_file() {
-    #[derive(Debug)]
-    struct Everyone;
-    impl Router for Everyone {
-        fn route(&self, input: &RouterInput<'_>) -> Routing {
-            let everyone = input.probs().ones_like();
-            Routing {
-                weights: everyone.clone() / everyone.dims()[1] as f32,
-                selected: everyone.clone(),
-                chosen: everyone,
-                balance: input.probs(),
-            }
-        }
+/// A method of its own crate: every expert is active with the same weight, and one more parameter counts for nothing.
+#[derive(Debug, Clone, Copy)]
+struct Everyone(usize);
+
+impl Everyone {
+    const KIND: MethodKind = MethodKind {
+        name: "everyone",
+        help: "Every expert alike",
+        peft_type: "EVERYONE",
+        settings: &[MethodSettings::NUM_EXPERTS],
+        one_of: &[],
+        file_keys: &[],
+        file_extensions: &[],
+        build: |settings| {
+            let experts: NumExperts = settings.required::<usize, _>(&MethodSettings::NUM_EXPERTS)?;
+            Ok(Arc::new(Self(experts.get())))
+        },
+    };
+}
+
+impl Method for Everyone {
+    fn kind(&self) -> &'static MethodKind {
+        &Self::KIND
     }
+
+    fn settings(&self) -> MethodSettings {
+        MethodSettings::new().with("num_experts", self.0)
+    }
+
+    fn num_experts(&self) -> usize {
+        self.0
+    }
+
+    fn router(&self) -> Option<&dyn Router> {
+        Some(self)
+    }
+
+    fn parameters(&self, shape: AdapterShape) -> Vec<ParameterSpec> {
+        let mut parameters = ParameterSpec::experts(shape, self.0);
+        parameters.push(ParameterSpec::gate(shape, self.0));
+        let state = ParameterSpec::new("state", "lora_state", [3], Initial::Zeros);
+        parameters.push(ParameterSpec { trained: false, ..state });
+        parameters
+    }
+}
+
+impl Router for Everyone {
+    fn route(&self, input: &RouterInput<'_>) -> Routing {
+        let scores = input.scores();
+        let everyone = scores.probabilities().ones_like();
+        Routing { weights: everyone.clone() / self.0 as f32, ..Routing::proportional(scores, everyone) }
+    }
+}
+
+#[test]
+fn a_method_of_another_crate_is_one_type() {
     let device = device();
-    let method = Method::AdaMole { num_experts: 3.try_into().unwrap(), tau_max: None };
-    let config = AdapterConfig { method, rank: 2.try_into().unwrap(), alpha: 2.0, dropout: 0.0.try_into().unwrap() };
-    let adapter = adamole::core::Adapter::with_router(config, std::sync::Arc::new(Everyone), 4, 5, &[0], &device);
-    assert!(adapter.threshold.is_none());
+    let config = AdapterConfig::new(Everyone(3), 2, 2.0, 0.0).unwrap();
+    let adapter = Adapter::new(config.clone(), 4, 5, &[0], &device);
     let mut context = ForwardContext::evaluation().recording(RoutingDetail::Counts);
     adapter.forward(Tensor::ones([6, 4], &device), &mut context);
-    assert_eq!(values(context.into_sites()[0].selected_count.clone().into_data()), [6.0; 3]);
+    assert_eq!(values(context.into_layers()[0].active_tokens.clone().into_data()), [6.0; 3]);
+    assert_eq!(*(Everyone::KIND.build)(&config.method.settings()).unwrap(), *config.method);
+    let names: Vec<_> = adapter.parameters().map(|(spec, _)| (spec.name, spec.trained)).collect();
+    assert_eq!(names, [("a", true), ("b", true), ("gate", true), ("state", false)]);
 }

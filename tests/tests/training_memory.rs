@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use adamole::{
-    core::{AdapterConfig, Method},
+    core::{AdaMole, AdapterConfig},
     data::{Benchmark, EncodeOptions, Encoder, Example, OnBadRow, Split, Tokenizer, read_split},
     llama::{AdapterLayout, Targets, load_base},
     train::{Checkpoints, Control, Recipe, TrainEvent, TrainingData, Workers, train},
@@ -34,8 +34,8 @@ fn memory_does_not_grow_with_the_steps() {
     let (training, validation) = (examples(Split::Train, 200), examples(Split::Validation, 16));
     let device = device().autodiff();
     let mut model = load_base(&datasets.join("base"), &device).unwrap();
-    let method = Method::AdaMole { num_experts: 8.try_into().unwrap(), tau_max: None };
-    let config = AdapterConfig { method, rank: 4.try_into().unwrap(), alpha: 16.0, dropout: 0.05.try_into().unwrap() };
+    let method = AdaMole { num_experts: 8.try_into().unwrap(), tau_max: None };
+    let config = AdapterConfig::new(method, 4, 16.0, 0.05).unwrap();
     model.adapt(&AdapterLayout::uniform(config, &Targets::attention(), model.config().num_hidden_layers), 0);
 
     let folder = tempfile::tempdir().unwrap();

@@ -1,6 +1,6 @@
 //! A frozen perceptron of one's own, adapted to another target by AdaMoLE experts on its two linears.
 
-use adamole_core::{AdaptedLinear, AdapterConfig, ForwardContext, Method, RoutingDetail, SettingError};
+use adamole_core::{AdaMole, AdaptedLinear, AdapterConfig, ForwardContext, RoutingDetail, SettingError};
 use burn::{
     module::Module,
     optim::{AdamWConfig, GradientsParams},
@@ -26,9 +26,9 @@ fn main() -> Result<(), SettingError> {
     let weight = |d_out, d_in| Tensor::random([d_out, d_in], Distribution::Normal(0.0, 0.3), &device);
     let mut mlp =
         Mlp { up: AdaptedLinear::frozen(weight(32, 8), None), down: AdaptedLinear::frozen(weight(1, 32), None) };
-    let method = Method::AdaMole { num_experts: 4.try_into()?, tau_max: None };
-    let config = AdapterConfig { method, rank: 2.try_into()?, alpha: 4.0, dropout: 0.0.try_into()? };
-    mlp.up.adapt(config, &[0]);
+    let method = AdaMole { num_experts: 4.try_into()?, tau_max: None };
+    let config = AdapterConfig::new(method, 2, 4.0, 0.0)?;
+    mlp.up.adapt(config.clone(), &[0]);
     mlp.down.adapt(config, &[1]);
 
     let x = Tensor::<2>::random([256, 8], Distribution::Uniform(-1.0, 1.0), &device);
@@ -40,13 +40,13 @@ fn main() -> Result<(), SettingError> {
         let error = (mlp.forward(x.clone(), &mut context) - target.clone()).square().mean();
         last = error.clone().into_scalar::<f32>();
         first.get_or_insert(last);
-        let balance = context.balance_loss().map_or_else(|| Tensor::zeros([1], &device), |loss| loss * 1e-3);
+        let balance = context.auxiliary_loss().map_or_else(|| Tensor::zeros([1], &device), |loss| loss * 1e-3);
         let gradients = GradientsParams::from_grads((error + balance).backward(), &mlp);
         mlp = optimizer.step(1e-2, mlp, gradients);
         if step % 100 == 99 {
-            let fired: Vec<_> =
-                context.into_sites().iter().map(|site| site.selected_count.to_data().to_string()).collect();
-            eprintln!("step {}: error {last:.4}, tokens per expert {}", step + 1, fired.join(" "));
+            let active: Vec<_> =
+                context.into_layers().iter().map(|layer| layer.active_tokens.to_data().to_string()).collect();
+            eprintln!("step {}: error {last:.4}, tokens per expert {}", step + 1, active.join(" "));
         }
     }
     assert!(last < 0.3 * first.unwrap_or(0.0), "the experts learn: {first:?} to {last}");

@@ -1,93 +1,90 @@
-//! A bank of LoRA experts as one low-rank pair, with the gate that weighs them.
+//! An adapter: a bank of LoRA experts as one low-rank pair, and the gate that weights them.
 
 use crate::{
-    AdapterConfig, CounterRng, ForwardContext,
-    router::{self, Router, RouterInput},
+    AdapterShape, CounterRng, ForwardContext, Method, ParameterSpec, ParameterValue, Probability, Rank, SettingError,
+    parameters::{map_either, on_either},
+    router::RouterInput,
 };
-use adamole_kernels::{Dropout, adapter_input, gate_scores, weighted_experts};
+use adamole_kernels::{Dropout, adapter_input, weighted_experts};
 use burn::{
-    module::{Module, Param, ParamId},
+    module::{Content, Devices, Module, ModuleDisplay, ModuleDisplayDefault, ModuleMapper, ModuleVisitor},
     tensor::{Device, Tensor, TensorData},
 };
 use std::sync::Arc;
 
-/// The learned threshold of AdaMoLE: one linear unit on the layer's input.
-#[derive(Module, Debug)]
-pub struct Threshold {
-    /// `[1, d_in]`.
-    pub weight: Param<Tensor<2>>,
-    /// `[1]`.
-    pub bias: Param<Tensor<1>>,
+/// What sits on one adapted linear.
+#[derive(Debug, Clone)]
+pub struct AdapterConfig {
+    /// Which experts there are, and how tokens choose among them.
+    pub method: Arc<dyn Method>,
+    /// Rank of ONE expert; N experts of rank r hold the parameters of one LoRA of rank N r.
+    pub rank: Rank,
+    /// Numerator of the scale alpha / r.
+    pub alpha: f32,
+    /// Dropout on the input of the experts (never on the gate's), in training only.
+    pub dropout: Probability,
+}
+
+impl PartialEq for AdapterConfig {
+    fn eq(&self, other: &Self) -> bool {
+        let numbers = |it: &Self| (it.rank, it.alpha, it.dropout);
+        *self.method == *other.method && numbers(self) == numbers(other)
+    }
+}
+
+impl AdapterConfig {
+    /// A method with experts of this rank.
+    ///
+    /// # Errors
+    /// A number is out of its range.
+    pub fn new(method: impl Method + 'static, rank: usize, alpha: f32, dropout: f32) -> Result<Self, SettingError> {
+        Ok(Self { method: Arc::new(method), rank: rank.try_into()?, alpha, dropout: dropout.try_into()? })
+    }
+
+    /// N; 1 for a plain LoRA.
+    pub fn num_experts(&self) -> usize {
+        self.method.num_experts()
+    }
+
+    /// s = alpha / r, with r the rank of one expert.
+    pub fn scale(&self) -> f32 {
+        self.alpha / self.rank.get() as f32
+    }
+
+    /// Whether a router weights the experts token by token, so that no single matrix does what the adapter does.
+    pub fn is_routed(&self) -> bool {
+        self.method.router().is_some()
+    }
+
+    /// The parameters of an adapter on a linear from `d_in` to `d_out`.
+    pub fn parameters(&self, d_in: usize, d_out: usize) -> Vec<ParameterSpec> {
+        self.method.parameters(AdapterShape { rank: self.rank.get(), d_in, d_out })
+    }
 }
 
 /// N experts of rank r on one linear layer from `d_in` to `d_out`.
 ///
-/// All experts together are one pair of matrices, so a mixture costs what one LoRA of rank `N r` costs, and the
-/// gate and threshold rows ride in the same product:
+/// All experts together are one pair of matrices, A `[N r, d_in]` and B `[d_out, N r]`, so a mixture costs what one LoRA
+/// of rank `N r` costs, and the gate and threshold rows share one more product:
 /// `y = ((x A^T) * repeat(w, r) * s) B^T` with `w` the router's weights.
-#[derive(Module, Debug)]
+#[derive(Debug, Clone)]
 pub struct Adapter {
-    /// The experts' A stacked, `[N r, d_in]`: expert i holds rows `i r .. (i + 1) r`.
-    pub a: Param<Tensor<2>>,
-    /// The experts' B side by side, `[d_out, N r]`: expert i holds columns `i r .. (i + 1) r`.
-    pub b: Param<Tensor<2>>,
-    /// The gate, `[N, d_in]`, without bias; absent for a plain LoRA.
-    pub gate: Option<Param<Tensor<2>>>,
-    /// The learned threshold, for routers that take one.
-    pub threshold: Option<Threshold>,
-    #[module(skip)]
+    parameters: Vec<(ParameterSpec, ParameterValue)>,
     config: AdapterConfig,
-    #[module(skip)]
-    router: Option<Arc<dyn Router>>,
 }
 
 impl Adapter {
-    /// A new adapter: A, gate and threshold uniform in `+-1/sqrt(d_in)` (Kaiming uniform with a = sqrt 5, as
-    /// published; the paper's text says Gaussian), B zero, so that it changes nothing at first.
+    /// A new adapter, which changes nothing at first where B starts at 0.
     ///
     /// The values are a function of `seed` alone. Parameters are trainable once the device is an autodiff one.
     pub fn new(config: AdapterConfig, d_in: usize, d_out: usize, seed: &[u64], device: &Device) -> Self {
-        Self::build(config, router::for_config(&config), d_in, d_out, seed, device)
-    }
-
-    /// [`Adapter::new`] with a router of one's own in place of the method's; the method still says how many experts
-    /// there are.
-    pub fn with_router(
-        config: AdapterConfig,
-        router: Arc<dyn Router>,
-        d_in: usize,
-        d_out: usize,
-        seed: &[u64],
-        device: &Device,
-    ) -> Self {
-        Self::build(config, Some(router), d_in, d_out, seed, device)
-    }
-
-    fn build(
-        config: AdapterConfig,
-        router: Option<Arc<dyn Router>>,
-        d_in: usize,
-        d_out: usize,
-        seed: &[u64],
-        device: &Device,
-    ) -> Self {
         let mut rng = CounterRng::new(seed);
-        let bound = 1.0 / (d_in as f32).sqrt();
-        let width = config.num_experts() * config.rank.get();
-        let mut uniform =
-            |rows: usize| Tensor::from_data(TensorData::new(rng.uniform(rows * d_in, bound), [rows, d_in]), device);
-        let a = uniform(width);
-        let gate = router.is_some().then(|| uniform(config.num_experts()));
-        let threshold_weight = router.as_ref().filter(|r| r.learns_threshold()).map(|_| uniform(1));
-        let bias = Tensor::from_data(TensorData::new(rng.uniform(1, bound), [1]), device);
-        Self {
-            a: trainable(a),
-            b: trainable(Tensor::zeros([d_out, width], device)),
-            gate: gate.map(trainable),
-            threshold: threshold_weight.map(|w| Threshold { weight: trainable(w), bias: trainable(bias) }),
-            config,
-            router,
-        }
+        let specs = config.parameters(d_in, d_out).into_iter();
+        let parameters = specs.map(|spec| {
+            let value = ParameterValue::initial(&spec, &mut rng, device);
+            (spec, value)
+        });
+        Self { parameters: parameters.collect(), config }
     }
 
     /// The settings this adapter was made with.
@@ -95,45 +92,97 @@ impl Adapter {
         &self.config
     }
 
-    /// The router; `None` for a plain LoRA.
-    pub fn router(&self) -> Option<&dyn Router> {
-        self.router.as_deref()
+    /// Its parameters, in the order of the method.
+    pub fn parameters(&self) -> impl Iterator<Item = (&ParameterSpec, &ParameterValue)> {
+        self.parameters.iter().map(|(spec, value)| (spec, value))
+    }
+
+    /// The parameter of this name.
+    pub fn parameter(&self, name: &str) -> Option<&ParameterValue> {
+        self.parameters.iter().find(|(spec, _)| spec.name == name).map(|(_, value)| value)
+    }
+
+    /// Replaces the values of a parameter, which keeps its identity.
+    ///
+    /// # Panics
+    /// The adapter has no parameter of this name and shape.
+    pub fn set(&mut self, name: &str, values: TensorData) {
+        let found = self.parameters.iter_mut().find(|(spec, _)| spec.name == name && spec.shape == **values.shape());
+        let Some((spec, value)) = found else {
+            panic!("an adapter has no parameter {name} of shape {:?}", values.shape())
+        };
+        value.set(values, spec.trained);
+    }
+
+    /// A matrix of the method's.
+    ///
+    /// # Panics
+    /// The method has none of this name.
+    pub fn matrix(&self, name: &str) -> Tensor<2> {
+        match self.parameter(name) {
+            Some(ParameterValue::Matrix(param)) => param.val(),
+            _ => panic!("the method {} has no matrix {name}", self.config.method.kind().name),
+        }
+    }
+
+    /// A vector of the method's.
+    ///
+    /// # Panics
+    /// The method has none of this name.
+    pub fn vector(&self, name: &str) -> Tensor<1> {
+        match self.parameter(name) {
+            Some(ParameterValue::Vector(param)) => param.val(),
+            _ => panic!("the method {} has no vector {name}", self.config.method.kind().name),
+        }
+    }
+
+    /// A: what the experts take from the input, `[N r, d_in]`; expert i has rows `i r .. (i + 1) r`.
+    pub fn a(&self) -> Tensor<2> {
+        self.matrix("a")
+    }
+
+    /// B: what takes it to the output, `[d_out, N r]`; expert i has columns `i r .. (i + 1) r`.
+    pub fn b(&self) -> Tensor<2> {
+        self.matrix("b")
     }
 
     /// What the adapter adds to the frozen layer's output: `[T, d_in]` to `[T, d_out]`.
     pub fn forward(&self, x: Tensor<2>, context: &mut ForwardContext) -> Tensor<2> {
-        self.mixed(x, context).matmul(self.b.val().transpose())
+        self.inner(x, context).matmul(self.b().transpose())
     }
 
-    /// The experts' inner activations, weighted and scaled, which B takes to the output: `[T, d_in]` to `[T, N r]`.
-    pub(crate) fn mixed(&self, x: Tensor<2>, context: &mut ForwardContext) -> Tensor<2> {
-        let site = context.enter_site();
-        let num_experts = self.config.num_experts();
-        let dropout = context.input_dropout(self.config.dropout, site, num_experts);
+    /// What B takes to the output: `[T, d_in]` to `[T, K]`.
+    pub(crate) fn inner(&self, x: Tensor<2>, context: &mut ForwardContext) -> Tensor<2> {
+        self.config.method.clone().inner(self, x, context)
+    }
+
+    /// The experts' inner activations `A x`, weighted by the router and scaled: `[T, d_in]` to `[T, N r]`.
+    pub fn weighted_experts(&self, x: Tensor<2>, context: &mut ForwardContext) -> Tensor<2> {
+        let number = context.enter_adapter();
+        let (num_experts, scale) = (self.config.num_experts(), self.config.scale());
+        let dropout = context.input_dropout(self.config.dropout, number, num_experts);
         let hidden = match dropout.as_deref() {
             Some(dropouts @ [_, _, ..]) => self.hidden_apart(&x, dropouts),
-            dropouts => adapter_input(x.clone(), self.a.val(), dropouts.and_then(|d| d.first().copied())),
+            dropouts => adapter_input(x.clone(), self.a(), dropouts.and_then(|d| d.first().copied())),
         };
-        let (Some(gate), Some(router)) = (&self.gate, &self.router) else { return hidden * self.config.scale() };
+        let method = &self.config.method;
+        let Some(router) = method.router() else { return hidden * scale };
 
-        let (gate, threshold_bias) = match &self.threshold {
-            Some(threshold) => (Tensor::cat(vec![gate.val(), threshold.weight.val()], 0), Some(threshold.bias.val())),
-            None => (gate.val(), None),
-        };
-        let scores = gate_scores(adapter_input(x, gate, None), threshold_bias);
-        let [rows, _] = scores.dims();
-        let shape = [rows, num_experts];
-        let gate_mask = router.gate_dropout().and_then(|p| context.gate_mask(p, site, shape, &scores.device()));
+        let mut gate: Vec<Tensor<2>> = method.gate_parameters().iter().map(|name| self.matrix(name)).collect();
+        let gate = if gate.len() == 1 { gate.remove(0) } else { Tensor::cat(gate, 0) };
+        let logits = adapter_input(x.clone(), gate, None);
+        let [rows, _] = logits.dims();
+        let mask = |p| context.gate_mask(p, number, [rows, num_experts], &logits.device());
+        let gate_mask = router.gate_dropout().and_then(mask);
         let rows = context.rows(rows);
-        let input = RouterInput { scores, num_experts, gate_mask, rows: &rows, training: context.is_training() };
-        let routing = router.route(&input);
-        context.record(router.as_ref(), &input, &routing);
-        weighted_experts(hidden, routing.weights, self.config.scale())
+        let routing = router.route(&RouterInput { x: &x, logits, adapter: self, gate_mask, rows: &rows });
+        context.record(router, &rows, &routing);
+        weighted_experts(hidden, routing.weights, scale)
     }
 
     /// The experts' inner activations `[T, N r]` where each drops its input by a mask of its own.
     fn hidden_apart(&self, x: &Tensor<2>, dropouts: &[Dropout]) -> Tensor<2> {
-        let a = self.a.val();
+        let a = self.a();
         let [width, d_in] = a.dims();
         let rank = width / dropouts.len();
         let experts = dropouts.iter().enumerate();
@@ -142,27 +191,85 @@ impl Adapter {
         });
         Tensor::cat(products.collect(), 1)
     }
+
+    /// Applies the same to every parameter.
+    fn mapped(self, mut map: impl FnMut(&ParameterSpec, ParameterValue) -> ParameterValue) -> Self {
+        let parameters = self.parameters.into_iter().map(|(spec, value)| {
+            let value = map(&spec, value);
+            (spec, value)
+        });
+        Self { parameters: parameters.collect(), config: self.config }
+    }
 }
 
-fn trainable<const D: usize>(value: Tensor<D>) -> Param<Tensor<D>> {
-    Param::initialized(ParamId::new(), value).set_require_grad(true)
+/// A parameter's name in the adapter is its place in the module.
+impl Module for Adapter {
+    fn visit<V: ModuleVisitor>(&self, visitor: &mut V) {
+        for (spec, value) in &self.parameters {
+            visitor.enter_module(spec.name, "Struct:Adapter");
+            on_either!(value, param => param.visit(visitor));
+            visitor.exit_module(spec.name, "Struct:Adapter");
+        }
+    }
+
+    fn map<M: ModuleMapper>(self, mapper: &mut M) -> Self {
+        self.mapped(|spec, value| {
+            mapper.enter_module(spec.name, "Struct:Adapter");
+            let value = map_either!(value, param => Module::map(param, mapper));
+            mapper.exit_module(spec.name, "Struct:Adapter");
+            value
+        })
+    }
+
+    fn collect_devices(&self, devices: Devices) -> Devices {
+        let values = self.parameters.iter().map(|(_, value)| value);
+        values.fold(devices, |devices, value| on_either!(value, param => param.collect_devices(devices)))
+    }
+
+    fn to_device(self, device: &Device) -> Self {
+        self.mapped(|_, value| map_either!(value, param => param.to_device(device)))
+    }
+
+    fn fork(self, device: &Device) -> Self {
+        self.mapped(|_, value| map_either!(value, param => param.fork(device)))
+    }
+
+    fn train(self) -> Self {
+        self.mapped(|_, value| map_either!(value, param => param.train()))
+    }
+
+    fn valid(&self) -> Self {
+        self.clone().mapped(|_, value| map_either!(value, param => param.valid()))
+    }
+
+    fn materialize(self) -> Self {
+        self.mapped(|_, value| map_either!(value, param => param.materialize()))
+    }
 }
+
+impl ModuleDisplayDefault for Adapter {
+    fn content(&self, content: Content) -> Option<Content> {
+        let names = self.parameters.iter().map(|(spec, _)| format!("{} {:?}", spec.name, spec.shape));
+        content.add_formatted(&names.collect::<Vec<_>>().join(", ")).optional()
+    }
+}
+
+impl ModuleDisplay for Adapter {}
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Method;
+    use crate::AdaMole;
 
     #[test]
-    fn each_expert_has_its_own_mask_or_all_have_one() {
+    fn each_expert_has_its_own_mask_or_all_have_one() -> Result<(), SettingError> {
         let device = Device::default();
-        let method = Method::AdaMole { num_experts: 3.try_into().expect("valid"), tau_max: None };
-        let (rank, dropout) = (2.try_into().expect("valid"), 0.0.try_into().expect("valid"));
-        let adapter = Adapter::new(AdapterConfig { method, rank, alpha: 1.0, dropout }, 5, 4, &[1], &device);
+        let method = AdaMole { num_experts: 3.try_into()?, tau_max: None };
+        let adapter = Adapter::new(AdapterConfig::new(method, 2, 1.0, 0.0)?, 5, 4, &[1], &device);
         let x = Tensor::from_data(TensorData::new(CounterRng::new(&[2]).uniform(35, 1.0), [7, 5]), &device);
         let same = |a: Tensor<2>, b: Tensor<2>| (a - b).abs().max().into_scalar::<f32>() < 1e-6;
         let (one, other) = (Dropout::new(1, 0.5), Dropout::new(2, 0.5));
-        let with = |dropout| adapter_input(x.clone(), adapter.a.val(), Some(dropout));
+        let with = |dropout| adapter_input(x.clone(), adapter.a(), Some(dropout));
         let apart = |dropouts: [Dropout; 3]| adapter.hidden_apart(&x, &dropouts);
         assert!(same(apart([one; 3]), with(one)));
         let mixed = apart([one, other, one]);
@@ -170,5 +277,6 @@ mod tests {
         assert!(same(expert(mixed.clone(), 0), expert(with(one), 0)));
         assert!(same(expert(mixed.clone(), 1), expert(with(other), 1)));
         assert!(!same(expert(mixed, 1), expert(with(one), 1)));
+        Ok(())
     }
 }

@@ -1,84 +1,63 @@
-//! What travels with one forward pass: dropout on the way in, routing and the auxiliary loss on the way out.
-//! Modules keep none of it, so that a pass leaves nothing stale behind.
+//! What travels with one forward pass: dropout and the layout of the rows on the way in, routing and the auxiliary loss on
+//! the way out. Modules keep none of it, so that a pass leaves nothing stale behind.
 
 use crate::{
-    DropoutScope, DropoutSeed, Probability, Rows, ValidRows,
-    router::{Router, RouterInput, Routing},
+    DropoutScope, DropoutSeed, Probability, Rows,
+    router::{Router, Routing},
 };
 use adamole_kernels::Dropout;
 use burn::tensor::{Device, Tensor};
 
-/// How much of the routing a pass keeps.
+/// How much of the routing a pass records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RoutingDetail {
     /// Nothing.
     Off,
-    /// Counts per expert and the mean threshold, per site.
+    /// Counts per expert and the mean threshold of each routed layer.
     Counts,
-    /// Also every row's threshold and how many experts it fired.
+    /// Also every token's threshold and number of active experts.
     Distributions,
-    /// Also every row's probabilities, thresholds and selection.
+    /// Also the router's decision for every token.
     Rows,
 }
 
-/// One adapted linear's routing in one pass. Tensors carry no gradient.
+/// The routing of one routed layer in one pass, over T rows and N experts. Tensors carry no gradient.
 #[derive(Debug, Clone)]
-pub struct SiteRouting {
-    /// Rows that selected each expert, `[1, N]`.
-    pub selected_count: Tensor<2>,
-    /// Sum of the thresholds over the rows, `[1, 1]`, where the router has one.
+pub struct LayerRouting {
+    /// Tokens that activated each expert, `[1, N]`.
+    pub active_tokens: Tensor<2>,
+    /// Sum of the thresholds over the tokens, `[1, 1]`, where the router learns one.
     pub threshold_sum: Option<Tensor<2>>,
-    /// This site's share of the auxiliary loss, one element.
-    pub balance_loss: Tensor<1>,
-    /// Rows that counted.
-    pub rows: usize,
-    /// What each row fired, from [`RoutingDetail::Distributions`] on.
-    pub row_counts: Option<RowCounts>,
-    /// Every row, with [`RoutingDetail::Rows`].
-    pub routed: Option<RoutedRows>,
-}
-
-/// How each of T rows was routed among N experts. Tensors carry no gradient.
-#[derive(Debug, Clone)]
-pub struct RoutedRows {
-    /// The gate's softmax, `[T, N]`.
-    pub probs: Tensor<2>,
-    /// The thresholds, `[T, 1]`, where the router learns them.
-    pub thresholds: Option<Tensor<2>>,
-    /// 1 where the expert fired, else 0, `[T, N]`.
-    pub selected: Tensor<2>,
-    /// Weight of each expert's output, `[T, N]`.
-    pub weights: Tensor<2>,
-}
-
-/// What each of T rows fired. Tensors carry no gradient.
-#[derive(Debug, Clone)]
-pub struct RowCounts {
-    /// Experts that fired, `[T, 1]`; -1 in rows that do not count.
-    pub active: Tensor<2>,
-    /// The thresholds, `[T, 1]`, where the router learns them.
-    pub thresholds: Option<Tensor<2>>,
+    /// The auxiliary loss of this layer, one element.
+    pub auxiliary_loss: Tensor<1>,
+    /// Tokens counted.
+    pub tokens: usize,
     /// What no threshold exceeds.
     pub max_threshold: f32,
+    /// Active experts of each row, `[T, 1]`, from [`RoutingDetail::Distributions`] on; -1 in rows that are no tokens.
+    pub active_experts: Option<Tensor<2>>,
+    /// The thresholds of each row, `[T, 1]`, where the router learns them, from [`RoutingDetail::Distributions`] on.
+    pub thresholds: Option<Tensor<2>>,
+    /// The router's decision, with [`RoutingDetail::Rows`].
+    pub decision: Option<Routing>,
 }
 
 /// Where the numbers of the gates' dropout masks start.
-const GATE_SITES: usize = 1 << 32;
+const GATE_MASKS: usize = 1 << 32;
 
 /// Between the numbers of the masks of a layer's experts.
-const EXPERT_SITES: usize = 1 << 33;
+const EXPERT_MASKS: usize = 1 << 33;
 
-/// The state of one forward pass. Sites (adapted linears with a gate) are numbered in the order of their calls.
+/// The state of one forward pass. Adapters are numbered in the order in which it comes to them.
 #[derive(Debug)]
 pub struct ForwardContext {
     dropout: Option<DropoutSeed>,
     scope: DropoutScope,
-    valid_rows: Option<ValidRows>,
-    sequences: usize,
+    rows: Option<Rows>,
     detail: RoutingDetail,
-    next_site: usize,
-    balance_loss: Option<Tensor<1>>,
-    sites: Vec<SiteRouting>,
+    next_adapter: usize,
+    auxiliary_loss: Option<Tensor<1>>,
+    layers: Vec<LayerRouting>,
 }
 
 impl ForwardContext {
@@ -87,12 +66,11 @@ impl ForwardContext {
         Self {
             dropout: None,
             scope: DropoutScope::Layer,
-            valid_rows: None,
-            sequences: 1,
+            rows: None,
             detail: RoutingDetail::Off,
-            next_site: 0,
-            balance_loss: None,
-            sites: Vec::new(),
+            next_adapter: 0,
+            auxiliary_loss: None,
+            layers: Vec::new(),
         }
     }
 
@@ -107,116 +85,103 @@ impl ForwardContext {
         self
     }
 
-    /// Records routing at this level; anything above [`RoutingDetail::Off`] also accumulates the auxiliary loss.
+    /// Records routing at this level; anything above [`RoutingDetail::Off`] also sums the auxiliary loss.
     pub fn recording(mut self, detail: RoutingDetail) -> Self {
         self.detail = detail;
         self
     }
 
-    /// Counts only these rows in the auxiliary loss and in the counts; all rows, padding included, without it.
-    pub fn counting(mut self, rows: ValidRows) -> Self {
-        self.valid_rows = Some(rows);
-        self
+    /// Sets the layout of the rows that the linears are about to see: which are tokens, and of which sequence. Without it
+    /// all rows are tokens of one sequence. The auxiliary loss, the counts and limits within a sequence go by it.
+    pub fn set_rows(&mut self, rows: Rows) {
+        self.rows = Some(rows);
     }
 
-    /// Declares the rows to be those of `sequences` sequences of one length, one after the other; a single one without
-    /// it. Routers that share experts out within a sequence need to know.
-    pub fn set_sequences(&mut self, sequences: usize) {
-        self.sequences = sequences;
+    /// The auxiliary loss summed over all routed layers so far, with its gradient; `None` where nothing was routed.
+    pub fn auxiliary_loss(&self) -> Option<Tensor<1>> {
+        self.auxiliary_loss.clone()
     }
 
-    /// The auxiliary loss summed over all sites so far, with its gradient; `None` where nothing was routed.
-    pub fn balance_loss(&self) -> Option<Tensor<1>> {
-        self.balance_loss.clone()
+    /// The number of adapters so far, which is that of the next one.
+    pub fn next_adapter(&self) -> usize {
+        self.next_adapter
     }
 
-    /// The number of sites so far, which is that of the next one.
-    pub fn next_site(&self) -> usize {
-        self.next_site
-    }
-
-    /// A pass over tensors with autodiff that does again what this one, over plain tensors, did from a site on: the same
-    /// dropout, over the same rows. It has recorded nothing yet.
-    pub fn replayed_from(&self, site: usize) -> Self {
-        let tracked = |rows: &ValidRows| ValidRows { mask: Tensor::from_inner(rows.mask.clone()), count: rows.count };
+    /// A context for tensors with autodiff that does again what this one, for plain tensors, did from an adapter on: the
+    /// same dropout, over the same rows. It has recorded nothing yet.
+    pub fn replayed_from(&self, adapter: usize) -> Self {
         Self {
             dropout: self.dropout,
             scope: self.scope,
-            valid_rows: self.valid_rows.as_ref().map(tracked),
-            sequences: self.sequences,
+            rows: self.rows.as_ref().map(Rows::tracked),
             detail: self.detail,
-            next_site: site,
+            next_adapter: adapter,
             ..Self::evaluation()
         }
     }
 
-    /// What each routed site did, in the order of the calls.
-    pub fn into_sites(self) -> Vec<SiteRouting> {
-        self.sites
+    /// The routing of each routed layer, in the order of the pass.
+    pub fn into_layers(self) -> Vec<LayerRouting> {
+        self.layers
     }
 
     /// The dropout on the input of `experts` experts in training: one for all of them, or one for each; `None` where
     /// nothing is dropped.
-    pub(crate) fn input_dropout(&self, p: Probability, site: usize, experts: usize) -> Option<Vec<Dropout>> {
+    pub(crate) fn input_dropout(&self, p: Probability, adapter: usize, experts: usize) -> Option<Vec<Dropout>> {
         let seed = self.dropout.filter(|_| p.get() > 0.0)?;
         Some(match self.scope {
-            DropoutScope::Layer => vec![seed.dropout(site, p)],
-            DropoutScope::Expert => (1..=experts).map(|i| seed.dropout(site + i * EXPERT_SITES, p)).collect(),
+            DropoutScope::Layer => vec![seed.dropout(adapter, p)],
+            DropoutScope::Expert => (1..=experts).map(|i| seed.dropout(adapter + i * EXPERT_MASKS, p)).collect(),
         })
     }
 
     /// A number for the adapter that asks, unique within the pass.
-    pub(crate) fn enter_site(&mut self) -> usize {
-        self.next_site += 1;
-        self.next_site - 1
+    pub(crate) fn enter_adapter(&mut self) -> usize {
+        self.next_adapter += 1;
+        self.next_adapter - 1
     }
 
     /// The router's dropout on `[T, N]` probabilities: 0 or 1 / (1 - p); `None` outside training.
     pub(crate) fn gate_mask(
         &self,
         p: Probability,
-        site: usize,
+        adapter: usize,
         shape: [usize; 2],
         device: &Device,
     ) -> Option<Tensor<2>> {
         // A stream of its own beside the one of the input's mask.
-        self.dropout.map(|seed| seed.dropout(GATE_SITES + site, p).mask(shape, device))
-    }
-
-    pub(crate) fn is_training(&self) -> bool {
-        self.dropout.is_some()
+        self.dropout.map(|seed| seed.dropout(GATE_MASKS + adapter, p).mask(shape, device))
     }
 
     /// The layout of an input of so many rows.
+    ///
+    /// # Panics
+    /// [`ForwardContext::set_rows`] was given another number of rows.
     pub(crate) fn rows(&self, total: usize) -> Rows {
-        Rows::new(total, self.sequences, self.valid_rows.clone())
+        let rows = self.rows.clone().unwrap_or_else(|| Rows::new(total, 1, None));
+        assert_eq!(rows.total(), total, "the rows of an adapted linear's input are those of the context");
+        rows
     }
 
-    pub(crate) fn record(&mut self, router: &dyn Router, input: &RouterInput<'_>, routing: &Routing) {
+    pub(crate) fn record(&mut self, router: &dyn Router, rows: &Rows, routing: &Routing) {
         if self.detail == RoutingDetail::Off {
             return;
         }
-        let rows = input.rows;
-        let loss = router.balance_loss(routing, rows);
-        let thresholds = router.thresholds(input).map(Tensor::detach);
-        self.sites.push(SiteRouting {
-            selected_count: rows.sum(routing.selected.clone()).detach(),
+        let loss = router.auxiliary_loss(routing, rows);
+        let thresholds = routing.thresholds.clone().map(Tensor::detach);
+        let from = |detail: RoutingDetail| self.detail >= detail;
+        self.layers.push(LayerRouting {
+            active_tokens: rows.sum(routing.active.clone()).detach(),
             threshold_sum: thresholds.clone().map(|thresholds| rows.sum(thresholds)),
-            balance_loss: loss.clone().detach(),
-            rows: rows.count(),
-            row_counts: (self.detail >= RoutingDetail::Distributions).then(|| RowCounts {
-                active: rows.masked(routing.selected.clone().detach().sum_dim(1) + 1.0) - 1.0,
-                thresholds: thresholds.clone(),
-                max_threshold: router.max_threshold(),
-            }),
-            routed: (self.detail == RoutingDetail::Rows).then(|| RoutedRows {
-                probs: input.probs().detach(),
-                thresholds,
-                selected: routing.selected.clone().detach(),
-                weights: routing.weights.clone().detach(),
-            }),
+            auxiliary_loss: loss.clone().detach(),
+            tokens: rows.count(),
+            max_threshold: router.max_threshold(),
+            active_experts: from(RoutingDetail::Distributions)
+                .then(|| rows.masked(routing.active.clone().detach().sum_dim(1) + 1.0) - 1.0),
+            thresholds: thresholds.filter(|_| from(RoutingDetail::Distributions)),
+            decision: from(RoutingDetail::Rows).then(|| routing.detached()),
         });
-        self.balance_loss = Some(match self.balance_loss.take() {
+        self.auxiliary_loss = Some(match self.auxiliary_loss.take() {
             None => loss,
             Some(sum) => sum + loss,
         });

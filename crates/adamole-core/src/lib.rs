@@ -2,22 +2,26 @@
 
 mod adapter;
 mod balance;
-mod config;
 mod context;
 mod dropout;
 mod error;
 mod linear;
+mod method;
+mod numbers;
+mod parameters;
 pub mod router;
 mod rows;
 mod setting;
 
 pub use adamole_kernels::CounterRng;
-pub use adapter::{Adapter, Threshold};
+pub use adapter::{Adapter, AdapterConfig};
 pub use balance::load_balancing_loss;
-pub use config::{AdapterConfig, CapacityFactor, Method, NumExperts, Probability, Rank, Selection, TauMax, TopK, TopP};
-pub use context::{ForwardContext, RoutedRows, RoutingDetail, RowCounts, SiteRouting};
+pub use context::{ForwardContext, LayerRouting, RoutingDetail};
 pub use dropout::{DropoutScope, DropoutSeed};
 pub use error::SettingError;
 pub use linear::AdaptedLinear;
+pub use method::{AdaMole, Lora, METHODS, Method, MethodKind, MethodSettings, Mole, Selection, Sira};
+pub use numbers::{CapacityFactor, NumExperts, Probability, Rank, TauMax, TopK, TopP};
+pub use parameters::{AdapterShape, Initial, ParameterSpec, ParameterValue};
 pub use rows::{Rows, ValidRows};
 pub use setting::{Setting, SettingKind, SettingValue};

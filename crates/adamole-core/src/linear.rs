@@ -38,8 +38,8 @@ impl AdaptedLinear {
         match &self.adapter {
             None => self.frozen_forward(x),
             Some(adapter) if weight.dtype() == DType::F32 => {
-                let mixed = adapter.mixed(x.clone(), context);
-                self.biased(linear_with_update(x, weight, mixed, adapter.b.val()))
+                let inner = adapter.inner(x.clone(), context);
+                self.biased(linear_with_update(x, weight, inner, adapter.b()))
             }
             // The adapter is float32 whatever the frozen weights are, and the sum is rounded once.
             Some(adapter) => {

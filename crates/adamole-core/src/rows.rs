@@ -12,7 +12,7 @@ pub struct ValidRows {
     pub count: usize,
 }
 
-/// T rows: one or more sequences of one length, one after the other, of which some rows may not count.
+/// The layout of T rows: one or more sequences of one length, one after the other, of which some rows may be padding.
 #[derive(Debug, Clone)]
 pub struct Rows {
     total: usize,
@@ -21,7 +21,7 @@ pub struct Rows {
 }
 
 impl Rows {
-    /// `total` rows in `sequences` sequences of `total / sequences` rows each; all count where `valid` is absent.
+    /// `total` rows in `sequences` sequences of `total / sequences` rows each; all are tokens where `valid` is absent.
     ///
     /// # Panics
     /// The rows do not divide into so many sequences.
@@ -30,17 +30,28 @@ impl Rows {
         Self { total, sequences, valid }
     }
 
+    /// T.
+    pub fn total(&self) -> usize {
+        self.total
+    }
+
+    /// The same for tensors with autodiff.
+    pub(crate) fn tracked(&self) -> Self {
+        let tracked = |rows: &ValidRows| ValidRows { mask: Tensor::from_inner(rows.mask.clone()), count: rows.count };
+        Self { valid: self.valid.as_ref().map(tracked), ..*self }
+    }
+
     /// Number of sequences.
     pub fn sequences(&self) -> usize {
         self.sequences
     }
 
-    /// Number of rows that count.
+    /// Number of tokens.
     pub fn count(&self) -> usize {
         self.valid.as_ref().map_or(self.total, |valid| valid.count)
     }
 
-    /// `[T, N]` with 0 in every row that does not count.
+    /// `[T, N]` with 0 in every row that is padding.
     pub fn masked(&self, values: Tensor<2>) -> Tensor<2> {
         match &self.valid {
             None => values,
@@ -48,7 +59,7 @@ impl Rows {
         }
     }
 
-    /// The sum over the rows that count: `[T, N]` to `[1, N]`.
+    /// The sum over the tokens: `[T, N]` to `[1, N]`.
     pub fn sum(&self, values: Tensor<2>) -> Tensor<2> {
         match &self.valid {
             None => values.sum_dim(0),
@@ -62,7 +73,7 @@ impl Rows {
         values.reshape([self.sequences, rows / self.sequences, columns])
     }
 
-    /// Rows that count in each sequence, `[sequences, 1, 1]`.
+    /// Tokens of each sequence, `[sequences, 1, 1]`.
     pub fn counts_by_sequence(&self, device: &Device) -> Tensor<3> {
         let ones = Tensor::ones([self.total, 1], device);
         self.by_sequence(self.masked(ones)).sum_dim(1)

@@ -5,9 +5,9 @@
 //! published AdaMoLE implementation, plus a format version.
 
 use crate::{
-    AdapterLayout, AdapterTensors, CausalLm, LinearShapes, MismatchCause, ModelError, TensorFile, TensorMismatch,
+    AdapterLayout, CausalLm, LinearShapes, MismatchCause, ModelError, TensorFile, TensorMismatch,
     adapter_config::{self, RawAdapterConfig},
-    adapter_keys,
+    adapter_keys::{self, adapter_tensors},
     adapter_names::AdapterNames,
     base_folder::other_weights,
     check_for_placeholders,
@@ -15,7 +15,7 @@ use crate::{
     regular_file,
     tensor_file::{write_atomically, write_tensors},
 };
-use adamole_core::{AdapterConfig, Method};
+use adamole_core::AdapterConfig;
 use burn::tensor::{DType, TensorData};
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -30,7 +30,7 @@ pub const KEY_PREFIX: &str = "base_model.model.";
 pub fn save_adapter(model: &CausalLm, base: Option<&str>, folder: &Path) -> Result<(), ModelError> {
     let mut tensors = Vec::new();
     for (name, linear) in model.linears() {
-        for (key, data) in linear.adapter.iter().flat_map(|adapter| AdapterTensors::values(adapter).split()) {
+        for (key, data) in linear.adapter.iter().flat_map(adapter_tensors) {
             tensors.push((format!("{KEY_PREFIX}{name}.{key}"), data));
         }
     }
@@ -60,7 +60,7 @@ pub fn load_adapter(model: &mut CausalLm, folder: &Path) -> Result<AdapterLayout
     let linears = linear_names(model);
     let layout = config.resolve(&path, &linears)?;
     let file = AdapterFile::open(folder)?;
-    let has_experts = layout.method().is_some_and(|method| method != Method::Lora);
+    let has_experts = layout.method().is_some_and(|method| !method.settings.is_empty());
     let names = AdapterNames::new(file.path(), file.names(), has_experts)?;
     // In the order of the forward pass.
     let adapted = linears.iter().filter_map(|linear| Some((linear.as_str(), layout.get(linear)?)));

@@ -2,7 +2,7 @@
 
 use crate::{
     precision::{narrowed, widened},
-    rope::Rotary,
+    token_batch::Sequences,
 };
 use adamole_core::{AdaptedLinear, ForwardContext};
 use adamole_kernels::scaled_softmax;
@@ -90,13 +90,13 @@ impl Attention {
     pub(crate) fn forward(
         &self,
         x: Tensor<2>,
-        rotary: &Rotary,
-        mask: &AttentionMask,
-        batch: usize,
+        sequences: &Sequences,
         cache: Option<&mut Option<LayerCache>>,
         context: &mut ForwardContext,
     ) -> Tensor<2> {
         let (heads, kv_heads, dim) = (self.num_heads, self.num_kv_heads, self.head_dim);
+        let Sequences { count: batch, rotary, attention } = sequences;
+        let batch = *batch;
         let length = x.dims()[0] / batch;
         let q = rotary.split(self.q_proj.forward(x.clone(), context), heads);
         let mut k = rotary.split(self.k_proj.forward(x.clone(), context), kv_heads);
@@ -116,7 +116,7 @@ impl Attention {
         let scores = q.matmul(k.swap_dims(2, 3)).reshape([batch, heads, length, keys]);
         let dtype = scores.dtype();
         let scale = (dim as f32).sqrt().recip();
-        let weights = narrowed(scaled_softmax(widened(scores), mask.bias.clone(), scale), dtype);
+        let weights = narrowed(scaled_softmax(widened(scores), attention.bias.clone(), scale), dtype);
         let mixed = weights.reshape([batch, kv_heads, group * length, keys]).matmul(v);
         let mixed = mixed.reshape([batch, heads, length, dim]).swap_dims(1, 2).reshape([batch * length, heads * dim]);
         self.o_proj.forward(mixed, context)

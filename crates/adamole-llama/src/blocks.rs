@@ -1,36 +1,31 @@
 //! Backward block by block (Chen et al. 2016): the forward pass keeps the inputs of the layers alone, and the backward pass
 //! does each layer again. It costs a second forward pass of the layers and holds the activations of one at a time.
 
-use crate::{AttentionMask, CausalLm, model::DecoderLayer, precision::widened, rope::Rotary};
+use crate::{CausalLm, TokenBatch, model::DecoderLayer, precision::widened, token_batch::Sequences};
 use adamole_core::ForwardContext;
-use burn::{
-    module::Module,
-    optim::GradientsParams,
-    tensor::{Int, Tensor},
-};
+use burn::{module::Module, optim::GradientsParams, tensor::Tensor};
 
 impl CausalLm {
-    /// The gradients of `head(hidden) + balance_weight * balance_loss` in the adapters of each layer, and the value of the
+    /// The gradients of `head(hidden) + auxiliary_weight * auxiliary_loss` in the adapters of each layer, and the value of the
     /// head. `hidden` is what [`CausalLm::hidden`] gives, `[B L, hidden]`, on the model's autodiff device.
     ///
     /// The model lives on an autodiff device; ids `[B, L]`, mask and pass on the plain one beneath. The pass records what
     /// it would in a plain forward pass, its auxiliary loss without a gradient.
     pub fn gradients_by_blocks(
         &self,
-        ids: Tensor<2, Int>,
-        mask: &AttentionMask,
+        batch: &TokenBatch,
         context: &mut ForwardContext,
-        balance_weight: f32,
+        auxiliary_weight: f32,
         head: impl FnOnce(Tensor<2>) -> Tensor<1>,
     ) -> (Tensor<1>, Vec<GradientsParams>) {
-        let ([batch, length], plain) = (ids.dims(), self.valid());
-        let rotary = Rotary::new(0..length, self.config(), &ids.device());
+        let plain = self.valid();
+        let sequences = batch.sequences(0, self.config());
         let mut inputs = Vec::with_capacity(plain.model.layers.len());
-        context.set_sequences(batch);
-        let mut x = plain.embed(ids);
+        context.set_rows(batch.rows().clone());
+        let mut x = plain.embed(batch.ids());
         for layer in &plain.model.layers {
-            inputs.push((x.clone(), context.next_site()));
-            x = layer.forward(x, &rotary, mask, batch, None, context);
+            inputs.push((x.clone(), context.next_adapter()));
+            x = layer.forward(x, &sequences, None, context);
         }
 
         let leaf = Tensor::from_inner(x).require_grad();
@@ -38,15 +33,15 @@ impl CausalLm {
         let mut gradients = value.backward();
         let mut of_output = leaf.grad_remove(&mut gradients);
 
-        let (rotary, mask) = (rotary.tracked(), mask.tracked());
+        let sequences = sequences.tracked();
         let mut of_layers = Vec::with_capacity(inputs.len());
-        for (layer, (x, site)) in self.model.layers.iter().zip(inputs).rev() {
+        for (layer, (x, adapter)) in self.model.layers.iter().zip(inputs).rev() {
             let Some(d) = of_output else { break };
             let leaf = Tensor::from_inner(x).require_grad();
-            let mut again = context.replayed_from(site);
-            let surrogate = layer.surrogate(leaf.clone(), d, &rotary, &mask, batch, &mut again);
-            let mut gradients = match again.balance_loss() {
-                Some(balance) if balance_weight > 0.0 => (surrogate + balance * balance_weight).backward(),
+            let mut again = context.replayed_from(adapter);
+            let surrogate = layer.surrogate(leaf.clone(), d, &sequences, &mut again);
+            let mut gradients = match again.auxiliary_loss() {
+                Some(auxiliary) if auxiliary_weight > 0.0 => (surrogate + auxiliary * auxiliary_weight).backward(),
                 _ => surrogate.backward(),
             };
             of_output = leaf.grad_remove(&mut gradients);
@@ -58,16 +53,8 @@ impl CausalLm {
 
 impl DecoderLayer {
     /// A scalar whose gradients are those of the layer where its output's gradient is `d`, `[T, hidden]`.
-    fn surrogate(
-        &self,
-        x: Tensor<2>,
-        d: Tensor<2>,
-        rotary: &Rotary,
-        mask: &AttentionMask,
-        batch: usize,
-        context: &mut ForwardContext,
-    ) -> Tensor<1> {
-        let attended = self.attend(x, rotary, mask, batch, None, context);
+    fn surrogate(&self, x: Tensor<2>, d: Tensor<2>, sequences: &Sequences, context: &mut ForwardContext) -> Tensor<1> {
+        let attended = self.attend(x, sequences, None, context);
         let gated = self.mlp.gated(self.post_attention_layernorm.forward(attended.clone()), context);
         let down = &self.mlp.down_proj;
         let output = match &down.adapter {

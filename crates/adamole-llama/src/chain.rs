@@ -58,7 +58,7 @@ impl ChainOfLora {
         let longer = |config: &AdapterConfig| {
             // The sum of ranks is at least one, since each is.
             let rank = (config.rank.get() * links).try_into().unwrap_or(config.rank);
-            AdapterConfig { rank, alpha: config.alpha * links as f32, ..*config }
+            AdapterConfig { rank, alpha: config.alpha * links as f32, ..config.clone() }
         };
         link.iter().map(|(name, config)| (name.to_owned(), longer(config))).collect()
     }
@@ -77,11 +77,8 @@ impl ChainOfLora {
         for (name, linear) in whole.linears_mut() {
             if let (Some(adapter), Some(links)) = (&mut linear.adapter, links.remove(&name)) {
                 let (a, b): (Vec<_>, Vec<_>) = links.into_iter().unzip();
-                let device = adapter.a.val().device();
-                let place = |t: Tensor<2>| if device.is_autodiff() { Tensor::from_inner(t) } else { t };
-                let (a, b) = (Tensor::cat(a, 0), Tensor::cat(b, 1));
-                adapter.a = adapter.a.clone().map(|_| place(a));
-                adapter.b = adapter.b.clone().map(|_| place(b));
+                adapter.set("a", Tensor::cat(a, 0).into_data());
+                adapter.set("b", Tensor::cat(b, 1).into_data());
             }
         }
         whole
@@ -95,7 +92,7 @@ fn factors(model: &CausalLm) -> Vec<(String, (Tensor<2>, Tensor<2>))> {
     linears
         .filter_map(|(name, linear)| {
             let adapter = linear.adapter.as_ref()?;
-            Some((name, (plain(adapter.a.val()), plain(adapter.b.val()))))
+            Some((name, (plain(adapter.a()), plain(adapter.b()))))
         })
         .collect()
 }

@@ -1,6 +1,6 @@
 //! Which linears of a model carry adapters, and each how.
 
-use adamole_core::{AdapterConfig, Method};
+use adamole_core::{AdapterConfig, MethodKind};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt};
 
@@ -67,7 +67,7 @@ impl AdapterLayout {
     /// An adapter of its own kind for every layer, on the targets.
     pub fn per_layer(configs: &[AdapterConfig], targets: &Targets) -> Self {
         let layers = configs.iter().enumerate();
-        let linears = layers.flat_map(|(i, config)| targets.0.iter().map(move |t| (linear_name(i, t), *config)));
+        let linears = layers.flat_map(|(i, config)| targets.0.iter().map(move |t| (linear_name(i, t), config.clone())));
         Self(linears.collect())
     }
 
@@ -82,8 +82,8 @@ impl AdapterLayout {
     }
 
     /// The method, which is one for all; `None` where nothing is adapted.
-    pub fn method(&self) -> Option<Method> {
-        self.0.values().next().map(|config| config.method)
+    pub fn method(&self) -> Option<&'static MethodKind> {
+        self.0.values().next().map(|config| config.method.kind())
     }
 }
 

@@ -32,10 +32,11 @@ mod random_weights;
 mod regular_file;
 mod rope;
 mod tensor_file;
+mod token_batch;
 mod warning;
 
 pub use adapter_folder::{KEY_PREFIX, load_adapter, save_adapter};
-pub use adapter_keys::AdapterTensors;
+pub use adapter_keys::{adapter_gradients, adapter_tensors};
 pub use allocation::Allocation;
 pub use attention::AttentionMask;
 pub use base_folder::{load_base, load_base_as, save_base, save_base_as, save_merged};
@@ -54,4 +55,5 @@ pub use placeholder::check_for_placeholders;
 pub use precision::{Precision, WeightTypes};
 pub use quantization::Quantization;
 pub use tensor_file::{TensorFile, write_atomically, write_tensors};
+pub use token_batch::TokenBatch;
 pub use warning::ModelWarning;

@@ -1,7 +1,7 @@
 //! The sizes of a model's weights, before there is a model.
 
 use crate::{AdapterLayout, ModelConfig, TARGETS, layout::layer_and_target};
-use adamole_core::{AdapterConfig, Method};
+use adamole_core::{AdapterConfig, ParameterSpec};
 
 /// The shapes of a model's frozen weights.
 #[derive(Debug, Clone, Copy)]
@@ -30,17 +30,11 @@ impl<'a> LinearShapes<'a> {
         }
     }
 
-    /// Elements of all adapters of this layout: A and B of each expert, the gate, and the learned threshold with its bias.
+    /// Elements of all adapters of this layout.
     pub fn adapter_elements(self, layout: &AdapterLayout) -> usize {
         let of_linear = |(name, adapter): (&str, &AdapterConfig)| {
             let [d_out, d_in] = self.of_linear(name)?;
-            let (experts, width) = (adapter.num_experts(), adapter.num_experts() * adapter.rank.get());
-            let gate = match adapter.method {
-                Method::Lora => 0,
-                Method::AdaMole { .. } => (experts + 1) * d_in + 1,
-                _ => experts * d_in,
-            };
-            Some(width * (d_in + d_out) + gate)
+            Some(adapter.parameters(d_in, d_out).iter().map(ParameterSpec::elements).sum::<usize>())
         };
         layout.iter().filter_map(of_linear).sum()
     }

@@ -19,7 +19,7 @@ pub fn merge(mut model: CausalLm) -> Result<CausalLm, ModelError> {
     }
     for (_, linear) in model.linears_mut() {
         if let Some(adapter) = linear.adapter.take() {
-            let update: Tensor<2> = adapter.b.val().matmul(adapter.a.val()) * adapter.config().scale();
+            let update: Tensor<2> = adapter.b().matmul(adapter.a()) * adapter.config().scale();
             linear.weight = linear.weight.clone().map(|weight| {
                 let update = if weight.is_autodiff() { update.detach() } else { update };
                 weight.clone() + narrowed(update, weight.dtype())

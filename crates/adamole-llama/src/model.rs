@@ -1,13 +1,13 @@
 //! The decoder-only language model: embedding, layers, output projection.
 
 use crate::{
-    AdapterLayout, ModelConfig, ModelError, ModelWarning, TARGETS,
-    attention::{Attention, AttentionMask, LayerCache},
+    AdapterLayout, ModelConfig, ModelError, ModelWarning, TARGETS, TokenBatch,
+    attention::{Attention, LayerCache},
     layout::linear_name,
     mlp::Mlp,
     norm::RmsNorm,
     precision::widened,
-    rope::Rotary,
+    token_batch::Sequences,
 };
 use adamole_core::{AdaptedLinear, Adapter, ForwardContext, router::Router};
 use burn::{
@@ -44,13 +44,11 @@ impl DecoderLayer {
     pub(crate) fn forward(
         &self,
         x: Tensor<2>,
-        rotary: &Rotary,
-        mask: &AttentionMask,
-        batch: usize,
+        sequences: &Sequences,
         cache: Option<&mut Option<LayerCache>>,
         context: &mut ForwardContext,
     ) -> Tensor<2> {
-        let x = self.attend(x, rotary, mask, batch, cache, context);
+        let x = self.attend(x, sequences, cache, context);
         x.clone() + self.mlp.forward(self.post_attention_layernorm.forward(x), context)
     }
 
@@ -58,13 +56,11 @@ impl DecoderLayer {
     pub(crate) fn attend(
         &self,
         x: Tensor<2>,
-        rotary: &Rotary,
-        mask: &AttentionMask,
-        batch: usize,
+        sequences: &Sequences,
         cache: Option<&mut Option<LayerCache>>,
         context: &mut ForwardContext,
     ) -> Tensor<2> {
-        x.clone() + self.self_attn.forward(self.input_layernorm.forward(x), rotary, mask, batch, cache, context)
+        x.clone() + self.self_attn.forward(self.input_layernorm.forward(x), sequences, cache, context)
     }
 }
 
@@ -194,12 +190,12 @@ impl CausalLm {
     /// Puts fresh adapters on the linears of the layout, in place of any that the model has; their values are a function
     /// of `seed` alone.
     pub fn adapt(&mut self, layout: &AdapterLayout, seed: u64) {
-        let mut site = 0;
+        let mut number = 0;
         for (name, linear) in self.linears_mut() {
             linear.adapter = None;
             if let Some(config) = layout.get(&name) {
-                linear.adapt(*config, &[seed, site]);
-                site += 1;
+                linear.adapt(config.clone(), &[seed, number]);
+                number += 1;
             }
         }
     }
@@ -222,7 +218,8 @@ impl CausalLm {
 
     /// What the model's linears carry.
     pub fn layout(&self) -> AdapterLayout {
-        let adapters = |(name, linear): (String, &AdaptedLinear)| Some((name, *linear.adapter.as_ref()?.config()));
+        let adapters =
+            |(name, linear): (String, &AdaptedLinear)| Some((name, linear.adapter.as_ref()?.config().clone()));
         self.linears().into_iter().filter_map(adapters).collect()
     }
 
@@ -246,13 +243,13 @@ impl CausalLm {
             .collect()
     }
 
-    /// The linears whose adapters are routed, with adapter and router: the sites of a [`ForwardContext`], in its order.
+    /// The routed layers with adapter and router, in the order of a forward pass.
     pub fn routed(&self) -> Vec<(String, &Adapter, &dyn Router)> {
         let linears = self.linears().into_iter();
         linears
             .filter_map(|(name, linear)| {
                 let adapter = linear.adapter.as_ref()?;
-                Some((name, adapter, adapter.router()?))
+                Some((name, adapter, adapter.config().method.router()?))
             })
             .collect()
     }
@@ -276,38 +273,27 @@ impl CausalLm {
             .collect()
     }
 
-    /// The final hidden states: token ids `[B, L]` to `[B L, hidden]`, after the last norm.
-    pub fn hidden(&self, ids: Tensor<2, Int>, mask: &AttentionMask, context: &mut ForwardContext) -> Tensor<2> {
-        self.run(ids, mask, None, context)
+    /// The final hidden states of a batch of B sequences of L tokens, after the last norm: `[B L, hidden]`. The context takes
+    /// its rows from the batch.
+    pub fn hidden(&self, batch: &TokenBatch, context: &mut ForwardContext) -> Tensor<2> {
+        self.run(batch, None, context)
     }
 
-    /// [`CausalLm::hidden`] for the L positions after those in the cache, which they join. The mask has the cached
-    /// positions among its keys.
-    pub fn hidden_cached(
-        &self,
-        ids: Tensor<2, Int>,
-        mask: &AttentionMask,
-        cache: &mut KvCache,
-        context: &mut ForwardContext,
-    ) -> Tensor<2> {
-        self.run(ids, mask, Some(cache), context)
+    /// [`CausalLm::hidden`] for the L positions after those in the cache, which they join. The attention mask of the batch
+    /// has the cached positions among its keys.
+    pub fn hidden_cached(&self, batch: &TokenBatch, cache: &mut KvCache, context: &mut ForwardContext) -> Tensor<2> {
+        self.run(batch, Some(cache), context)
     }
 
-    fn run(
-        &self,
-        ids: Tensor<2, Int>,
-        mask: &AttentionMask,
-        mut cache: Option<&mut KvCache>,
-        context: &mut ForwardContext,
-    ) -> Tensor<2> {
-        let [batch, length] = ids.dims();
+    fn run(&self, batch: &TokenBatch, mut cache: Option<&mut KvCache>, context: &mut ForwardContext) -> Tensor<2> {
+        let [_, length] = batch.ids().dims();
         let start = cache.as_ref().map_or(0, |cache| cache.length);
-        let rotary = Rotary::new(start..start + length, &self.config, &ids.device());
-        context.set_sequences(batch);
-        let mut x = self.embed(ids);
+        let sequences = batch.sequences(start, &self.config);
+        context.set_rows(batch.rows().clone());
+        let mut x = self.embed(batch.ids());
         for (i, layer) in self.model.layers.iter().enumerate() {
             let cache = cache.as_mut().map(|cache| &mut cache.layers[i]);
-            x = layer.forward(x, &rotary, mask, batch, cache, context);
+            x = layer.forward(x, &sequences, cache, context);
         }
         if let Some(cache) = cache {
             cache.length += length;

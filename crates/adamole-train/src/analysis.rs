@@ -1,6 +1,6 @@
-//! What an evaluation says of the routing, linear by linear.
+//! The routing of an evaluation, linear by linear.
 
-use crate::{Distribution, Histogram, RoutingCounts, routing::shares};
+use crate::{RoutingStatistics, histogram::Histogram, routing::shares};
 use adamole_llama::{CausalLm, layer_and_target};
 use serde::{Deserialize, Serialize};
 
@@ -22,13 +22,13 @@ pub struct LinearAnalysis {
     pub layer: usize,
     /// Which linear of the layer: `q_proj` and so on.
     pub projection: String,
-    /// Experts that there are.
+    /// N.
     pub num_experts: usize,
-    /// Experts that a token fires.
+    /// Mean number of active experts per token.
     pub mean_active_experts: f64,
-    /// Tokens that fired no expert, one, and so on up to all.
+    /// Tokens that activated no expert, one, and so on up to all N.
     pub active_histogram: Vec<u64>,
-    /// Share of each expert in all that fired.
+    /// Share of each expert in all activations.
     pub load: Vec<f64>,
     /// Where a threshold is learned.
     pub mean_threshold: Option<f64>,
@@ -46,30 +46,29 @@ pub struct ThresholdHistogram {
 }
 
 impl Analysis {
-    /// The analysis of `routing`, which an evaluation of `model` counted; `None` where nothing is routed.
-    pub fn of(benchmark: &str, model: &CausalLm, routing: &RoutingCounts) -> Option<Self> {
-        let RoutingCounts { selected, threshold_sums, distributions, tokens } = routing;
-        let all = (*tokens).max(1) as f64;
-        let sites = model.routed().into_iter().zip(selected).zip(distributions).enumerate();
-        let linears: Vec<LinearAnalysis> = sites
-            .filter_map(|(site, (((linear, ..), fired), Distribution { active, thresholds }))| {
+    /// The analysis of `routing`, the statistics of an evaluation of `model`; `None` where nothing is routed.
+    pub fn of(benchmark: &str, model: &CausalLm, routing: &RoutingStatistics) -> Option<Self> {
+        let tokens = routing.tokens;
+        let all = tokens.max(1) as f64;
+        let histogram =
+            |histogram: &Histogram| ThresholdHistogram { edges: histogram.edges(), counts: histogram.counts.clone() };
+        let layers = model.routed().into_iter().zip(&routing.layers);
+        let linears: Vec<LinearAnalysis> = layers
+            .filter_map(|((linear, ..), statistics)| {
                 let (layer, projection) = layer_and_target(&linear)?;
-                let histogram = |histogram: &Histogram| ThresholdHistogram {
-                    edges: histogram.edges(),
-                    counts: histogram.counts.clone(),
-                };
+                let (active, distribution) = (&statistics.active_tokens, statistics.distribution.as_ref()?);
                 Some(LinearAnalysis {
                     layer,
                     projection: projection.to_owned(),
-                    num_experts: fired.len(),
-                    mean_active_experts: fired.iter().sum::<f64>() / all,
-                    active_histogram: active.clone(),
-                    load: shares(fired),
-                    mean_threshold: threshold_sums.get(site).map(|sum| sum / all),
-                    threshold_histogram: thresholds.as_ref().map(histogram),
+                    num_experts: active.len(),
+                    mean_active_experts: active.iter().sum::<f64>() / all,
+                    active_histogram: distribution.active.clone(),
+                    load: shares(active),
+                    mean_threshold: statistics.threshold_sum.map(|sum| sum / all),
+                    threshold_histogram: distribution.thresholds.as_ref().map(histogram),
                 })
             })
             .collect();
-        (!linears.is_empty()).then(|| Self { benchmark: benchmark.to_owned(), tokens: *tokens, linears })
+        (!linears.is_empty()).then(|| Self { benchmark: benchmark.to_owned(), tokens, linears })
     }
 }

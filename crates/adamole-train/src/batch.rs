@@ -2,53 +2,50 @@
 
 use adamole_core::ValidRows;
 use adamole_data::{Batch, Padding};
-use adamole_llama::AttentionMask;
+use adamole_llama::{AttentionMask, TokenBatch};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
-/// The tensors of one micro-batch.
+/// A batch of token ids with its labels.
 #[derive(Debug, Clone)]
 pub struct DeviceBatch {
-    /// Token ids `[B, L]`.
-    pub ids: Tensor<2, Int>,
-    /// Who sees whom.
-    pub mask: AttentionMask,
-    /// Which rows of the flattened input count; `None` where all do.
-    pub valid_rows: Option<ValidRows>,
+    /// The token ids and their layout.
+    pub tokens: TokenBatch,
     /// Flat positions whose output predicts a label.
     pub label_positions: Tensor<1, Int>,
     /// The tokens to predict there.
     pub label_targets: Tensor<1, Int>,
-    /// Number of labels.
-    pub labels: usize,
-    /// Number of tokens that are not padding.
-    pub tokens: usize,
 }
 
 impl DeviceBatch {
     /// Uploads a batch.
     pub fn new(batch: &Batch, device: &Device) -> Self {
-        let tokens = batch.lengths.iter().sum();
-        let is_padded = batch.padding == Padding::Right && tokens < batch.rows * batch.cols;
-        let valid_rows = is_padded.then(|| {
-            let mask: Vec<f32> = batch.token_mask().into_iter().map(f32::from).collect();
-            ValidRows {
-                mask: Tensor::from_data(TensorData::new(mask, [batch.rows * batch.cols, 1]), device),
-                count: tokens,
-            }
-        });
+        let attention = match batch.padding {
+            Padding::Right => AttentionMask::causal(batch.cols, device),
+            Padding::Left => AttentionMask::padded(&batch.token_mask(), batch.cols, device),
+        };
+        let ids = integers(batch.ids.iter().map(|&id| id as i32), device).reshape([batch.rows, batch.cols]);
+        let tokens = TokenBatch::new(ids, attention);
         Self {
-            ids: integers(batch.ids.iter().map(|&id| id as i32), device).reshape([batch.rows, batch.cols]),
-            mask: match batch.padding {
-                Padding::Right => AttentionMask::causal(batch.cols, device),
-                Padding::Left => AttentionMask::padded(&batch.token_mask(), batch.cols, device),
+            // Padding on the left counts, as in the reference implementation.
+            tokens: match batch.padding {
+                Padding::Right => with_tokens(tokens, &batch.token_mask(), device),
+                Padding::Left => tokens,
             },
-            valid_rows,
             label_positions: integers(batch.label_positions.iter().map(|&p| p as i32), device),
             label_targets: integers(batch.label_targets.iter().map(|&id| id as i32), device),
-            labels: batch.label_positions.len(),
-            tokens,
         }
     }
+}
+
+/// The batch with padding where `mask` `[B L]` is 0.
+pub(crate) fn with_tokens(batch: TokenBatch, mask: &[u8], device: &Device) -> TokenBatch {
+    let count = mask.iter().filter(|&&token| token == 1).count();
+    if count == mask.len() {
+        return batch;
+    }
+    let mask: Vec<f32> = mask.iter().map(|&token| f32::from(token)).collect();
+    let rows = mask.len();
+    batch.with_tokens(ValidRows { mask: Tensor::from_data(TensorData::new(mask, [rows, 1]), device), count })
 }
 
 pub(crate) fn integers(values: impl Iterator<Item = i32>, device: &Device) -> Tensor<1, Int> {

@@ -1,6 +1,6 @@
 //! Accuracy on multiple choice: the choice whose letter scores highest after the prompt.
 
-use crate::{DeviceBatch, RoutingCounts, TrainError, Workers, batch::integers, routing::floats};
+use crate::{DeviceBatch, RoutingStatistics, TrainError, Workers, batch::integers, routing::floats};
 use adamole_core::{ForwardContext, RoutingDetail};
 use adamole_data::{Batch, Buckets, Example, evaluation_batches};
 use adamole_llama::CausalLm;
@@ -43,12 +43,12 @@ pub struct Evaluation {
     pub tokens: usize,
     /// Wall time.
     pub seconds: f64,
-    /// Experts that a token fires on a site; absent where nothing is routed.
+    /// Mean number of active experts per token and routed layer; absent where nothing is routed.
     pub mean_active_experts: Option<f64>,
     /// In the order of the items.
     pub predictions: Vec<Prediction>,
-    /// Who fired.
-    pub routing: RoutingCounts,
+    /// Routing statistics.
+    pub routing: RoutingStatistics,
 }
 
 /// Scores every example on `model`, which lives on a plain device (`Module::valid` of one that trains).
@@ -88,13 +88,13 @@ pub fn evaluate_until(
         }
         let batch = Batch::of_prompts(examples, indices, 0, &buckets);
         let asked: Vec<&Example> = indices.iter().map(|&index| &examples[index]).collect();
-        let mut routing = RoutingCounts::default();
+        let mut routing = RoutingStatistics::default();
         Some((score(model, &batch, &asked, device, &mut routing), routing))
     });
     let parts: Option<Vec<_>> = parts.into_iter().collect();
     let parts = parts.ok_or(TrainError::Interrupted { steps: 0 })?;
 
-    let mut routing = RoutingCounts::default();
+    let mut routing = RoutingStatistics::default();
     let mut predictions = Vec::with_capacity(examples.len());
     for (part, counts) in parts {
         predictions.extend(part);
@@ -141,7 +141,7 @@ fn score(
     batch: &Batch,
     asked: &[&Example],
     device: &Device,
-    routing: &mut RoutingCounts,
+    routing: &mut RoutingStatistics,
 ) -> Vec<Prediction> {
     let mut letters: Vec<u32> = asked.iter().flat_map(|example| &example.choice_ids).copied().collect();
     letters.sort_unstable();
@@ -150,13 +150,9 @@ fn score(
     let letter_rows = integers(letters.iter().map(|&id| id as i32), device);
 
     let mut context = ForwardContext::evaluation().recording(RoutingDetail::Distributions);
-    let device_batch = DeviceBatch::new(batch, device);
-    if let Some(rows) = device_batch.valid_rows {
-        context = context.counting(rows);
-    }
-    let hidden = model.hidden(device_batch.ids, &device_batch.mask, &mut context).select(0, positions);
+    let hidden = model.hidden(&DeviceBatch::new(batch, device).tokens, &mut context).select(0, positions);
     let logits = floats(model.logits_of(hidden, letter_rows).into_data());
-    routing.add(&RoutingCounts::read(&context.into_sites()));
+    routing.add(&RoutingStatistics::read(&context.into_layers()));
 
     let predictions = asked.iter().enumerate();
     predictions

@@ -1,6 +1,6 @@
 //! AdamW with clipping by norm.
 
-use crate::{RoutingCounts, TrainError, routing::floats};
+use crate::{RoutingStatistics, TrainError, routing::floats};
 use adamole_llama::{CausalLm, parameters};
 use burn::{
     module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId},
@@ -34,7 +34,7 @@ impl Default for AdamWSettings {
 /// `clip_grad_norm_` does it.
 ///
 /// A parameter without a gradient is left alone, and so is an expert that rested in the step where its router says so
-/// ([`Router::rests_idle_experts`](adamole_core::router::Router::rests_idle_experts)): neither value nor moments move,
+/// ([`Router::skips_inactive_experts`](adamole_core::router::Router::skips_inactive_experts)): neither value nor moments move,
 /// and its count of steps, which corrects their bias, stays. Burn's own optimizer counts steps per parameter, and the
 /// experts of a layer are one parameter here; hence this one.
 pub struct AdamW {
@@ -118,7 +118,7 @@ impl AdamW {
         rate: f64,
         model: &mut CausalLm,
         gradients: GradientsParams,
-        routing: &RoutingCounts,
+        routing: &RoutingStatistics,
     ) -> Result<f64, TrainError> {
         let squares = squared_norms(model, &gradients);
         let norm = squares.iter().map(|(_, square)| square).sum::<f64>().sqrt();
@@ -137,11 +137,15 @@ impl AdamW {
 }
 
 /// The expert banks of which some experts may rest in a step, by parameter.
-fn expert_groups(model: &CausalLm, routing: &RoutingCounts) -> HashMap<ParamId, Groups> {
+fn expert_groups(model: &CausalLm, routing: &RoutingStatistics) -> HashMap<ParamId, Groups> {
     let mut groups = HashMap::new();
-    for (adapter, idle) in routing.resting_experts(model) {
-        groups.insert(adapter.a.id, Groups { outer: 1, idle: idle.clone() });
-        groups.insert(adapter.b.id, Groups { outer: adapter.b.shape()[0], idle });
+    for (adapter, idle) in routing.inactive_experts(model) {
+        for (spec, value) in adapter.parameters() {
+            if let Some((_, dim)) = spec.experts {
+                let outer = spec.shape[..dim].iter().product();
+                groups.insert(value.id(), Groups { outer, idle: idle.clone() });
+            }
+        }
     }
     groups
 }

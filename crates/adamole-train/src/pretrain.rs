@@ -1,10 +1,10 @@
 //! Training a small base model from nothing: next-token prediction with every weight trainable.
 
 use crate::{
-    AdamW, AdamWSettings, Decay, RoutingCounts, Schedule, TrainError, Workers, batch::integers, routing::floats,
+    AdamW, AdamWSettings, Decay, RoutingStatistics, Schedule, TrainError, Workers, batch::integers, routing::floats,
 };
 use adamole_core::ForwardContext;
-use adamole_llama::{AttentionMask, CausalLm, cross_entropy};
+use adamole_llama::{AttentionMask, CausalLm, TokenBatch, cross_entropy};
 use burn::{
     module::Module,
     optim::{GradientsAccumulator, GradientsParams},
@@ -124,7 +124,7 @@ pub fn pretrain(
             loss += part;
         }
         let learning_rate = schedule.rate(step);
-        optimizer.step(learning_rate, &mut model, accumulator.grads(), &RoutingCounts::default())?;
+        optimizer.step(learning_rate, &mut model, accumulator.grads(), &RoutingStatistics::default())?;
         observe(PretrainStep { step, loss, learning_rate });
     }
     Ok(model.valid())
@@ -168,6 +168,6 @@ fn sequence_loss(model: &CausalLm, batch: &[&[u32]], bos: Option<u32>, labels: f
     });
     let mask = AttentionMask::documents(&documents.collect::<Vec<_>>(), length, device);
     let ids = integers(inputs().map(|&id| id as i32), device).reshape([batch.len(), length]);
-    let hidden = model.hidden(ids, &mask, &mut ForwardContext::evaluation());
+    let hidden = model.hidden(&TokenBatch::new(ids, mask), &mut ForwardContext::evaluation());
     cross_entropy(hidden, model.projection(), integers(targets, device), labels)
 }

@@ -1,6 +1,6 @@
 //! The gradient of one optimizer step, accumulated over its micro-batches.
 
-use crate::{DeviceBatch, Replicas, RoutingCounts, Workers, routing::floats};
+use crate::{DeviceBatch, Replicas, RoutingStatistics, Workers, routing::floats};
 use adamole_core::{DropoutScope, DropoutSeed, ForwardContext, RoutingDetail};
 use adamole_data::Batch;
 use adamole_llama::{CausalLm, frozen_cross_entropy};
@@ -65,7 +65,7 @@ pub struct StepOutcome {
     /// Auxiliary loss summed over sites, mean over the micro-batches; `None` where nothing is routed.
     pub balance_loss: Option<f64>,
     /// Who fired.
-    pub routing: RoutingCounts,
+    pub routing: RoutingStatistics,
     /// Tokens, padding apart.
     pub tokens: usize,
 }
@@ -131,7 +131,7 @@ pub(crate) fn accumulate_until(
     parts.sort_by_key(|(index, _)| *index);
 
     let (mut accumulator, plain) = (GradientsAccumulator::new(), device.clone().inner());
-    let (mut task_loss, mut balance_loss, mut routing) = (0.0, None, RoutingCounts::default());
+    let (mut task_loss, mut balance_loss, mut routing) = (0.0, None, RoutingStatistics::default());
     for (_, (gradients, losses, counts)) in parts {
         for gradients in gradients {
             let gradients = if replicas.count() > 1 { gradients.to_device(&plain, model) } else { gradients };
@@ -147,7 +147,7 @@ pub(crate) fn accumulate_until(
 }
 
 /// Gradients, task loss and auxiliary loss, and who fired.
-type OfBatch = (Vec<GradientsParams>, Vec<f64>, RoutingCounts);
+type OfBatch = (Vec<GradientsParams>, Vec<f64>, RoutingStatistics);
 
 /// One graph for the whole model. `weights` are the divisor of the task loss and the factor of the auxiliary loss.
 fn at_once(
@@ -159,19 +159,16 @@ fn at_once(
 ) -> OfBatch {
     let (divisor, share) = weights;
     let batch = DeviceBatch::new(batch, &model.projection().device());
-    if let Some(rows) = batch.valid_rows {
-        context = context.counting(rows);
-    }
-    let hidden = model.hidden(batch.ids, &batch.mask, &mut context).select(0, batch.label_positions);
+    let hidden = model.hidden(&batch.tokens, &mut context).select(0, batch.label_positions);
     let task = frozen_cross_entropy(hidden, model.projection(), batch.label_targets, divisor);
-    let balance = context.balance_loss().map(|loss| loss * share);
+    let balance = context.auxiliary_loss().map(|loss| loss * share);
     let losses = [Some(task.clone()), balance.clone()].into_iter().flatten().map(Tensor::inner).collect();
     let total = match balance {
         Some(balance) if coefficient > 0.0 => task + balance * coefficient,
         _ => task,
     };
     let gradients = GradientsParams::from_grads(total.backward(), model);
-    (vec![gradients], floats(Tensor::cat(losses, 0).into_data()), RoutingCounts::read(&context.into_sites()))
+    (vec![gradients], floats(Tensor::cat(losses, 0).into_data()), RoutingStatistics::read(&context.into_layers()))
 }
 
 /// [`at_once`] with a graph for each layer, one at a time.
@@ -184,15 +181,12 @@ fn by_blocks(
 ) -> OfBatch {
     let (divisor, share) = weights;
     let batch = DeviceBatch::new(batch, &model.projection().device().inner());
-    if let Some(rows) = batch.valid_rows {
-        context = context.counting(rows);
-    }
     let (positions, targets) = (batch.label_positions, batch.label_targets);
     let head = |hidden: Tensor<2>| {
         let hidden = hidden.select(0, Tensor::from_inner(positions));
         frozen_cross_entropy(hidden, model.projection(), Tensor::from_inner(targets), divisor)
     };
-    let (task, gradients) = model.gradients_by_blocks(batch.ids, &batch.mask, &mut context, share * coefficient, head);
-    let losses = [Some(task), context.balance_loss().map(|loss| loss * share)].into_iter().flatten().collect();
-    (gradients, floats(Tensor::cat(losses, 0).into_data()), RoutingCounts::read(&context.into_sites()))
+    let (task, gradients) = model.gradients_by_blocks(&batch.tokens, &mut context, share * coefficient, head);
+    let losses = [Some(task), context.auxiliary_loss().map(|loss| loss * share)].into_iter().flatten().collect();
+    (gradients, floats(Tensor::cat(losses, 0).into_data()), RoutingStatistics::read(&context.into_layers()))
 }

@@ -1,9 +1,13 @@
 //! One forward and backward pass laid open: logits, routing, losses and gradients by name, to hold beside another
 //! implementation.
 
-use crate::{RoutingCounts, TrainError, batch::integers, routing::floats};
-use adamole_core::{ForwardContext, RoutedRows, RoutingDetail, ValidRows};
-use adamole_llama::{AdapterTensors, AttentionMask, CausalLm, KEY_PREFIX, frozen_cross_entropy};
+use crate::{
+    RoutingStatistics, TrainError,
+    batch::{integers, with_tokens},
+    routing::floats,
+};
+use adamole_core::{Adapter, ForwardContext, ParameterValue, RoutingDetail, router::Routing};
+use adamole_llama::{AttentionMask, CausalLm, KEY_PREFIX, TokenBatch, adapter_gradients, frozen_cross_entropy};
 use burn::{
     module::ParamId,
     optim::GradientsParams,
@@ -41,7 +45,7 @@ pub struct TracedSite {
     /// The linear, by its name in published adapter files (`base_model.model.model.layers.0.self_attn.q_proj`).
     pub module: String,
     /// Every row's routing.
-    pub routing: RoutedRows,
+    pub routing: Routing,
     /// Its auxiliary loss.
     pub balance_loss: f64,
     /// Experts that a row fires, over the rows that count.
@@ -59,7 +63,7 @@ pub struct Trace {
     /// The routed linears, in the order of the forward pass.
     pub sites: Vec<TracedSite>,
     /// Who fired.
-    pub routing: RoutingCounts,
+    pub routing: RoutingStatistics,
     /// Of the total loss, where asked for and where there is a loss.
     pub gradients: Option<GradientsParams>,
 }
@@ -75,15 +79,16 @@ impl Trace {
     /// router rests such experts.
     pub fn named_gradients(&self, model: &CausalLm) -> Vec<(String, TensorData)> {
         let Some(gradients) = &self.gradients else { return Vec::new() };
-        let resting: HashMap<ParamId, Vec<bool>> =
-            self.routing.resting_experts(model).into_iter().map(|(adapter, idle)| (adapter.a.id, idle)).collect();
+        let id = |adapter: &Adapter| adapter.parameter("a").map(ParameterValue::id);
+        let inactive: HashMap<Option<ParamId>, Vec<bool>> =
+            self.routing.inactive_experts(model).into_iter().map(|(adapter, idle)| (id(adapter), idle)).collect();
         let mut named = Vec::new();
         for (name, linear) in model.linears() {
             let Some(adapter) = &linear.adapter else { continue };
-            for (key, data) in AdapterTensors::gradients(adapter, gradients).split() {
+            for (key, data) in adapter_gradients(adapter, gradients) {
                 let expert: Option<usize> = key.split('.').nth(1).and_then(|number| number.parse().ok());
-                let rests = expert.zip(resting.get(&adapter.a.id)).is_some_and(|(expert, idle)| idle[expert]);
-                if !rests {
+                let is_inactive = expert.zip(inactive.get(&id(adapter))).is_some_and(|(expert, idle)| idle[expert]);
+                if !is_inactive {
                     named.push((format!("{KEY_PREFIX}{name}.{key}"), data));
                 }
             }
@@ -104,15 +109,11 @@ pub fn trace(
 ) -> Result<Trace, TrainError> {
     let length = batch.check(model.config().vocab_size)?;
     let tokens: Vec<u8> = batch.attention_mask.iter().map(|&mask| u8::from(mask != 0)).collect();
-    let count = tokens.iter().filter(|&&token| token == 1).count();
     let mut context = ForwardContext::evaluation().recording(RoutingDetail::Rows);
-    if !options.padding_counts && count < tokens.len() {
-        let mask: Vec<f32> = tokens.iter().map(|&token| f32::from(token)).collect();
-        let mask = Tensor::from_data(TensorData::new(mask, [tokens.len(), 1]), device);
-        context = context.counting(ValidRows { mask, count });
-    }
     let ids = integers(batch.ids.iter().map(|&id| id as i32), device).reshape([batch.rows, length]);
-    let hidden = model.hidden(ids, &AttentionMask::padded(&tokens, length, device), &mut context);
+    let token_batch = TokenBatch::new(ids, AttentionMask::padded(&tokens, length, device));
+    let token_batch = if options.padding_counts { token_batch } else { with_tokens(token_batch, &tokens, device) };
+    let hidden = model.hidden(&token_batch, &mut context);
 
     let labelled = batch.labelled(length, |position| options.padding_counts || tokens[position] == 1);
     let task = (!labelled.is_empty()).then(|| {
@@ -121,7 +122,7 @@ pub fn trace(
         let selected = hidden.clone().select(0, positions);
         frozen_cross_entropy(selected, model.projection(), targets, labelled.len() as f32)
     });
-    let balance = context.balance_loss();
+    let balance = context.auxiliary_loss();
     let scalar = |loss: &Tensor<1>| floats(loss.to_data())[0];
     let (task_loss, balance_loss) = (task.as_ref().map(scalar), balance.as_ref().map(scalar));
     let logits = model.logits(hidden.detach()).reshape([batch.rows as i32, length as i32, -1]);
@@ -133,15 +134,15 @@ pub fn trace(
         GradientsParams::from_grads(total.backward(), model)
     });
 
-    let sites = context.into_sites();
-    let routing = RoutingCounts::read(&sites);
-    let active = routing.mean_active_per_site();
+    let sites = context.into_layers();
+    let routing = RoutingStatistics::read(&sites);
+    let active = routing.mean_active_per_layer();
     let sites = model.routed().into_iter().zip(sites).zip(active);
     let sites = sites.filter_map(|(((name, ..), site), mean_active_experts)| {
         Some(TracedSite {
             module: format!("{KEY_PREFIX}{name}"),
-            balance_loss: scalar(&site.balance_loss),
-            routing: site.routed?,
+            balance_loss: scalar(&site.auxiliary_loss),
+            routing: site.decision?,
             mean_active_experts,
         })
     });

@@ -7,7 +7,7 @@ use crate::{
     evaluate_until,
     step::accumulate_until,
 };
-use adamole_core::Method;
+use adamole_core::Lora;
 use adamole_data::{Batch, Buckets, Collation, Example, LabelScope, epoch_batches};
 use adamole_llama::{CausalLm, ChainOfLora, ParameterKind, parameters};
 use burn::{module::Module, tensor::Device};
@@ -85,7 +85,7 @@ pub fn train(
     if size(true) == 0 {
         return Err(TrainError::NothingToTrain);
     }
-    if recipe.chain_links > 1 && model.layout().method() != Some(Method::Lora) {
+    if recipe.chain_links > 1 && model.layout().method().is_none_or(|method| method.name != Lora::KIND.name) {
         let value = recipe.chain_links.to_string();
         return Err(TrainError::Recipe { name: "chain_links", value, expected: "1, for all but a plain LoRA" });
     }

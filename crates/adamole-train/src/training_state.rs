@@ -1,6 +1,6 @@
 //! Where a run is: all of its state but tensors.
 
-use crate::{EpochMetrics, Evaluation, RoutingCounts, StepMetrics};
+use crate::{EpochMetrics, Evaluation, RoutingStatistics, StepMetrics};
 use serde::{Deserialize, Serialize};
 
 /// Steps over which experts are watched before they are said to have collapsed.
@@ -26,7 +26,7 @@ pub struct TrainingState {
     /// Steps in a row that were skipped because something was not finite.
     pub skipped: usize,
     /// Who fired since the experts were last looked at, and in how many steps.
-    pub routing: RoutingCounts,
+    pub routing: RoutingStatistics,
     /// Steps that this was counted over.
     pub routing_steps: usize,
     /// Task losses of the steps of this epoch.
@@ -61,7 +61,7 @@ impl TrainingState {
             first_loss: None,
             link_start: 0,
             skipped: 0,
-            routing: RoutingCounts::default(),
+            routing: RoutingStatistics::default(),
             routing_steps: 0,
             task_losses: Vec::new(),
             balance_losses: Vec::new(),
@@ -87,7 +87,7 @@ impl TrainingState {
     }
 
     /// Counts who fired in a step; after every 50 steps, what they fired together.
-    pub(crate) fn watch(&mut self, routing: &RoutingCounts) -> Option<RoutingCounts> {
+    pub(crate) fn watch(&mut self, routing: &RoutingStatistics) -> Option<RoutingStatistics> {
         self.routing.add(routing);
         self.routing_steps += 1;
         if self.routing_steps < WATCHED {

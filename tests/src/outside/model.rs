@@ -1,7 +1,7 @@
 //! Readers of models and adapters. Where a model is needed, it is a very small one.
 
 use super::scratch::Scratch;
-use adamole::core::{AdapterConfig, Method};
+use adamole::core::{AdapterConfig, Lora};
 use adamole::llama::{
     Activation, AdapterLayout, CausalLm, Family, ModelConfig, Targets, TensorFile, load_adapter, load_base,
     save_adapter, save_base,
@@ -116,8 +116,8 @@ fn archive(pickle: &[u8]) -> Vec<u8> {
 
 /// A model of one layer with a plain LoRA of rank 1 on its queries, in which it trains.
 pub(super) fn adapted_tiny() -> CausalLm {
-    let (mut model, rank) = (Tiny::new().model, 1.try_into().unwrap_or_else(|error| panic!("{error}")));
-    let adapter = AdapterConfig { method: Method::Lora, rank, alpha: 1.0, ..crate::shipped::adapter() };
+    let mut model = Tiny::new().model;
+    let adapter = AdapterConfig::new(Lora, 1, 1.0, 0.05).unwrap_or_else(|error| panic!("{error}"));
     let queries = Targets::try_from(vec!["q_proj".to_owned()]).unwrap_or_else(|error| panic!("{error}"));
     model.adapt(&AdapterLayout::uniform(adapter, &queries, 1), 0);
     model

@@ -3,7 +3,7 @@
 
 use adamole::{
     core::{ForwardContext, RoutingDetail},
-    llama::{AttentionMask, ParameterKind, frozen_cross_entropy, load_adapter, load_base, parameters},
+    llama::{ParameterKind, TokenBatch, frozen_cross_entropy, load_adapter, load_base, parameters},
 };
 use adamole_tests::{device, golden};
 use burn::{
@@ -20,9 +20,9 @@ fn only_adapters_get_gradients() {
         let ids = Tensor::<2, Int>::from_data([[1, 5, 9, 33, 70, 2]], &device);
         let targets = Tensor::<1, Int>::from_data([5, 9, 33, 70, 2, 4], &device);
         let mut context = ForwardContext::evaluation().recording(RoutingDetail::Counts);
-        let hidden = model.hidden(ids, &AttentionMask::causal(6, &device), &mut context);
+        let hidden = model.hidden(&TokenBatch::causal(ids), &mut context);
         let mut loss = frozen_cross_entropy(hidden, model.projection(), targets, 6.0);
-        if let Some(balance) = context.balance_loss() {
+        if let Some(balance) = context.auxiliary_loss() {
             loss = loss + balance;
         }
         let gradients = GradientsParams::from_grads(loss.backward(), &model);

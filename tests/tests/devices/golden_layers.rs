@@ -3,18 +3,18 @@
 
 use adamole::{
     core::{
-        AdaptedLinear, Adapter, AdapterConfig, ForwardContext, Method, RoutingDetail, Rows, Selection,
-        router::{Capacity, Router, RouterInput, Sira},
+        AdaMole, AdaptedLinear, Adapter, AdapterConfig, ForwardContext, Lora, Method, Mole, ParameterSpec,
+        RoutingDetail, Rows, Selection, Sira,
+        router::{Router, RouterInput},
     },
-    llama::AdapterTensors,
+    llama::adapter_gradients,
 };
 use adamole_tests::{Case, assert_close, device, values};
 use burn::{
-    module::Param,
     optim::GradientsParams,
-    tensor::{Device, Tensor, activation::softmax},
+    tensor::{Device, Tensor, TensorData},
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 const CASES: [&str; 21] = [
     "lora",
@@ -43,18 +43,18 @@ const CASES: [&str; 21] = [
 fn config(case: &Case) -> AdapterConfig {
     let integer = |name: &str| case.number(name) as usize;
     let num_experts = || integer("/num_experts").try_into().unwrap();
-    let method = match case.json["kind"].as_str() {
-        Some("lora") => Method::Lora,
+    let method: Arc<dyn Method> = match case.json["kind"].as_str() {
+        Some("lora") => Arc::new(Lora),
         Some("mole") => {
             let selection = match case.json["top_k"].as_u64() {
                 Some(k) => Selection::TopK((k as usize).try_into().unwrap()),
                 None => Selection::Threshold(case.number("/tau") as f32),
             };
-            Method::Mole { num_experts: num_experts(), selection }
+            Arc::new(Mole { num_experts: num_experts(), selection })
         }
         _ => {
             let tau_max = case.json["tau"].as_f64().map(|tau| (tau as f32).try_into().unwrap());
-            Method::AdaMole { num_experts: num_experts(), tau_max }
+            Arc::new(AdaMole { num_experts: num_experts(), tau_max })
         }
     };
     AdapterConfig {
@@ -65,27 +65,18 @@ fn config(case: &Case) -> AdapterConfig {
     }
 }
 
-fn set<const D: usize>(param: &mut Param<Tensor<D>>, value: Tensor<D>) {
-    assert_eq!(param.val().dims(), value.dims());
-    *param = Param::initialized(param.id, value).set_require_grad(true);
-}
-
 fn fill(adapter: &mut Adapter, case: &Case, device: &Device) {
-    let experts = adapter.config().num_experts();
-    let gated = adapter.gate.is_some();
-    let bank = |letter: char, dim: usize| {
-        let key = |i: usize| if gated { format!("lora_{letter}.{i}") } else { format!("lora_{letter}") };
-        let parts = (0..experts).map(|i| case.tensor::<2>(&format!("param.{}.weight", key(i)), device)).collect();
-        Tensor::cat(parts, dim)
-    };
-    set(&mut adapter.a, bank('A', 0));
-    set(&mut adapter.b, bank('B', 1));
-    if let Some(gate) = &mut adapter.gate {
-        set(gate, case.tensor("param.lora_gating.weight", device));
-    }
-    if let Some(threshold) = &mut adapter.threshold {
-        set(&mut threshold.weight, case.tensor("param.lora_threshold.weight", device));
-        set(&mut threshold.bias, case.tensor("param.lora_threshold.bias", device));
+    let specs: Vec<ParameterSpec> = adapter.parameters().map(|(spec, _)| spec.clone()).collect();
+    for spec in specs {
+        let keys: Vec<String> = spec.keys().into_iter().map(|(key, _)| format!("param.{key}")).collect();
+        let values = match (spec.experts, spec.shape.len()) {
+            (Some((_, dim)), _) => {
+                Tensor::cat(keys.iter().map(|key| case.tensor::<2>(key, device)).collect(), dim).into_data()
+            }
+            (None, 1) => case.tensor::<1>(&keys[0], device).into_data(),
+            (None, _) => case.tensor::<2>(&keys[0], device).into_data(),
+        };
+        adapter.set(spec.name, values);
     }
 }
 
@@ -115,12 +106,12 @@ fn layers_equal_the_published_ones() {
         let x = rows("x").require_grad();
         let mut context = ForwardContext::evaluation().recording(RoutingDetail::Rows);
         layer.forward(x.clone(), &mut context);
-        let balance = context.balance_loss();
-        let Some(site) = context.into_sites().pop() else {
+        let balance = context.auxiliary_loss();
+        let Some(layer_routing) = context.into_layers().pop() else {
             assert_eq!(case.json["kind"], "lora");
             continue;
         };
-        let routing = site.routed.unwrap();
+        let routing = layer_routing.decision.unwrap();
         let close = |what: &str, tensor: Tensor<2>, key: &str| {
             let expected = match key {
                 "selected" => case.integers(key).iter().map(|&v| v as f32).collect(),
@@ -128,9 +119,9 @@ fn layers_equal_the_published_ones() {
             };
             assert_close(&format!("{name} {what}"), &values(tensor.into_data()), &expected, 1e-6, 1e-5);
         };
-        close("probabilities", routing.probs, "probs");
+        close("probabilities", routing.scores.probabilities(), "probs");
         close("weights", routing.weights, "weights");
-        close("selection", routing.selected, "selected");
+        close("selection", routing.active, "selected");
         if let Some(thresholds) = routing.thresholds {
             close("thresholds", thresholds, "thresholds");
         }
@@ -148,18 +139,17 @@ fn check_input_gradient(
     loss: Tensor<1>,
     x: &Tensor<2>,
     layer: &AdaptedLinear,
-) -> AdapterTensors {
+) -> Vec<(String, TensorData)> {
     let gradients = loss.backward();
     let key = format!("{kind}.x");
     let actual = values(x.grad(&gradients).unwrap().into_data());
     assert_close(&format!("{name} {key}"), &actual, &case.floats(&key), 1e-5, 1e-4);
-    AdapterTensors::gradients(layer.adapter.as_ref().unwrap(), &GradientsParams::from_grads(gradients, layer))
+    adapter_gradients(layer.adapter.as_ref().unwrap(), &GradientsParams::from_grads(gradients, layer))
 }
 
 /// Every recorded gradient is ours too; where the published code has none, ours is absent or zero.
-fn check_gradients(name: &str, kind: &str, case: &Case, gradients: AdapterTensors) {
-    let mut ours: BTreeMap<String, Vec<f32>> =
-        gradients.split().into_iter().map(|(key, data)| (key, values(data))).collect();
+fn check_gradients(name: &str, kind: &str, case: &Case, gradients: Vec<(String, TensorData)>) {
+    let mut ours: BTreeMap<String, Vec<f32>> = gradients.into_iter().map(|(key, data)| (key, values(data))).collect();
     let prefix = format!("{kind}.");
     for recorded in case.tensors.names() {
         let Some(key) = recorded.strip_prefix(&prefix).filter(|key| *key != "x") else { continue };
@@ -180,9 +170,13 @@ fn sira_follows_its_definition() {
         let case = Case::open(&format!("layers/{name}"));
         let [groups, length] = ["/groups", "/seq"].map(|key| case.number(key) as usize);
         let [experts, rank] = ["/num_experts", "/rank"].map(|key| case.number(key) as usize);
+        let (k, capacity) = (case.number("/top_k"), case.number("/capacity"));
+        // Half a token less than the capacity, which is rounded up.
+        let factor = (capacity - 0.5) * experts as f64 / (k * length as f64);
         let router = Sira {
-            top_k: (case.number("/top_k") as usize).try_into().unwrap(),
-            capacity: Some(Capacity::Tokens(case.number("/capacity") as usize)),
+            num_experts: experts.try_into().unwrap(),
+            top_k: (k as usize).try_into().unwrap(),
+            capacity_factor: Some((factor as f32).try_into().unwrap()),
             gate_dropout: (case.number("/gate_dropout") as f32).try_into().unwrap(),
             renormalise: case.json["renormalise"].as_bool().unwrap(),
         };
@@ -197,16 +191,16 @@ fn sira_follows_its_definition() {
         let b = case.tensor::<3>("B", &device).require_grad();
         let (d_in, d_out) = (x.dims()[1], b.dims()[1]);
         let rows = Rows::new(groups * length, groups, None);
-        let probs = softmax(x.clone().matmul(gate.clone().transpose()), 1);
+        let logits = x.clone().matmul(gate.clone().transpose());
         let dropout = case.number("/gate_dropout");
         // Recorded as kept or not.
         let gate_mask = (dropout > 0.0).then(|| flat("dropout_mask") / (1.0 - dropout));
-        let training = gate_mask.is_some();
-        let input = RouterInput { scores: probs, num_experts: experts, gate_mask, rows: &rows, training };
+        let adapter = Adapter::new(AdapterConfig::new(router, rank, 1.0, 0.0).unwrap(), d_in, d_out, &[0], &device);
+        let input = RouterInput { x: &x, logits, adapter: &adapter, gate_mask, rows: &rows };
         let routing = router.route(&input);
         let weights = flat("weights").into_data();
         assert_close(name, &values(routing.weights.clone().into_data()), &values(weights), 1e-6, 1e-5);
-        let dropped: f32 = values((routing.chosen.clone() - routing.selected.clone()).sum().into_data())[0];
+        let dropped: f32 = values((routing.requested.clone() - routing.active.clone()).sum().into_data())[0];
         assert_eq!(dropped as f64, case.number("/dropped_assignments"), "{name}");
 
         let hidden = x.clone().matmul(a.clone().reshape([experts * rank, d_in]).transpose());
@@ -217,7 +211,7 @@ fn sira_follows_its_definition() {
         let y = x.clone().matmul(matrix("W0").detach().transpose()) + mixed.matmul(stacked);
         assert_close(name, &values(y.clone().into_data()), &case.floats("y"), 1e-5, 1e-5);
 
-        let balance = router.balance_loss(&routing, &rows);
+        let balance = router.auxiliary_loss(&routing, &rows);
         let expected = case.number("/aux_loss") as f32;
         assert_close(name, &values(balance.clone().into_data()), &[expected], 1e-7, 1e-5);
         // A graph serves one backward pass: the sum's gradients are the sums of the recorded ones.

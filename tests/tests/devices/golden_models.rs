@@ -4,8 +4,8 @@
 
 use adamole::{
     llama::{
-        AdapterTensors, AttentionMask, CausalLm, Generation, KEY_PREFIX, Sampling, TensorFile, generate, load_adapter,
-        load_base,
+        AttentionMask, CausalLm, Generation, KEY_PREFIX, Sampling, TensorFile, TokenBatch, adapter_tensors, generate,
+        load_adapter, load_base,
     },
     train::{AdamW, AdamWSettings, Trace, TraceBatch, TraceOptions, trace},
 };
@@ -103,7 +103,7 @@ fn compare(name: &str, case: &Case, model: &CausalLm, traced: &Trace, difference
     }
     let recorded = case.json["aux_loss_per_module"].as_object().map_or(0, |modules| modules.len());
     assert_eq!(traced.sites.len(), recorded, "{name}: routed linears");
-    for (site, counts) in traced.sites.iter().zip(&traced.routing.selected) {
+    for (site, statistics) in traced.sites.iter().zip(&traced.routing.layers) {
         let module = &site.module;
         let what = format!("{name} {module}");
         let expected = [case.json["aux_loss_per_module"][module].as_f64().unwrap() as f32];
@@ -111,13 +111,13 @@ fn compare(name: &str, case: &Case, model: &CausalLm, traced: &Trace, difference
         let activation = &case.json["activation"][module];
         let recorded: Vec<f64> =
             activation["count_all"].as_array().unwrap().iter().map(|count| count.as_f64().unwrap()).collect();
-        assert_eq!(*counts, recorded, "{what}");
+        assert_eq!(statistics.active_tokens, recorded, "{what}");
         let mean = activation["mean_active_all"].as_f64().unwrap();
         assert!((site.mean_active_experts - mean).abs() < 1e-6, "{what}: {mean}");
-        let probs = values(site.routing.probs.clone().into_data());
+        let probs = values(site.routing.scores.probabilities().into_data());
         differences.check("routing", &what, &probs, &case.floats(&format!("route.{module}.probs")), 1e-5, 0.0);
         let selected: Vec<i64> =
-            values(site.routing.selected.clone().into_data()).iter().map(|&fires| fires as i64).collect();
+            values(site.routing.active.clone().into_data()).iter().map(|&active| active as i64).collect();
         assert_eq!(selected, case.integers(&format!("route.{module}.selected")), "{what}");
         if let Some(thresholds) = &site.routing.thresholds {
             let recorded = case.floats(&format!("route.{module}.thresholds"));
@@ -163,7 +163,7 @@ fn steps(name: &str, case: &Case, model: &mut CausalLm, device: &Device, differe
         case.json["optim"]["steps"].as_array().unwrap().iter().map(|s| s["lr"].as_f64().unwrap() as f32).sum();
     let after = TensorFile::open(&case.folder.join("adapter_after_steps.safetensors")).unwrap();
     for (module, linear) in model.linears() {
-        for (key, data) in linear.adapter.iter().flat_map(|adapter| AdapterTensors::values(adapter).split()) {
+        for (key, data) in linear.adapter.iter().flat_map(adapter_tensors) {
             let key = format!("{KEY_PREFIX}{module}.{key}");
             let (actual, expected) = (values(data), floats(&after, &key));
             // Parameters that never had a gradient are where they were.
@@ -216,7 +216,7 @@ fn generated_text_is_the_published_one() {
         let input: Vec<i32> = ids.iter().map(|&id| id as i32).collect();
         let input = Tensor::<2, Int>::from_data(TensorData::new(input, [prompts.len(), width]), &device);
         let mask = AttentionMask::padded(&tokens, width, &device);
-        let hidden = model.hidden(input, &mask, &mut adamole::core::ForwardContext::evaluation());
+        let hidden = model.hidden(&TokenBatch::new(input, mask), &mut adamole::core::ForwardContext::evaluation());
         let logits = values(model.logits(hidden).into_data());
         let vocabulary = model.config().vocab_size;
         let last: Vec<f32> = (0..prompts.len())

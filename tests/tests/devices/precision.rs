@@ -5,7 +5,7 @@
 use adamole::{
     core::{DropoutScope, ForwardContext, RoutingDetail},
     llama::{
-        AttentionMask, CausalLm, ModelError, ParameterKind, Precision, Quantization, TensorFile, WeightTypes,
+        CausalLm, ModelError, ParameterKind, Precision, Quantization, TensorFile, TokenBatch, WeightTypes,
         frozen_cross_entropy, load_adapter, load_base, load_base_as, parameters,
     },
     train::{Accumulation, StepInput, Trace, TraceBatch, TraceOptions, Workers, accumulate, trace},
@@ -131,7 +131,7 @@ fn a_quantized_base_computes_with_the_floats_that_its_codes_stand_for() {
             let ids = Tensor::<2, Int>::from_data([[1, 5, 9, 33, 70, 2]], &device);
             let targets = Tensor::<1, Int>::from_data([5, 9, 33, 70, 2, 4], &device);
             let mut context = ForwardContext::evaluation().recording(RoutingDetail::Counts);
-            let hidden = model.hidden(ids, &AttentionMask::causal(6, &device), &mut context);
+            let hidden = model.hidden(&TokenBatch::causal(ids), &mut context);
             let loss = frozen_cross_entropy(hidden.clone(), model.projection(), targets, 6.0);
             let gradients = GradientsParams::from_grads(loss.backward(), model);
             let adapters =

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use adamole::{
-    core::{AdapterConfig, Method},
+    core::{AdapterConfig, Lora},
     llama::{AdapterLayout, CausalLm, Targets, save_adapter},
     train::{Checkpoints, Control, Recipe, TrainError, TrainEvent, TrainingData, train},
 };
@@ -90,12 +90,7 @@ fn a_run_that_is_stopped_between_any_two_micro_batches_is_the_unbroken_one() {
             best.map_or(Ok(()), |model| save_adapter(model, Some("base"), &adapter).map_err(TrainError::from))
         };
         let mut model = adapted_base(&device);
-        let config = AdapterConfig {
-            method: Method::Lora,
-            rank: 4.try_into().unwrap(),
-            alpha: 8.0,
-            dropout: 0.05.try_into().unwrap(),
-        };
+        let config = AdapterConfig::new(Lora, 4, 8.0, 0.05).unwrap();
         let layers = model.config().num_hidden_layers;
         model.adapt(&AdapterLayout::uniform(config, &Targets::attention(), layers), 0);
         let result = train(model, data, &recipe, &workers(), &device, control, save);

@@ -2,11 +2,12 @@
 //! implemented, is refused unless it is neutral; so is one that nobody here knows.
 
 use crate::{AdapterRefusal, ModelError, ModelWarning};
+use adamole_core::METHODS;
 use serde_json::{Map, Value};
 use std::path::Path;
 
-/// What `read` reads.
-const READ: [&str; 25] = [
+/// What [`read`](super::read) reads, the settings of methods apart.
+const READ: [&str; 15] = [
     "peft_type",
     "r",
     "lora_rank",
@@ -19,20 +20,16 @@ const READ: [&str; 25] = [
     "layers_pattern",
     "rank_pattern",
     "alpha_pattern",
-    "num_experts",
-    "num_experts_pattern",
-    "threshold",
-    "threshold_pattern",
-    "top_k",
-    "top_k_pattern",
-    "top_p",
-    "max_threshold",
-    "capacity_factor",
-    "gate_dropout",
-    "renormalise",
     "format_version",
     "init_lora_weights",
+    "fan_in_fan_out",
 ];
+
+/// Whether a field is a setting of a method, or its values of single linears.
+fn is_of_method(field: &str) -> bool {
+    let setting = field.strip_suffix("_pattern").unwrap_or(field);
+    METHODS.iter().any(|kind| kind.settings.iter().any(|own| kind.file_key(own.name) == setting))
+}
 
 /// What says where an adapter comes from, how its training began, or how its gradients were computed.
 const HARMLESS: [&str; 34] = [
@@ -98,9 +95,6 @@ const REFUSED: [(&str, AdapterRefusal); 19] = [
 /// Settings of a method of which PEFT takes the defaults where the object is empty.
 const SET_BY_AN_EMPTY_OBJECT: [&str; 4] = ["use_bdlora", "arrow_config", "kasa_config", "monteclora_config"];
 
-/// Types of PEFT whose adapters have fields of their own: the type is what is wrong with them.
-pub(super) const TYPES: [&str; 4] = ["LORA", "MOLE", "ADAMOLE", "SIRA"];
-
 /// Checks every field that [`super::read`] does not read. Warns of those that are taken as PEFT takes them.
 pub(super) fn check(path: &Path, fields: &Map<String, Value>) -> Result<Option<ModelWarning>, ModelError> {
     let refused = |field: &str, value: &Value, refusal| ModelError::AdapterField {
@@ -118,7 +112,7 @@ pub(super) fn check(path: &Path, fields: &Map<String, Value>) -> Result<Option<M
     if let Some((value, refusal)) = fields.get("init_lora_weights").and_then(|value| Some((value, of_start(value)?))) {
         return Err(refused("init_lora_weights", value, refusal));
     }
-    let is_known = |field: &str| READ.contains(&field) || HARMLESS.contains(&field) || field == "fan_in_fan_out";
+    let is_known = |field: &str| READ.contains(&field) || HARMLESS.contains(&field) || is_of_method(field);
     if let Some((field, value)) = fields.iter().find(|(field, value)| !is_known(field) && !is_neutral(field, value)) {
         return Err(refused(field, value, AdapterRefusal::Unknown));
     }

@@ -6,11 +6,11 @@ use super::{
 };
 use crate::{AdapterLayout, AdapterRefusal, ModelError, ModelWarning, regular_file};
 use adamole_core::{
-    AdapterConfig, CapacityFactor, Method, NumExperts, Probability, Rank, Selection, SettingError, TauMax, TopK, TopP,
+    AdapterConfig, METHODS, Method, MethodKind, MethodSettings, Probability, Rank, Setting, SettingError, SettingKind,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 #[derive(Deserialize)]
 pub(crate) struct RawAdapterConfig {
@@ -28,23 +28,15 @@ pub(crate) struct RawAdapterConfig {
     #[serde(default)]
     layers_pattern: Value,
 
-    num_experts: Option<usize>,
-    threshold: Option<f32>,
-    top_k: Option<usize>,
-    top_p: Option<f32>,
-    max_threshold: Option<f32>,
-    capacity_factor: Option<f32>,
-    gate_dropout: Option<f32>,
-    renormalise: Option<bool>,
-
     rank_pattern: Option<Map<String, Value>>,
     alpha_pattern: Option<Map<String, Value>>,
-    num_experts_pattern: Option<Map<String, Value>>,
-    top_k_pattern: Option<Map<String, Value>>,
-    threshold_pattern: Option<Map<String, Value>>,
     use_rslora: Option<bool>,
 
     format_version: Option<u32>,
+
+    /// Every field of the file, the method's own among them.
+    #[serde(skip)]
+    given: Map<String, Value>,
 }
 
 impl RawAdapterConfig {
@@ -59,7 +51,7 @@ impl RawAdapterConfig {
             None if ["lora_parameters", "fine_tune_type"].iter().any(|field| given.contains_key(*field)) => {
                 return Err(ModelError::MlxAdapter { path: path.to_owned() });
             }
-            Some(other) if !fields::TYPES.contains(&other) => {
+            Some(other) if MethodKind::by_peft_type(other).is_none() => {
                 return Err(ModelError::AdapterField {
                     path: path.to_owned(),
                     field: "peft_type".into(),
@@ -70,7 +62,8 @@ impl RawAdapterConfig {
             _ => {}
         }
         let warning = fields::check(path, &given)?;
-        Ok((serde_json::from_str(&text).map_err(ModelError::json(path))?, warning))
+        let typed: Self = serde_json::from_str(&text).map_err(ModelError::json(path))?;
+        Ok((Self { given, ..typed }, warning))
     }
 
     /// The layout on a model with these linears.
@@ -82,10 +75,8 @@ impl RawAdapterConfig {
             let expected = "1, which is the newest known here";
             return Err(ModelError::unsupported(path, "format_version", version, expected));
         }
-        for (field, value) in [("lora_alpha", Some(self.lora_alpha)), ("threshold", self.threshold)] {
-            if let Some(value) = value.filter(|value| !value.is_finite()) {
-                return Err(ModelError::unsupported(path, field, value, "a finite number"));
-            }
+        if !self.lora_alpha.is_finite() {
+            return Err(ModelError::unsupported(path, "lora_alpha", self.lora_alpha, "a finite number"));
         }
         let targeting = Targeting {
             path,
@@ -96,83 +87,88 @@ impl RawAdapterConfig {
         };
         let ranks = Patterns::new(path, "rank_pattern", self.rank_pattern.as_ref())?;
         let alphas = Patterns::new(path, "alpha_pattern", self.alpha_pattern.as_ref())?;
-        let experts = Patterns::new(path, "num_experts_pattern", self.num_experts_pattern.as_ref())?;
-        let top_ks = Patterns::new(path, "top_k_pattern", self.top_k_pattern.as_ref())?;
-        let thresholds = Patterns::new(path, "threshold_pattern", self.threshold_pattern.as_ref())?;
+        let kind = MethodKind::by_peft_type(&self.peft_type).ok_or_else(|| {
+            let known: Vec<&str> = METHODS.iter().map(|kind| kind.peft_type).collect();
+            ModelError::unsupported(path, "peft_type", &self.peft_type, known.join(", "))
+        })?;
+        let own = kind.settings.iter().map(|setting| Own::new(path, kind, setting, &self.given));
+        let own = own.collect::<Result<Vec<_>, _>>()?;
         targeting
             .choose(linears)?
             .into_iter()
             .map(|name| {
                 let rank = ranks.integer(name)?.unwrap_or(self.lora_rank);
                 let alpha = alphas.number(name)?.unwrap_or(self.lora_alpha);
-                let own = Own {
-                    num_experts: experts.integer(name)?.or(self.num_experts),
-                    top_k: top_ks.integer(name)?.or(self.top_k),
-                    threshold: thresholds.number(name)?.or(self.threshold),
-                };
                 let config = AdapterConfig {
-                    method: self.method(path, own)?,
-                    rank: Rank::try_from(rank).map_err(|error| not_valid(path, error))?,
+                    method: method(path, kind, &own, name)?,
+                    rank: Rank::try_from(rank).map_err(|error| not_valid(path, kind, error))?,
                     // A scale of alpha / sqrt(r), said as alpha' / r.
                     alpha: if self.use_rslora == Some(true) { alpha * (rank as f32).sqrt() } else { alpha },
                     dropout: Probability::try_from(self.lora_dropout.unwrap_or(0.0))
-                        .map_err(|error| not_valid(path, error))?,
+                        .map_err(|error| not_valid(path, kind, error))?,
                 };
                 Ok((name.clone(), config))
             })
             .collect()
     }
+}
 
-    fn method(&self, path: &Path, own: Own) -> Result<Method, ModelError> {
-        let refused =
-            |field: &str, value: String, expected: &str| ModelError::unsupported(path, field, value, expected);
-        let invalid = |error| not_valid(path, error);
-        let num_experts = || {
-            let count = own.num_experts.ok_or_else(|| refused("num_experts", "absent".into(), "an integer"))?;
-            NumExperts::try_from(count).map_err(invalid)
-        };
-        match self.peft_type.as_str() {
-            "LORA" => Ok(Method::Lora),
-            "MOLE" => {
-                let selection = match (own.top_k, own.threshold, self.top_p) {
-                    (Some(k), None, None) => Selection::TopK(TopK::try_from(k).map_err(invalid)?),
-                    (None, Some(tau), None) => Selection::Threshold(tau),
-                    (None, None, Some(share)) => Selection::TopP(TopP::try_from(share).map_err(invalid)?),
-                    given => {
-                        return Err(refused("top_k, threshold, top_p", format!("{given:?}"), "exactly one of them"));
-                    }
-                };
-                Ok(Method::Mole { num_experts: num_experts()?, selection })
-            }
-            "ADAMOLE" => Ok(Method::AdaMole {
-                num_experts: num_experts()?,
-                tau_max: self.max_threshold.map(TauMax::try_from).transpose().map_err(invalid)?,
-            }),
-            "SIRA" => {
-                let top_k = own.top_k.ok_or_else(|| refused("top_k", "absent".into(), "an integer"))?;
-                Ok(Method::Sira {
-                    num_experts: num_experts()?,
-                    top_k: TopK::try_from(top_k).map_err(invalid)?,
-                    capacity_factor: self.capacity_factor.map(CapacityFactor::try_from).transpose().map_err(invalid)?,
-                    gate_dropout: Probability::try_from(self.gate_dropout.unwrap_or(0.0)).map_err(invalid)?,
-                    renormalise: self.renormalise.unwrap_or(false),
-                })
-            }
-            other => Err(refused("peft_type", other.to_owned(), "LORA, MOLE, ADAMOLE or SIRA")),
+/// The method of a linear.
+fn method(path: &Path, kind: &MethodKind, own: &[Own<'_>], linear: &str) -> Result<Arc<dyn Method>, ModelError> {
+    let values = own.iter().map(|own| Ok((own.setting.name.to_owned(), own.value(linear)?)));
+    let settings: MethodSettings = values.collect::<Result<_, ModelError>>()?;
+    if !kind.one_of.is_empty() {
+        let given: Vec<&str> = kind.one_of.iter().copied().filter(|name| settings.get(name).is_some()).collect();
+        if given.len() != 1 {
+            let given = if given.is_empty() { "absent".to_owned() } else { given.join(" and ") };
+            return Err(ModelError::unsupported(path, kind.one_of.join(", "), given, "exactly one of them"));
         }
+    }
+    (kind.build)(&settings).map_err(|error| not_valid(path, kind, error))
+}
+
+/// A setting of the method, as the file has it.
+struct Own<'a> {
+    setting: &'static Setting,
+    usual: Value,
+    of_linears: Patterns<'a>,
+}
+
+impl<'a> Own<'a> {
+    fn new(
+        path: &'a Path,
+        kind: &MethodKind,
+        setting: &'static Setting,
+        given: &'a Map<String, Value>,
+    ) -> Result<Self, ModelError> {
+        let key = kind.file_key(setting.name);
+        let pattern = format!("{key}_pattern");
+        let patterns = match given.get(&pattern) {
+            None | Some(Value::Null) => None,
+            Some(Value::Object(patterns)) => Some(patterns),
+            Some(other) => return Err(ModelError::unsupported(path, pattern, other, "an object")),
+        };
+        let usual = given.get(key).cloned().unwrap_or_default();
+        Ok(Self { setting, usual, of_linears: Patterns::new(path, pattern, patterns)? })
+    }
+
+    /// The value of a linear; null where it has none.
+    fn value(&self, linear: &str) -> Result<Value, ModelError> {
+        Ok(match self.setting.kind {
+            SettingKind::Integer => self.of_linears.integer(linear)?.map(Value::from),
+            _ => self.of_linears.number(linear)?.map(Value::from),
+        }
+        .unwrap_or_else(|| self.usual.clone()))
     }
 }
 
-/// The settings that a linear may have of its own.
-struct Own {
-    num_experts: Option<usize>,
-    top_k: Option<usize>,
-    threshold: Option<f32>,
-}
-
-fn not_valid(path: &Path, error: SettingError) -> ModelError {
+/// An invalid setting, by its name in the file.
+fn not_valid(path: &Path, kind: &MethodKind, error: SettingError) -> ModelError {
     match error {
-        SettingError::Invalid { name, value, expected } => ModelError::unsupported(path, name, value, expected),
-        other => ModelError::unsupported(path, "peft_type", other, "settings of one method"),
+        SettingError::Invalid { name, value, expected } => {
+            ModelError::unsupported(path, kind.file_key(name), value, expected)
+        }
+        SettingError::Missing { name, help } => ModelError::unsupported(path, kind.file_key(name), "absent", help),
+        other => ModelError::unsupported(path, "peft_type", kind.peft_type, other.to_string()),
     }
 }

@@ -140,24 +140,26 @@ fn suffixed(name: &str, end: &str) -> bool {
 /// Values by the names that they belong to, matched as PEFT does: at the end of the linear's name, after a dot.
 pub(super) struct Patterns<'a> {
     path: &'a Path,
-    field: &'static str,
+    field: String,
     values: Vec<(Regex, &'a Value)>,
 }
 
 impl<'a> Patterns<'a> {
     pub(super) fn new(
         path: &'a Path,
-        field: &'static str,
+        field: impl Into<String>,
         map: Option<&'a Map<String, Value>>,
     ) -> Result<Self, ModelError> {
+        let field = field.into();
         let pattern = |(key, value): (&String, &'a Value)| {
             let regex = Regex::new(&format!(r"^(?:.*\.)?(?:{key})$")).map_err(|error| {
                 let expected = format!("a linear's name or an expression that is understood: {error}");
-                ModelError::unsupported(path, field, key, expected)
+                ModelError::unsupported(path, &field, key, expected)
             })?;
             Ok((regex, value))
         };
-        Ok(Self { path, field, values: map.into_iter().flatten().map(pattern).collect::<Result<_, _>>()? })
+        let values = map.into_iter().flatten().map(pattern).collect::<Result<_, _>>()?;
+        Ok(Self { path, field, values })
     }
 
     /// The integer of a linear, where it has one of its own.
@@ -183,9 +185,9 @@ impl<'a> Patterns<'a> {
     ) -> Result<Option<T>, ModelError> {
         for (pattern, value) in &self.values {
             let matches = pattern.is_match(name);
-            if matches.map_err(|error| ModelError::unsupported(self.path, self.field, pattern, error.to_string()))? {
+            if matches.map_err(|error| ModelError::unsupported(self.path, &self.field, pattern, error.to_string()))? {
                 let read =
-                    read(value).ok_or_else(|| ModelError::unsupported(self.path, self.field, value, expected))?;
+                    read(value).ok_or_else(|| ModelError::unsupported(self.path, &self.field, value, expected))?;
                 return Ok(Some(read));
             }
         }

@@ -5,13 +5,14 @@ use crate::{
     AdapterLayout,
     layout::{TARGETS, layer_and_target},
 };
-use adamole_core::{AdapterConfig, Method, Selection};
+use adamole_core::{AdapterConfig, Lora};
 use serde_json::{Map, Value, json};
 
 /// The file's content for a layout on a model with these linears.
 pub(crate) fn to_json(layout: &AdapterLayout, linears: &[String], base: Option<&str>) -> Value {
     let configs: Vec<(&str, &AdapterConfig)> = layout.iter().collect();
-    let first = configs.first().map(|(_, config)| **config);
+    let first = configs.first().map(|(_, config)| *config);
+    let kind = first.map_or(&Lora::KIND, |config| config.method.kind());
     let mut json = json!({
         "auto_mapping": null,
         "base_model_name_or_path": base,
@@ -24,47 +25,29 @@ pub(crate) fn to_json(layout: &AdapterLayout, linears: &[String], base: Option<&
         "task_type": "CAUSAL_LM",
     });
     let Some(fields) = json.as_object_mut() else { return json };
-    let mut patterned = |field: &str, pattern: &str, value: fn(&AdapterConfig) -> Value| {
+    fields.insert("peft_type".into(), json!(kind.peft_type));
+    let mut patterned = |field: &str, pattern: &str, value: &dyn Fn(&AdapterConfig) -> Value| {
         let (usual, others) = usual_and_others(configs.iter().map(|(name, config)| (*name, value(config))));
         fields.insert(field.to_owned(), usual);
         if !others.is_empty() || pattern == "rank_pattern" || pattern == "alpha_pattern" {
             fields.insert(pattern.to_owned(), Value::Object(others));
         }
     };
-    let is_lora = first.is_none_or(|config| config.method == Method::Lora);
-    patterned(if is_lora { "r" } else { "lora_rank" }, "rank_pattern", |config| json!(config.rank));
-    patterned("lora_alpha", "alpha_pattern", |config| json!(config.alpha));
-    if !is_lora {
-        patterned("num_experts", "num_experts_pattern", |config| json!(config.num_experts()));
-    }
-    match first.map(|config| config.method) {
-        Some(Method::Mole { .. }) => {
-            patterned("top_k", "top_k_pattern", |config| match config.method {
-                Method::Mole { selection: Selection::TopK(k), .. } => json!(k),
-                _ => Value::Null,
-            });
-            patterned("threshold", "threshold_pattern", |config| match config.method {
-                Method::Mole { selection: Selection::Threshold(tau), .. } => json!(tau),
-                _ => Value::Null,
-            });
+    let is_lora = kind.name == Lora::KIND.name;
+    patterned(if is_lora { "r" } else { "lora_rank" }, "rank_pattern", &|config| json!(config.rank));
+    patterned("lora_alpha", "alpha_pattern", &|config| json!(config.alpha));
+    for setting in kind.settings {
+        let value = |config: &AdapterConfig| config.method.settings().get(setting.name).cloned().unwrap_or_default();
+        let is_extension = kind.file_extensions.contains(&setting.name);
+        if !is_extension || configs.iter().any(|(_, config)| !value(config).is_null()) {
+            let key = kind.file_key(setting.name);
+            patterned(key, &format!("{key}_pattern"), &value);
         }
-        Some(Method::Sira { .. }) => patterned("top_k", "top_k_pattern", |config| match config.method {
-            Method::Sira { top_k, .. } => json!(top_k),
-            _ => Value::Null,
-        }),
-        _ => {}
     }
-    let own = match first.map(|config| config.method) {
-        None | Some(Method::Lora) => json!({"peft_type": "LORA", "fan_in_fan_out": false, "use_rslora": false}),
-        Some(Method::Mole { selection: Selection::TopP(share), .. }) => json!({"peft_type": "MOLE", "top_p": share}),
-        Some(Method::Mole { .. }) => json!({"peft_type": "MOLE"}),
-        Some(Method::AdaMole { tau_max, .. }) => json!({"peft_type": "ADAMOLE", "max_threshold": tau_max}),
-        Some(Method::Sira { capacity_factor, gate_dropout, renormalise, .. }) => json!({
-            "peft_type": "SIRA", "capacity_factor": capacity_factor, "gate_dropout": gate_dropout,
-            "renormalise": renormalise,
-        }),
-    };
-    fields.extend(own.as_object().cloned().unwrap_or_default());
+    if is_lora {
+        fields.insert("fan_in_fan_out".into(), json!(false));
+        fields.insert("use_rslora".into(), json!(false));
+    }
     if !is_lora {
         fields.insert("format_version".into(), json!(FORMAT_VERSION));
     }

@@ -2,7 +2,7 @@
 
 use super::{Failure, settings::Settings};
 use adamole::{
-    core::{AdapterConfig, Method, Selection, SettingError},
+    core::{AdapterConfig, Lora, MethodKind, MethodSettings, SettingError},
     llama::{AdapterLayout, Allocation, Targets},
 };
 use clap::ValueEnum;
@@ -143,31 +143,19 @@ impl AdapterSettings {
 
     /// The adapter of the linears of one layer among so many.
     pub(crate) fn config(&self, layer: usize, layers: usize) -> Result<AdapterConfig, SettingError> {
-        let of_gate = |error: SettingError| error.named("gate_dropout");
-        let experts = self.num_experts.at(layer, layers);
-        let num_experts = experts.try_into()?;
-        let top_k = self.top_k.as_ref().map(|k| k.at(layer, layers).try_into()).transpose()?;
-        let method = match self.method {
-            MethodName::Lora => Method::Lora,
-            MethodName::Mole => {
-                let selection = match (top_k, self.top_p) {
-                    (Some(k), _) => Selection::TopK(k),
-                    (None, Some(share)) => Selection::TopP(share.try_into()?),
-                    (None, None) => Selection::Threshold(self.threshold.unwrap_or(1.0 / experts as f32)),
-                };
-                Method::Mole { num_experts, selection }
-            }
-            MethodName::Adamole => {
-                Method::AdaMole { num_experts, tau_max: self.tau_max.map(TryInto::try_into).transpose()? }
-            }
-            MethodName::Sira => Method::Sira {
-                num_experts,
-                top_k: top_k.map_or_else(|| 2.try_into(), Ok)?,
-                capacity_factor: Some(self.capacity_factor.unwrap_or(1.25).try_into()?),
-                gate_dropout: self.gate_dropout.unwrap_or(0.1).try_into().map_err(of_gate)?,
-                renormalise: self.renormalise.unwrap_or(false),
-            },
-        };
+        let kind = MethodKind::by_name(self.method.as_str()).unwrap_or(&Lora::KIND);
+        let sira = |value: f32| (self.method == MethodName::Sira).then_some(value);
+        let top_k = self.top_k.as_ref().map(|k| k.at(layer, layers)).or(sira(2.0).map(|k| k as usize));
+        let values = MethodSettings::new()
+            .with("num_experts", self.num_experts.at(layer, layers))
+            .with("tau_max", self.tau_max)
+            .with("threshold", self.threshold)
+            .with("top_k", top_k)
+            .with("top_p", self.top_p)
+            .with("capacity_factor", self.capacity_factor.or(sira(1.25)))
+            .with("gate_dropout", self.gate_dropout.or(sira(0.1)))
+            .with("renormalise", self.renormalise);
+        let method = (kind.build)(&values)?;
         Ok(AdapterConfig {
             method,
             rank: self.rank.at(layer, layers).try_into()?,

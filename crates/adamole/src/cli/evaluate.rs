@@ -114,7 +114,7 @@ pub(crate) fn run(arguments: EvaluateArguments) -> Result<(), Failure> {
         rows,
         truncated_items: examples.iter().filter(|example| example.truncated).count(),
         mean_active_experts: evaluation.mean_active_experts,
-        mean_active_experts_per_site: evaluation.routing.mean_active_per_site(),
+        mean_active_experts_per_site: evaluation.routing.mean_active_per_layer(),
         seconds: evaluation.seconds,
         tokens_per_second: evaluation.tokens as f64 / evaluation.seconds,
         peak_memory_bytes: peak_memory_bytes(),

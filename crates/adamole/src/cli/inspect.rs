@@ -108,9 +108,9 @@ fn inspect(tokens: Vec<String>, trace: &Trace) -> Inspection {
             continue;
         };
         let linear = site.module.rsplit('.').next().unwrap_or_default();
-        let fired = floats(site.routing.selected.to_data());
+        let fired = floats(site.routing.active.to_data());
         let thresholds = site.routing.thresholds.as_ref().map(|thresholds| floats(thresholds.to_data()));
-        let width = site.routing.selected.dims()[1];
+        let width = site.routing.active.dims()[1];
         experts = experts.max(width);
         for (row, token) in tokens.iter_mut().enumerate() {
             let cell = &mut token.layers[column];

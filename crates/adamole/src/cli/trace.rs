@@ -80,8 +80,8 @@ pub(crate) fn run(arguments: TraceArguments) -> Result<(), Failure> {
     let mut tensors = vec![("logits".to_owned(), trace.logits.clone().into_data())];
     for site in &trace.sites {
         let routing = &site.routing;
-        tensors.push((format!("route.{}.probs", site.module), routing.probs.clone().into_data()));
-        tensors.push((format!("route.{}.selected", site.module), bytes(&routing.selected)));
+        tensors.push((format!("route.{}.probs", site.module), routing.scores.probabilities().into_data()));
+        tensors.push((format!("route.{}.selected", site.module), bytes(&routing.active)));
         if let Some(thresholds) = &routing.thresholds {
             let rows = thresholds.dims()[0];
             tensors.push((format!("route.{}.thresholds", site.module), thresholds.clone().reshape([rows]).into_data()));

@@ -245,7 +245,7 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<(), Failure> {
         task_loss_last_epoch: task_losses.last().copied(),
         balance_loss_last_epoch: balance_losses.last().copied().flatten(),
         mean_active_experts: best.mean_active_experts,
-        mean_active_experts_per_site: best.routing.mean_active_per_site(),
+        mean_active_experts_per_site: best.routing.mean_active_per_layer(),
         mean_threshold: best.routing.mean_threshold(),
         trainable_parameters: trainable,
         steps: run.step,

@@ -49,7 +49,7 @@ pub(crate) fn run(arguments: &LayerArguments) -> Result<(), Failure> {
     let config = adapter.resolve()?.config(0, 1).map_err(|error| Failure::Usage(error.to_string()))?;
     let device = place.device()?.autodiff();
     let workers = place.workers(&device);
-    let layer = layer(config, *d_in, *d_out, &device);
+    let layer = layer(config.clone(), *d_in, *d_out, &device);
     let share = rows.div_ceil(workers.count());
     let inputs: Vec<Vec<f32>> = (0..*rows)
         .step_by(share)
@@ -95,7 +95,7 @@ fn pass(layer: &AdaptedLinear, values: &[f32], d_in: usize, device: &Device) {
     let seed = DropoutSeed { run: 0, step: 0, micro_batch: 0 };
     let mut context = ForwardContext::training(seed).recording(RoutingDetail::Counts);
     let loss = layer.forward(input, &mut context).sum();
-    let loss = match context.balance_loss() {
+    let loss = match context.auxiliary_loss() {
         Some(balance) => loss + balance * 1e-3,
         None => loss,
     };

@@ -1,4 +1,4 @@
-//! The settings of an adapter: parsed loosely elsewhere, validated here, carried as types that cannot be wrong.
+//! Numbers that settings are of, each within its range.
 
 use crate::SettingError;
 use serde::{Deserialize, Serialize};
@@ -44,7 +44,7 @@ positive_integer! {
     NumExperts, "num_experts"
 }
 positive_integer! {
-    /// Number of experts k that a token fires; a router of fewer experts fires them all.
+    /// Number of experts k that a token activates; all of them where there are fewer.
     TopK, "top_k"
 }
 
@@ -93,95 +93,12 @@ bounded_float! {
 }
 
 bounded_float! {
-    /// Share of the gate's probability that the chosen experts have to reach, in `(0, 1]`.
+    /// Share of the gate's probability that the active experts have to reach, in `(0, 1]`.
     TopP, "top_p", "a number in (0, 1]", |v| v > 0.0 && v <= 1.0
 }
 bounded_float! {
     /// Tokens that an expert takes from one sequence, as a multiple of its even share `k S / N`.
     CapacityFactor, "capacity_factor", "a number above 0", |v| v > 0.0
-}
-
-/// How the experts of a MoLE are chosen from the gate's probabilities. The weights of the chosen are their
-/// probabilities, scaled to sum to 1.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Selection {
-    /// The k most probable.
-    TopK(TopK),
-    /// All whose probability reaches this threshold.
-    Threshold(f32),
-    /// The fewest whose probabilities together reach this share.
-    TopP(TopP),
-}
-
-/// Which experts there are and how a token chooses among them.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "name", rename_all = "lowercase")]
-pub enum Method {
-    /// One low-rank pair, no gate (Hu et al. 2021).
-    Lora,
-    /// A softmax gate and a fixed rule of choice.
-    Mole {
-        /// N.
-        num_experts: NumExperts,
-        /// The rule.
-        #[serde(flatten)]
-        selection: Selection,
-    },
-    /// A softmax gate and a threshold learned per token (Liu & Luo 2024).
-    AdaMole {
-        /// N.
-        num_experts: NumExperts,
-        /// Upper end of the threshold's range; 1/N where absent.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        tau_max: Option<TauMax>,
-    },
-    /// Sparse mixture of LoRA: top-k of a gate that is itself dropped out, with a limit on the tokens that an expert
-    /// takes (Zhu et al. 2023; its settings are not all published, and the defaults here are ours).
-    Sira {
-        /// N.
-        num_experts: NumExperts,
-        /// k.
-        top_k: TopK,
-        /// Limit per expert and sequence; no limit where absent. Evaluation knows none.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        capacity_factor: Option<CapacityFactor>,
-        /// Dropout on the gate's probabilities, in training only.
-        gate_dropout: Probability,
-        /// Whether the weights are scaled to sum to 1; the paper does not.
-        #[serde(default)]
-        renormalise: bool,
-    },
-}
-
-/// What sits on one adapted linear layer.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct AdapterConfig {
-    /// Which experts, chosen how.
-    pub method: Method,
-    /// Rank of ONE expert; N experts of rank r hold the parameters of one LoRA of rank N r.
-    pub rank: Rank,
-    /// Numerator of the scale alpha / r.
-    pub alpha: f32,
-    /// Dropout on the input of the experts (never on the gate's), in training only.
-    pub dropout: Probability,
-}
-
-impl AdapterConfig {
-    /// N; 1 for a plain LoRA.
-    pub fn num_experts(&self) -> usize {
-        match self.method {
-            Method::Lora => 1,
-            Method::Mole { num_experts, .. }
-            | Method::AdaMole { num_experts, .. }
-            | Method::Sira { num_experts, .. } => num_experts.get(),
-        }
-    }
-
-    /// s = alpha / r, with r the rank of one expert.
-    pub fn scale(&self) -> f32 {
-        self.alpha / self.rank.get() as f32
-    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,118 @@
+//! Ways of adapting a linear. A method is one file here and one line in [`METHODS`]: its settings, its parameters, its
+//! router and its losses.
+
+mod adamole;
+mod lora;
+mod mole;
+mod settings;
+mod sira;
+
+pub use adamole::AdaMole;
+pub use lora::Lora;
+pub use mole::{Mole, Selection};
+pub use settings::MethodSettings;
+pub use sira::Sira;
+
+use crate::{Adapter, AdapterShape, ForwardContext, ParameterSpec, Setting, SettingError, router::Router};
+use burn::tensor::Tensor;
+use std::{fmt::Debug, sync::Arc};
+
+/// Every method that settings and adapter files can name.
+pub static METHODS: &[&MethodKind] = &[&Lora::KIND, &Mole::KIND, &AdaMole::KIND, &Sira::KIND];
+
+/// A method before its settings are known.
+#[derive(Debug)]
+pub struct MethodKind {
+    /// Its name in settings: `adamole`.
+    pub name: &'static str,
+    /// What it is, in a line.
+    pub help: &'static str,
+    /// Its `peft_type` in adapter files.
+    pub peft_type: &'static str,
+    /// Its own settings, [`MethodSettings::NUM_EXPERTS`] first where it has several experts.
+    pub settings: &'static [Setting],
+    /// Settings of which only one can be given, and one has to be in adapter files.
+    pub one_of: &'static [&'static str],
+    /// Settings with another name in adapter files: the name here, the name there.
+    pub file_keys: &'static [(&'static str, &'static str)],
+    /// Settings that the reference implementation's files do not know: left out of files where they have no value.
+    pub file_extensions: &'static [&'static str],
+    /// Makes the method from its settings, those of one layer. A setting that is absent is left to the method.
+    pub build: fn(&MethodSettings) -> Result<Arc<dyn Method>, SettingError>,
+}
+
+impl MethodKind {
+    /// The method of this name.
+    pub fn by_name(name: &str) -> Option<&'static Self> {
+        METHODS.iter().copied().find(|kind| kind.name == name)
+    }
+
+    /// The method with this `peft_type`.
+    pub fn by_peft_type(peft_type: &str) -> Option<&'static Self> {
+        METHODS.iter().copied().find(|kind| kind.peft_type == peft_type)
+    }
+
+    /// The setting of this name.
+    pub fn setting(&self, name: &str) -> Option<&'static Setting> {
+        self.settings.iter().find(|setting| setting.name == name)
+    }
+
+    /// The name of a setting in adapter files.
+    pub fn file_key(&self, setting: &'static str) -> &'static str {
+        self.file_keys.iter().find(|(name, _)| *name == setting).map_or(setting, |(_, key)| key)
+    }
+}
+
+/// A method with its settings.
+pub trait Method: Debug + Send + Sync {
+    /// Which method it is.
+    fn kind(&self) -> &'static MethodKind;
+
+    /// Its settings by the names of [`MethodKind::settings`]; those that have no value are left out.
+    fn settings(&self) -> MethodSettings;
+
+    /// N; 1 for a plain LoRA.
+    fn num_experts(&self) -> usize {
+        1
+    }
+
+    /// What decides which experts act; `None` where all of the adapter acts on every token.
+    fn router(&self) -> Option<&dyn Router> {
+        None
+    }
+
+    /// The adapter's parameters. `a` and `b` are among them: what the method computes from the input goes through
+    /// `b`, `[d_out, K]`. They draw their initial values in this order.
+    fn parameters(&self, shape: AdapterShape) -> Vec<ParameterSpec> {
+        let mut parameters = ParameterSpec::experts(shape, self.num_experts());
+        parameters.extend(self.router().map(|_| ParameterSpec::gate(shape, self.num_experts())));
+        parameters
+    }
+
+    /// The parameters whose rows share one product with the input, `[T, d_in]` to `[T, N ..]`: the gate, and what goes
+    /// with it.
+    fn gate_parameters(&self) -> &'static [&'static str] {
+        &["gate"]
+    }
+
+    /// What `b` takes to the output: `[T, d_in]` to `[T, K]`.
+    fn inner(&self, adapter: &Adapter, x: Tensor<2>, context: &mut ForwardContext) -> Tensor<2> {
+        adapter.weighted_experts(x, context)
+    }
+
+    /// The weight of the auxiliary loss by default, as a multiple of the paper's 1e-3.
+    fn auxiliary_loss_scale(&self) -> f32 {
+        1.0
+    }
+
+    /// Why no expert is active under these settings, if that is so.
+    fn never_active(&self) -> Option<String> {
+        None
+    }
+}
+
+impl PartialEq for dyn Method {
+    fn eq(&self, other: &Self) -> bool {
+        self.kind().name == other.kind().name && self.settings() == other.settings()
+    }
+}

@@ -1,0 +1,160 @@
+//! Routers: from a token's gate logits to the weights of its experts.
+
+use crate::{Adapter, Probability, Rows, load_balancing_loss};
+use adamole_kernels::{gate_scores, margins, normalised};
+use burn::tensor::{Int, Tensor};
+use std::fmt::Debug;
+
+/// What a router decides from, for T rows and N experts.
+#[derive(Debug, Clone)]
+pub struct RouterInput<'a> {
+    /// The input of the linear, without dropout, `[T, d_in]`.
+    pub x: &'a Tensor<2>,
+    /// The products of the input with the gate's rows, `[T, N]`, and with those of
+    /// [`Method::gate_parameters`](crate::Method::gate_parameters) that follow it.
+    pub logits: Tensor<2>,
+    /// The adapter, for a router with parameters of its own.
+    pub adapter: &'a Adapter,
+    /// `[T, N]`: 0 or 1 / (1 - p) where [`Router::gate_dropout`] asks for it; absent outside training.
+    pub gate_mask: Option<Tensor<2>>,
+    /// Which rows are tokens, of which sequence.
+    pub rows: &'a Rows,
+}
+
+impl RouterInput<'_> {
+    /// The softmax of the gate's logits.
+    pub fn scores(&self) -> GateScores {
+        GateScores { columns: gate_scores(self.logits.clone(), None), has_threshold: false }
+    }
+
+    /// The softmax of the gate's logits, and the sigmoid of one more column of logits with its bias `[1]`.
+    pub fn scores_with_threshold(&self, bias: Tensor<1>) -> GateScores {
+        GateScores { columns: gate_scores(self.logits.clone(), Some(bias)), has_threshold: true }
+    }
+}
+
+/// A gate's softmax over N experts, with or without the share of a learned threshold.
+#[derive(Debug, Clone)]
+pub struct GateScores {
+    /// `[T, N]`, or `[T, N + 1]` with the threshold's share as the last column, which is one product with the gate.
+    columns: Tensor<2>,
+    has_threshold: bool,
+}
+
+impl GateScores {
+    fn num_experts(&self) -> usize {
+        self.columns.dims()[1] - usize::from(self.has_threshold)
+    }
+
+    /// The probabilities, `[T, N]`.
+    pub fn probabilities(&self) -> Tensor<2> {
+        match self.has_threshold {
+            true => self.columns.clone().narrow(1, 0, self.num_experts()),
+            false => self.columns.clone(),
+        }
+    }
+
+    /// The threshold's share of its range, in `(0, 1)`, `[T, 1]`.
+    pub fn threshold_share(&self) -> Option<Tensor<2>> {
+        self.has_threshold.then(|| self.columns.clone().narrow(1, self.num_experts(), 1))
+    }
+
+    /// By how much each probability is above the threshold `tau_max share`, `[T, N]`; above 0 without a threshold.
+    pub fn margins(&self, tau_max: f32) -> Tensor<2> {
+        match self.has_threshold {
+            true => margins(self.columns.clone(), tau_max),
+            false => self.columns.clone(),
+        }
+    }
+}
+
+/// What a router decided for T rows and N experts.
+#[derive(Debug, Clone)]
+pub struct Routing {
+    /// Weight of each expert's output, `[T, N]`, non-negative. A row sums to 1 or is all 0, unless the router says
+    /// otherwise.
+    pub weights: Tensor<2>,
+    /// 1 where the expert is active, else 0, `[T, N]`; no gradient.
+    pub active: Tensor<2>,
+    /// 1 where the rule asks for the expert, `[T, N]`; no gradient. It differs from `active` where a limit turns tokens
+    /// away.
+    pub requested: Tensor<2>,
+    /// What the load balancing loss averages, `[T, N]`.
+    pub balance: Tensor<2>,
+    /// The gate's softmax.
+    pub scores: GateScores,
+    /// The threshold of each row, `[T, 1]`, where the router learns one.
+    pub thresholds: Option<Tensor<2>>,
+}
+
+impl Routing {
+    /// The same without gradients.
+    pub(crate) fn detached(&self) -> Self {
+        Self {
+            weights: self.weights.clone().detach(),
+            active: self.active.clone().detach(),
+            requested: self.requested.clone().detach(),
+            balance: self.balance.clone().detach(),
+            scores: GateScores { columns: self.scores.columns.clone().detach(), ..self.scores },
+            thresholds: self.thresholds.clone().map(Tensor::detach),
+        }
+    }
+
+    /// Experts are active where `active` is 1, with weights proportional to their probabilities.
+    pub fn proportional(scores: GateScores, active: Tensor<2>) -> Self {
+        let probabilities = scores.probabilities();
+        Self {
+            weights: normalised(probabilities.clone(), active.clone()),
+            requested: active.clone(),
+            active,
+            balance: probabilities,
+            scores,
+            thresholds: None,
+        }
+    }
+}
+
+/// Decides, token by token, which experts act and with what weights.
+pub trait Router: Debug + Send + Sync {
+    /// Routes T rows.
+    fn route(&self, input: &RouterInput<'_>) -> Routing;
+
+    /// What no learned threshold exceeds.
+    fn max_threshold(&self) -> f32 {
+        1.0
+    }
+
+    /// The dropout that the router wants on its probabilities in training.
+    fn gate_dropout(&self) -> Option<Probability> {
+        None
+    }
+
+    /// Whether the optimizer leaves an expert alone in a step in which no token activated it, as if it had no gradient. The
+    /// reference implementation does so where a threshold decides, and not for top-k.
+    fn skips_inactive_experts(&self) -> bool {
+        false
+    }
+
+    /// The auxiliary loss of one layer, a tensor of one element.
+    fn auxiliary_loss(&self, routing: &Routing, rows: &Rows) -> Tensor<1> {
+        let requested = rows.sum(routing.requested.clone());
+        load_balancing_loss(requested, rows.sum(routing.balance.clone()), rows.count() as f32)
+    }
+}
+
+/// The first, second, .. k-th choice of each row as ones in `[T, N]`, without gradient; among equals the first.
+///
+/// N is small, so k passes over the row are cheaper than a sort, and leave no doubt about equals.
+pub fn top_choices(scores: Tensor<2>, k: usize) -> Vec<Tensor<2>> {
+    let [rows, experts] = scores.dims();
+    let columns = Tensor::<1, Int>::arange(0..experts as i64, &scores.device()).reshape([1, experts]);
+    let columns = columns.expand([rows, experts]);
+    let mut rest = scores.detach();
+    (0..k.min(experts))
+        .map(|_| {
+            let best = rest.clone().argmax(1).expand([rows, experts]).equal(columns.clone());
+            rest = rest.clone().mask_fill(best.clone(), f32::NEG_INFINITY);
+            best.float()
+        })
+        .collect()
+}

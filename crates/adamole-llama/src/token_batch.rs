@@ -1,0 +1,72 @@
+//! A batch of token ids on a device, with all that a forward pass has to know of its layout.
+
+use crate::{AttentionMask, ModelConfig, rope::Rotary};
+use adamole_core::{Rows, ValidRows};
+use burn::tensor::{Int, Tensor};
+
+/// B sequences of L token ids each: which positions attend to which, and which are tokens.
+#[derive(Debug, Clone)]
+pub struct TokenBatch {
+    ids: Tensor<2, Int>,
+    attention: AttentionMask,
+    rows: Rows,
+}
+
+impl TokenBatch {
+    /// Token ids `[B, L]`. All positions count as tokens in routing and in the auxiliary loss, whatever `attention` hides.
+    pub fn new(ids: Tensor<2, Int>, attention: AttentionMask) -> Self {
+        let [sequences, length] = ids.dims();
+        Self { ids, attention, rows: Rows::new(sequences * length, sequences, None) }
+    }
+
+    /// Token ids `[B, L]`, each of which attends to itself and those before it.
+    pub fn causal(ids: Tensor<2, Int>) -> Self {
+        let attention = AttentionMask::causal(ids.dims()[1], &ids.device());
+        Self::new(ids, attention)
+    }
+
+    /// The same, where only these positions are tokens.
+    ///
+    /// # Panics
+    /// The mask has not a row for each position.
+    pub fn with_tokens(self, tokens: ValidRows) -> Self {
+        let (total, sequences) = (self.rows.total(), self.rows.sequences());
+        assert_eq!(tokens.mask.dims(), [total, 1], "the mask of the tokens has a row for each position");
+        Self { rows: Rows::new(total, sequences, Some(tokens)), ..self }
+    }
+
+    /// Token ids, `[B, L]`.
+    pub fn ids(&self) -> Tensor<2, Int> {
+        self.ids.clone()
+    }
+
+    /// The layout of the flattened positions, `[B L]`.
+    pub fn rows(&self) -> &Rows {
+        &self.rows
+    }
+
+    /// What attention needs of the layout, for positions that begin with `start`.
+    pub(crate) fn sequences(&self, start: usize, config: &ModelConfig) -> Sequences {
+        let [count, length] = self.ids.dims();
+        let rotary = Rotary::new(start..start + length, config, &self.ids.device());
+        Sequences { count, rotary, attention: self.attention.clone() }
+    }
+}
+
+/// What attention needs of a batch's layout.
+#[derive(Debug, Clone)]
+pub(crate) struct Sequences {
+    /// B.
+    pub(crate) count: usize,
+    /// The rotary embedding of the positions.
+    pub(crate) rotary: Rotary,
+    /// Which positions attend to which.
+    pub(crate) attention: AttentionMask,
+}
+
+impl Sequences {
+    /// The same for tensors with autodiff.
+    pub(crate) fn tracked(&self) -> Self {
+        Self { count: self.count, rotary: self.rotary.tracked(), attention: self.attention.tracked() }
+    }
+}
