@@ -3,10 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use adamole::{
-    core::{AdaMole, AdaptedLinear, AdapterConfig, CounterRng, DropoutScope, ForwardContext, Lora, RoutingDetail},
+    core::{AdaMole, AdaptedLinear, AdapterConfig, CounterRng, ForwardContext, Lora, RoutingDetail},
     data::{Batch, Buckets, Collation, Example, LabelScope, Padding},
     llama::{AdapterLayout, CausalLm, Targets, TokenBatch, cross_entropy, frozen_cross_entropy, load_base},
-    train::{Accumulation, DeviceBatch, StepInput, Workers, accumulate},
+    train::{Accumulation, DeviceBatch, Recipe, Replicas, StepInput, Workers, accumulate},
 };
 use adamole_tests::{assert_close, device, flat_gradients, golden, values};
 use burn::{
@@ -169,16 +169,9 @@ fn a_step_does_not_depend_on_the_number_of_workers() {
     let examples = examples();
     let batches: Vec<Batch> = [[0, 1, 2], [3, 4, 5], [6, 7, 8]].map(|indices| texts(&examples, &indices)).to_vec();
     let run = |workers| {
-        let input = StepInput {
-            batches: &batches,
-            seed: 5,
-            step: 2,
-            balance_coefficient: 1e-3,
-            accumulation: Accumulation::Tokens,
-            dropout_scope: DropoutScope::Layer,
-            checkpoint_blocks: false,
-        };
-        let outcome = accumulate(&model, input, &Workers::new(workers), &device);
+        let recipe = Recipe { seed: 5, ..Recipe::default() };
+        let input = StepInput { batches: &batches, step: 2, recipe: &recipe };
+        let outcome = accumulate(&model, input, &Workers::new(workers), &Replicas::default());
         (outcome.task_loss, outcome.balance_loss, flat_gradients(&model, &outcome.gradients))
     };
     let one = run(1);
@@ -195,24 +188,17 @@ fn a_step_by_blocks_is_the_step_at_once() {
     let mut everywhere = adapted_model(&device, 0.3);
     everywhere.adapt(&all_linears, 3);
     for model in [adapted_model(&device, 0.3), everywhere] {
-        compare_by_blocks(&model, &device);
+        compare_by_blocks(&model);
     }
 }
 
-fn compare_by_blocks(model: &CausalLm, device: &Device) {
+fn compare_by_blocks(model: &CausalLm) {
     let examples = examples();
     let batches: Vec<Batch> = [[0, 1, 2], [3, 4, 5]].map(|indices| texts(&examples, &indices)).to_vec();
     let run = |checkpoint_blocks| {
-        let input = StepInput {
-            batches: &batches,
-            seed: 5,
-            step: 2,
-            balance_coefficient: 1e-2,
-            accumulation: Accumulation::Tokens,
-            dropout_scope: DropoutScope::Layer,
-            checkpoint_blocks,
-        };
-        accumulate(model, input, &Workers::new(2), device)
+        let recipe = Recipe { seed: 5, balance_coefficient: 1e-2, checkpoint_blocks, ..Recipe::default() };
+        let input = StepInput { batches: &batches, step: 2, recipe: &recipe };
+        accumulate(model, input, &Workers::new(2), &Replicas::default())
     };
     let (blocks, whole) = (run(true), run(false));
     assert_eq!((blocks.routing, blocks.tokens), (whole.routing, whole.tokens));
@@ -231,16 +217,9 @@ fn micro_batches_count_by_their_labels_or_alike() {
     // 5 labels, and 14 + 13.
     let batches = [texts(&examples, &[0]), texts(&examples, &[9, 8])];
     let loss = |batches: &[Batch], accumulation| {
-        let input = StepInput {
-            batches,
-            seed: 5,
-            step: 2,
-            balance_coefficient: 1e-3,
-            accumulation,
-            dropout_scope: DropoutScope::Layer,
-            checkpoint_blocks: false,
-        };
-        let outcome = accumulate(&model, input, &Workers::new(1), &device);
+        let recipe = Recipe { seed: 5, accumulation, ..Recipe::default() };
+        let input = StepInput { batches, step: 2, recipe: &recipe };
+        let outcome = accumulate(&model, input, &Workers::new(1), &Replicas::default());
         (outcome.task_loss, outcome.balance_loss.unwrap(), flat_gradients(&model, &outcome.gradients))
     };
     let [few, many] = [0, 1].map(|i| loss(&batches[i..=i], Accumulation::Tokens));
@@ -263,16 +242,9 @@ fn dropout_is_drawn_from_the_step_and_changes_the_gradient() {
     let batches = [texts(&examples, &[7, 8])];
     let gradient = |dropout, step| {
         let model = adapted_model(&device, dropout);
-        let input = StepInput {
-            batches: &batches,
-            seed: 5,
-            step,
-            balance_coefficient: 0.0,
-            accumulation: Accumulation::Tokens,
-            dropout_scope: DropoutScope::Layer,
-            checkpoint_blocks: false,
-        };
-        flat_gradients(&model, &accumulate(&model, input, &Workers::new(1), &device).gradients)
+        let recipe = Recipe { seed: 5, balance_coefficient: 0.0, ..Recipe::default() };
+        let input = StepInput { batches: &batches, step, recipe: &recipe };
+        flat_gradients(&model, &accumulate(&model, input, &Workers::new(1), &Replicas::default()).gradients)
     };
     assert_eq!(gradient(0.5, 1), gradient(0.5, 1));
     assert_ne!(gradient(0.5, 1), gradient(0.5, 2));
@@ -285,16 +257,9 @@ fn a_balance_loss_of_no_weight_leaves_the_gradients_alone() {
     let model = adapted_model(&device, 0.0);
     let batches = [texts(&examples(), &[3, 8])];
     let gradients = |balance_coefficient| {
-        let input = StepInput {
-            batches: &batches,
-            seed: 5,
-            step: 2,
-            balance_coefficient,
-            accumulation: Accumulation::Tokens,
-            dropout_scope: DropoutScope::Layer,
-            checkpoint_blocks: false,
-        };
-        flat_gradients(&model, &accumulate(&model, input, &Workers::new(1), &device).gradients)
+        let recipe = Recipe { seed: 5, balance_coefficient, ..Recipe::default() };
+        let input = StepInput { batches: &batches, step: 2, recipe: &recipe };
+        flat_gradients(&model, &accumulate(&model, input, &Workers::new(1), &Replicas::default()).gradients)
     };
     let batch = DeviceBatch::new(&batches[0], &device);
     // Nothing recorded, so no balance loss at all.

@@ -5,7 +5,7 @@ use adamole::{
     core::DropoutScope,
     data::{Batch, Buckets, Collation, Example, LabelScope, Padding},
     llama::{load_adapter, load_base},
-    train::{Accumulation, StepInput, TraceBatch, TraceOptions, Workers, accumulate, trace},
+    train::{Accumulation, CollatedBatch, Recipe, Replicas, StepInput, Workers, accumulate, trace},
 };
 use adamole_tests::{Case, assert_close, device, flat_gradients};
 
@@ -37,24 +37,23 @@ fn padding_at_the_left_counts_as_in_the_published_step() {
         let batch = Batch::of_texts(&examples, &[0, 1, 2], collation, &Buckets::any());
         let tokens = batch.token_mask();
         let integers = |ids: &[u32]| ids.iter().map(|id| i64::from(*id)).collect::<Vec<_>>();
-        let traced = TraceBatch {
+        let explicit = CollatedBatch {
             ids: integers(&batch.ids),
             attention_mask: tokens.iter().map(|token| i64::from(*token)).collect(),
             labels: Some(batch.ids.iter().map(|id| if *id == PAD { -100 } else { i64::from(*id) }).collect()),
             rows: batch.rows,
+            padding_counts: true,
         };
-        let options = TraceOptions { balance_coefficient: 1e-2, gradients: true, padding_counts: true };
-        let expected = trace(&model, &traced, options, &device).unwrap();
-        let input = StepInput {
-            batches: &[batch],
-            seed: 0,
-            step: 0,
+        let explicit = explicit.on_device(model.config().vocab_size, &device).unwrap();
+        let recipe = Recipe {
             balance_coefficient: 1e-2,
             accumulation: Accumulation::MicroBatches,
             dropout_scope: DropoutScope::Expert,
-            checkpoint_blocks: false,
+            ..Recipe::default()
         };
-        let found = accumulate(&model, input, &Workers::new(1), &device);
+        let expected = trace(&model, explicit, recipe.balance_coefficient);
+        let input = StepInput { batches: &[batch], step: 0, recipe: &recipe };
+        let found = accumulate(&model, input, &Workers::new(1), &Replicas::default());
         assert_close("task", &[found.task_loss as f32], &[expected.task_loss.unwrap() as f32], 1e-6, 1e-6);
         let balance = |loss: Option<f64>| [loss.unwrap() as f32];
         assert_close("balance", &balance(found.balance_loss), &balance(expected.balance_loss), 1e-6, 1e-6);

@@ -6,7 +6,7 @@ use adamole::{
     core::{AdaMole, AdapterConfig},
     data::{Benchmark, EncodeOptions, Encoder, Example, OnBadRow, Split, Tokenizer, read_split},
     llama::{AdapterLayout, Targets, load_base},
-    train::{Checkpoints, Control, Recipe, TrainEvent, TrainingData, Workers, train},
+    train::{Checkpoints, Recipe, TrainEvent, Trainer, TrainingData, Workers},
 };
 use adamole_tests::{device, memory};
 use std::path::Path;
@@ -42,17 +42,17 @@ fn memory_does_not_grow_with_the_steps() {
     let checkpoints = Checkpoints::new(folder.path().to_owned(), EVERY, 1);
     let recipe = Recipe { epochs: 20, batch_size: 8, micro_batch_size: 4, warmup_steps: 5, ..Recipe::default() };
     let data = TrainingData { train: &training, validation: &validation, pad_id: 0 };
-    let control = Control { checkpoints: Some(&checkpoints), ..Control::default() };
     let mut held = Vec::new();
-    train(model, data, &recipe, &Workers::new(2), &device, control, |event, _| {
+    let mut observer = |event: &TrainEvent| {
         if let TrainEvent::Step(step) = event
             && (step.step + 1).is_multiple_of(EVERY)
         {
             held.push(memory("VmRSS"));
         }
         Ok(())
-    })
-    .unwrap();
+    };
+    let trainer = Trainer::new(&recipe).workers(&Workers::new(2)).checkpoints(&checkpoints);
+    trainer.fit(model, data, &mut observer).unwrap();
     eprintln!("bytes after every {EVERY} steps: {held:?}");
     assert_eq!(held.len(), STEPS / EVERY);
     let growth = held[held.len() - 1].saturating_sub(held[WARM_UP - 1]);

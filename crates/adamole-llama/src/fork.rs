@@ -7,6 +7,11 @@ use burn::{
 };
 
 impl CausalLm {
+    /// The device of its weights.
+    pub fn device(&self) -> Device {
+        self.projection().device()
+    }
+
     /// The model on `device`, which has autodiff, with leaves of its own, so that graphs made with it stay apart from those of
     /// other copies; parameters keep their identity. What is on the device already is shared.
     ///

@@ -50,7 +50,7 @@ pub use linear_shapes::LinearShapes;
 pub use loss::{LOSS_CHUNK, cross_entropy, frozen_cross_entropy};
 pub use merge::merge;
 pub use model::{CausalLm, Decoder, KvCache};
-pub use parameters::{ParameterKind, parameters};
+pub use parameters::{Parameter, ParameterKind, ParameterMapper, ParameterVisitor};
 pub use placeholder::check_for_placeholders;
 pub use precision::{Precision, WeightTypes};
 pub use quantization::Quantization;

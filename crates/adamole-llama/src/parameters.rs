@@ -1,9 +1,9 @@
-//! A model's parameters by name: the path of a parameter in the module is its key in the checkpoint.
+//! The parameters of a model by name.
 
 use crate::CausalLm;
 use burn::{
-    module::{Module, ModuleVisitor, Param, ParamId},
-    tensor::Tensor,
+    module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId},
+    tensor::{DType, Tensor, TensorData},
 };
 
 /// Whether a parameter belongs to the base or to an adapter.
@@ -15,29 +15,110 @@ pub enum ParameterKind {
     Adapter,
 }
 
-/// Name, kind, identity and number of elements of every parameter.
-///
-/// Base names are the checkpoint's (`model.layers.0.self_attn.q_proj.weight`); an adapter's end in `adapter.a`,
-/// `adapter.b`, `adapter.gate`, `adapter.threshold.weight` or `adapter.threshold.bias`.
-pub fn parameters(model: &CausalLm) -> Vec<(String, ParameterKind, ParamId, usize)> {
-    struct Names {
-        path: Vec<String>,
-        found: Vec<(String, ParameterKind, ParamId, usize)>,
+/// What a parameter is, without its values.
+#[derive(Debug, Clone)]
+pub struct Parameter {
+    /// Its path in the module, which is its key in checkpoints (`model.layers.0.self_attn.q_proj.weight`). An adapter's ends
+    /// in `adapter.a`, `adapter.b`, `adapter.gate`, `adapter.threshold.weight` or `adapter.threshold.bias`.
+    pub name: String,
+    /// Base or adapter.
+    pub kind: ParameterKind,
+    /// Its identity, under which gradients are kept.
+    pub id: ParamId,
+    /// Its number of elements.
+    pub elements: usize,
+    /// The type of its elements.
+    pub dtype: DType,
+}
+
+/// Reads the parameters of a model, one by one.
+pub trait ParameterVisitor {
+    /// One parameter and its name.
+    fn visit<const D: usize>(&mut self, name: String, kind: ParameterKind, param: &Param<Tensor<D>>);
+}
+
+/// Replaces the parameters of a model, one by one.
+pub trait ParameterMapper {
+    /// What stands in the parameter's place.
+    fn map<const D: usize>(&mut self, name: String, kind: ParameterKind, param: Param<Tensor<D>>) -> Param<Tensor<D>>;
+}
+
+impl CausalLm {
+    /// Shows every parameter to `visitor`.
+    pub fn visit_parameters(&self, visitor: &mut impl ParameterVisitor) {
+        self.visit(&mut Named { path: Vec::new(), inner: visitor });
     }
-    impl ModuleVisitor for Names {
-        fn enter_module(&mut self, name: &str, _container: &str) {
-            self.path.push(name.to_owned());
-        }
-        fn exit_module(&mut self, _name: &str, _container: &str) {
-            self.path.pop();
-        }
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            let adapter = self.path.iter().any(|part| part == "adapter");
-            let kind = if adapter { ParameterKind::Adapter } else { ParameterKind::Base };
-            self.found.push((self.path.join("."), kind, param.id, param.lazy_shape().num_elements()));
-        }
+
+    /// The model with every parameter replaced by `mapper`.
+    pub fn map_parameters(self, mapper: &mut impl ParameterMapper) -> Self {
+        self.map(&mut Named { path: Vec::new(), inner: mapper })
     }
-    let mut names = Names { path: Vec::new(), found: Vec::new() };
-    model.visit(&mut names);
-    names.found
+
+    /// Every parameter, without its values.
+    pub fn parameters(&self) -> Vec<Parameter> {
+        struct All(Vec<Parameter>);
+        impl ParameterVisitor for All {
+            fn visit<const D: usize>(&mut self, name: String, kind: ParameterKind, param: &Param<Tensor<D>>) {
+                let (elements, dtype) = (param.shape().num_elements(), param.val().dtype());
+                self.0.push(Parameter { name, kind, id: param.id, elements, dtype });
+            }
+        }
+        let mut all = All(Vec::new());
+        self.visit_parameters(&mut all);
+        all.0
+    }
+
+    /// Name and values of every parameter of this kind.
+    pub fn parameter_values(&self, kind: ParameterKind) -> Vec<(String, TensorData)> {
+        struct Values(ParameterKind, Vec<(String, TensorData)>);
+        impl ParameterVisitor for Values {
+            fn visit<const D: usize>(&mut self, name: String, kind: ParameterKind, param: &Param<Tensor<D>>) {
+                if kind == self.0 {
+                    self.1.push((name, param.val().into_data()));
+                }
+            }
+        }
+        let mut values = Values(kind, Vec::new());
+        self.visit_parameters(&mut values);
+        values.1
+    }
+}
+
+/// A walk through a module that knows where it is.
+struct Named<'a, T> {
+    path: Vec<String>,
+    inner: &'a mut T,
+}
+
+impl<T> Named<'_, T> {
+    fn name(&self) -> (String, ParameterKind) {
+        let is_adapter = self.path.iter().any(|part| part == "adapter");
+        (self.path.join("."), if is_adapter { ParameterKind::Adapter } else { ParameterKind::Base })
+    }
+}
+
+impl<T: ParameterVisitor> ModuleVisitor for Named<'_, T> {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_owned());
+    }
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let (name, kind) = self.name();
+        self.inner.visit(name, kind, param);
+    }
+}
+
+impl<T: ParameterMapper> ModuleMapper for Named<'_, T> {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_owned());
+    }
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let (name, kind) = self.name();
+        self.inner.map(name, kind, param)
+    }
 }

@@ -1,10 +1,7 @@
 //! The type of the frozen weights.
 
-use crate::{CausalLm, ModelError, Quantization};
-use burn::{
-    module::{Module, ModuleVisitor, Param},
-    tensor::{DType, Device, Tensor},
-};
+use crate::{CausalLm, ModelError, Parameter, ParameterKind, Quantization};
+use burn::tensor::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
@@ -69,35 +66,18 @@ impl WeightTypes {
     /// # Errors
     /// One is not; the first that is not is named.
     pub fn check_loaded(self, model: &CausalLm) -> Result<(), ModelError> {
-        struct Types(WeightTypes, Vec<String>, Option<ModelError>);
-        impl ModuleVisitor for Types {
-            fn enter_module(&mut self, name: &str, _container: &str) {
-                self.1.push(name.to_owned());
-            }
-            fn exit_module(&mut self, _name: &str, _container: &str) {
-                self.1.pop();
-            }
-            fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-                let Self(types, path, error) = self;
-                let is_in = |part: &str| path.iter().any(|name| name == part);
-                let is_linear = path.len() > 1 && path[path.len() - 2].ends_with("_proj") && is_in("weight");
-                let (expected, is_right): (String, fn(DType, WeightTypes) -> bool) = match types.quantization {
-                    _ if is_in("adapter") => ("float32".into(), |found, _| found == DType::F32),
-                    Some(quantization) if is_linear => {
-                        (quantization.to_string(), |found, _| matches!(found, DType::QFloat(_)))
-                    }
-                    _ => (types.precision.to_string(), |found, types| found == types.precision.dtype()),
-                };
-                let found = param.val().dtype();
-                if !is_right(found, *types) && error.is_none() {
-                    *error =
-                        Some(ModelError::WrongType { name: path.join("."), found: format!("{found:?}"), expected });
-                }
+        for Parameter { name, kind, dtype, .. } in model.parameters() {
+            let is_linear = name.strip_suffix(".weight").is_some_and(|linear| linear.ends_with("_proj"));
+            let (expected, is_right) = match self.quantization {
+                _ if kind == ParameterKind::Adapter => ("float32".into(), dtype == DType::F32),
+                Some(quantization) if is_linear => (quantization.to_string(), matches!(dtype, DType::QFloat(_))),
+                _ => (self.precision.to_string(), dtype == self.precision.dtype()),
+            };
+            if !is_right {
+                return Err(ModelError::WrongType { name, found: format!("{dtype:?}"), expected });
             }
         }
-        let mut types = Types(self, Vec::new(), None);
-        model.visit(&mut types);
-        types.2.map_or(Ok(()), Err)
+        Ok(())
     }
 }
 

@@ -1,78 +1,139 @@
-//! The state of a run in one file.
+//! Checkpoints: the state of a run in a file, and the folder of the newest ones.
 
-use crate::{AdamW, AdamWSettings, TrainError, TrainingState, optimizer::MomentsData};
-use adamole_llama::{CausalLm, ChainOfLora, TensorFile, write_tensors};
-use burn::{
-    module::{Module, ModuleMapper, ModuleVisitor, Param},
-    tensor::{Tensor, TensorData},
+use crate::{
+    AdamW, AdamWSettings, CheckpointDamage, TrainError, TrainingState, adapter_values::AdapterValues,
+    optimizer::MomentsData,
 };
+use adamole_llama::{CausalLm, ChainOfLora, TensorFile, write_tensors};
+use burn::tensor::TensorData;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::{
     collections::BTreeMap,
+    fs,
+    io::ErrorKind,
     path::{Path, PathBuf},
 };
 
-/// What a run needs to go on: the values of the adapters, those of the best epoch, the optimizer's moments and counts, the
-/// links of a chain, and the [`TrainingState`].
+/// A folder with the newest checkpoints of a run, `step-00000200.safetensors` and so on.
+#[derive(Debug, Clone)]
+pub struct Checkpoints {
+    folder: PathBuf,
+    run: Option<Value>,
+    every: usize,
+    keep: usize,
+}
+
+impl Checkpoints {
+    /// The checkpoints in `folder`, which is created when the first is written: one after so many steps and after every
+    /// validation, of which the newest `keep` stay, at least 1.
+    pub fn new(folder: PathBuf, every: usize, keep: usize) -> Self {
+        Self { folder, run: None, every: every.max(1), keep: keep.max(1) }
+    }
+
+    /// Records in every checkpoint which run it is of: whatever tells this run from another one. To be compared with
+    /// [`Checkpoint::run`] before a run is continued.
+    pub fn of_run(self, run: Value) -> Self {
+        Self { run: Some(run), ..self }
+    }
+
+    /// The newest checkpoint that is whole. `skip` gets those that are not.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn newest(&self, mut skip: impl FnMut(&Path, TrainError)) -> Result<Option<Checkpoint>, TrainError> {
+        for path in self.files()?.into_iter().rev() {
+            match Checkpoint::read(&path) {
+                Ok(checkpoint) => return Ok(Some(checkpoint)),
+                Err(error) => skip(&path, error),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether there is one after so many steps.
+    pub(crate) fn is_due(&self, step: usize) -> bool {
+        step.is_multiple_of(self.every)
+    }
+
+    /// Writes one and removes those that are no longer kept.
+    pub(crate) fn save(&self, mut checkpoint: Checkpoint) -> Result<(), TrainError> {
+        fs::create_dir_all(&self.folder).map_err(TrainError::io(&self.folder))?;
+        let name = format!("step-{:08}.safetensors", checkpoint.state.step);
+        checkpoint.run = self.run.clone();
+        checkpoint.write(&self.folder.join(name))?;
+        let files = self.files()?;
+        for old in &files[..files.len().saturating_sub(self.keep)] {
+            fs::remove_file(old).map_err(TrainError::io(old))?;
+        }
+        Ok(())
+    }
+
+    /// Oldest first: the names sort as the steps do.
+    fn files(&self) -> Result<Vec<PathBuf>, TrainError> {
+        let entries = match fs::read_dir(&self.folder) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(TrainError::io(&self.folder))?,
+        };
+        let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+        files.retain(|path| path.extension().is_some_and(|extension| extension == "safetensors"));
+        files.sort();
+        Ok(files)
+    }
+}
+
+/// All that the rest of a run depends on, but for base and recipe: the values of the adapters, those of the best epoch, the
+/// optimizer's moments and counts, the ended stages of a chain of LoRAs, and the [`TrainingState`].
 ///
 /// The file is safetensors: `adapter/NAME`, `best/NAME`, `first/NAME`, `second/NAME`, `steps/NAME`,
-/// `chain/INDEX/LINEAR.adapter.a` and `.b`, `progress` and `run` (JSON), and `sha256` over all of these.
+/// `chain/INDEX/LINEAR.adapter.a` and `.b`, `progress` (the state) and `run` (JSON), and `sha256` over all of these.
 #[derive(Debug)]
 pub struct Checkpoint {
-    /// Where the run was.
-    pub progress: TrainingState,
-    /// Which run it was, as [`Checkpoints::of_run`](crate::Checkpoints::of_run) said; `None` where it was not said, as in
-    /// files of earlier versions.
+    /// The training state.
+    pub state: TrainingState,
+    /// Which run it is of, as [`Checkpoints::of_run`] said; `None` in files of earlier versions.
     pub run: Option<Value>,
     tensors: BTreeMap<String, TensorData>,
     path: PathBuf,
 }
 
-/// The adapters of a model by their parameters' names.
-pub(crate) type AdapterValues = BTreeMap<String, TensorData>;
-
 impl Checkpoint {
     /// Gathers the state of a run; `best` are the adapters of its best epoch so far, none before the first validation.
     pub(crate) fn of(
-        progress: &TrainingState,
+        state: &TrainingState,
         (model, best): (&CausalLm, &AdapterValues),
         optimizer: &AdamW,
         chain: &ChainOfLora,
     ) -> Self {
         let mut tensors = BTreeMap::new();
-        for (name, data) in adapter_values(model) {
-            tensors.insert(format!("adapter/{name}"), data);
+        let mut insert = |part: &str, name: &str, data| tensors.insert(format!("{part}/{name}"), data);
+        for (name, data) in AdapterValues::of(model).0 {
+            insert("adapter", &name, data);
         }
-        for (name, data) in best {
-            tensors.insert(format!("best/{name}"), data.clone());
+        for (name, data) in &best.0 {
+            insert("best", name, data.clone());
         }
         for (name, MomentsData { first, second, steps }) in optimizer.moments(model) {
             let count = steps.len();
             let steps: Vec<i64> = steps.into_iter().map(i64::from).collect();
-            tensors.insert(format!("first/{name}"), first);
-            tensors.insert(format!("second/{name}"), second);
-            tensors.insert(format!("steps/{name}"), TensorData::new(steps, [count]));
+            insert("first", &name, first);
+            insert("second", &name, second);
+            insert("steps", &name, TensorData::new(steps, [count]));
         }
         for (linear, index, a, b) in chain.links() {
-            tensors.insert(format!("chain/{index}/{linear}.adapter.a"), a.to_data());
-            tensors.insert(format!("chain/{index}/{linear}.adapter.b"), b.to_data());
+            insert("chain", &format!("{index}/{linear}.adapter.a"), a.to_data());
+            insert("chain", &format!("{index}/{linear}.adapter.b"), b.to_data());
         }
-        Self { progress: progress.clone(), run: None, tensors, path: PathBuf::new() }
+        Self { state: state.clone(), run: None, tensors, path: PathBuf::new() }
     }
 
     /// Writes the file, whole or not at all.
-    pub(crate) fn write(mut self, path: &Path) -> Result<(), TrainError> {
-        let json = serde_json::to_vec(&self.progress).map_err(|error| TrainError::io(path)(error.into()))?;
-        let bytes = |bytes: Vec<u8>| {
-            let length = bytes.len();
-            TensorData::new(bytes, [length])
-        };
-        self.tensors.insert("progress".into(), bytes(json));
-        if let Some(run) = &self.run {
-            let json = serde_json::to_vec(run).map_err(|error| TrainError::io(path)(error.into()))?;
-            self.tensors.insert("run".into(), bytes(json));
-        }
+    fn write(mut self, path: &Path) -> Result<(), TrainError> {
+        let json = |error: serde_json::Error| TrainError::io(path)(error.into());
+        let state = serde_json::to_vec(&self.state).map_err(json)?;
+        let run = self.run.as_ref().map(serde_json::to_vec).transpose().map_err(json)?;
+        self.tensors.insert("progress".into(), bytes(state));
+        self.tensors.extend(run.map(|run| ("run".into(), bytes(run))));
         let digest = digest(&self.tensors);
         self.tensors.insert("sha256".into(), bytes(digest));
         let tensors: Vec<_> = self.tensors.into_iter().collect();
@@ -85,16 +146,16 @@ impl Checkpoint {
     /// [`TrainError::Model`] if it is no safetensors file, [`TrainError::DamagedCheckpoint`] if its content is not what
     /// was written.
     pub fn read(path: &Path) -> Result<Self, TrainError> {
-        let damaged = |what: &str| TrainError::DamagedCheckpoint { path: path.to_owned(), what: what.to_owned() };
         let mut tensors = contents(path)?;
-        let expected = tensors.remove("sha256").ok_or_else(|| damaged("it has no sha256"))?;
-        if expected.as_bytes() != digest(&tensors) {
-            return Err(damaged("its sha256 is not that of its content"));
-        }
-        Self::of_contents(path, tensors)
+        let damage = match tensors.remove("sha256") {
+            Some(written) if written.as_bytes() == digest(&tensors) => return Self::of_contents(path, tensors),
+            Some(_) => CheckpointDamage::WrongDigest,
+            None => CheckpointDamage::Missing { part: "sha256" },
+        };
+        Err(damage.of(path))
     }
 
-    /// Reads a file without a look at its digest and puts the state onto a model, for tests of what stands behind it.
+    /// Reads a file whatever its digest is and puts the state into a model, for tests of what stands behind it.
     #[doc(hidden)]
     pub fn try_on(path: &Path, model: CausalLm) -> Result<(), TrainError> {
         let checkpoint = Self::of_contents(path, contents(path)?)?;
@@ -103,12 +164,12 @@ impl Checkpoint {
     }
 
     fn of_contents(path: &Path, mut tensors: BTreeMap<String, TensorData>) -> Result<Self, TrainError> {
-        let damaged = |what: &str| TrainError::DamagedCheckpoint { path: path.to_owned(), what: what.to_owned() };
-        let progress = tensors.remove("progress").ok_or_else(|| damaged("it has no progress"))?;
-        let progress = serde_json::from_slice(progress.as_bytes()).map_err(|error| damaged(&error.to_string()))?;
-        let run = tensors.remove("run").map(|run| serde_json::from_slice(run.as_bytes()));
-        let run = run.transpose().map_err(|error| damaged(&error.to_string()))?;
-        Ok(Self { progress, run, tensors, path: path.to_owned() })
+        let json = |error| CheckpointDamage::Json(error).of(path);
+        let missing = || CheckpointDamage::Missing { part: "progress" }.of(path);
+        let state = tensors.remove("progress").ok_or_else(missing)?;
+        let state = serde_json::from_slice(state.as_bytes()).map_err(json)?;
+        let run = tensors.remove("run").map(|run| serde_json::from_slice(run.as_bytes())).transpose().map_err(json)?;
+        Ok(Self { state, run, tensors, path: path.to_owned() })
     }
 
     /// The file that it was read from.
@@ -123,66 +184,81 @@ impl Checkpoint {
     /// They do not fit the model.
     pub fn best(&self, model: &CausalLm) -> Result<Option<CausalLm>, TrainError> {
         let best = self.tensors.iter().filter_map(|(name, data)| Some((name.strip_prefix("best/")?, data)));
-        let best: AdapterValues = best.map(|(name, data)| (name.to_owned(), data.clone())).collect();
-        if best.is_empty() {
-            return Ok(None);
-        }
-        // Of a chain it is one adapter as wide as its links together.
-        let own: BTreeMap<String, TensorData> = adapter_values(model).into_iter().collect();
-        let rows = |data: &TensorData| data.shape().first().copied().unwrap_or(0).max(1);
-        let wider = best.iter().filter(|(name, _)| name.ends_with(".adapter.a"));
-        let links = wider.filter_map(|(name, data)| Some(rows(data) / rows(own.get(name)?))).max().unwrap_or(1);
-        let mut model = model.clone();
-        if links > 1 {
-            let layout = ChainOfLora::whole_layout(&model.layout(), links);
-            model.adapt(&layout, 0);
-        }
-        let unfit = |what: String| TrainError::DamagedCheckpoint { path: self.path.clone(), what };
-        with_adapters(model, best).map(Some).map_err(unfit)
+        let best = AdapterValues(best.map(|(name, data)| (name.to_owned(), data.clone())).collect());
+        let place = |best: AdapterValues| best.placed_in_first(model.clone());
+        (!best.is_empty()).then(|| place(best)).transpose().map_err(|damage| damage.of(&self.path))
+    }
+
+    /// Whether the adapters of the best epoch are missing, as in files of earlier versions. [`Self::set_best`] adds them.
+    pub fn lacks_best(&self) -> bool {
+        self.state.best.is_some() && !self.tensors.keys().any(|name| name.starts_with("best/"))
+    }
+
+    /// Adds the adapters of the best epoch, those of `model`.
+    pub fn set_best(&mut self, model: &CausalLm) {
+        let best = AdapterValues::of(model).0.into_iter();
+        self.tensors.extend(best.map(|(name, data)| (format!("best/{name}"), data)));
     }
 
     /// Puts the state back: `model` is the one that the run began with.
     pub(crate) fn restore(self, model: CausalLm, seed: u64, settings: AdamWSettings) -> Result<Restored, TrainError> {
-        let Self { progress, mut tensors, path, .. } = self;
-        let unfit = |what: String| TrainError::DamagedCheckpoint { path: path.clone(), what };
+        let Self { state, mut tensors, path, .. } = self;
         let mut part = |prefix: &str| -> BTreeMap<String, TensorData> {
             let names: Vec<String> = tensors.keys().filter(|name| name.starts_with(prefix)).cloned().collect();
             let take = |name: String| Some((name[prefix.len()..].to_owned(), tensors.remove(&name)?));
             names.into_iter().filter_map(take).collect()
         };
+        let place = |values, model| AdapterValues(values).placed_in(model).map_err(|damage| damage.of(&path));
+        let best = AdapterValues(part("best/"));
+        if state.best.is_some() && best.is_empty() {
+            return Err(CheckpointDamage::Missing { part: "adapter of the best epoch" }.of(&path));
+        }
         let mut chain = ChainOfLora::new(&model);
         let mut model = model;
         for index in 0.. {
-            let link = part(&format!("chain/{index}/"));
-            if link.is_empty() {
+            let stage = part(&format!("chain/{index}/"));
+            if stage.is_empty() {
                 break;
             }
-            model = chain.link(with_adapters(model, link).map_err(&unfit)?, seed)?;
+            model = chain.link(place(stage, model)?, seed)?;
         }
-        let model = with_adapters(model, part("adapter/")).map_err(&unfit)?;
-        let (mut first, mut second, steps) = (part("first/"), part("second/"), part("steps/"));
-        let mut moments = BTreeMap::new();
-        for (name, steps) in steps {
-            let steps = steps.as_slice::<i64>().map_err(|_| unfit(format!("steps/{name} holds no integers")))?;
-            let steps = steps.iter().map(|step| u32::try_from(*step).unwrap_or(u32::MAX)).collect();
-            let (Some(first), Some(second)) = (first.remove(&name), second.remove(&name)) else {
-                return Err(unfit(format!("the moments of {name} are missing")));
-            };
-            moments.insert(name, MomentsData { first, second, steps });
-        }
-        let optimizer = AdamW::resume(settings, &model, moments, progress.step.saturating_sub(progress.link_start))
-            .map_err(unfit)?;
-        Ok(Restored { progress, model, optimizer, chain, best: part("best/") })
+        let model = place(part("adapter/"), model)?;
+        let moments = moments(part("first/"), part("second/"), part("steps/")).map_err(|damage| damage.of(&path))?;
+        let optimizer = AdamW::resume(settings, &model, moments).map_err(|damage| damage.of(&path))?;
+        Ok(Restored { state, model, optimizer, chain, best })
     }
 }
 
-/// The state of a run, ready to go on.
+/// The state of a run, put back.
 pub(crate) struct Restored {
-    pub(crate) progress: TrainingState,
+    pub(crate) state: TrainingState,
     pub(crate) model: CausalLm,
     pub(crate) optimizer: AdamW,
     pub(crate) chain: ChainOfLora,
     pub(crate) best: AdapterValues,
+}
+
+/// The optimizer's moments from the parts of a file, by the names of the parameters.
+fn moments(
+    mut first: BTreeMap<String, TensorData>,
+    mut second: BTreeMap<String, TensorData>,
+    steps: BTreeMap<String, TensorData>,
+) -> Result<BTreeMap<String, MomentsData>, CheckpointDamage> {
+    let moments = steps.into_iter().map(|(name, steps)| {
+        let Ok(steps) = steps.as_slice::<i64>() else { return Err(CheckpointDamage::NoIntegers { name }) };
+        let steps = steps.iter().map(|step| u32::try_from(*step).unwrap_or(u32::MAX)).collect();
+        match (first.remove(&name), second.remove(&name)) {
+            (Some(first), Some(second)) => Ok((name, MomentsData { first, second, steps })),
+            _ => Err(CheckpointDamage::NoMoments { name }),
+        }
+    });
+    moments.collect()
+}
+
+/// Bytes as a tensor.
+fn bytes(bytes: Vec<u8>) -> TensorData {
+    let length = bytes.len();
+    TensorData::new(bytes, [length])
 }
 
 /// The tensors of a file; texts and the digest as bytes.
@@ -192,9 +268,7 @@ fn contents(path: &Path) -> Result<BTreeMap<String, TensorData>, TrainError> {
     for name in file.names() {
         let data = match name.split('/').next() {
             Some("progress" | "run" | "sha256") => {
-                let bytes: Vec<u8> = file.integers(&name)?.0.into_iter().map(|byte| byte as u8).collect();
-                let length = bytes.len();
-                TensorData::new(bytes, [length])
+                bytes(file.integers(&name)?.0.into_iter().map(|byte| byte as u8).collect())
             }
             Some("steps") => {
                 let (steps, shape) = file.integers(&name)?;
@@ -215,67 +289,4 @@ fn digest(tensors: &BTreeMap<String, TensorData>) -> Vec<u8> {
         hash.update(data.as_bytes());
     }
     hash.finalize().to_vec()
-}
-
-/// Name and value of every parameter of an adapter.
-pub(crate) fn adapter_values(model: &CausalLm) -> Vec<(String, TensorData)> {
-    struct Values(Vec<String>, Vec<(String, TensorData)>);
-    impl ModuleVisitor for Values {
-        fn enter_module(&mut self, name: &str, _container: &str) {
-            self.0.push(name.to_owned());
-        }
-        fn exit_module(&mut self, _name: &str, _container: &str) {
-            self.0.pop();
-        }
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            if self.0.iter().any(|part| part == "adapter") {
-                self.1.push((self.0.join("."), param.val().into_data()));
-            }
-        }
-    }
-    let mut values = Values(Vec::new(), Vec::new());
-    model.visit(&mut values);
-    values.1
-}
-
-/// The model with these values in its adapters; what does not fit is named.
-fn with_adapters(model: CausalLm, values: BTreeMap<String, TensorData>) -> Result<CausalLm, String> {
-    struct Place {
-        path: Vec<String>,
-        values: BTreeMap<String, TensorData>,
-        unfit: Vec<String>,
-    }
-    impl ModuleMapper for Place {
-        fn enter_module(&mut self, name: &str, _container: &str) {
-            self.path.push(name.to_owned());
-        }
-        fn exit_module(&mut self, _name: &str, _container: &str) {
-            self.path.pop();
-        }
-        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-            if !self.path.iter().any(|part| part == "adapter") {
-                return param;
-            }
-            let name = self.path.join(".");
-            let value = self.values.remove(&name).filter(|value| value.shape().to_vec() == param.shape().to_vec());
-            let Some(value) = value else {
-                self.unfit.push(name);
-                return param;
-            };
-            param.map(|old| {
-                let device = old.device();
-                match device.is_autodiff() {
-                    true => Tensor::from_inner(Tensor::from_data(value, &device.inner())).require_grad(),
-                    false => Tensor::from_data(value, &device),
-                }
-            })
-        }
-    }
-    let mut place = Place { path: Vec::new(), values, unfit: Vec::new() };
-    let model = model.map(&mut place);
-    place.unfit.extend(place.values.into_keys());
-    match place.unfit.as_slice() {
-        [] => Ok(model),
-        unfit => Err(format!("these parameters do not fit the model: {}", unfit.join(", "))),
-    }
 }

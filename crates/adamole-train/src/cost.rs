@@ -1,11 +1,10 @@
-//! What a training step has to compute, and what the machine can do.
+//! The operations of a training step, and the speed of the machine.
 
+use crate::Workers;
 use adamole_data::Batch;
 use adamole_llama::{AdapterLayout, CausalLm, LinearShapes, ModelConfig, Precision};
 use burn::tensor::{Device, Tensor};
 use std::time::Instant;
-
-use crate::Workers;
 
 /// The floating-point operations of matrix products in a pass over a model, a multiplication and an addition being two.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -40,7 +39,7 @@ impl Cost {
     }
 
     /// Operations of a step over these micro-batches, padding included.
-    pub fn of_batches(&self, batches: &[Batch]) -> f64 {
+    pub(crate) fn of_batches(&self, batches: &[Batch]) -> f64 {
         batches.iter().map(|batch| self.step(batch.rows, batch.cols, batch.label_positions.len())).sum()
     }
 
@@ -61,7 +60,7 @@ impl Cost {
 /// until a product takes a millisecond, so that a GPU is filled too.
 const PRODUCT: [usize; 3] = [512, 576, 1536];
 
-/// The matrix products of this device in this type, in operations a second, with every worker at it: the best of three runs
+/// The speed of matrix products on this device in this type, in operations a second, on all workers: the best of three runs
 /// of about 30 milliseconds.
 pub fn matmul_peak(workers: &Workers, device: &Device, precision: Precision) -> f64 {
     let jobs = vec![(); workers.count()];

@@ -1,10 +1,11 @@
-//! What can stop a training run.
+//! The errors of training and evaluation.
 
 use adamole_llama::ModelError;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why training or evaluation ended early.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum TrainError {
     /// A setting is outside its range.
     #[error("{name} is {value}, expected {expected}")]
@@ -16,7 +17,7 @@ pub enum TrainError {
         /// The range that would be right.
         expected: &'static str,
     },
-    /// A batch that was handed over contradicts itself or the model.
+    /// A batch contradicts itself or the model.
     #[error("{what}")]
     Batch {
         /// What is wrong, and what was expected.
@@ -34,7 +35,7 @@ pub enum TrainError {
         /// Steps that were applied before; without any, the learning rate is not to blame.
         applied: usize,
     },
-    /// No step of an epoch was applied, since a loss or gradient of each was not finite: from there on a run learns nothing.
+    /// No step of an epoch was applied, since a loss or gradient of each was not finite: the run no longer learns.
     #[error("no step of epoch {epoch} was applied: {what} was not finite")]
     NoStepApplied {
         /// The epoch, counted from 1.
@@ -77,14 +78,17 @@ pub enum TrainError {
         steps: usize,
     },
     /// A checkpoint is not what was written, or does not fit the model.
-    #[error("{}: not a checkpoint of this run: {what}", path.display())]
+    #[error("{}: not a checkpoint of this run: {damage}", path.display())]
     DamagedCheckpoint {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        what: String,
+        damage: CheckpointDamage,
     },
-    /// The model holds no adapter, so there is nothing to train.
+    /// The adapters of the best epoch are not those of the model.
+    #[error("the best epoch: {0}")]
+    Best(#[from] CheckpointDamage),
+    /// The model has no adapter.
     #[error("no linear of the model carries an adapter, so there is nothing to train")]
     NothingToTrain,
     /// There are no examples.
@@ -101,7 +105,7 @@ pub enum TrainError {
         /// The file or folder in it that only a run leaves behind.
         trace: &'static str,
     },
-    /// Another process is at work in the run directory.
+    /// Another process holds the run directory.
     #[error("{} is in use by {}", path.display(), process.map_or("another process".into(), |id| format!("process {id}")))]
     RunInUse {
         /// The directory.
@@ -117,13 +121,13 @@ pub enum TrainError {
         /// What differs.
         what: String,
     },
-    /// The adapter of the best epoch is gone, and so are the checkpoints that it could be had from.
+    /// The adapter of the best epoch is missing, and no checkpoint holds it.
     #[error("{}: the adapter of the best epoch is not there, and no checkpoint holds it", path.display())]
     AdapterLost {
         /// Where it should be.
         path: PathBuf,
     },
-    /// The run directory holds a run that has come to its end.
+    /// The run directory holds a finished run.
     #[error("{} holds a finished run, and other settings were given: {changes}", path.display())]
     RunFinished {
         /// The directory.
@@ -148,5 +152,78 @@ impl TrainError {
     pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         |source| Self::Io { path, source }
+    }
+}
+
+/// A loss or gradient of a step that is infinite or not a number.
+#[derive(Debug, thiserror::Error)]
+#[error("{what} is {value}")]
+pub struct NotFinite {
+    /// The loss, or the parameter whose gradient it is.
+    pub what: String,
+    /// Its value.
+    pub value: f64,
+}
+
+impl NotFinite {
+    /// The error of this step, counted from 0, before which so many were applied.
+    pub fn in_step(self, step: usize, applied: usize) -> TrainError {
+        TrainError::NotFinite { what: self.what, value: self.value, step, applied }
+    }
+}
+
+/// What is wrong with a checkpoint.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CheckpointDamage {
+    /// A part is missing.
+    #[error("it has no {part}")]
+    Missing {
+        /// What it is.
+        part: &'static str,
+    },
+    /// It was changed after it was written.
+    #[error("its sha256 is not that of its content")]
+    WrongDigest,
+    /// The state or the run's identity cannot be read.
+    #[error(transparent)]
+    Json(serde_json::Error),
+    /// The adapters are not those of the model.
+    #[error("these parameters do not fit the model: {}", names.join(", "))]
+    Parameters {
+        /// The parameters that are missing, unexpected or of another shape.
+        names: Vec<String>,
+    },
+    /// The optimizer's moments of a parameter are of another shape.
+    #[error("the moments of {name} have the shape {shape:?}")]
+    MomentsShape {
+        /// The parameter.
+        name: String,
+        /// The shape of the moments.
+        shape: Vec<usize>,
+    },
+    /// There are moments of a parameter that the model does not have.
+    #[error("the model has no parameter {name}")]
+    UnknownParameter {
+        /// The parameter.
+        name: String,
+    },
+    /// The steps of a parameter are no integers.
+    #[error("steps/{name} holds no integers")]
+    NoIntegers {
+        /// The parameter.
+        name: String,
+    },
+    /// A parameter has steps, but no moments.
+    #[error("the moments of {name} are missing")]
+    NoMoments {
+        /// The parameter.
+        name: String,
+    },
+}
+
+impl CheckpointDamage {
+    pub(crate) fn of(self, path: &Path) -> TrainError {
+        TrainError::DamagedCheckpoint { path: path.to_owned(), damage: self }
     }
 }

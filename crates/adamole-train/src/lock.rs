@@ -1,4 +1,4 @@
-//! One process at a time in a run directory.
+//! The lock of a run directory.
 
 use crate::TrainError;
 use std::{
@@ -8,8 +8,8 @@ use std::{
     process,
 };
 
-/// The lock of a run directory, held until it is dropped: a lock of the operating system on the file `run.lock`, which
-/// holds the process id of who has it. A process that is killed loses the lock; the file stays and says nothing by itself.
+/// The lock of a run directory for one process, held until it is dropped: a lock of the operating system on the file
+/// `run.lock`, which contains the id of the process. A process that is killed loses the lock; the file alone means nothing.
 #[derive(Debug)]
 pub struct RunLock {
     folder: PathBuf,
@@ -22,7 +22,7 @@ impl RunLock {
     /// Takes the lock of `folder`, which exists.
     ///
     /// # Errors
-    /// [`TrainError::RunInUse`] if another process has it; the file cannot be written.
+    /// [`TrainError::RunInUse`] if another process holds it; the file cannot be written.
     pub fn acquire(folder: &Path) -> Result<Self, TrainError> {
         let path = folder.join("run.lock");
         let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
@@ -44,12 +44,12 @@ impl RunLock {
         Ok(Self { folder: folder.to_owned(), _file: file, is_locked })
     }
 
-    /// The folder whose lock this is.
+    /// The locked folder.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Whether the file system has locks; without them nothing keeps another process out.
+    /// Whether the file system has locks; without them other processes are not kept out.
     pub fn is_locked(&self) -> bool {
         self.is_locked
     }

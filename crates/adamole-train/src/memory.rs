@@ -1,10 +1,10 @@
-//! How much memory a run takes: what it has taken, and what it is going to.
+//! The memory that a run has taken, and an estimate of what it will take.
 
 use adamole_core::AdapterConfig;
 use adamole_llama::{AdapterLayout, LOSS_CHUNK, LinearShapes, ModelConfig, WeightTypes};
 use burn::tensor::Device;
 
-/// The largest resident set of this process so far, in bytes; `None` where the system does not tell.
+/// The largest resident set of this process so far, in bytes; `None` where the system does not say.
 pub fn peak_memory_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
@@ -13,7 +13,7 @@ pub fn peak_memory_bytes() -> Option<u64> {
 }
 
 /// The most memory that this process can have, in bytes: of the machine with what it swaps, of its control group, of its
-/// address space, whichever is least; `None` where the system does not tell.
+/// address space, whichever is least; `None` where the system does not say.
 pub fn memory_limit_bytes() -> Option<u64> {
     let read = |path: &str| std::fs::read_to_string(path).ok();
     let number = |text: &str| text.split_whitespace().find_map(|word| word.parse::<u64>().ok());
@@ -33,7 +33,7 @@ pub fn device_memory_bytes(device: &Device) -> Option<u64> {
     device.memory_pool_usage().map(|usage| usage.bytes_reserved)
 }
 
-/// What is computed at a time where it is most, as far as memory goes: micro-batches side by side.
+/// The micro-batches side by side that take the most memory.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct BatchShape {
     /// Tokens of all of them, padding included.
@@ -46,11 +46,11 @@ pub struct BatchShape {
     pub side_by_side: usize,
     /// Micro-batches in an optimizer step, whose gradients wait for each other.
     pub micro_batches: usize,
-    /// Whether layers are computed again in the backward pass.
+    /// Whether activations are recomputed in the backward pass (activation checkpointing).
     pub checkpoint_blocks: bool,
 }
 
-/// Where operations run, as far as memory goes.
+/// The kind of operations, which decides what is kept for the backward pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operations {
     /// The fused operations of the CPU, in the program's own memory.
@@ -62,7 +62,7 @@ pub enum Operations {
     Composed,
 }
 
-/// The bytes that training is going to take at its peak, by what takes them.
+/// An estimate of the peak memory of training in bytes, by what takes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct MemoryEstimate {
     /// Frozen weights.

@@ -1,8 +1,8 @@
-//! What a run reports while it goes on; the lines of `metrics.jsonl`.
+//! The events of a run, which are the lines of `metrics.jsonl`.
 
 use serde::{Deserialize, Serialize};
 
-/// One optimizer step.
+/// The metrics of one optimizer step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StepMetrics {
     /// Counted from 0 over the whole run.
@@ -11,33 +11,33 @@ pub struct StepMetrics {
     pub epoch: usize,
     /// Mean cross-entropy over the step's labels.
     pub task_loss: f64,
-    /// Auxiliary loss summed over sites, before its coefficient.
+    /// Load balancing loss summed over the routed layers, before its coefficient.
     pub balance_loss: Option<f64>,
     /// Before clipping.
     pub gradient_norm: f64,
     /// Of this step.
     pub learning_rate: f64,
-    /// Experts that a token fires on a site.
+    /// Mean number of active experts of a token in a routed layer.
     pub mean_active_experts: Option<f64>,
-    /// Over tokens and sites.
+    /// Over tokens and routed layers.
     pub mean_threshold: Option<f64>,
-    /// Share of each expert in all that fired, over all sites; empty where nothing is routed. Where sites have different
-    /// numbers of experts it is as long as the largest.
+    /// Share of each expert in all activations, over all routed layers; empty where nothing is routed. Where layers have
+    /// different numbers of experts it is as long as the largest.
     #[serde(default)]
     pub expert_load: Vec<f64>,
-    /// Tokens of the step, padding apart.
+    /// Valid tokens of the step.
     pub tokens: usize,
     /// Floating-point operations of the step's matrix products; see [`Cost`](crate::Cost).
     #[serde(default)]
     pub operations: f64,
     /// Wall time of the step.
     pub seconds: f64,
-    /// Of the step, padding apart.
+    /// Valid tokens of the step a second.
     #[serde(default)]
     pub tokens_per_second: f64,
 }
 
-/// The validation after one epoch; epoch 0 is the model before training.
+/// The metrics of one epoch and its validation; epoch 0 is the model before training.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EpochMetrics {
     /// 0 is before training.
@@ -49,7 +49,7 @@ pub struct EpochMetrics {
     pub choice_loss: f64,
     /// Mean task loss over the epoch's steps; `None` for epoch 0.
     pub task_loss: Option<f64>,
-    /// Mean auxiliary loss over the epoch's steps.
+    /// Mean load balancing loss over the epoch's steps.
     pub balance_loss: Option<f64>,
     /// On the validation items.
     pub mean_active_experts: Option<f64>,
@@ -63,12 +63,12 @@ pub struct EpochMetrics {
     pub seconds: f64,
 }
 
-/// A site whose experts are no mixture.
+/// A routed layer whose experts are no mixture.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Collapse {
     /// The linear.
     pub linear: String,
-    /// The expert that took nearly all tokens, counted from 0; `None` if no expert fired at all.
+    /// The expert that took nearly all tokens, counted from 0; `None` if no expert was active at all.
     pub expert: Option<usize>,
 }
 
@@ -98,11 +98,11 @@ pub enum TrainEvent {
         /// Which loss or gradient.
         what: String,
     },
-    /// Over many steps, experts of some sites were not used as a mixture.
+    /// Over many steps, experts of some routed layers were not used as a mixture.
     Collapsed {
         /// The last of these steps, counted from 0 over the whole run.
         step: usize,
-        /// The sites, by the linear's name, and what happened there.
+        /// The routed layers, by the linear's name, and what happened there.
         sites: Vec<Collapse>,
     },
     /// A validation was done.

@@ -1,4 +1,4 @@
-//! Numbers that JSON has no sign for: written as null, read as not a number, so that what was written is never unreadable.
+//! Numbers that are not finite in JSON: written as null, read as not a number.
 
 use serde::{Deserialize, Deserializer};
 

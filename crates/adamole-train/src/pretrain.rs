@@ -1,4 +1,4 @@
-//! Training a small base model from nothing: next-token prediction with every weight trainable.
+//! Training a small base model from random weights: next-token prediction with every weight trainable.
 
 use crate::{
     AdamW, AdamWSettings, Decay, RoutingStatistics, Schedule, TrainError, Workers, batch::integers, routing::floats,
@@ -8,7 +8,7 @@ use adamole_llama::{AttentionMask, CausalLm, TokenBatch, cross_entropy};
 use burn::{
     module::Module,
     optim::{GradientsAccumulator, GradientsParams},
-    tensor::{Device, Tensor},
+    tensor::Tensor,
 };
 use serde::{Deserialize, Serialize};
 
@@ -57,9 +57,24 @@ impl PretrainRecipe {
         }
         Ok(())
     }
+
+    fn optimizer(&self) -> AdamWSettings {
+        AdamWSettings { beta_2: self.beta2, weight_decay: self.weight_decay, ..AdamWSettings::default() }
+    }
+
+    fn schedule(&self) -> Schedule {
+        Schedule {
+            peak: self.learning_rate,
+            warmup_steps: self.warmup_steps,
+            starts_at_zero: true,
+            decay: Decay::Cosine,
+            end: self.steps,
+            floor: 0.1,
+        }
+    }
 }
 
-/// What is reported of a pretraining step.
+/// The metrics of a pretraining step.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct PretrainStep {
     /// Counted from 0.
@@ -73,47 +88,39 @@ pub struct PretrainStep {
 /// Micro-batches per step; fixed, so that the sum of gradients does not depend on the number of workers.
 const SLICES: usize = 2;
 
-/// Trains `model` (on the autodiff device) on a stream of token ids, in its order and from its beginning again once it is
-/// used up, and returns it on the plain device. A corpus can so be a curriculum. A document begins with `bos`, and its tokens
-/// see no other document.
+/// Documents as one stream of token ids.
+#[derive(Debug, Clone, Copy)]
+pub struct Corpus<'a> {
+    /// The documents one after the other.
+    pub tokens: &'a [u32],
+    /// The token that each of them begins with; its tokens see no other document. Without it all is one document.
+    pub bos: Option<u32>,
+}
+
+/// Trains `model` (on an autodiff device) on a corpus, in its order and from its beginning again once it is used up, and
+/// returns it on the plain device. A corpus can so be a curriculum.
 ///
 /// # Errors
-/// The recipe is not valid, the stream is shorter than one sequence, or a gradient is not finite.
+/// The recipe is not valid, the corpus is shorter than one sequence, or a gradient is not finite.
 pub fn pretrain(
     mut model: CausalLm,
-    tokens: &[u32],
-    bos: Option<u32>,
+    corpus: Corpus<'_>,
     recipe: &PretrainRecipe,
     workers: &Workers,
-    device: &Device,
     mut observe: impl FnMut(PretrainStep),
 ) -> Result<CausalLm, TrainError> {
     recipe.validate()?;
-    let sequences = sequences(tokens, recipe.sequence_length);
-    if sequences.is_empty() {
-        return Err(TrainError::NoExamples { what: "training" });
-    }
-    let mut optimizer = AdamW::new(AdamWSettings {
-        beta_2: recipe.beta2,
-        weight_decay: recipe.weight_decay,
-        ..AdamWSettings::default()
-    });
-    let schedule = Schedule {
-        peak: recipe.learning_rate,
-        warmup_steps: recipe.warmup_steps,
-        starts_at_zero: true,
-        decay: Decay::Cosine,
-        end: recipe.steps,
-        floor: 0.1,
-    };
+    let sequences = corpus.sequences(recipe.sequence_length, "training")?;
+    let mut optimizer = AdamW::new(recipe.optimizer());
+    let (schedule, device) = (recipe.schedule(), model.device());
     for step in 0..recipe.steps {
         let batch: Vec<&[u32]> =
             (0..recipe.batch_size).map(|i| sequences[(step * recipe.batch_size + i) % sequences.len()]).collect();
         let slices: Vec<&[&[u32]]> = batch.chunks(batch.len().div_ceil(SLICES)).collect();
         let labels = (batch.len() * recipe.sequence_length) as f32;
         let parts = workers.map(&slices, |slice| {
-            let model = model.forked(device);
-            let loss = sequence_loss(&model, slice, bos, labels, device);
+            let model = model.forked(&device);
+            let loss = sequence_loss(&model, slice, corpus.bos, labels);
             let gradients = GradientsParams::from_grads(loss.backward(), &model);
             (gradients, floats(loss.inner().into_data())[0])
         });
@@ -124,50 +131,50 @@ pub fn pretrain(
             loss += part;
         }
         let learning_rate = schedule.rate(step);
-        optimizer.step(learning_rate, &mut model, accumulator.grads(), &RoutingStatistics::default())?;
+        let applied = optimizer.step(learning_rate, &mut model, accumulator.grads(), &RoutingStatistics::default());
+        applied.map_err(|error| error.in_step(step, step))?;
         observe(PretrainStep { step, loss, learning_rate });
     }
     Ok(model.valid())
 }
 
-/// Mean cross-entropy per token of `model` (on the plain device) on a stream of token ids.
+/// Mean cross-entropy per token of `model` (on a plain device) on a corpus.
 ///
 /// # Errors
-/// The stream is shorter than one sequence, or the loss is not finite.
+/// The corpus is shorter than one sequence, or the loss is not finite.
 pub fn validation_loss(
     model: &CausalLm,
-    tokens: &[u32],
-    bos: Option<u32>,
+    corpus: Corpus<'_>,
     sequence_length: usize,
     workers: &Workers,
-    device: &Device,
 ) -> Result<f64, TrainError> {
-    let sequences = sequences(tokens, sequence_length);
-    if sequences.is_empty() {
-        return Err(TrainError::NoExamples { what: "validation" });
-    }
+    let sequences = corpus.sequences(sequence_length, "validation")?;
     let batches: Vec<&[&[u32]]> = sequences.chunks(16).collect();
     let labels = (sequences.len() * sequence_length) as f32;
-    let parts = workers.map(&batches, |batch| floats(sequence_loss(model, batch, bos, labels, device).into_data())[0]);
+    let parts = workers.map(&batches, |batch| floats(sequence_loss(model, batch, corpus.bos, labels).into_data())[0]);
     let value: f64 = parts.iter().sum();
     if value.is_finite() { Ok(value) } else { Err(TrainError::NotFiniteLoss { what: "validation loss", value }) }
 }
 
-/// Sequences of `length` inputs and one more label each.
-fn sequences(tokens: &[u32], length: usize) -> Vec<&[u32]> {
-    (0..).map_while(|i| tokens.get(i * length..(i + 1) * length + 1)).collect()
+impl<'a> Corpus<'a> {
+    /// Sequences of `length` inputs and one more label each.
+    fn sequences(self, length: usize, what: &'static str) -> Result<Vec<&'a [u32]>, TrainError> {
+        let sequence = |i| self.tokens.get(i * length..(i + 1) * length + 1);
+        let sequences: Vec<_> = (0..).map_while(sequence).collect();
+        if sequences.is_empty() { Err(TrainError::NoExamples { what }) } else { Ok(sequences) }
+    }
 }
 
-fn sequence_loss(model: &CausalLm, batch: &[&[u32]], bos: Option<u32>, labels: f32, device: &Device) -> Tensor<1> {
-    let length = batch[0].len() - 1;
+fn sequence_loss(model: &CausalLm, batch: &[&[u32]], bos: Option<u32>, labels: f32) -> Tensor<1> {
+    let (length, device) = (batch[0].len() - 1, model.device());
     let inputs = || batch.iter().flat_map(|sequence| &sequence[..length]);
     let targets = batch.iter().flat_map(|sequence| &sequence[1..]).map(|&id| id as i32);
     let documents = inputs().scan(0, |document, &id| {
         *document += u32::from(Some(id) == bos);
         Some(*document)
     });
-    let mask = AttentionMask::documents(&documents.collect::<Vec<_>>(), length, device);
-    let ids = integers(inputs().map(|&id| id as i32), device).reshape([batch.len(), length]);
+    let mask = AttentionMask::documents(&documents.collect::<Vec<_>>(), length, &device);
+    let ids = integers(inputs().map(|&id| id as i32), &device).reshape([batch.len(), length]);
     let hidden = model.hidden(&TokenBatch::new(ids, mask), &mut ForwardContext::evaluation());
-    cross_entropy(hidden, model.projection(), integers(targets, device), labels)
+    cross_entropy(hidden, model.projection(), integers(targets, &device), labels)
 }

@@ -1,11 +1,12 @@
-//! Several devices that share the micro-batches of a step, in the way of Burn's `ExecutionStrategy::MultiDevice` with its
+//! Data parallelism: several devices share the micro-batches of a step, in the way of Burn's `ExecutionStrategy::MultiDevice` with its
 //! optimizer on the main device: each has the model, adapters go out, gradients come back, and Burn's own accumulator adds
 //! them in the order of the micro-batches.
 
 use adamole_llama::CausalLm;
 use burn::tensor::Device;
 
-/// Copies of the frozen weights on further devices. They are made once; the adapters, which change, follow in each step.
+/// Copies of the frozen weights on further devices. They are made once; the adapters, which change, are copied in each
+/// step.
 #[derive(Debug, Default)]
 pub struct Replicas {
     others: Vec<(Device, CausalLm)>,
@@ -23,11 +24,11 @@ impl Replicas {
         1 + self.others.len()
     }
 
-    /// `model` on the device of this place, 0 being that of `main`; with leaves of its own, so that the graphs of different
-    /// workers stay apart.
-    pub(crate) fn at(&self, place: usize, model: &CausalLm, main: &Device) -> CausalLm {
-        match place.checked_sub(1).and_then(|place| self.others.get(place)) {
-            None => model.forked(main),
+    /// `model` on one of the devices, 0 being its own; with leaves of its own, so that the graphs of different workers stay
+    /// apart.
+    pub(crate) fn at(&self, device: usize, model: &CausalLm) -> CausalLm {
+        match device.checked_sub(1).and_then(|index| self.others.get(index)) {
+            None => model.forked(&model.device()),
             Some((device, base)) => base.clone().with_adapters_of(model, device),
         }
     }

@@ -1,4 +1,4 @@
-//! Where a run leaves its traces.
+//! The folder of a run.
 
 use crate::{Checkpoints, RunLock, TrainError, TrainEvent, TrainingState, tensorboard::TensorBoard};
 use adamole_llama::{CausalLm, save_adapter, write_atomically};
@@ -9,24 +9,24 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A run's folder: `config.json`, `settings.json` (what it was begun with, for whoever resumes it), `metrics.jsonl`,
-/// `checkpoints/`, `adapter/` (the best epoch's) and `report.json`; and `run.lock`, by which one process at a time has it.
+/// The folder of a run, open for one process: `config.json`, `settings.json` (the settings it began with, for resuming it),
+/// `metrics.jsonl`, `checkpoints/`, `adapter/` (of the best epoch), `report.json`, and the lock `run.lock`.
 #[derive(Debug)]
 pub struct RunDirectory {
     path: PathBuf,
     metrics: File,
     tensorboard: Option<TensorBoard>,
-    /// Held as long as the run goes on.
+    /// Held as long as the folder is open.
     lock: RunLock,
 }
 
-/// What only a run that has begun to compute leaves behind. A folder without any of these can be begun in: settings alone
-/// are those of a run that was killed before its first number.
+/// The files and folders that only a run writes that has begun to compute. A folder without any of them is free: settings
+/// alone are those of a run that was killed before its first number.
 const TRACES: [&str; 7] =
     ["metrics.jsonl", "checkpoints", "adapter", "report.json", "routing.json", "routing.html", "tensorboard"];
 
 impl RunDirectory {
-    /// Whether a new run can begin in `path`, without touching anything: for an early answer. [`Self::create`] looks again.
+    /// Checks that a new run can begin in `path`, without changing anything. [`Self::create`] checks again.
     ///
     /// # Errors
     /// [`TrainError::RunExists`] if the folder has anything of a run that has computed, [`TrainError::RunInUse`] if a
@@ -37,7 +37,7 @@ impl RunDirectory {
         }
         let is_there = |name: &&&str| {
             let trace = path.join(name);
-            // A folder without anything in it is no trace.
+            // An empty folder is no trace.
             let is_empty = || fs::read_dir(&trace).is_ok_and(|mut entries| entries.next().is_none());
             trace.exists() && !(trace.is_dir() && is_empty())
         };
@@ -55,7 +55,7 @@ impl RunDirectory {
         Self::check_free(path)?;
         fs::create_dir_all(path).map_err(TrainError::io(path))?;
         let lock = RunLock::acquire(path)?;
-        // Whoever had the lock in between may have begun.
+        // Another process may have begun before this one had the lock.
         let metrics = path.join("metrics.jsonl");
         if metrics.exists() {
             return Err(TrainError::RunExists { path: path.to_owned(), trace: "metrics.jsonl" });
@@ -66,7 +66,7 @@ impl RunDirectory {
         Ok(Self { path: path.to_owned(), metrics, tensorboard: None, lock })
     }
 
-    /// What the run in `path` was begun with, as [`Self::create`] was handed it.
+    /// The settings that the run in `path` began with, as [`Self::create`] got them.
     ///
     /// # Errors
     /// There is no `settings.json`, or it cannot be read.
@@ -74,7 +74,7 @@ impl RunDirectory {
         read_json(&path.join("settings.json"))
     }
 
-    /// Replaces what the run was begun with, and how it is recorded: for a run that goes on with other settings.
+    /// Replaces `config.json` and `settings.json`, for a run that continues with other settings.
     ///
     /// # Errors
     /// A file cannot be written.
@@ -83,12 +83,12 @@ impl RunDirectory {
         write_json(&lock.folder().join("settings.json"), settings)
     }
 
-    /// The record of the run's settings, `config.json`; `None` where it is gone or cannot be read.
+    /// The content of `config.json`; `None` where it is gone or cannot be read.
     pub fn config(path: &Path) -> Option<serde_json::Value> {
         read_json(&path.join("config.json")).ok()
     }
 
-    /// The result of a run that has come to its end; `None` of one that has not.
+    /// The report of a finished run; `None` of another one.
     ///
     /// # Errors
     /// `report.json` cannot be read.
@@ -97,7 +97,7 @@ impl RunDirectory {
         if file.exists() { read_json(&file).map(Some) } else { Ok(None) }
     }
 
-    /// Steps that `metrics.jsonl` tells of; `None` where there is no such file.
+    /// The number of steps in `metrics.jsonl`; `None` where there is no such file.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -111,27 +111,27 @@ impl RunDirectory {
         Ok(Some(steps.max().unwrap_or(0)))
     }
 
-    /// Goes on in the folder of a run from `progress`, or from its beginning. Metrics of what will be done again are
+    /// Opens the folder of a run that continues from `state`, or from its beginning. Metrics of what will be done again are
     /// removed; where the file is gone, the validations are written again.
     ///
     /// # Errors
     /// A file cannot be read or written.
-    pub fn resume(lock: RunLock, progress: Option<&TrainingState>) -> Result<Self, TrainError> {
+    pub fn resume(lock: RunLock, state: Option<&TrainingState>) -> Result<Self, TrainError> {
         let path = lock.folder().to_owned();
-        let is_past = |line: &&str| match (serde_json::from_str(line), progress) {
+        let is_past = |line: &&str| match (serde_json::from_str(line), state) {
             (Ok(TrainEvent::Start { .. }), Some(_)) => true,
-            (Ok(TrainEvent::Step(step)), Some(progress)) => step.step < progress.step,
-            (Ok(TrainEvent::Skipped { step, .. } | TrainEvent::Collapsed { step, .. }), Some(progress)) => {
-                step < progress.step
+            (Ok(TrainEvent::Step(step)), Some(state)) => step.step < state.step,
+            (Ok(TrainEvent::Skipped { step, .. } | TrainEvent::Collapsed { step, .. }), Some(state)) => {
+                step < state.step
             }
-            (Ok(TrainEvent::Epoch(epoch)), Some(progress)) => epoch.epoch < progress.epoch,
+            (Ok(TrainEvent::Epoch(epoch)), Some(state)) => epoch.epoch < state.epoch,
             // The last line may have been cut off.
             (Err(_), _) | (_, None) => false,
         };
         let past: String = match metrics_of(&path)? {
             Some(text) => text.lines().filter(is_past).flat_map(|line| [line, "\n"]).collect(),
             None => {
-                let validations = progress.into_iter().flat_map(|progress| &progress.epochs);
+                let validations = state.into_iter().flat_map(|state| &state.epochs);
                 let line = |epoch| serde_json::to_string(&TrainEvent::Epoch(epoch)).unwrap_or_default() + "\n";
                 validations.cloned().map(line).collect()
             }
@@ -142,7 +142,7 @@ impl RunDirectory {
         Ok(Self { path, metrics: file, tensorboard: None, lock })
     }
 
-    /// Also writes what happens from `step` on as event files for TensorBoard, in `tensorboard/`.
+    /// Also writes events from `step` on as event files for TensorBoard, in `tensorboard/`.
     ///
     /// # Errors
     /// The first of them cannot be written.
@@ -151,7 +151,7 @@ impl RunDirectory {
         Ok(self)
     }
 
-    /// Whether other processes are kept out: some network file systems have no locks.
+    /// Whether the folder is locked: some network file systems have no locks.
     pub fn is_locked(&self) -> bool {
         self.lock.is_locked()
     }
@@ -172,7 +172,7 @@ impl RunDirectory {
         let path = self.path.join("metrics.jsonl");
         let line = serde_json::to_string(event).map_err(|e| TrainError::io(&path)(e.into()))?;
         writeln!(self.metrics, "{line}").map_err(TrainError::io(&path))?;
-        // A file that was removed under the run would take lines that nobody can read.
+        // Lines of a file that was removed meanwhile would be lost.
         fs::metadata(&path).map(drop).map_err(TrainError::io(path))
     }
 
@@ -194,7 +194,7 @@ impl RunDirectory {
         path.join("adapter")
     }
 
-    /// Writes `report.json`, by whose presence a run is known to be complete.
+    /// Writes `report.json`, which marks the run as finished.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -203,7 +203,7 @@ impl RunDirectory {
     }
 }
 
-/// The text of `metrics.jsonl`, if the file is there. Bytes that are no text are in lines that were cut off.
+/// The text of `metrics.jsonl`, if the file is there. Bytes that are no text are of lines that were cut off.
 fn metrics_of(path: &Path) -> Result<Option<String>, TrainError> {
     let file = path.join("metrics.jsonl");
     match fs::read(&file) {

@@ -1,13 +1,13 @@
-//! The learning rate's course.
+//! Learning rate schedules.
 
 use serde::{Deserialize, Serialize};
 use std::f64::consts::PI;
 
-/// How the rate goes on after the warm-up.
+/// The course of the learning rate after the warm-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Decay {
-    /// It stays, as in the published recipe.
+    /// It stays, as in the reference implementation.
     #[default]
     Constant,
     /// It falls along a straight line.
@@ -23,10 +23,10 @@ pub struct Schedule {
     pub peak: f64,
     /// Steps of linear warm-up.
     pub warmup_steps: usize,
-    /// Whether the first step has rate 0, as in the published recipe. Otherwise it has the first part of the peak, and
+    /// Whether the first step has rate 0, as in the reference implementation. Otherwise it has the first part of the peak, and
     /// the last step of the warm-up has all of it.
     pub starts_at_zero: bool,
-    /// What comes after the warm-up.
+    /// The course after the warm-up.
     pub decay: Decay,
     /// The step at which the decay ends.
     pub end: usize,
@@ -37,7 +37,7 @@ pub struct Schedule {
 impl Schedule {
     /// The rate of `step`, counted from 0.
     pub fn rate(&self, step: usize) -> f64 {
-        // The published formula divides by at least 1, so that without a warm-up the first step has rate 0 all the same.
+        // The reference implementation divides by at least 1, so that without a warm-up the first step has rate 0 all the same.
         let (done, warmup) = match self.starts_at_zero {
             true => (step, self.warmup_steps.max(1)),
             false => (step + 1, self.warmup_steps),
@@ -64,7 +64,7 @@ mod tests {
         Schedule { peak: 1.0, warmup_steps: 4, starts_at_zero: true, decay: Decay::Constant, end: 104, floor: 0.0 };
 
     #[test]
-    fn the_published_rate_rises_from_zero_then_stays() {
+    fn the_rate_of_the_reference_rises_from_zero_then_stays() {
         assert_eq!([0, 1, 4, 900].map(|step| CONSTANT.rate(step)), [0.0, 0.25, 1.0, 1.0]);
         let none = Schedule { warmup_steps: 0, ..CONSTANT };
         assert_eq!([0, 1].map(|step| none.rate(step)), [0.0, 1.0]);

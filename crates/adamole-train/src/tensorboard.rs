@@ -1,7 +1,7 @@
-//! Metrics as TensorBoard reads them.
+//! Event files for TensorBoard.
 //!
-//! An event file is a sequence of records: the length, a checksum of it, an `Event` message of TensorFlow's, a checksum of
-//! that. The few fields that are used are written here by hand.
+//! An event file is a sequence of records: the length, its checksum, an `Event` message of TensorFlow, its checksum. The few
+//! fields that are used are written here by hand.
 
 use crate::{EpochMetrics, StepMetrics, TrainError, TrainEvent};
 use std::{
@@ -21,7 +21,7 @@ pub(crate) struct TensorBoard {
 }
 
 impl TensorBoard {
-    /// Begins a file in `folder`. What earlier files say of steps from `step` on no longer counts.
+    /// Creates a file in `folder`. Steps from `step` on in earlier files no longer count.
     pub(crate) fn create(folder: &Path, step: usize) -> Result<Self, TrainError> {
         fs::create_dir_all(folder).map_err(TrainError::io(folder))?;
         let path = folder.join(format!("events.out.tfevents.{:.6}.adamole", now()));

@@ -1,39 +1,41 @@
-//! Where a run is: all of its state but tensors.
+//! The state of a run, but for its tensors.
 
 use crate::{EpochMetrics, Evaluation, RoutingStatistics, StepMetrics};
 use serde::{Deserialize, Serialize};
 
-/// Steps over which experts are watched before they are said to have collapsed.
+/// Steps over which experts are counted before they are said to have collapsed.
 const WATCHED: usize = 50;
 
-/// How far a run has come. With a model, an optimizer and the recipe this is all that the rest of a run depends on.
+/// The progress of a run: step, epoch, best epoch, metrics. With the model, the optimizer and the recipe it is all that the
+/// rest of the run depends on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct TrainingState {
     /// Optimizer steps done.
     pub step: usize,
-    /// The epoch that goes on, counted from 1.
+    /// The current epoch, counted from 1.
     pub epoch: usize,
-    /// Batches of it that are done.
-    pub batch: usize,
+    /// Batches of this epoch that are done.
+    pub(crate) batch: usize,
     /// Steps that were applied.
     #[serde(default)]
-    pub applied: usize,
+    pub(crate) applied: usize,
     /// Task loss of the first step that was applied.
     #[serde(default)]
-    pub first_loss: Option<f64>,
-    /// The step at which the current link of a chain began.
-    pub link_start: usize,
+    pub(crate) first_loss: Option<f64>,
+    /// The step at which the current stage of a chain of LoRAs began.
+    pub(crate) link_start: usize,
     /// Steps in a row that were skipped because something was not finite.
-    pub skipped: usize,
-    /// Who fired since the experts were last looked at, and in how many steps.
-    pub routing: RoutingStatistics,
-    /// Steps that this was counted over.
-    pub routing_steps: usize,
+    pub(crate) skipped: usize,
+    /// Routing statistics since experts were last checked for collapse.
+    pub(crate) routing: RoutingStatistics,
+    /// Steps of these statistics.
+    pub(crate) routing_steps: usize,
     /// Task losses of the steps of this epoch.
-    pub task_losses: Vec<f64>,
-    /// Their auxiliary losses, where there are any.
-    pub balance_losses: Vec<f64>,
-    /// Training tokens so far, padding apart.
+    pub(crate) task_losses: Vec<f64>,
+    /// Their load balancing losses, where there are any.
+    pub(crate) balance_losses: Vec<f64>,
+    /// Valid training tokens so far.
     pub train_tokens: usize,
     /// Floating-point operations of their matrix products.
     #[serde(default)]
@@ -75,6 +77,7 @@ impl TrainingState {
         }
     }
 
+    /// Counts a step that was applied.
     pub(crate) fn add(&mut self, step: &StepMetrics) {
         self.task_losses.push(step.task_loss);
         self.balance_losses.extend(step.balance_loss);
@@ -86,7 +89,7 @@ impl TrainingState {
         self.first_loss.get_or_insert(step.task_loss);
     }
 
-    /// Counts who fired in a step; after every 50 steps, what they fired together.
+    /// Adds the routing statistics of a step; after every 50 steps, those of them together.
     pub(crate) fn watch(&mut self, routing: &RoutingStatistics) -> Option<RoutingStatistics> {
         self.routing.add(routing);
         self.routing_steps += 1;
@@ -95,6 +98,14 @@ impl TrainingState {
         }
         self.routing_steps = 0;
         Some(std::mem::take(&mut self.routing))
+    }
+
+    /// Ends an epoch.
+    pub(crate) fn end_epoch(&mut self, metrics: EpochMetrics) {
+        (self.epoch, self.batch, self.seconds) = (metrics.epoch + 1, 0, metrics.seconds);
+        self.epochs.push(metrics);
+        self.task_losses.clear();
+        self.balance_losses.clear();
     }
 
     /// Whether this validation is better than the best so far: more right answers, or as many at a lower loss.

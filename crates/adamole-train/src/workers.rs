@@ -1,4 +1,4 @@
-//! Micro-batches side by side on the CPU.
+//! Worker threads for micro-batches side by side on the CPU.
 //!
 //! Element-wise operations of the CPU backend use one thread whatever there is, so two micro-batches on one thread each
 //! are done sooner than one after the other on two. Results come back in the order of the jobs, so that what is summed
@@ -7,16 +7,16 @@
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::{
     sync::{
-        Mutex,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     thread,
 };
 
 /// A fixed set of workers of one thread each.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Workers {
-    pools: Vec<ThreadPool>,
+    pools: Arc<Vec<ThreadPool>>,
 }
 
 impl Workers {
@@ -26,7 +26,7 @@ impl Workers {
         let pool = |_| ThreadPoolBuilder::new().num_threads(1).build();
         // Where threads cannot be had the jobs run one after the other, with the same result.
         let pools = if count > 1 { (0..count).map(pool).collect::<Result<_, _>>() } else { Ok(Vec::new()) };
-        Self { pools: pools.unwrap_or_default() }
+        Self { pools: Arc::new(pools.unwrap_or_default()) }
     }
 
     /// How many jobs are done at a time.
@@ -50,7 +50,7 @@ impl Workers {
             }
         };
         thread::scope(|scope| {
-            for pool in &self.pools {
+            for pool in self.pools.iter() {
                 scope.spawn(|| pool.install(take_jobs));
             }
         });

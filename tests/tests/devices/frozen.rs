@@ -3,7 +3,7 @@
 
 use adamole::{
     core::{ForwardContext, RoutingDetail},
-    llama::{ParameterKind, TokenBatch, frozen_cross_entropy, load_adapter, load_base, parameters},
+    llama::{Parameter, ParameterKind, TokenBatch, frozen_cross_entropy, load_adapter, load_base},
 };
 use adamole_tests::{device, golden};
 use burn::{
@@ -27,9 +27,9 @@ fn only_adapters_get_gradients() {
         }
         let gradients = GradientsParams::from_grads(loss.backward(), &model);
 
-        let adapters = parameters(&model).into_iter().filter(|(_, kind, ..)| *kind == ParameterKind::Adapter);
+        let adapters = model.parameters().into_iter().filter(|it| it.kind == ParameterKind::Adapter);
         assert_eq!(gradients.len(), adapters.clone().count(), "{case}: as many gradients as adapter parameters");
-        for (name, _, id, _) in adapters {
+        for Parameter { name, id, .. } in adapters {
             let largest = |gradient: Tensor<1>| gradient.abs().max().into_scalar::<f32>();
             let found = match name.ends_with("bias") {
                 true => gradients.get::<1>(id).map(largest),

@@ -7,7 +7,7 @@ use adamole::{
         AttentionMask, CausalLm, Generation, KEY_PREFIX, Sampling, TensorFile, TokenBatch, adapter_tensors, generate,
         load_adapter, load_base,
     },
-    train::{AdamW, AdamWSettings, Trace, TraceBatch, TraceOptions, trace},
+    train::{AdamW, AdamWSettings, CollatedBatch, Trace, trace},
 };
 use adamole_tests::{Case, Differences, device, floats, golden, max_difference, values};
 use burn::tensor::{Device, Int, Tensor, TensorData};
@@ -49,18 +49,18 @@ fn cases() -> Vec<&'static str> {
     named.split(',').map(known).collect()
 }
 
-/// The published forward and backward pass: padding on the left, hidden by the mask and counted in the auxiliary loss.
-fn published(case: &Case) -> TraceOptions {
-    TraceOptions { balance_coefficient: case.number("/aux_loss_coeff") as f32, gradients: true, padding_counts: true }
-}
-
-fn batch(case: &Case) -> TraceBatch {
-    TraceBatch {
+/// The forward and backward pass of the reference implementation: padding on the left, hidden by the mask and counted in the
+/// auxiliary loss.
+fn traced(case: &Case, model: &CausalLm, device: &Device) -> Trace {
+    let batch = CollatedBatch {
         ids: case.integers("input_ids"),
         attention_mask: case.integers("attention_mask"),
         labels: Some(case.integers("labels")),
         rows: case.tensors.shape("input_ids").unwrap()[0],
-    }
+        padding_counts: true,
+    };
+    let batch = batch.on_device(model.config().vocab_size, device).unwrap();
+    trace(model, batch, case.number("/aux_loss_coeff") as f32)
 }
 
 fn load(case: &Case, device: &Device) -> CausalLm {
@@ -82,7 +82,7 @@ fn models_equal_the_published_ones() {
         let case = Case::open(name);
         let mut model = load(&case, &device);
         let mut differences = Differences::default();
-        let traced = trace(&model, &batch(&case), published(&case), &device).unwrap();
+        let traced = traced(&case, &model, &device);
         compare(name, &case, &model, &traced, &mut differences);
         steps(name, &case, &mut model, &device, &mut differences);
         eprintln!("{name:36} {differences}");
@@ -94,7 +94,7 @@ fn compare(name: &str, case: &Case, model: &CausalLm, traced: &Trace, difference
     differences.check("logits", name, &logits, &case.floats("logits"), 1e-4, 0.0);
     let expected = [case.number("/ce_loss") as f32];
     differences.check("task loss", name, &[traced.task_loss.unwrap() as f32], &expected, 1e-5, 0.0);
-    let total = traced.total_loss(published(case)).unwrap() as f32;
+    let total = traced.total_loss.unwrap() as f32;
     differences.check("total loss", name, &[total], &[case.number("/total_loss") as f32], 1e-5, 0.0);
 
     if let Some(balance) = traced.balance_loss {
@@ -102,24 +102,24 @@ fn compare(name: &str, case: &Case, model: &CausalLm, traced: &Trace, difference
         differences.check("balance loss", name, &[balance as f32], &expected, 1e-5, 1e-6);
     }
     let recorded = case.json["aux_loss_per_module"].as_object().map_or(0, |modules| modules.len());
-    assert_eq!(traced.sites.len(), recorded, "{name}: routed linears");
-    for (site, statistics) in traced.sites.iter().zip(&traced.routing.layers) {
-        let module = &site.module;
+    assert_eq!(traced.layers.len(), recorded, "{name}: routed linears");
+    for (layer, statistics) in traced.layers.iter().zip(&traced.routing.layers) {
+        let module = &layer.module;
         let what = format!("{name} {module}");
         let expected = [case.json["aux_loss_per_module"][module].as_f64().unwrap() as f32];
-        differences.check("balance loss", &what, &[site.balance_loss as f32], &expected, 1e-5, 0.0);
+        differences.check("balance loss", &what, &[layer.balance_loss as f32], &expected, 1e-5, 0.0);
         let activation = &case.json["activation"][module];
         let recorded: Vec<f64> =
             activation["count_all"].as_array().unwrap().iter().map(|count| count.as_f64().unwrap()).collect();
         assert_eq!(statistics.active_tokens, recorded, "{what}");
         let mean = activation["mean_active_all"].as_f64().unwrap();
-        assert!((site.mean_active_experts - mean).abs() < 1e-6, "{what}: {mean}");
-        let probs = values(site.routing.scores.probabilities().into_data());
+        assert!((layer.mean_active_experts - mean).abs() < 1e-6, "{what}: {mean}");
+        let probs = values(layer.routing.scores.probabilities().into_data());
         differences.check("routing", &what, &probs, &case.floats(&format!("route.{module}.probs")), 1e-5, 0.0);
         let selected: Vec<i64> =
-            values(site.routing.active.clone().into_data()).iter().map(|&active| active as i64).collect();
+            values(layer.routing.active.clone().into_data()).iter().map(|&active| active as i64).collect();
         assert_eq!(selected, case.integers(&format!("route.{module}.selected")), "{what}");
-        if let Some(thresholds) = &site.routing.thresholds {
+        if let Some(thresholds) = &layer.routing.thresholds {
             let recorded = case.floats(&format!("route.{module}.thresholds"));
             differences.check("routing", &what, &values(thresholds.clone().into_data()), &recorded, 1e-5, 0.0);
         }
@@ -141,9 +141,9 @@ fn steps(name: &str, case: &Case, model: &mut CausalLm, device: &Device, differe
     // The smallest gradient that each element had in any step.
     let mut smallest: BTreeMap<String, Vec<f32>> = BTreeMap::new();
     for (i, step) in case.json["optim"]["steps"].as_array().unwrap().iter().enumerate() {
-        let traced = trace(model, &batch(case), published(case), device).unwrap();
+        let traced = traced(case, model, device);
         let expected = step["total_loss"].as_f64().unwrap() as f32;
-        let total = traced.total_loss(published(case)).unwrap() as f32;
+        let total = traced.total_loss.unwrap() as f32;
         differences.check("loss of steps", &format!("{name} {i}"), &[total], &[expected], 2e-5, 0.0);
         let mut with = BTreeSet::new();
         for (key, data) in traced.named_gradients(model) {
@@ -180,7 +180,7 @@ fn steps(name: &str, case: &Case, model: &mut CausalLm, device: &Device, differe
             differences.check("parameters", &format!("{name} {key}"), &pick(&actual), &pick(&expected), 2e-5, 0.0);
         }
     }
-    let traced = trace(model, &batch(case), published(case), device).unwrap();
+    let traced = traced(case, model, device);
     let logits = values(traced.logits.into_data());
     differences.check("logits after", name, &logits, &case.floats("logits_after_steps"), 2e-4, 0.0);
 }
@@ -255,8 +255,7 @@ fn the_base_alone_is_another_model() {
     let device = device();
     let case = Case::open("llama_gqa__ada_1");
     let base = load_base(&golden("bases/llama_gqa_s11"), &device).unwrap();
-    let options = TraceOptions { gradients: false, ..published(&case) };
-    let logits = trace(&base, &batch(&case), options, &device).unwrap().logits;
+    let logits = traced(&case, &base, &device).logits;
     let difference = max_difference(&values(logits.into_data()), &case.floats("logits"));
     assert!(difference > 1e-2, "the adapter changes logits by {difference:e} only");
 }

@@ -2,7 +2,7 @@
 //! device than the CPU, the two curves side by side.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use adamole::train::{Control, TrainEvent, TrainingData, train};
+use adamole::train::{TrainEvent, Trainer, TrainingData};
 use adamole_tests::{
     device, device_name,
     shipped::{adapted_base, examples, recipe},
@@ -18,13 +18,13 @@ fn the_first_twenty_steps_are_as_they_were() {
     let device = device().autodiff();
     let data = TrainingData { train: &training, validation: &validation, pad_id: 0 };
     let mut curve: Vec<[f64; 3]> = Vec::new();
-    train(adapted_base(&device), data, &recipe(2), &workers(), &device, Control::default(), |event, _| {
+    let mut observer = |event: &TrainEvent| {
         if let TrainEvent::Step(step) = event {
             curve.push([step.task_loss, step.balance_loss.unwrap(), step.gradient_norm]);
         }
         Ok(())
-    })
-    .unwrap();
+    };
+    Trainer::new(&recipe(2)).workers(&workers()).fit(adapted_base(&device), data, &mut observer).unwrap();
     let kept: Vec<[f64; 3]> = serde_json::from_str(CURVE).unwrap_or_default();
     if device_name() != "cpu" {
         eprintln!(

@@ -3,12 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use adamole::{
-    core::{DropoutScope, ForwardContext, RoutingDetail},
+    core::{ForwardContext, RoutingDetail},
     llama::{
         CausalLm, ModelError, ParameterKind, Precision, Quantization, TensorFile, TokenBatch, WeightTypes,
-        frozen_cross_entropy, load_adapter, load_base, load_base_as, parameters,
+        frozen_cross_entropy, load_adapter, load_base, load_base_as,
     },
-    train::{Accumulation, StepInput, Trace, TraceBatch, TraceOptions, Workers, accumulate, trace},
+    train::{CollatedBatch, Recipe, Replicas, StepInput, Trace, Workers, accumulate, trace},
 };
 use adamole_tests::{
     Case, assert_close, device, flat_gradients, floats, golden, max_difference,
@@ -36,14 +36,15 @@ const TYPES: [(&str, WeightTypes, f32, f64, f64); 4] = [
 ];
 
 fn traced(case: &Case, model: &CausalLm, device: &Device) -> Trace {
-    let batch = TraceBatch {
+    let batch = CollatedBatch {
         ids: case.integers("input_ids"),
         attention_mask: case.integers("attention_mask"),
         labels: Some(case.integers("labels")),
         rows: case.tensors.shape("input_ids").unwrap()[0],
+        padding_counts: true,
     };
-    let balance_coefficient = case.number("/aux_loss_coeff") as f32;
-    trace(model, &batch, TraceOptions { balance_coefficient, gradients: true, padding_counts: true }, device).unwrap()
+    let batch = batch.on_device(model.config().vocab_size, device).unwrap();
+    trace(model, batch, case.number("/aux_loss_coeff") as f32)
 }
 
 fn load(case: &Case, types: WeightTypes, device: &Device) -> Result<CausalLm, ModelError> {
@@ -134,8 +135,7 @@ fn a_quantized_base_computes_with_the_floats_that_its_codes_stand_for() {
             let hidden = model.hidden(&TokenBatch::causal(ids), &mut context);
             let loss = frozen_cross_entropy(hidden.clone(), model.projection(), targets, 6.0);
             let gradients = GradientsParams::from_grads(loss.backward(), model);
-            let adapters =
-                parameters(model).into_iter().filter(|(_, kind, ..)| *kind == ParameterKind::Adapter).count();
+            let adapters = model.parameters().into_iter().filter(|it| it.kind == ParameterKind::Adapter).count();
             assert_eq!(gradients.len(), adapters);
             (values(hidden.into_data()), flat_gradients(model, &gradients))
         };
@@ -153,16 +153,9 @@ fn a_quantized_base_stays_so_in_training() {
     let [examples, _] = examples(4, 1);
     let batches = micro_batches(&examples, 2);
     let gradients = |model: &CausalLm, checkpoint_blocks| {
-        let input = StepInput {
-            batches: &batches,
-            seed: 5,
-            step: 0,
-            balance_coefficient: 1e-2,
-            accumulation: Accumulation::Tokens,
-            dropout_scope: DropoutScope::Layer,
-            checkpoint_blocks,
-        };
-        flat_gradients(model, &accumulate(model, input, &Workers::new(1), &device).gradients)
+        let recipe = Recipe { seed: 5, balance_coefficient: 1e-2, checkpoint_blocks, ..Recipe::default() };
+        let input = StepInput { batches: &batches, step: 0, recipe: &recipe };
+        flat_gradients(model, &accumulate(model, input, &Workers::new(1), &Replicas::default()).gradients)
     };
     for quantization in [Quantization::Int8, Quantization::Int4] {
         let of = |precision| WeightTypes { precision, quantization: Some(quantization) };

@@ -3,8 +3,8 @@
 
 use adamole::{
     core::{AdapterConfig, Lora},
-    llama::{AdapterLayout, CausalLm, Targets, save_adapter},
-    train::{Checkpoints, Control, Recipe, TrainError, TrainEvent, TrainingData, train},
+    llama::{AdapterLayout, CausalLm, ParameterKind, Targets, load_adapter, save_adapter},
+    train::{Checkpoint, Checkpoints, Fitted, Observer, Recipe, TrainError, TrainEvent, Trainer, TrainingData},
 };
 use adamole_tests::{
     device,
@@ -24,6 +24,31 @@ struct Trace {
     adapter: Vec<u8>,
 }
 
+/// Keeps the steps of a run, counts them, and saves the best adapter.
+struct Recorder<'a> {
+    steps: Vec<[f64; 2]>,
+    done: &'a AtomicUsize,
+    adapter: &'a Path,
+}
+
+impl Observer for Recorder<'_> {
+    fn event(&mut self, event: &TrainEvent) -> Result<(), TrainError> {
+        if let TrainEvent::Step(step) = event {
+            self.steps.push([step.task_loss, step.gradient_norm]);
+            self.done.store(self.steps.len(), Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    fn best(&mut self, _epoch: usize, model: &CausalLm) -> Result<(), TrainError> {
+        Ok(save_adapter(model, Some("base"), self.adapter)?)
+    }
+}
+
+fn newest(checkpoints: &Checkpoints) -> Option<Checkpoint> {
+    checkpoints.newest(|path, error| panic!("{}: {error}", path.display())).unwrap()
+}
+
 #[test]
 fn a_resumed_run_is_the_unbroken_one() {
     let folder = tempfile::tempdir().unwrap();
@@ -31,23 +56,13 @@ fn a_resumed_run_is_the_unbroken_one() {
     let data = TrainingData { train: &training, validation: &validation, pad_id: 0 };
     let device = device().autodiff();
     let run = |checkpoints: &Checkpoints, stop_after: usize, adapter: &Path| {
-        let (mut steps, done) = (Vec::new(), AtomicUsize::new(0));
+        let done = AtomicUsize::new(0);
         let stop = || done.load(Ordering::Relaxed) >= stop_after;
-        let control = Control {
-            checkpoints: Some(checkpoints),
-            resume: checkpoints.newest(|path, error| panic!("{}: {error}", path.display())).unwrap(),
-            stop: Some(&stop),
-            devices: &[],
-        };
-        let model = adapted_base(&device);
-        let result = train(model, data, &recipe(2), &workers(), &device, control, |event, best: Option<&CausalLm>| {
-            if let TrainEvent::Step(step) = event {
-                steps.push([step.task_loss, step.gradient_norm]);
-                done.store(steps.len(), Ordering::Relaxed);
-            }
-            best.map_or(Ok(()), |model| save_adapter(model, Some("base"), adapter).map_err(TrainError::from))
-        });
-        (steps, result)
+        let mut recorder = Recorder { steps: Vec::new(), done: &done, adapter };
+        let recipe = recipe(2);
+        let trainer = Trainer::new(&recipe).workers(&workers()).checkpoints(checkpoints).resume(newest(checkpoints));
+        let result = trainer.stop(&stop).fit(adapted_base(&device), data, &mut recorder);
+        (recorder.steps, result)
     };
     let checkpoints = |name: &str| Checkpoints::new(folder.path().join(name), 1, 1);
     let adapter = |name: &str| folder.path().join(format!("{name}-adapter"));
@@ -79,22 +94,22 @@ fn a_run_that_is_stopped_between_any_two_micro_batches_is_the_unbroken_one() {
         let checkpoints = Checkpoints::new(folder.path().join(name), 100, 1);
         let asked = AtomicUsize::new(0);
         let stop = || asked.fetch_add(1, Ordering::Relaxed) + 1 >= stop_at;
-        let control = Control {
-            checkpoints: Some(&checkpoints),
-            resume: checkpoints.newest(|path, error| panic!("{}: {error}", path.display())).unwrap(),
-            stop: Some(&stop),
-            devices: &[],
-        };
         let adapter = folder.path().join(name).join("adapter");
-        let save = |_: &TrainEvent, best: Option<&CausalLm>| {
-            best.map_or(Ok(()), |model| save_adapter(model, Some("base"), &adapter).map_err(TrainError::from))
-        };
+        let mut recorder = Recorder { steps: Vec::new(), done: &AtomicUsize::new(0), adapter: &adapter };
         let mut model = adapted_base(&device);
         let config = AdapterConfig::new(Lora, 4, 8.0, 0.05).unwrap();
         let layers = model.config().num_hidden_layers;
         model.adapt(&AdapterLayout::uniform(config, &Targets::attention(), layers), 0);
-        let result = train(model, data, &recipe, &workers(), &device, control, save);
-        (result.map(|outcome| outcome.best.1.predictions), asked.load(Ordering::Relaxed))
+        let trainer = Trainer::new(&recipe).workers(&workers()).checkpoints(&checkpoints).resume(newest(&checkpoints));
+        let result = trainer.stop(&stop).fit(model, data, &mut recorder);
+        let saved = |fitted: Fitted| {
+            let mut saved = fitted.model.without_adapters();
+            load_adapter(&mut saved, &adapter).unwrap();
+            let values = |model: &CausalLm| model.parameter_values(ParameterKind::Adapter);
+            assert_eq!(values(&fitted.best.model), values(&saved), "the result is what was saved");
+            fitted.best.evaluation.predictions
+        };
+        (result.map(saved), asked.load(Ordering::Relaxed))
     };
     let adapter = |name: &str| fs::read(folder.path().join(name).join("adapter/adapter_model.safetensors")).unwrap();
     let (whole, asked) = run("whole", usize::MAX);

@@ -3,11 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use adamole::{
-    core::DropoutScope,
     llama::CausalLm,
-    train::{
-        Accumulation, Control, Replicas, StepInput, TrainEvent, TrainingData, Workers, accumulate, accumulate_on, train,
-    },
+    train::{Recipe, Replicas, StepInput, TrainEvent, Trainer, TrainingData, Workers, accumulate},
 };
 use adamole_tests::{
     assert_close, device, flat_gradients,
@@ -45,19 +42,12 @@ fn gradients_of_several_devices_are_those_of_one() {
     let (device, second) = (device().autodiff(), second().autodiff());
     let mut model = adapted_base(&device);
     let batches = micro_batches(&training, 3);
-    let input = |step, checkpoint_blocks| StepInput {
-        batches: &batches,
-        seed: 5,
-        step,
-        balance_coefficient: 1e-2,
-        accumulation: Accumulation::Tokens,
-        dropout_scope: DropoutScope::Layer,
-        checkpoint_blocks,
-    };
     let replicas = Replicas::new(&model, &[second]);
     let compare = |model: &CausalLm, step, checkpoint_blocks| {
-        let one = accumulate(model, input(step, checkpoint_blocks), &Workers::new(1), &device);
-        let several = accumulate_on(model, input(step, checkpoint_blocks), &Workers::new(2), &device, &replicas);
+        let recipe = Recipe { seed: 5, balance_coefficient: 1e-2, checkpoint_blocks, ..Recipe::default() };
+        let input = StepInput { batches: &batches, step, recipe: &recipe };
+        let one = accumulate(model, input, &Workers::new(1), &Replicas::default());
+        let several = accumulate(model, input, &Workers::new(2), &replicas);
         let [found, expected] = [&several, &one].map(|step| [step.task_loss, step.balance_loss.unwrap()]);
         assert_near(&found, &expected, rounding());
         assert_eq!((several.routing, several.tokens), (one.routing, one.tokens));
@@ -79,15 +69,15 @@ fn a_run_of_several_devices_is_that_of_one() {
     let (device, second) = (device().autodiff(), second().autodiff());
     let curve = |others: &[Device]| {
         let mut curve = Vec::new();
-        let control = Control { devices: others, ..Control::default() };
-        let workers = Workers::new(1 + others.len());
-        train(adapted_base(&device), data, &recipe(2), &workers, &device, control, |event, _| {
+        let mut observer = |event: &TrainEvent| {
             if let TrainEvent::Step(step) = event {
                 curve.extend([step.task_loss, step.gradient_norm]);
             }
             Ok(())
-        })
-        .unwrap();
+        };
+        let (recipe, workers) = (recipe(2), Workers::new(1 + others.len()));
+        let trainer = Trainer::new(&recipe).workers(&workers).devices(others);
+        trainer.fit(adapted_base(&device), data, &mut observer).unwrap();
         curve
     };
     let one = curve(&[]);

@@ -1,15 +1,12 @@
 //! Models written as Hugging Face folders.
 
 use crate::{
-    CausalLm, ModelError, Precision,
+    CausalLm, ModelError, ParameterKind, Precision,
     convert::check_finite,
     export, regular_file,
     tensor_file::{write_atomically, write_tensors},
 };
-use burn::{
-    module::{Module, ModuleVisitor, Param},
-    tensor::{DType, Tensor, TensorData},
-};
+use burn::tensor::{DType, TensorData};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -65,28 +62,13 @@ fn write_base(model: &CausalLm, dtype: Option<DType>, folder: &Path) -> Result<(
 
 /// The base's weights by their names in checkpoints.
 fn weights(model: &CausalLm, dtype: Option<DType>) -> Vec<(String, TensorData)> {
-    struct Tensors(Vec<String>, Vec<(String, TensorData)>);
-    impl ModuleVisitor for Tensors {
-        fn enter_module(&mut self, name: &str, _container: &str) {
-            self.0.push(name.to_owned());
-        }
-        fn exit_module(&mut self, _name: &str, _container: &str) {
-            self.0.pop();
-        }
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            if !self.0.iter().any(|part| part == "adapter") {
-                self.1.push((self.0.join("."), param.val().into_data()));
-            }
-        }
-    }
-    let mut tensors = Tensors(Vec::new(), Vec::new());
-    model.visit(&mut tensors);
+    let mut weights = model.parameter_values(ParameterKind::Base);
     if let Some(dtype) = dtype {
-        for (_, data) in &mut tensors.1 {
+        for (_, data) in &mut weights {
             *data = data.clone().convert_dtype(dtype);
         }
     }
-    tensors.1
+    weights
 }
 
 /// That every weight is finite, before anything is written.

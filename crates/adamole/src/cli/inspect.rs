@@ -10,7 +10,7 @@ use super::{
 use adamole::{
     device,
     llama::write_atomically,
-    train::{Trace, TraceBatch, TraceOptions, trace},
+    train::{CollatedBatch, Trace, trace},
 };
 use clap::Args;
 use serde::Serialize;
@@ -78,14 +78,14 @@ pub(crate) fn run(arguments: &InspectArguments) -> Result<(), Failure> {
     base.adapt(&arguments.adapter)?;
     let ids = base.encode_text(&arguments.text)?;
     warn_beyond_positions(base.model.config(), std::iter::once(ids.len()));
-    let batch = TraceBatch {
+    let batch = CollatedBatch {
         ids: ids.iter().map(|id| i64::from(*id)).collect(),
         attention_mask: vec![1; ids.len()],
         labels: None,
         rows: 1,
+        padding_counts: false,
     };
-    let options = TraceOptions { balance_coefficient: 0.0, gradients: false, padding_counts: false };
-    let trace = trace(&base.model, &batch, options, &device)?;
+    let trace = trace(&base.model, batch.on_device(base.model.config().vocab_size, &device)?, 0.0);
     super::trace::check_scores(&trace)?;
     let inspection = inspect(base.tokenizer.names(&ids), &trace);
     if inspection.layers.is_empty() {
@@ -98,19 +98,19 @@ pub(crate) fn run(arguments: &InspectArguments) -> Result<(), Failure> {
 }
 
 fn inspect(tokens: Vec<String>, trace: &Trace) -> Inspection {
-    let mut layers: Vec<usize> = trace.sites.iter().filter_map(|site| layer_of(&site.module)).collect();
+    let mut layers: Vec<usize> = trace.layers.iter().filter_map(|layer| layer_of(&layer.module)).collect();
     layers.dedup();
     let none = vec![Cell::default(); layers.len()];
     let mut tokens: Vec<Token> = tokens.into_iter().map(|token| Token { token, layers: none.clone() }).collect();
     let mut experts = 0;
-    for site in &trace.sites {
-        let Some(column) = layer_of(&site.module).and_then(|layer| layers.iter().position(|l| *l == layer)) else {
+    for layer in &trace.layers {
+        let Some(column) = layer_of(&layer.module).and_then(|index| layers.iter().position(|l| *l == index)) else {
             continue;
         };
-        let linear = site.module.rsplit('.').next().unwrap_or_default();
-        let fired = floats(site.routing.active.to_data());
-        let thresholds = site.routing.thresholds.as_ref().map(|thresholds| floats(thresholds.to_data()));
-        let width = site.routing.active.dims()[1];
+        let linear = layer.module.rsplit('.').next().unwrap_or_default();
+        let fired = floats(layer.routing.active.to_data());
+        let thresholds = layer.routing.thresholds.as_ref().map(|thresholds| floats(thresholds.to_data()));
+        let width = layer.routing.active.dims()[1];
         experts = experts.max(width);
         for (row, token) in tokens.iter_mut().enumerate() {
             let cell = &mut token.layers[column];

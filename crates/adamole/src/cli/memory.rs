@@ -1,4 +1,4 @@
-//! What a run is going to need, said before it begins.
+//! The memory of a run, estimated before it begins.
 
 use super::{Failure, output::size, settings::Resolved};
 use adamole::{
@@ -7,10 +7,10 @@ use adamole::{
     train::{BatchShape, MemoryEstimate, Operations, memory_limit_bytes},
 };
 
-/// Epochs whose batches are looked through; later ones are no different.
+/// Epochs whose batches are examined; later ones are no different.
 const EPOCHS: usize = 3;
 
-/// The peak of a run: of the batches that it is going to see, the largest. `lengths` are those of the training texts.
+/// The peak memory of a run, in its largest batch. `lengths` are those of the training texts.
 pub(crate) fn estimate(
     config: &Resolved,
     layout: &AdapterLayout,
@@ -45,9 +45,9 @@ pub(crate) fn estimate(
     MemoryEstimate::of(model, layout, config.weights(), batch, operations)
 }
 
-/// The largest of the micro-batches, by rows and columns, and of the next ones what is held while it is at its peak: when
-/// the largest has come to its end, one of a share r of its tokens has gone back (1 - r) / 2 r of its way, since backward
-/// takes twice as long as forward.
+/// What is held at the peak of the largest micro-batch, of it and of the next ones beside it; `shapes` are rows and columns.
+/// When the largest ends its forward pass, one with a share r of its tokens has done (1 - r) / 2 r of its backward pass, which
+/// takes twice as long as a forward pass.
 fn side_by_side(mut shapes: Vec<[usize; 2]>, workers: usize, labels: LabelScope) -> BatchShape {
     let tokens = |[rows, columns]: [usize; 2]| rows.saturating_mul(columns);
     shapes.sort_by_key(|shape| std::cmp::Reverse(tokens(*shape)));
@@ -67,11 +67,11 @@ fn side_by_side(mut shapes: Vec<[usize; 2]>, workers: usize, labels: LabelScope)
     together
 }
 
-/// By how much a run may be expected to exceed the memory that there is before it is refused: an estimate is one.
+/// The factor by which an estimate may exceed the memory before the run is refused.
 const DOUBT: f64 = 1.25;
 
-/// Whether the process may have the memory of the run, before adapters of any size are made. A device of its own says so
-/// itself.
+/// Checks that the process can have the memory of the run, before adapters of any size are created. Devices with memory of
+/// their own report that themselves.
 ///
 /// # Errors
 /// It is far too little.
@@ -86,6 +86,7 @@ pub(crate) fn check(memory: &MemoryEstimate, on_cpu: bool) -> Result<(), Failure
     Ok(())
 }
 
+/// For people.
 pub(crate) fn text(memory: &MemoryEstimate) -> String {
     let MemoryEstimate { weights, adapters, activations, vocabulary, overhead } = *memory;
     let [all, weights, adapters, activations, rest] =

@@ -24,6 +24,7 @@ pub(crate) mod items;
 mod memory;
 mod model_hint;
 mod output;
+mod prepare;
 pub(crate) mod pretrain;
 mod progress;
 #[cfg(feature = "hub")]

@@ -9,7 +9,7 @@ use adamole::{
     data::train_tokenizer,
     device,
     llama::{Activation, CausalLm, Family, ModelConfig, Precision, save_base_as},
-    train::{PretrainRecipe, Workers, pretrain, validation_loss},
+    train::{Corpus, PretrainRecipe, Workers, pretrain, validation_loss},
 };
 use clap::Args;
 use serde::{Deserialize, Serialize};
@@ -91,7 +91,6 @@ pub(crate) fn run(arguments: PretrainArguments) -> Result<(), Failure> {
     recipe.validate()?;
     shape.validate().map_err(usage)?;
     let device = device::open(&arguments.device)?.autodiff();
-    let plain = device.clone().inner();
     let documents = read_documents(&arguments.corpus)?;
     let held_out = read_documents(&arguments.validation)?;
 
@@ -107,12 +106,13 @@ pub(crate) fn run(arguments: PretrainArguments) -> Result<(), Failure> {
     let (tokens, held_out) = (tokens(&documents)?, tokens(&held_out)?);
     say!("{} training tokens, {} validation tokens", tokens.len(), held_out.len());
 
-    let workers = Workers::new(workers(None, adamole::device::is_cpu(&plain)));
+    let workers = Workers::new(workers(None, device::is_cpu(&device.clone().inner())));
     let model = CausalLm::random(shape.config(&recipe), recipe.seed, &device);
     let parameters = burn::module::Module::num_params(&model);
+    let corpus = |tokens| Corpus { tokens, bos: tokenizer.bos() };
     let started = Instant::now();
     let mut train_loss = f64::NAN;
-    let model = pretrain(model, &tokens, tokenizer.bos(), &recipe, &workers, &device, |step| {
+    let model = pretrain(model, corpus(&tokens), &recipe, &workers, |step| {
         train_loss = if train_loss.is_nan() { step.loss } else { 0.98 * train_loss + 0.02 * step.loss };
         let done = step.step + 1;
         if done % 100 == 0 {
@@ -121,8 +121,7 @@ pub(crate) fn run(arguments: PretrainArguments) -> Result<(), Failure> {
         }
     })?;
     let seconds = started.elapsed().as_secs_f64();
-    let validation_loss =
-        validation_loss(&model, &held_out, tokenizer.bos(), recipe.sequence_length, &workers, &plain)?;
+    let validation_loss = validation_loss(&model, corpus(&held_out), recipe.sequence_length, &workers)?;
     save_base_as(&model, shape.dtype, &arguments.output)?;
     let train_tokens = recipe.steps * recipe.batch_size * recipe.sequence_length;
     let report = Report {

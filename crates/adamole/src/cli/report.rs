@@ -2,22 +2,23 @@
 
 use super::{
     adapter_settings::MethodName,
-    compat::Departure,
+    compat::{Departure, departures},
     output::{duration, percent, size},
+    settings::Resolved,
 };
 use adamole::{
     data::{ReadReport, SplitPart},
-    train::MemoryEstimate,
+    train::{Best, Fitted, MemoryEstimate, peak_memory_bytes},
 };
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-/// What a run prints; also its `report.json`.
+/// The result of a run, which is printed and written as its `report.json`.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Report {
     pub(crate) benchmark: String,
     pub(crate) method: MethodName,
-    /// Choices that are not the published implementation's.
+    /// Choices that are not the reference implementation's.
     pub(crate) departures: Vec<Departure>,
     /// Of the best epoch, on the validation split, which also chose the epoch.
     pub(crate) accuracy: f64,
@@ -29,14 +30,9 @@ pub(crate) struct Report {
     pub(crate) diverged_epochs: Vec<usize>,
     pub(crate) selected_on: SplitPart,
     pub(crate) items: usize,
-    /// The best epoch on a split that did not choose it.
     pub(crate) reported: Option<Reported>,
-    pub(crate) train_items: usize,
-    pub(crate) truncated_items: usize,
-    /// Training items of which truncation left no answer; only published truncation does that.
-    pub(crate) answers_lost: usize,
-    pub(crate) train_rows: ReadReport,
-    pub(crate) validation_rows: ReadReport,
+    #[serde(flatten)]
+    pub(crate) data: DataReport,
     pub(crate) task_loss_first_epoch: Option<f64>,
     pub(crate) task_loss_last_epoch: Option<f64>,
     pub(crate) balance_loss_last_epoch: Option<f64>,
@@ -58,6 +54,18 @@ pub(crate) struct Report {
     pub(crate) adapter: PathBuf,
 }
 
+/// The data of a run.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct DataReport {
+    pub(crate) train_items: usize,
+    pub(crate) truncated_items: usize,
+    /// Training items of which truncation left no answer; only the reference implementation's truncation does that.
+    pub(crate) answers_lost: usize,
+    pub(crate) train_rows: ReadReport,
+    pub(crate) validation_rows: ReadReport,
+}
+
+/// The best epoch on a split that did not choose it.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Reported {
     pub(crate) split: SplitPart,
@@ -66,7 +74,55 @@ pub(crate) struct Reported {
     pub(crate) majority_accuracy: f64,
 }
 
+/// What a run computed, and how fast the machine is.
+pub(crate) struct Results<'a> {
+    pub(crate) fitted: &'a Fitted,
+    pub(crate) reported: Option<Reported>,
+    pub(crate) trainable_parameters: usize,
+    /// Of the machine, in operations a second.
+    pub(crate) matmul_peak: f64,
+    pub(crate) memory_estimate: MemoryEstimate,
+    pub(crate) adapter: PathBuf,
+}
+
 impl Report {
+    /// The report of a run that has ended.
+    pub(crate) fn new(config: &Resolved, benchmark: &str, data: DataReport, results: Results<'_>) -> Self {
+        let Results { fitted, reported, trainable_parameters, matmul_peak, memory_estimate, adapter } = results;
+        let Fitted { state, best: Best { epoch, evaluation, .. }, .. } = fitted;
+        let task_losses: Vec<f64> = state.epochs.iter().filter_map(|epoch| epoch.task_loss).collect();
+        Self {
+            benchmark: benchmark.to_owned(),
+            method: config.adapter.method,
+            departures: departures(config),
+            accuracy: evaluation.accuracy,
+            accuracy_before: state.before.accuracy,
+            best_epoch: *epoch,
+            epochs: config.recipe.epochs,
+            diverged_epochs: state.epochs.iter().filter(|epoch| epoch.diverged).map(|epoch| epoch.epoch).collect(),
+            selected_on: config.validation_split,
+            items: evaluation.items,
+            reported,
+            data,
+            task_loss_first_epoch: task_losses.first().copied(),
+            task_loss_last_epoch: task_losses.last().copied(),
+            balance_loss_last_epoch: state.epochs.last().and_then(|epoch| epoch.balance_loss),
+            mean_active_experts: evaluation.mean_active_experts,
+            mean_active_experts_per_site: evaluation.routing.mean_active_per_layer(),
+            mean_threshold: evaluation.routing.mean_threshold(),
+            trainable_parameters,
+            steps: state.step,
+            train_tokens: state.train_tokens,
+            seconds: state.seconds,
+            tokens_per_second: state.train_tokens as f64 / state.train_seconds,
+            gigaflop_per_second: state.train_operations / state.train_seconds / 1e9,
+            share_of_matmul_peak: state.train_operations / state.train_seconds / matmul_peak,
+            peak_memory_bytes: peak_memory_bytes(),
+            memory_estimate,
+            adapter,
+        }
+    }
+
     /// For people.
     pub(crate) fn text(&self) -> String {
         let active = self.mean_active_experts.map(|mean| format!(", {mean:.2} experts active")).unwrap_or_default();

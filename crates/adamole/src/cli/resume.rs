@@ -177,7 +177,7 @@ impl Resumed {
         begun.write_changes(&lock, (now, settings), record)?;
 
         let adapter = RunDirectory::adapter_of(&run);
-        let (done, recorded) = (checkpoint.as_ref().map(|it| &it.progress), RunDirectory::recorded_steps(&run)?);
+        let (done, recorded) = (checkpoint.as_ref().map(|it| &it.state), RunDirectory::recorded_steps(&run)?);
         match (done, recorded) {
             (None, _) if run.join("report.json").exists() => {
                 return Err(TrainError::AdapterLost { path: adapter }.into());
@@ -256,7 +256,7 @@ fn restore_best(
     model: &CausalLm,
     name: &str,
 ) -> Result<(), Failure> {
-    let Some((epoch, _)) = checkpoint.progress.best else { return Ok(()) };
+    let Some((epoch, _)) = checkpoint.state.best else { return Ok(()) };
     let is_there = load_adapter(&mut model.clone().valid(), &directory.adapter()).is_ok();
     match checkpoint.best(model)? {
         Some(best) => {

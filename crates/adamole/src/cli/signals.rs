@@ -12,7 +12,7 @@ use std::{
     },
 };
 
-/// Follows the signals of this process.
+/// The signals that this process has received.
 pub(crate) struct Signals {
     exit_code: Arc<AtomicUsize>,
 }

@@ -11,12 +11,15 @@ use super::{
 use adamole::{
     device,
     llama::{ModelError, TensorFile, write_tensors},
-    train::{Trace, TraceBatch, TraceOptions, trace},
+    train::{CollatedBatch, Trace, TracedLayer, trace},
 };
 use burn::tensor::{DType, Tensor, TensorData};
 use clap::Args;
 use serde::Serialize;
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 #[derive(Args)]
 pub(crate) struct TraceArguments {
@@ -38,7 +41,7 @@ pub(crate) struct TraceArguments {
     /// Weight of the load-balancing loss
     #[arg(long, default_value_t = 1e-3)]
     aux_coefficient: f32,
-    /// Repeat the published implementation, where padding counts
+    /// Repeat the reference implementation, where padding counts
     #[arg(long, value_enum)]
     compat: Option<Compatibility>,
     #[command(flatten)]
@@ -64,46 +67,44 @@ struct Report {
 pub(crate) fn run(arguments: TraceArguments) -> Result<(), Failure> {
     let device = device::open(&arguments.device)?;
     let device = if arguments.gradients { device.autodiff() } else { device };
-    let batch = read_batch(&arguments.input)?;
+    let batch = read_batch(&arguments.input, arguments.compat == Some(Compatibility::Reference))?;
     let mut model = load_model(&model_folder(&arguments.model)?, arguments.weights, &device)?;
     if let Some(adapter) = &arguments.adapter {
         adapt(&mut model, adapter)?;
     }
-    let options = TraceOptions {
-        balance_coefficient: arguments.aux_coefficient,
-        gradients: arguments.gradients && arguments.adapter.is_some(),
-        padding_counts: arguments.compat == Some(Compatibility::Reference),
-    };
-    let trace = trace(&model, &batch, options, &device)?;
+    let batch = batch.on_device(model.config().vocab_size, &device)?;
+    let trace = trace(&model, batch, arguments.aux_coefficient);
     check_scores(&trace)?;
 
     let mut tensors = vec![("logits".to_owned(), trace.logits.clone().into_data())];
-    for site in &trace.sites {
-        let routing = &site.routing;
-        tensors.push((format!("route.{}.probs", site.module), routing.scores.probabilities().into_data()));
-        tensors.push((format!("route.{}.selected", site.module), bytes(&routing.active)));
+    for TracedLayer { module, routing, .. } in &trace.layers {
+        tensors.push((format!("route.{module}.probs"), routing.scores.probabilities().into_data()));
+        tensors.push((format!("route.{module}.selected"), bytes(&routing.active)));
         if let Some(thresholds) = &routing.thresholds {
             let rows = thresholds.dims()[0];
-            tensors.push((format!("route.{}.thresholds", site.module), thresholds.clone().reshape([rows]).into_data()));
+            tensors.push((format!("route.{module}.thresholds"), thresholds.clone().reshape([rows]).into_data()));
         }
     }
     tensors.extend(trace.named_gradients(&model).into_iter().map(|(key, data)| (format!("grad.{key}"), data)));
     write_tensors(&arguments.output, &tensors)?;
 
+    let per_module = |value: fn(&TracedLayer) -> f64| {
+        trace.layers.iter().map(|layer| (layer.module.clone(), value(layer))).collect()
+    };
     let report = Report {
         task_loss: trace.task_loss,
         auxiliary_loss: trace.balance_loss.unwrap_or(0.0),
-        auxiliary_loss_per_module: trace.sites.iter().map(|s| (s.module.clone(), s.balance_loss)).collect(),
-        total_loss: trace.total_loss(options),
-        mean_active_experts_per_module: trace.sites.iter().map(|s| (s.module.clone(), s.mean_active_experts)).collect(),
+        auxiliary_loss_per_module: per_module(|layer| layer.balance_loss),
+        total_loss: trace.total_loss,
+        mean_active_experts_per_module: per_module(|layer| layer.mean_active_experts),
     };
     print(arguments.format, &report, || serde_json::to_string_pretty(&report).unwrap_or_default())
 }
 
-/// That the scores are finite: weights that are can still overflow on the way.
+/// Checks that the scores are finite: finite weights can still overflow on the way.
 ///
 /// # Errors
-/// Those of a token are not.
+/// A score of a token is not.
 pub(crate) fn check_scores(trace: &Trace) -> Result<(), Failure> {
     let [_, length, vocabulary] = trace.logits.dims();
     let logits = trace.logits.to_data();
@@ -112,7 +113,7 @@ pub(crate) fn check_scores(trace: &Trace) -> Result<(), Failure> {
     bad.map_or(Ok(()), |element| Err(ModelError::ScoresNotFinite { position: position(element) }.into()))
 }
 
-fn read_batch(path: &std::path::Path) -> Result<TraceBatch, Failure> {
+fn read_batch(path: &Path, padding_counts: bool) -> Result<CollatedBatch, Failure> {
     let file = TensorFile::open(path)?;
     let (ids, shape) = file.integers("input_ids")?;
     let [rows, _] = shape[..] else {
@@ -123,7 +124,7 @@ fn read_batch(path: &std::path::Path) -> Result<TraceBatch, Failure> {
         None => vec![1; ids.len()],
     };
     let labels = file.shape("labels").is_some().then(|| file.integers("labels")).transpose()?.map(|(labels, _)| labels);
-    Ok(TraceBatch { ids, attention_mask, labels, rows })
+    Ok(CollatedBatch { ids, attention_mask, labels, rows, padding_counts })
 }
 
 /// Ones and zeros as uint8.

@@ -3,10 +3,9 @@
 use super::{Circumstances, Failure, Subject, step, threads_of_one_batch};
 use crate::cli::{fetching::model_folder, output::print};
 use adamole::{
-    core::DropoutScope,
     data::LabelScope,
     llama::ModelError,
-    train::{Accumulation, StepInput, Workers, accumulate},
+    train::{Recipe, Replicas, StepInput, Workers, accumulate},
 };
 use clap::Args;
 use serde::Serialize;
@@ -58,16 +57,8 @@ pub(crate) fn run(arguments: &LoadArguments) -> Result<(), Failure> {
 
     let batches = step::batches(1, TOKENS, 1, LabelScope::Text, model.config().vocab_size);
     let started = Instant::now();
-    let input = StepInput {
-        batches: &batches,
-        seed: 0,
-        step: 0,
-        balance_coefficient: 1e-3,
-        accumulation: Accumulation::Tokens,
-        dropout_scope: DropoutScope::Layer,
-        checkpoint_blocks: false,
-    };
-    drop(accumulate(&model, input, &Workers::new(1), &device));
+    let input = StepInput { batches: &batches, step: 0, recipe: &Recipe::default() };
+    drop(accumulate(&model, input, &Workers::new(1), &Replicas::default()));
     let first_step_seconds = started.elapsed().as_secs_f64();
     let circumstances = Circumstances::now(Some(subject.adapter.method), threads_of_one_batch());
     let report = Report {

@@ -3,10 +3,9 @@
 use super::{Failure, MethodName, Subject, median, random_ids};
 use crate::cli::output::{print, size};
 use adamole::{
-    core::DropoutScope,
     data::{Batch, Buckets, Collation, Example, LabelScope, Padding},
     train::{
-        Accumulation, AdamW, AdamWSettings, Cost, StepInput, accumulate, device_memory_bytes, matmul_peak,
+        AdamW, AdamWSettings, Cost, Recipe, Replicas, StepInput, accumulate, device_memory_bytes, matmul_peak,
         peak_memory_bytes,
     },
 };
@@ -80,22 +79,15 @@ pub(crate) fn run(arguments: &StepArguments) -> Result<(), Failure> {
     let cost = Cost::of(&model);
     let micro_batch = arguments.micro_batch.unwrap_or(rows.div_ceil(workers.count())).clamp(1, rows);
     let batches = batches(rows, tokens, micro_batch, labels, model.config().vocab_size);
-    let mut optimizer = AdamW::new(AdamWSettings::default());
-
+    let recipe = Recipe { checkpoint_blocks: arguments.checkpoint_blocks, ..Recipe::default() };
+    let (mut optimizer, replicas) = (AdamW::new(AdamWSettings::default()), Replicas::default());
     let (mut seconds, mut task_loss) = (Vec::new(), 0.0);
     for step in 0..warm_up + steps {
         let started = Instant::now();
-        let input = StepInput {
-            batches: &batches,
-            seed: 0,
-            step,
-            balance_coefficient: 1e-3,
-            accumulation: Accumulation::Tokens,
-            dropout_scope: DropoutScope::Layer,
-            checkpoint_blocks: arguments.checkpoint_blocks,
-        };
-        let outcome = accumulate(&model, input, &workers, &device);
-        optimizer.step(1e-4, &mut model, outcome.gradients, &outcome.routing)?;
+        let input = StepInput { batches: &batches, step, recipe: &recipe };
+        let outcome = accumulate(&model, input, &workers, &replicas);
+        let applied = optimizer.step(1e-4, &mut model, outcome.gradients, &outcome.routing);
+        applied.map_err(|error| error.in_step(step, step))?;
         task_loss = outcome.task_loss;
         // A GPU may still be at the optimizer's last operations.
         let _ = device.sync();

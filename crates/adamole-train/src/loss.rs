@@ -1,0 +1,114 @@
+//! The loss of a micro-batch: task loss and auxiliary loss, with their gradients.
+
+use crate::{DeviceBatch, RoutingStatistics, routing::floats};
+use adamole_core::{ForwardContext, LayerRouting};
+use adamole_llama::{CausalLm, frozen_cross_entropy};
+use burn::{
+    optim::GradientsParams,
+    tensor::{Int, Tensor},
+};
+
+/// How the losses of a micro-batch enter the loss of its step.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LossWeights {
+    /// Divides the sum of the cross-entropy over the labels.
+    pub(crate) divisor: f32,
+    /// Multiplies the auxiliary loss, as it is reported.
+    pub(crate) share: f32,
+    /// Multiplies it once more in the total loss.
+    pub(crate) coefficient: f32,
+}
+
+/// The forward pass of a micro-batch, as one graph.
+pub(crate) struct Forward {
+    /// The final hidden states, `[B L, hidden]`.
+    pub(crate) hidden: Tensor<2>,
+    /// The routed layers, in the order of the forward pass.
+    pub(crate) routing: Vec<LayerRouting>,
+    task: Tensor<1>,
+    balance: Option<Tensor<1>>,
+    coefficient: f32,
+}
+
+impl Forward {
+    /// A batch on the model's device to its losses.
+    pub(crate) fn new(model: &CausalLm, batch: DeviceBatch, mut context: ForwardContext, weights: LossWeights) -> Self {
+        let hidden = model.hidden(&batch.tokens, &mut context);
+        let task = task_loss(model, hidden.clone(), (batch.label_positions, batch.label_targets), weights.divisor);
+        let balance = context.auxiliary_loss().map(|loss| loss * weights.share);
+        Self { hidden, routing: context.into_layers(), task, balance, coefficient: weights.coefficient }
+    }
+
+    /// The backward pass of `task + coefficient * auxiliary`.
+    pub(crate) fn gradients(&self, model: &CausalLm) -> GradientsParams {
+        let total = match &self.balance {
+            Some(balance) if self.coefficient != 0.0 => self.task.clone() + balance.clone() * self.coefficient,
+            _ => self.task.clone(),
+        };
+        GradientsParams::from_grads(total.backward(), model)
+    }
+
+    /// The values of the two losses.
+    pub(crate) fn losses(&self) -> (f64, Option<f64>) {
+        read(self.task.clone(), self.balance.clone())
+    }
+}
+
+/// What a forward and backward pass over a micro-batch gives.
+pub(crate) struct MicroBatchOutcome {
+    /// Of the total loss; in several parts, where they are of different layers.
+    pub(crate) gradients: Vec<GradientsParams>,
+    /// The task loss.
+    pub(crate) task_loss: f64,
+    /// The auxiliary loss; `None` where nothing is routed.
+    pub(crate) balance_loss: Option<f64>,
+    /// The routing statistics.
+    pub(crate) routing: RoutingStatistics,
+}
+
+impl MicroBatchOutcome {
+    /// Of one graph for the whole model.
+    pub(crate) fn at_once(model: &CausalLm, batch: DeviceBatch, context: ForwardContext, weights: LossWeights) -> Self {
+        let forward = Forward::new(model, batch, context, weights);
+        let gradients = vec![forward.gradients(model)];
+        let (task_loss, balance_loss) = forward.losses();
+        Self { gradients, task_loss, balance_loss, routing: RoutingStatistics::read(&forward.routing) }
+    }
+
+    /// The same with activation checkpointing: a graph for each layer, one at a time. The batch is on the plain device
+    /// beneath the model's.
+    pub(crate) fn by_layers(
+        model: &CausalLm,
+        batch: DeviceBatch,
+        mut context: ForwardContext,
+        weights: LossWeights,
+    ) -> Self {
+        let LossWeights { divisor, share, coefficient } = weights;
+        let labels = (Tensor::from_inner(batch.label_positions), Tensor::from_inner(batch.label_targets));
+        let head = |hidden| task_loss(model, hidden, labels, divisor);
+        let (task, gradients) = model.gradients_by_blocks(&batch.tokens, &mut context, share * coefficient, head);
+        let (task_loss, balance_loss) = read(task, context.auxiliary_loss().map(|loss| loss * share));
+        Self { gradients, task_loss, balance_loss, routing: RoutingStatistics::read(&context.into_layers()) }
+    }
+}
+
+/// The cross-entropy of the labels, by their positions among `[B L, hidden]` and their tokens.
+fn task_loss(
+    model: &CausalLm,
+    hidden: Tensor<2>,
+    (positions, targets): (Tensor<1, Int>, Tensor<1, Int>),
+    divisor: f32,
+) -> Tensor<1> {
+    match positions.dims() {
+        [0] => (hidden * 0.0).sum(),
+        _ => frozen_cross_entropy(hidden.select(0, positions), model.projection(), targets, divisor),
+    }
+}
+
+/// The values of task loss and auxiliary loss, in one transfer.
+fn read(task: Tensor<1>, balance: Option<Tensor<1>>) -> (f64, Option<f64>) {
+    let losses =
+        [Some(task), balance].into_iter().flatten().map(|loss| if loss.is_autodiff() { loss.inner() } else { loss });
+    let values = floats(Tensor::cat(losses.collect(), 0).into_data());
+    (values.first().copied().unwrap_or(f64::NAN), values.get(1).copied())
+}

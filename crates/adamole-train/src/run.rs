@@ -1,0 +1,253 @@
+//! A run under way: its state between steps, and what a step and an epoch do to it.
+
+use crate::{
+    AdamW, Best, Checkpoint, Cost, EpochMetrics, Evaluation, Fitted, NotFinite, Observer, Recipe, Replicas, StepInput,
+    StepMetrics, StepOutcome, TrainError, TrainEvent, Trainer, TrainingData, TrainingState,
+    adapter_values::AdapterValues, checkpoint::Restored, evaluate_until, step::accumulate_until,
+};
+use adamole_data::{Batch, Buckets, Collation, epoch_batches};
+use adamole_llama::{CausalLm, ChainOfLora};
+use burn::module::Module;
+use std::time::Instant;
+
+pub(crate) struct Run<'a> {
+    pub(crate) state: TrainingState,
+    trainer: &'a Trainer<'a>,
+    data: TrainingData<'a>,
+    lengths: Vec<usize>,
+    buckets: Buckets,
+    /// Without adapters, as it was when the run began.
+    base: CausalLm,
+    model: CausalLm,
+    replicas: Replicas,
+    optimizer: AdamW,
+    chain: ChainOfLora,
+    cost: Cost,
+    /// The adapters of the best epoch so far.
+    best: AdapterValues,
+    /// What was not finite in the last step that was skipped.
+    skipped: Option<String>,
+    started: Instant,
+    seconds_before: f64,
+}
+
+impl<'a> Run<'a> {
+    /// A run at its beginning, after a validation of the model as it is, or where a checkpoint left it.
+    pub(crate) fn begin(
+        trainer: &'a Trainer<'a>,
+        model: CausalLm,
+        data: TrainingData<'a>,
+        resume: Option<Checkpoint>,
+        observer: &mut dyn Observer,
+    ) -> Result<Self, TrainError> {
+        let (started, is_new, recipe) = (Instant::now(), resume.is_none(), trainer.recipe);
+        let base = model.clone().without_adapters();
+        let Restored { state, model, optimizer, chain, best } = match resume {
+            Some(checkpoint) => checkpoint.restore(model, recipe.seed, recipe.optimizer())?,
+            None => {
+                let before = evaluate(trainer, &model, data)?;
+                let (chain, optimizer) = (ChainOfLora::new(&model), AdamW::new(recipe.optimizer()));
+                Restored { state: TrainingState::new(before), model, optimizer, chain, best: AdapterValues::default() }
+            }
+        };
+        let lengths: Vec<usize> = data.train.iter().map(|example| example.text.len()).collect();
+        let mut run = Self {
+            trainer,
+            data,
+            buckets: Buckets::fitting(&lengths, Buckets::FEW),
+            lengths,
+            base,
+            replicas: Replicas::new(&model, trainer.devices),
+            cost: Cost::of(&model),
+            model,
+            optimizer,
+            chain,
+            best,
+            skipped: None,
+            started,
+            seconds_before: state.seconds,
+            state,
+        };
+        if is_new {
+            let before = run.epoch_metrics(0, &run.state.before, false);
+            run.state.epochs.push(before.clone());
+            observer.event(&TrainEvent::Epoch(before))?;
+        }
+        Ok(run)
+    }
+
+    /// Whether the last epoch is done, or patience with them is over.
+    pub(crate) fn is_over(&self) -> bool {
+        let Recipe { epochs, patience, .. } = *self.trainer.recipe;
+        self.state.epoch > epochs || patience.is_some_and(|patience| self.state.epochs_without_gain() >= patience)
+    }
+
+    /// Begins the next stage of a chain of LoRAs, where one begins with this epoch.
+    pub(crate) fn begin_epoch(&mut self) -> Result<(), TrainError> {
+        let recipe = self.trainer.recipe;
+        // A run that was stopped in the first step of a stage has begun it.
+        let is_begun = self.state.batch > 0 || self.state.link_start == self.state.step;
+        if !is_begun && recipe.begins_link(self.state.epoch) {
+            self.model = self.chain.link(self.model.clone(), recipe.seed)?;
+            self.optimizer = AdamW::new(recipe.optimizer());
+            self.state.link_start = self.state.step;
+        }
+        Ok(())
+    }
+
+    /// The batches of this epoch that are not done: examples by their indices, in micro-batches.
+    pub(crate) fn remaining_batches(&self) -> Vec<Vec<Vec<usize>>> {
+        let Recipe { batch_size, micro_batch_size, order, seed, .. } = *self.trainer.recipe;
+        let epoch = self.state.epoch as u64;
+        let mut batches = epoch_batches(&self.lengths, batch_size, micro_batch_size, order, seed, epoch);
+        batches.drain(..self.state.batch.min(batches.len()));
+        batches
+    }
+
+    /// Does one optimizer step over these micro-batches; `false` if it was interrupted and nothing has changed.
+    pub(crate) fn step(
+        &mut self,
+        micro_batches: &[Vec<usize>],
+        observer: &mut dyn Observer,
+    ) -> Result<bool, TrainError> {
+        let started = Instant::now();
+        let Trainer { recipe, workers, stop, .. } = self.trainer;
+        let collation = Collation { pad_id: self.data.pad_id, labels: recipe.labels, padding: recipe.padding };
+        let collate = |indices: &Vec<usize>| Batch::of_texts(self.data.train, indices, collation, &self.buckets);
+        let batches: Vec<Batch> = micro_batches.iter().map(collate).collect();
+        let (step, learning_rate) = (self.state.step, self.learning_rate());
+        let input = StepInput { batches: &batches, step, recipe };
+        let outcome = accumulate_until(&self.model, input, workers, &self.replicas, stop);
+        let Some(outcome) = outcome else { return Ok(false) };
+        let StepOutcome { gradients, task_loss, balance_loss, routing, tokens } = outcome;
+        let applied = match task_loss.is_finite() {
+            true => self.optimizer.step(learning_rate, &mut self.model, gradients, &routing),
+            false => Err(NotFinite { what: "task loss".into(), value: task_loss }),
+        };
+        self.state.step += 1;
+        self.state.batch += 1;
+        let gradient_norm = match applied {
+            Ok(norm) => norm,
+            Err(NotFinite { what, .. }) if self.state.skipped < recipe.max_skipped_steps => {
+                self.state.skipped += 1;
+                self.skipped = Some(what.clone());
+                observer.event(&TrainEvent::Skipped { step, what })?;
+                return Ok(true);
+            }
+            Err(error) => return Err(error.in_step(step, self.state.applied)),
+        };
+        let seconds = started.elapsed().as_secs_f64();
+        let metrics = StepMetrics {
+            step,
+            epoch: self.state.epoch,
+            task_loss,
+            balance_loss,
+            gradient_norm,
+            learning_rate,
+            mean_active_experts: routing.mean_active_experts(),
+            mean_threshold: routing.mean_threshold(),
+            expert_load: routing.expert_load(),
+            tokens,
+            operations: self.cost.of_batches(&batches),
+            seconds,
+            tokens_per_second: tokens as f64 / seconds,
+        };
+        self.state.add(&metrics);
+        self.state.seconds = self.seconds();
+        observer.event(&TrainEvent::Step(metrics))?;
+        let watched = self.state.watch(&routing);
+        let sites = watched.map(|watched| watched.collapsed(&self.model)).unwrap_or_default();
+        if !sites.is_empty() {
+            observer.event(&TrainEvent::Collapsed { step, sites })?;
+        }
+        Ok(true)
+    }
+
+    fn learning_rate(&self) -> f64 {
+        let recipe = self.trainer.recipe;
+        let steps = recipe.epochs * self.lengths.len().div_ceil(recipe.batch_size);
+        recipe.schedule(steps.div_ceil(recipe.chain_links)).rate(self.state.step - self.state.link_start)
+    }
+
+    /// Validates the model and ends the epoch.
+    pub(crate) fn validate(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
+        let epoch = self.state.epoch;
+        let evaluation = evaluate(self.trainer, &self.model, self.data).map_err(|error| match error {
+            source @ TrainError::NotFiniteScore { .. } => TrainError::Diverged { epoch, source: Box::new(source) },
+            error => error,
+        })?;
+        // Where no step was applied there is nothing new to keep.
+        let is_best = !self.state.task_losses.is_empty() && self.state.is_best(&evaluation);
+        let metrics = self.epoch_metrics(epoch, &evaluation, is_best);
+        observer.event(&TrainEvent::Epoch(metrics.clone()))?;
+        if is_best {
+            let model = self.adapted();
+            observer.best(epoch, &model)?;
+            self.best = AdapterValues::of(&model);
+            self.state.best = Some((epoch, evaluation));
+        }
+        self.state.end_epoch(metrics);
+        Ok(())
+    }
+
+    /// Writes a checkpoint, where the run has any.
+    pub(crate) fn save(&self) -> Result<(), TrainError> {
+        let checkpoint = || Checkpoint::of(&self.state, (&self.model, &self.best), &self.optimizer, &self.chain);
+        self.trainer.checkpoints.map_or(Ok(()), |checkpoints| checkpoints.save(checkpoint()))
+    }
+
+    /// The result of the run.
+    ///
+    /// # Errors
+    /// No step of its last epoch was applied.
+    pub(crate) fn result(self) -> Result<Fitted, TrainError> {
+        let (model, layout) = (self.adapted(), self.model.layout());
+        let Self { state, skipped, mut base, best, .. } = self;
+        let last = state.epochs.last();
+        let Some((epoch, evaluation)) = state.best.clone().filter(|_| last.is_some_and(|it| it.task_loss.is_some()))
+        else {
+            let what = skipped.unwrap_or_else(|| "a loss or gradient".into());
+            return Err(TrainError::NoStepApplied {
+                epoch: last.map_or(0, |it| it.epoch),
+                what,
+                applied: state.applied,
+            });
+        };
+        base.adapt(&layout, 0);
+        let best = Best { epoch, evaluation, model: best.placed_in_first(base.valid())? };
+        Ok(Fitted { best, model, state })
+    }
+
+    /// The model so far, on the plain device. A chain of LoRAs is the one adapter that it amounts to.
+    fn adapted(&self) -> CausalLm {
+        self.chain.whole(&self.model).valid()
+    }
+
+    fn seconds(&self) -> f64 {
+        self.seconds_before + self.started.elapsed().as_secs_f64()
+    }
+
+    fn epoch_metrics(&self, epoch: usize, evaluation: &Evaluation, best: bool) -> EpochMetrics {
+        let mean = |values: &[f64]| (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64);
+        let task_loss = mean(&self.state.task_losses);
+        let uniform_guess = (self.model.config().vocab_size as f64).ln();
+        let first = self.state.first_loss.unwrap_or(uniform_guess);
+        let bound = first.max((first + uniform_guess) / 2.0);
+        EpochMetrics {
+            epoch,
+            accuracy: evaluation.accuracy,
+            choice_loss: evaluation.choice_loss,
+            task_loss,
+            balance_loss: mean(&self.state.balance_losses),
+            mean_active_experts: evaluation.mean_active_experts,
+            best,
+            diverged: task_loss.is_some_and(|loss| loss > bound),
+            seconds: self.seconds(),
+        }
+    }
+}
+
+/// The validation of the model as it is.
+fn evaluate(trainer: &Trainer<'_>, model: &CausalLm, data: TrainingData<'_>) -> Result<Evaluation, TrainError> {
+    evaluate_until(&model.valid(), data.validation, &trainer.workers, &model.device().inner(), trainer.stop)
+}

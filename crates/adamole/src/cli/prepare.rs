@@ -1,0 +1,201 @@
+//! A training run before its first step: settings, data and base model, read and checked before anything is written.
+
+use super::{
+    Failure,
+    fingerprint::RunFingerprint,
+    identity::Identity,
+    inputs::{Base, warn_beyond_positions, workers},
+    memory,
+    reading::Items,
+    record::Record,
+    report::DataReport,
+    resume::{Begun, Resumed, Start},
+    settings::{Resolved, Settings},
+};
+use adamole::{
+    data::{Example, MultipleChoice, SplitPart},
+    device,
+    llama::Precision,
+    train::{Checkpoints, MemoryEstimate, RunDirectory, Workers, matmul_peak},
+};
+use burn::tensor::Device;
+use serde_json::Value;
+use std::{env, path::Path};
+
+/// The settings that a command line and a configuration file give.
+pub(crate) struct Given {
+    pub(crate) flags: Settings,
+    pub(crate) file: Settings,
+}
+
+/// The settings of a run.
+pub(crate) struct Request {
+    given: Given,
+    settings: Settings,
+    pub(crate) config: Resolved,
+    /// The same with the paths of a resumed run, which are relative to the folder it began in.
+    located: Resolved,
+    resumed: Option<Resumed>,
+    allow_changes: bool,
+}
+
+/// The data, the base model and the hardware of a run.
+pub(crate) struct Inputs {
+    pub(crate) items: Items,
+    pub(crate) base: Base,
+    pub(crate) training: Vec<Example>,
+    pub(crate) validation: Vec<Example>,
+    /// The split that is reported beside the one that chooses the epoch.
+    pub(crate) reported: Option<(SplitPart, Vec<Example>)>,
+    pub(crate) report: DataReport,
+    pub(crate) memory: MemoryEstimate,
+    pub(crate) hardware: Hardware,
+}
+
+/// The devices and workers of a run.
+pub(crate) struct Hardware {
+    /// The main device, without autodiff.
+    pub(crate) device: Device,
+    /// The further ones, with autodiff.
+    pub(crate) others: Vec<Device>,
+    pub(crate) workers: Workers,
+}
+
+impl Given {
+    /// Flags where there are some, else the file.
+    pub(crate) fn merged(&self) -> Settings {
+        self.flags.clone().or(self.file.clone())
+    }
+
+    /// The same, with paths from the root.
+    pub(crate) fn located(&self) -> Settings {
+        env::current_dir().map_or(self.merged(), |folder| self.merged().located_in(&folder))
+    }
+}
+
+impl Request {
+    /// The settings of a new run, or of the one in the folder `resume`.
+    ///
+    /// # Errors
+    /// A setting is not valid, or changes the run that is resumed; the output is not free.
+    pub(crate) fn new(given: Given, resume: Option<&Path>, allow_changes: bool) -> Result<Self, Failure> {
+        let resumed = resume.map(Resumed::open).transpose()?;
+        let settings = match (resume, &resumed) {
+            (Some(run), Some(resumed)) => resumed.begun.settings(given.located(), run, allow_changes)?,
+            _ => given.merged(),
+        };
+        let config = settings.clone().resolve()?;
+        if resumed.is_none() {
+            RunDirectory::check_free(&config.output)?;
+        }
+        if let Some(warning) = config.adapter.never_active() {
+            say!("warning: {warning}");
+        }
+        let located = match resumed.as_ref().and_then(|resumed| resumed.begun.folder.as_deref()) {
+            Some(folder) => settings.clone().located_in(folder).resolve()?,
+            None => config.clone(),
+        };
+        Ok(Self { given, settings, config, located, resumed, allow_changes })
+    }
+
+    /// Reads data and base model, and adds the adapters.
+    ///
+    /// # Errors
+    /// Something cannot be read, or there is too little memory.
+    pub(crate) fn read(&self) -> Result<Inputs, Failure> {
+        let Self { config, located, .. } = self;
+        let hardware = Hardware::open(&config.device, self.settings.workers)?;
+        let note_on_paths = |failure: &Failure| {
+            if let (Failure::Hub(_), Some(resumed)) = (failure, &self.resumed) {
+                resumed.begun.note_on_paths(located);
+            }
+        };
+        // Data first: what is wrong with it is found out before weights are read.
+        let items = located.reading.open().inspect_err(note_on_paths)?;
+        let train_items = items.read_labelled(config.train_split)?;
+        let validation_items = items.read_labelled(config.validation_split)?;
+        let reported = config.report_split.map(|part| Ok::<_, Failure>((part, items.read_labelled(part)?)));
+        let reported = reported.transpose()?;
+
+        let device = hardware.device.clone().autodiff();
+        let mut base = Base::load(&located.model, config.weights(), &device).inspect_err(note_on_paths)?;
+        let encode = |part: SplitPart, read: &[MultipleChoice]| base.encode(&items, part.split, read);
+        let training = encode(config.train_split, &train_items.items)?;
+        let validation = encode(config.validation_split, &validation_items.items)?;
+        let reported = reported.map(|(part, read)| Ok::<_, Failure>((part, encode(part, &read.items)?))).transpose()?;
+        let lengths: Vec<usize> = training.iter().map(|example| example.text.len()).collect();
+        warn_beyond_positions(base.model.config(), lengths.iter().copied());
+        let layout = config.adapter.layout(base.model.config().num_hidden_layers)?;
+        let on_cpu = device::is_cpu(&hardware.device);
+        let memory =
+            memory::estimate(config, &layout, base.model.config(), &lengths, (hardware.side_by_side(), on_cpu));
+        memory::check(&memory, on_cpu)?;
+        base.model.adapt(&layout, config.recipe.seed);
+        config.weights().check_loaded(&base.model)?;
+        let truncated = |examples: &[Example]| examples.iter().filter(|example| example.truncated).count();
+        let report = DataReport {
+            train_items: training.len(),
+            truncated_items: truncated(&training) + truncated(&validation),
+            answers_lost: training.iter().filter(|example| example.answer_at.is_none()).count(),
+            train_rows: train_items.report,
+            validation_rows: validation_items.report,
+        };
+        Ok(Inputs { items, base, training, validation, reported, report, memory, hardware })
+    }
+
+    /// Creates the run's folder, or opens that of the run that is resumed.
+    ///
+    /// # Errors
+    /// It cannot be written; base or data of a resumed run have changed.
+    pub(crate) fn start(&mut self, inputs: &Inputs) -> Result<(Start, Checkpoints), Failure> {
+        let resumed = self.resumed.take();
+        let Self { given, settings, config, allow_changes, .. } = &*self;
+        let reported = inputs.reported.as_ref().map(|(_, examples)| &examples[..]);
+        let fingerprint = RunFingerprint::of(&inputs.base.folder, &[&inputs.training, &inputs.validation], reported)?;
+        let identity = Identity::new(config, &fingerprint);
+        let checkpoints = RunDirectory::checkpoints(&config.output, config.checkpoint_every, config.keep_checkpoints)
+            .of_run(identity.to_json());
+        let record = |old: Option<&Value>| Record::new((config, &fingerprint), (&given.flags, &given.file), old);
+        let start = match resumed {
+            None => {
+                let begun = Begun::new(settings, &fingerprint);
+                Start { directory: RunDirectory::create(&config.output, &record(None), &begun)?, checkpoint: None }
+            }
+            Some(resumed) => {
+                let (now, model) = ((&identity, settings), (&inputs.base.model, config.model.as_str()));
+                resumed.go_on(now, model, &checkpoints, record, *allow_changes)?
+            }
+        };
+        Ok((start, checkpoints))
+    }
+}
+
+impl Hardware {
+    /// Opens the devices that `--device` names.
+    fn open(names: &str, asked_workers: Option<usize>) -> Result<Self, Failure> {
+        let devices = device::open_several(names)?;
+        let [device, others @ ..] = &devices[..] else {
+            return Err(Failure::Usage("--device names no device".into()));
+        };
+        // Of several devices each has a worker, and holds one micro-batch at a time.
+        let workers = match others.len() {
+            0 => workers(asked_workers, device::is_cpu(device)),
+            others => 1 + others,
+        };
+        let others = others.iter().cloned().map(Device::autodiff).collect();
+        Ok(Self { device: device.clone(), others, workers: Workers::new(workers) })
+    }
+
+    /// Micro-batches that one device holds at a time.
+    fn side_by_side(&self) -> usize {
+        if self.others.is_empty() { self.workers.count() } else { 1 }
+    }
+
+    /// The matrix products of all devices, in operations a second.
+    pub(crate) fn matmul_peak(&self, precision: Precision) -> f64 {
+        match self.others.len() {
+            0 => matmul_peak(&self.workers, &self.device, precision),
+            others => (1 + others) as f64 * matmul_peak(&Workers::new(1), &self.device, precision),
+        }
+    }
+}
