@@ -1,6 +1,7 @@
 //! The values of a model's adapters, off the device.
 
 use crate::CheckpointDamage;
+use adamole_core::AdaptedLinear;
 use adamole_llama::{CausalLm, ChainOfLora, ParameterKind, ParameterMapper};
 use burn::{
     module::Param,
@@ -18,11 +19,6 @@ impl AdapterValues {
         Self(model.parameter_values(ParameterKind::Adapter).into_iter().collect())
     }
 
-    /// Whether there are none.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// The model with these values in its adapters.
     ///
     /// # Errors
@@ -31,7 +27,7 @@ impl AdapterValues {
         let mut place = Place { values: self.0, unfit: Vec::new() };
         let model = model.map_parameters(&mut place);
         place.unfit.extend(place.values.into_keys());
-        if place.unfit.is_empty() { Ok(model) } else { Err(CheckpointDamage::Parameters { names: place.unfit }) }
+        if place.unfit.is_empty() { Ok(model) } else { Err(CheckpointDamage::Unfit(place.unfit)) }
     }
 
     /// The model that a run begins with, with these values of one of its epochs. Those of a chain of LoRAs are one adapter, as
@@ -40,13 +36,13 @@ impl AdapterValues {
     /// # Errors
     /// They are not of such a run.
     pub(crate) fn placed_in_first(self, mut model: CausalLm) -> Result<CausalLm, CheckpointDamage> {
-        let rows = |name: &str| self.0.get(&format!("{name}.adapter.a"))?.shape().first().copied();
-        let linears = model.linears().into_iter();
-        let lengths =
-            linears.filter_map(|(name, linear)| Some(rows(&name)? / linear.adapter.as_ref()?.a().dims()[0].max(1)));
-        let length = lengths.max().unwrap_or(1);
-        if length > 1 {
-            model.adapt(&ChainOfLora::whole_layout(&model.layout(), length), 0);
+        let stages = |(name, linear): (String, &AdaptedLinear)| {
+            let (a, _) = linear.adapter.as_ref()?.parameters().find(|(spec, _)| spec.name == "a")?;
+            Some(self.0.get(&format!("{name}.adapter.a"))?.shape().first()? / a.shape[0].max(1))
+        };
+        let stages = model.linears().into_iter().filter_map(stages).max().unwrap_or(1);
+        if stages > 1 {
+            model.adapt(&ChainOfLora::whole_layout(&model.layout(), stages), 0);
         }
         self.placed_in(model)
     }

@@ -150,7 +150,7 @@ impl Checkpoint {
         let damage = match tensors.remove("sha256") {
             Some(written) if written.as_bytes() == digest(&tensors) => return Self::of_contents(path, tensors),
             Some(_) => CheckpointDamage::WrongDigest,
-            None => CheckpointDamage::Missing { part: "sha256" },
+            None => CheckpointDamage::Missing("sha256".into()),
         };
         Err(damage.of(path))
     }
@@ -165,7 +165,7 @@ impl Checkpoint {
 
     fn of_contents(path: &Path, mut tensors: BTreeMap<String, TensorData>) -> Result<Self, TrainError> {
         let json = |error| CheckpointDamage::Json(error).of(path);
-        let missing = || CheckpointDamage::Missing { part: "progress" }.of(path);
+        let missing = || CheckpointDamage::Missing("progress".into()).of(path);
         let state = tensors.remove("progress").ok_or_else(missing)?;
         let state = serde_json::from_slice(state.as_bytes()).map_err(json)?;
         let run = tensors.remove("run").map(|run| serde_json::from_slice(run.as_bytes())).transpose().map_err(json)?;
@@ -186,7 +186,7 @@ impl Checkpoint {
         let best = self.tensors.iter().filter_map(|(name, data)| Some((name.strip_prefix("best/")?, data)));
         let best = AdapterValues(best.map(|(name, data)| (name.to_owned(), data.clone())).collect());
         let place = |best: AdapterValues| best.placed_in_first(model.clone());
-        (!best.is_empty()).then(|| place(best)).transpose().map_err(|damage| damage.of(&self.path))
+        (!best.0.is_empty()).then(|| place(best)).transpose().map_err(|damage| damage.of(&self.path))
     }
 
     /// Whether the adapters of the best epoch are missing, as in files of earlier versions. [`Self::set_best`] adds them.
@@ -210,8 +210,8 @@ impl Checkpoint {
         };
         let place = |values, model| AdapterValues(values).placed_in(model).map_err(|damage| damage.of(&path));
         let best = AdapterValues(part("best/"));
-        if state.best.is_some() && best.is_empty() {
-            return Err(CheckpointDamage::Missing { part: "adapter of the best epoch" }.of(&path));
+        if state.best.is_some() && best.0.is_empty() {
+            return Err(CheckpointDamage::Missing("adapter of the best epoch".into()).of(&path));
         }
         let mut chain = ChainOfLora::new(&model);
         let mut model = model;
@@ -245,11 +245,13 @@ fn moments(
     steps: BTreeMap<String, TensorData>,
 ) -> Result<BTreeMap<String, MomentsData>, CheckpointDamage> {
     let moments = steps.into_iter().map(|(name, steps)| {
-        let Ok(steps) = steps.as_slice::<i64>() else { return Err(CheckpointDamage::NoIntegers { name }) };
+        let Ok(steps) = steps.as_slice::<i64>() else {
+            return Err(CheckpointDamage::Unfit(vec![format!("steps/{name}")]));
+        };
         let steps = steps.iter().map(|step| u32::try_from(*step).unwrap_or(u32::MAX)).collect();
         match (first.remove(&name), second.remove(&name)) {
             (Some(first), Some(second)) => Ok((name, MomentsData { first, second, steps })),
-            _ => Err(CheckpointDamage::NoMoments { name }),
+            _ => Err(CheckpointDamage::Missing(format!("moments of {name}"))),
         }
     });
     moments.collect()

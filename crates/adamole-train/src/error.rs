@@ -176,50 +176,18 @@ impl NotFinite {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckpointDamage {
-    /// A part is missing.
-    #[error("it has no {part}")]
-    Missing {
-        /// What it is.
-        part: &'static str,
-    },
+    /// This part is missing.
+    #[error("it has no {0}")]
+    Missing(String),
     /// It was changed after it was written.
     #[error("its sha256 is not that of its content")]
     WrongDigest,
     /// The state or the run's identity cannot be read.
     #[error(transparent)]
     Json(serde_json::Error),
-    /// The adapters are not those of the model.
-    #[error("these parameters do not fit the model: {}", names.join(", "))]
-    Parameters {
-        /// The parameters that are missing, unexpected or of another shape.
-        names: Vec<String>,
-    },
-    /// The optimizer's moments of a parameter are of another shape.
-    #[error("the moments of {name} have the shape {shape:?}")]
-    MomentsShape {
-        /// The parameter.
-        name: String,
-        /// The shape of the moments.
-        shape: Vec<usize>,
-    },
-    /// There are moments of a parameter that the model does not have.
-    #[error("the model has no parameter {name}")]
-    UnknownParameter {
-        /// The parameter.
-        name: String,
-    },
-    /// The steps of a parameter are no integers.
-    #[error("steps/{name} holds no integers")]
-    NoIntegers {
-        /// The parameter.
-        name: String,
-    },
-    /// A parameter has steps, but no moments.
-    #[error("the moments of {name} are missing")]
-    NoMoments {
-        /// The parameter.
-        name: String,
-    },
+    /// These tensors are missing, unexpected, or of another shape or type than the model's parameters.
+    #[error("these parameters do not fit the model: {}", _0.join(", "))]
+    Unfit(Vec<String>),
 }
 
 impl CheckpointDamage {

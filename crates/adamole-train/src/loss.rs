@@ -54,42 +54,30 @@ impl Forward {
     }
 }
 
-/// What a forward and backward pass over a micro-batch gives.
-pub(crate) struct MicroBatchOutcome {
-    /// Of the total loss; in several parts, where they are of different layers.
-    pub(crate) gradients: Vec<GradientsParams>,
-    /// The task loss.
-    pub(crate) task_loss: f64,
-    /// The auxiliary loss; `None` where nothing is routed.
-    pub(crate) balance_loss: Option<f64>,
-    /// The routing statistics.
-    pub(crate) routing: RoutingStatistics,
+/// The gradients of the total loss, in parts where layers have graphs of their own; task loss and auxiliary loss; routing
+/// statistics.
+pub(crate) type Outcome = (Vec<GradientsParams>, (f64, Option<f64>), RoutingStatistics);
+
+/// A forward and backward pass as one graph.
+pub(crate) fn at_once(model: &CausalLm, batch: DeviceBatch, context: ForwardContext, weights: LossWeights) -> Outcome {
+    let forward = Forward::new(model, batch, context, weights);
+    (vec![forward.gradients(model)], forward.losses(), RoutingStatistics::read(&forward.routing))
 }
 
-impl MicroBatchOutcome {
-    /// Of one graph for the whole model.
-    pub(crate) fn at_once(model: &CausalLm, batch: DeviceBatch, context: ForwardContext, weights: LossWeights) -> Self {
-        let forward = Forward::new(model, batch, context, weights);
-        let gradients = vec![forward.gradients(model)];
-        let (task_loss, balance_loss) = forward.losses();
-        Self { gradients, task_loss, balance_loss, routing: RoutingStatistics::read(&forward.routing) }
-    }
-
-    /// The same with activation checkpointing: a graph for each layer, one at a time. The batch is on the plain device
-    /// beneath the model's.
-    pub(crate) fn by_layers(
-        model: &CausalLm,
-        batch: DeviceBatch,
-        mut context: ForwardContext,
-        weights: LossWeights,
-    ) -> Self {
-        let LossWeights { divisor, share, coefficient } = weights;
-        let labels = (Tensor::from_inner(batch.label_positions), Tensor::from_inner(batch.label_targets));
-        let head = |hidden| task_loss(model, hidden, labels, divisor);
-        let (task, gradients) = model.gradients_by_blocks(&batch.tokens, &mut context, share * coefficient, head);
-        let (task_loss, balance_loss) = read(task, context.auxiliary_loss().map(|loss| loss * share));
-        Self { gradients, task_loss, balance_loss, routing: RoutingStatistics::read(&context.into_layers()) }
-    }
+/// [`at_once`] with activation checkpointing: a graph for each layer, one at a time. The batch is on the plain device beneath
+/// the model's.
+pub(crate) fn by_layers(
+    model: &CausalLm,
+    batch: DeviceBatch,
+    mut context: ForwardContext,
+    weights: LossWeights,
+) -> Outcome {
+    let LossWeights { divisor, share, coefficient } = weights;
+    let labels = (Tensor::from_inner(batch.label_positions), Tensor::from_inner(batch.label_targets));
+    let head = |hidden| task_loss(model, hidden, labels, divisor);
+    let (task, gradients) = model.gradients_by_blocks(&batch.tokens, &mut context, share * coefficient, head);
+    let losses = read(task, context.auxiliary_loss().map(|loss| loss * share));
+    (gradients, losses, RoutingStatistics::read(&context.into_layers()))
 }
 
 /// The cross-entropy of the labels, by their positions among `[B L, hidden]` and their tokens.

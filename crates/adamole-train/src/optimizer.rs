@@ -88,7 +88,7 @@ impl AdamW {
         mut moments: BTreeMap<String, MomentsData>,
     ) -> Result<Self, CheckpointDamage> {
         let device = model.device().inner();
-        let mut resumed = Self::new(settings);
+        let (mut resumed, mut unfit) = (Self::new(settings), Vec::new());
         for Parameter { name, id, elements, .. } in model.parameters() {
             let Some(MomentsData { first, second, steps }) = moments.remove(&name) else { continue };
             let shape = first.shape().to_vec();
@@ -97,15 +97,14 @@ impl AdamW {
                 && shape[1] == steps.len()
                 && second.shape().to_vec() == shape;
             if !fits {
-                return Err(CheckpointDamage::MomentsShape { name, shape });
+                unfit.push(name);
+                continue;
             }
             let place = |data| Tensor::<3>::from_data(data, &device);
             resumed.moments.insert(id, Moments { first: place(first), second: place(second), steps });
         }
-        match moments.into_keys().next() {
-            Some(name) => Err(CheckpointDamage::UnknownParameter { name }),
-            None => Ok(resumed),
-        }
+        unfit.extend(moments.into_keys());
+        if unfit.is_empty() { Ok(resumed) } else { Err(CheckpointDamage::Unfit(unfit)) }
     }
 
     /// Applies one step and returns the gradients' norm before clipping. `routing` says which experts were active in it.

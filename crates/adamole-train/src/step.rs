@@ -2,7 +2,7 @@
 
 use crate::{
     DeviceBatch, Recipe, Replicas, RoutingStatistics, Workers,
-    loss::{LossWeights, MicroBatchOutcome},
+    loss::{LossWeights, Outcome, at_once, by_layers},
 };
 use adamole_core::{DropoutSeed, ForwardContext, RoutingDetail};
 use adamole_data::Batch;
@@ -108,22 +108,22 @@ pub(crate) fn accumulate_until(
 
     let (mut accumulator, plain) = (GradientsAccumulator::new(), model.device().inner());
     let (mut task_loss, mut balance_loss, mut routing) = (0.0, None, RoutingStatistics::default());
-    for (_, part) in parts {
-        for gradients in part.gradients {
+    for (_, (gradients, (task, balance), counts)) in parts {
+        for gradients in gradients {
             let gradients = if replicas.count() > 1 { gradients.to_device(&plain, model) } else { gradients };
             accumulator.accumulate(model, gradients);
         }
-        task_loss += part.task_loss;
-        if let Some(balance) = part.balance_loss {
+        task_loss += task;
+        if let Some(balance) = balance {
             *balance_loss.get_or_insert(0.0) += balance;
         }
-        routing.add(&part.routing);
+        routing.add(&counts);
     }
     Some(StepOutcome { gradients: accumulator.grads(), task_loss, balance_loss, routing, tokens })
 }
 
 /// The forward and backward pass of one micro-batch, on the device of this copy of the model.
-fn micro_batch(model: &CausalLm, input: StepInput<'_>, index: usize) -> MicroBatchOutcome {
+fn micro_batch(model: &CausalLm, input: StepInput<'_>, index: usize) -> Outcome {
     let StepInput { batches, step, recipe } = input;
     let seed = DropoutSeed { run: recipe.seed, step: step as u64, micro_batch: index as u64 };
     let context =
@@ -131,7 +131,7 @@ fn micro_batch(model: &CausalLm, input: StepInput<'_>, index: usize) -> MicroBat
     let (batch, device) = (&batches[index], model.device());
     let weights = recipe.accumulation.weights(batch, batches, recipe.balance_coefficient);
     match recipe.checkpoint_blocks {
-        true => MicroBatchOutcome::by_layers(model, DeviceBatch::new(batch, &device.inner()), context, weights),
-        false => MicroBatchOutcome::at_once(model, DeviceBatch::new(batch, &device), context, weights),
+        true => by_layers(model, DeviceBatch::new(batch, &device.inner()), context, weights),
+        false => at_once(model, DeviceBatch::new(batch, &device), context, weights),
     }
 }

@@ -8,12 +8,11 @@ use super::{
     memory,
     reading::Items,
     record::Record,
-    report::DataReport,
     resume::{Begun, Resumed, Start},
     settings::{Resolved, Settings},
 };
 use adamole::{
-    data::{Example, MultipleChoice, SplitPart},
+    data::{Example, MultipleChoice, ReadReport, SplitPart},
     device,
     llama::Precision,
     train::{Checkpoints, MemoryEstimate, RunDirectory, Workers, matmul_peak},
@@ -22,15 +21,11 @@ use burn::tensor::Device;
 use serde_json::Value;
 use std::{env, path::Path};
 
-/// The settings that a command line and a configuration file give.
-pub(crate) struct Given {
-    pub(crate) flags: Settings,
-    pub(crate) file: Settings,
-}
-
 /// The settings of a run.
 pub(crate) struct Request {
-    given: Given,
+    flags: Settings,
+    file: Settings,
+    /// Those of flags and file, and of the run that is resumed.
     settings: Settings,
     pub(crate) config: Resolved,
     /// The same with the paths of a resumed run, which are relative to the folder it began in.
@@ -47,7 +42,8 @@ pub(crate) struct Inputs {
     pub(crate) validation: Vec<Example>,
     /// The split that is reported beside the one that chooses the epoch.
     pub(crate) reported: Option<(SplitPart, Vec<Example>)>,
-    pub(crate) report: DataReport,
+    pub(crate) train_rows: ReadReport,
+    pub(crate) validation_rows: ReadReport,
     pub(crate) memory: MemoryEstimate,
     pub(crate) hardware: Hardware,
 }
@@ -61,28 +57,27 @@ pub(crate) struct Hardware {
     pub(crate) workers: Workers,
 }
 
-impl Given {
-    /// Flags where there are some, else the file.
-    pub(crate) fn merged(&self) -> Settings {
-        self.flags.clone().or(self.file.clone())
-    }
-
-    /// The same, with paths from the root.
-    pub(crate) fn located(&self) -> Settings {
-        env::current_dir().map_or(self.merged(), |folder| self.merged().located_in(&folder))
-    }
+/// Settings with paths from the root.
+pub(crate) fn located(settings: Settings) -> Settings {
+    env::current_dir().map_or(settings.clone(), |folder| settings.located_in(&folder))
 }
 
 impl Request {
-    /// The settings of a new run, or of the one in the folder `resume`.
+    /// The settings of a new run, or of the one in the folder `resume`. A flag wins over the file.
     ///
     /// # Errors
     /// A setting is not valid, or changes the run that is resumed; the output is not free.
-    pub(crate) fn new(given: Given, resume: Option<&Path>, allow_changes: bool) -> Result<Self, Failure> {
+    pub(crate) fn new(
+        flags: Settings,
+        file: Settings,
+        resume: Option<&Path>,
+        allow_changes: bool,
+    ) -> Result<Self, Failure> {
+        let given = flags.clone().or(file.clone());
         let resumed = resume.map(Resumed::open).transpose()?;
         let settings = match (resume, &resumed) {
-            (Some(run), Some(resumed)) => resumed.begun.settings(given.located(), run, allow_changes)?,
-            _ => given.merged(),
+            (Some(run), Some(resumed)) => resumed.begun.settings(located(given), run, allow_changes)?,
+            _ => given,
         };
         let config = settings.clone().resolve()?;
         if resumed.is_none() {
@@ -95,7 +90,7 @@ impl Request {
             Some(folder) => settings.clone().located_in(folder).resolve()?,
             None => config.clone(),
         };
-        Ok(Self { given, settings, config, located, resumed, allow_changes })
+        Ok(Self { flags, file, settings, config, located, resumed, allow_changes })
     }
 
     /// Reads data and base model, and adds the adapters.
@@ -132,15 +127,8 @@ impl Request {
         memory::check(&memory, on_cpu)?;
         base.model.adapt(&layout, config.recipe.seed);
         config.weights().check_loaded(&base.model)?;
-        let truncated = |examples: &[Example]| examples.iter().filter(|example| example.truncated).count();
-        let report = DataReport {
-            train_items: training.len(),
-            truncated_items: truncated(&training) + truncated(&validation),
-            answers_lost: training.iter().filter(|example| example.answer_at.is_none()).count(),
-            train_rows: train_items.report,
-            validation_rows: validation_items.report,
-        };
-        Ok(Inputs { items, base, training, validation, reported, report, memory, hardware })
+        let (train_rows, validation_rows) = (train_items.report, validation_items.report);
+        Ok(Inputs { items, base, training, validation, reported, train_rows, validation_rows, memory, hardware })
     }
 
     /// Creates the run's folder, or opens that of the run that is resumed.
@@ -149,13 +137,13 @@ impl Request {
     /// It cannot be written; base or data of a resumed run have changed.
     pub(crate) fn start(&mut self, inputs: &Inputs) -> Result<(Start, Checkpoints), Failure> {
         let resumed = self.resumed.take();
-        let Self { given, settings, config, allow_changes, .. } = &*self;
+        let Self { flags, file, settings, config, allow_changes, .. } = &*self;
         let reported = inputs.reported.as_ref().map(|(_, examples)| &examples[..]);
         let fingerprint = RunFingerprint::of(&inputs.base.folder, &[&inputs.training, &inputs.validation], reported)?;
         let identity = Identity::new(config, &fingerprint);
         let checkpoints = RunDirectory::checkpoints(&config.output, config.checkpoint_every, config.keep_checkpoints)
             .of_run(identity.to_json());
-        let record = |old: Option<&Value>| Record::new((config, &fingerprint), (&given.flags, &given.file), old);
+        let record = |old: Option<&Value>| Record::new((config, &fingerprint), (flags, file), old);
         let start = match resumed {
             None => {
                 let begun = Begun::new(settings, &fingerprint);

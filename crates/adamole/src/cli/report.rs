@@ -4,11 +4,12 @@ use super::{
     adapter_settings::MethodName,
     compat::{Departure, departures},
     output::{duration, percent, size},
+    prepare::Inputs,
     settings::Resolved,
 };
 use adamole::{
-    data::{ReadReport, SplitPart},
-    train::{Best, Fitted, MemoryEstimate, peak_memory_bytes},
+    data::{Example, ReadReport, SplitPart},
+    train::{Best, Fitted, MemoryEstimate, RunDirectory, peak_memory_bytes},
 };
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -31,8 +32,12 @@ pub(crate) struct Report {
     pub(crate) selected_on: SplitPart,
     pub(crate) items: usize,
     pub(crate) reported: Option<Reported>,
-    #[serde(flatten)]
-    pub(crate) data: DataReport,
+    pub(crate) train_items: usize,
+    pub(crate) truncated_items: usize,
+    /// Training items of which truncation left no answer; only the reference implementation's truncation does that.
+    pub(crate) answers_lost: usize,
+    pub(crate) train_rows: ReadReport,
+    pub(crate) validation_rows: ReadReport,
     pub(crate) task_loss_first_epoch: Option<f64>,
     pub(crate) task_loss_last_epoch: Option<f64>,
     pub(crate) balance_loss_last_epoch: Option<f64>,
@@ -54,17 +59,6 @@ pub(crate) struct Report {
     pub(crate) adapter: PathBuf,
 }
 
-/// The data of a run.
-#[derive(Serialize, Deserialize)]
-pub(crate) struct DataReport {
-    pub(crate) train_items: usize,
-    pub(crate) truncated_items: usize,
-    /// Training items of which truncation left no answer; only the reference implementation's truncation does that.
-    pub(crate) answers_lost: usize,
-    pub(crate) train_rows: ReadReport,
-    pub(crate) validation_rows: ReadReport,
-}
-
 /// The best epoch on a split that did not choose it.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Reported {
@@ -74,25 +68,22 @@ pub(crate) struct Reported {
     pub(crate) majority_accuracy: f64,
 }
 
-/// What a run computed, and how fast the machine is.
-pub(crate) struct Results<'a> {
-    pub(crate) fitted: &'a Fitted,
-    pub(crate) reported: Option<Reported>,
-    pub(crate) trainable_parameters: usize,
-    /// Of the machine, in operations a second.
-    pub(crate) matmul_peak: f64,
-    pub(crate) memory_estimate: MemoryEstimate,
-    pub(crate) adapter: PathBuf,
-}
-
 impl Report {
-    /// The report of a run that has ended.
-    pub(crate) fn new(config: &Resolved, benchmark: &str, data: DataReport, results: Results<'_>) -> Self {
-        let Results { fitted, reported, trainable_parameters, matmul_peak, memory_estimate, adapter } = results;
+    /// The report of a run that has ended. `matmul_peak` is that of the machine, in operations a second.
+    pub(crate) fn new(
+        config: &Resolved,
+        inputs: &Inputs,
+        fitted: &Fitted,
+        reported: Option<Reported>,
+        trainable_parameters: usize,
+        matmul_peak: f64,
+    ) -> Self {
         let Fitted { state, best: Best { epoch, evaluation, .. }, .. } = fitted;
+        let Inputs { training, validation, .. } = inputs;
         let task_losses: Vec<f64> = state.epochs.iter().filter_map(|epoch| epoch.task_loss).collect();
+        let truncated = |examples: &[Example]| examples.iter().filter(|example| example.truncated).count();
         Self {
-            benchmark: benchmark.to_owned(),
+            benchmark: inputs.items.benchmark.name().to_owned(),
             method: config.adapter.method,
             departures: departures(config),
             accuracy: evaluation.accuracy,
@@ -103,7 +94,11 @@ impl Report {
             selected_on: config.validation_split,
             items: evaluation.items,
             reported,
-            data,
+            train_items: training.len(),
+            truncated_items: truncated(training) + truncated(validation),
+            answers_lost: training.iter().filter(|example| example.answer_at.is_none()).count(),
+            train_rows: inputs.train_rows.clone(),
+            validation_rows: inputs.validation_rows.clone(),
             task_loss_first_epoch: task_losses.first().copied(),
             task_loss_last_epoch: task_losses.last().copied(),
             balance_loss_last_epoch: state.epochs.last().and_then(|epoch| epoch.balance_loss),
@@ -118,8 +113,8 @@ impl Report {
             gigaflop_per_second: state.train_operations / state.train_seconds / 1e9,
             share_of_matmul_peak: state.train_operations / state.train_seconds / matmul_peak,
             peak_memory_bytes: peak_memory_bytes(),
-            memory_estimate,
-            adapter,
+            memory_estimate: inputs.memory,
+            adapter: RunDirectory::adapter_of(&config.output),
         }
     }
 

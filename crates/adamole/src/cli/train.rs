@@ -5,9 +5,9 @@ use super::{
     card::Card,
     memory,
     output::{Format, print},
-    prepare::{Given, Inputs, Request},
+    prepare::{Inputs, Request, located},
     progress::Progress,
-    report::{Report, Reported, Results},
+    report::{Report, Reported},
     resume::{Begun, Start},
     routing,
     settings::{Resolved, Settings},
@@ -47,13 +47,12 @@ pub(crate) struct TrainArguments {
 pub(crate) fn run(arguments: TrainArguments) -> Result<(), Failure> {
     let TrainArguments { config, format, resume, allow_changes, tensorboard, settings: flags } = arguments;
     let file = config.as_deref().map(Settings::from_file).transpose()?.unwrap_or_default();
-    let given = Given { flags, file };
     if let Some(run) = &resume
-        && let Some(report) = Begun::read(run)?.result(&given.located(), run)?
+        && let Some(report) = Begun::read(run)?.result(&located(flags.clone().or(file.clone())), run)?
     {
         return print(format, &report, || report.text());
     }
-    let mut request = Request::new(given, resume.as_deref(), allow_changes)?;
+    let mut request = Request::new(flags, file, resume.as_deref(), allow_changes)?;
     let inputs = request.read()?;
     let (Start { mut directory, checkpoint }, checkpoints) = request.start(&inputs)?;
     let step = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.state.step);
@@ -73,43 +72,37 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<(), Failure> {
 /// Trains, and writes the results into the folder of the run.
 fn train(
     config: &Resolved,
-    inputs: Inputs,
+    mut inputs: Inputs,
     directory: RunDirectory,
     (checkpoint, checkpoints): (Option<Checkpoint>, &Checkpoints),
 ) -> Result<Report, Failure> {
     say!("memory: {}", memory::text(&inputs.memory));
-    let Inputs { items, base, training, validation, reported, report, memory, hardware } = inputs;
-    let data = TrainingData { train: &training, validation: &validation, pad_id: base.pad_id() };
-    let checkpoint = checkpoint.map(|checkpoint| with_best(checkpoint, &directory, &base.model)).transpose()?;
+    let model = inputs.base.model.clone();
+    inputs.base.model = model.clone().without_adapters();
+    let Inputs { items, base, training, validation, reported, hardware, .. } = &inputs;
+    let data = TrainingData { train: training, validation, pad_id: base.pad_id() };
+    let checkpoint = checkpoint.map(|checkpoint| with_best(checkpoint, &directory, &model)).transpose()?;
     let matmul_peak = hardware.matmul_peak(config.dtype);
     let signals = Signals::follow().map_err(Failure::Signals)?;
     let stop = || signals.exit_code().is_some();
     let mut recorder = Recorder::new(directory, config, &base.folder, checkpoint.as_ref());
     let trainer = Trainer::new(&config.recipe).workers(&hardware.workers).devices(&hardware.others);
     let trainer = trainer.checkpoints(checkpoints).resume(checkpoint).stop(&stop);
-    let fitted = trainer.fit(base.model, data, &mut recorder).map_err(|error| recorder.failure(error, &signals))?;
+    let fitted = trainer.fit(model, data, &mut recorder).map_err(|error| recorder.failure(error, &signals))?;
 
-    let report_on = |(split, examples): (_, Vec<_>)| {
-        let evaluation = evaluate_until(&fitted.best.model, &examples, &hardware.workers, &hardware.device, &stop);
+    let report_on = |(split, examples): &(_, Vec<_>)| {
+        let evaluation = evaluate_until(&fitted.best.model, examples, &hardware.workers, &hardware.device, &stop);
         let Evaluation { accuracy, items, majority_accuracy, .. } =
             evaluation.map_err(|error| interrupted(error, fitted.state.step, config, &signals))?;
-        Ok::<_, Failure>(Reported { split, accuracy, items, majority_accuracy })
+        Ok::<_, Failure>(Reported { split: *split, accuracy, items, majority_accuracy })
     };
-    let reported = reported.map(report_on).transpose()?;
-    let benchmark = items.benchmark.name();
-    if let Some(analysis) = Analysis::of(benchmark, &fitted.best.model, &fitted.best.evaluation.routing) {
+    let reported = reported.as_ref().map(report_on).transpose()?;
+    let statistics = &fitted.best.evaluation.routing;
+    if let Some(analysis) = Analysis::of(items.benchmark.name(), &fitted.best.model, statistics) {
         let file = |name| config.output.join(name);
         routing::write(&[analysis], Some(&file("routing.json")), Some(&file("routing.html")))?;
     }
-    let results = Results {
-        fitted: &fitted,
-        reported,
-        trainable_parameters: recorder.trainable_parameters,
-        matmul_peak,
-        memory_estimate: memory,
-        adapter: recorder.directory.adapter(),
-    };
-    let report = Report::new(config, benchmark, report, results);
+    let report = Report::new(config, &inputs, &fitted, reported, recorder.trainable_parameters, matmul_peak);
     recorder.directory.finish(&report)?;
     recorder.write_card()?;
     Ok(report)
