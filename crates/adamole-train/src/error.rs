@@ -1,21 +1,15 @@
 //! What can stop a training run.
 
+use adamole_core::SettingError;
 use adamole_llama::ModelError;
 use std::path::PathBuf;
 
 /// Why training or evaluation ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
-    /// A setting is outside its range.
-    #[error("{name} is {value}, expected {expected}")]
-    Recipe {
-        /// The setting, by its name in configuration files.
-        name: &'static str,
-        /// What was given.
-        value: String,
-        /// The range that would be right.
-        expected: &'static str,
-    },
+    /// A setting is not valid.
+    #[error(transparent)]
+    Setting(#[from] SettingError),
     /// A batch that was handed over contradicts itself or the model.
     #[error("{what}")]
     Batch {

@@ -7,7 +7,7 @@ use crate::{
     evaluate_until,
     step::accumulate_until,
 };
-use adamole_core::Lora;
+use adamole_core::{Lora, SettingError};
 use adamole_data::{Batch, Buckets, Collation, Example, LabelScope, epoch_batches};
 use adamole_llama::{CausalLm, ChainOfLora, ParameterKind, parameters};
 use burn::{module::Module, tensor::Device};
@@ -86,8 +86,8 @@ pub fn train(
         return Err(TrainError::NothingToTrain);
     }
     if recipe.chain_links > 1 && model.layout().method().is_none_or(|method| method.name != Lora::KIND.name) {
-        let value = recipe.chain_links.to_string();
-        return Err(TrainError::Recipe { name: "chain_links", value, expected: "1, for all but a plain LoRA" });
+        let expected = "1, for all but a plain LoRA";
+        return Err(SettingError::invalid("chain_links", recipe.chain_links, expected).into());
     }
     let data = TrainingData { train: &learnable(data.train, recipe.labels), ..data };
     for (what, examples) in [("training", data.train), ("validation", data.validation)] {

@@ -2,6 +2,7 @@
 
 use super::{data_hints::data_hint, model_hint};
 use adamole::{
+    core::SettingError,
     data::DataError,
     device::{DeviceError, Kind},
     experiments::ExperimentError,
@@ -23,6 +24,7 @@ pub(crate) enum Failure {
     Experiment(ExperimentError),
     Hub(HubError),
     Model(ModelError),
+    Setting(SettingError),
     Train(TrainError),
     /// A signal stopped a run, whose state is saved.
     Interrupted {
@@ -45,7 +47,7 @@ impl Failure {
             _ => {}
         }
         let wrong_use = match self {
-            Self::Usage(_) | Self::Device(_) => true,
+            Self::Usage(_) | Self::Device(_) | Self::Setting(_) => true,
             Self::Data(error) => matches!(
                 error,
                 DataError::UnknownBenchmark { .. } | DataError::UnknownName { .. } | DataError::Definition { .. }
@@ -61,7 +63,7 @@ impl Failure {
             ),
             Self::Train(error) => matches!(
                 error,
-                TrainError::Recipe { .. }
+                TrainError::Setting(_)
                     | TrainError::RunExists { .. }
                     | TrainError::RunInUse { .. }
                     | TrainError::RunFinished { .. }
@@ -122,6 +124,7 @@ impl Failure {
             // These show their sources themselves.
             Self::Experiment(_)
             | Self::Model(_)
+            | Self::Setting(_)
             | Self::Train(_)
             | Self::Output(_)
             | Self::Signals(_)
@@ -140,6 +143,7 @@ impl fmt::Display for Failure {
             Self::Device(error) => write!(f, "{error}")?,
             Self::Hub(error) => write!(f, "{error}")?,
             Self::Model(error) => write!(f, "{error}")?,
+            Self::Setting(error) => write!(f, "{error}")?,
             Self::Train(error) => write!(f, "{error}")?,
             Self::Experiment(error) => write!(f, "{error}")?,
             Self::Interrupted { steps, .. } => write!(f, "stopped by a signal after {steps} steps")?,
@@ -265,5 +269,6 @@ from!(
     Experiment(ExperimentError),
     Hub(HubError),
     Model(ModelError),
+    Setting(SettingError),
     Train(TrainError)
 );
