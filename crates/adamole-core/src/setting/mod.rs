@@ -103,12 +103,20 @@ impl Setting {
         (self.kind)()
     }
 
+    /// The names of its values, where it is a choice; other spellings of them apart.
+    pub fn names(&self) -> Vec<&'static str> {
+        let SettingKind::Choice(names) = self.kind() else { return Vec::new() };
+        names.iter().copied().filter(|name| self.parse(name).is_ok_and(|value| value == *name)).collect()
+    }
+
     /// Its default, where that is a value rather than a rule.
     pub fn default_value(&self) -> Option<Value> {
         match self.default {
             SettingDefault::Value(value) => Some(value()).filter(|value| !value.is_null()),
-            // Any words are a text.
-            SettingDefault::Words(words) if self.kind() != SettingKind::Text => self.parse(words).ok(),
+            // Any words are a text, unless it is numbers for groups of layers.
+            SettingDefault::Words(words) if self.per_layer || self.kind() != SettingKind::Text => {
+                self.parse(words).ok()
+            }
             SettingDefault::Words(_) | SettingDefault::Required => None,
         }
     }
@@ -125,6 +133,11 @@ impl Setting {
     /// The reference implementation's value, where a run may have another.
     pub fn reference_value(&self) -> Option<Value> {
         self.reference.and_then(|text| self.parse(text).ok())
+    }
+
+    /// The reference implementation's value, as it is shown.
+    pub fn reference_words(&self) -> Option<String> {
+        self.reference_value().as_ref().map(shown)
     }
 
     /// A value from a command line, in the form in which it is recorded.

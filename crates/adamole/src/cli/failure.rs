@@ -1,6 +1,6 @@
 //! What the program says when it cannot go on: the library's error, then what to do about it.
 
-use super::{data_hints::data_hint, model_hint};
+use super::{data_hints::data_hint, model_hint, settings::ConfigError};
 use adamole::{
     core::SettingError,
     data::DataError,
@@ -24,6 +24,7 @@ pub(crate) enum Failure {
     Experiment(ExperimentError),
     Hub(HubError),
     Model(ModelError),
+    Config(ConfigError),
     Setting(SettingError),
     Train(TrainError),
     /// A signal stopped a run, whose state is saved.
@@ -47,7 +48,7 @@ impl Failure {
             _ => {}
         }
         let wrong_use = match self {
-            Self::Usage(_) | Self::Device(_) | Self::Setting(_) => true,
+            Self::Usage(_) | Self::Config(_) | Self::Device(_) | Self::Setting(_) => true,
             Self::Data(error) => matches!(
                 error,
                 DataError::UnknownBenchmark { .. } | DataError::UnknownName { .. } | DataError::Definition { .. }
@@ -107,6 +108,9 @@ impl Failure {
             Self::Device(DeviceError::NotPresent { kind, .. }) => absent(*kind).into(),
             Self::Model(error) | Self::Train(TrainError::Model(error)) => return model_hint::of(error),
             Self::Train(error) => return train_hint(error),
+            Self::Setting(SettingError::Missing { name, .. }) => {
+                format!("give --{}, or {name} in the file of --config", name.replace('_', "-"))
+            }
             Self::Interrupted { run, .. } => format!("go on with --resume {}", run.display()),
             Self::Data(error) => return data_hint(error),
             Self::Hub(error) => return hub_hint(error),
@@ -122,7 +126,8 @@ impl Failure {
             Self::Device(error) => error.source(),
             Self::Hub(error) => error.source(),
             // These show their sources themselves.
-            Self::Experiment(_)
+            Self::Config(_)
+            | Self::Experiment(_)
             | Self::Model(_)
             | Self::Setting(_)
             | Self::Train(_)
@@ -143,6 +148,7 @@ impl fmt::Display for Failure {
             Self::Device(error) => write!(f, "{error}")?,
             Self::Hub(error) => write!(f, "{error}")?,
             Self::Model(error) => write!(f, "{error}")?,
+            Self::Config(error) => write!(f, "{error}")?,
             Self::Setting(error) => write!(f, "{error}")?,
             Self::Train(error) => write!(f, "{error}")?,
             Self::Experiment(error) => write!(f, "{error}")?,
@@ -264,6 +270,7 @@ macro_rules! from {
 }
 
 from!(
+    Config(ConfigError),
     Data(DataError),
     Device(DeviceError),
     Experiment(ExperimentError),

@@ -1,8 +1,8 @@
 //! The result of a training run.
 
 use super::{
-    adapter_settings::MethodName,
     compat::Departure,
+    method_name::MethodName,
     output::{duration, percent, size},
 };
 use adamole::{

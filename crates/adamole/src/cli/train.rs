@@ -14,7 +14,7 @@ use super::{
     report::{Report, Reported},
     resume::{Begun, Resumed, Start},
     routing,
-    settings::Settings,
+    settings::{Flags, Settings},
     signals::Signals,
 };
 use adamole::{
@@ -49,12 +49,12 @@ pub(crate) struct TrainArguments {
     #[arg(long)]
     tensorboard: bool,
     #[command(flatten)]
-    settings: Settings,
+    settings: Flags<Settings>,
 }
 
 pub(crate) fn run(arguments: TrainArguments) -> Result<(), Failure> {
     let file = arguments.config.as_deref().map(Settings::from_file).transpose()?.unwrap_or_default();
-    let flags = arguments.settings;
+    let flags = arguments.settings.0;
     let given = flags.clone().or(file.clone());
     let mut begun = None;
     let settings = match &arguments.resume {
@@ -68,7 +68,6 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<(), Failure> {
             resumed.begun.settings(now, run, arguments.allow_changes)?
         }
     };
-    let asked_workers = settings.workers;
     let config = settings.clone().resolve()?;
     if begun.is_none() {
         RunDirectory::check_free(&config.output)?;
@@ -112,7 +111,7 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<(), Failure> {
     // Of several devices each has a worker, and holds one micro-batch at a time.
     let on_cpu = device::is_cpu(plain_device);
     let workers = match others.len() {
-        0 => Workers::new(workers(asked_workers, on_cpu)),
+        0 => Workers::new(workers(config.workers, on_cpu)),
         others => Workers::new(1 + others),
     };
     let side_by_side = if others.is_empty() { workers.count() } else { 1 };
