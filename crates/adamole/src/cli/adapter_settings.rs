@@ -25,9 +25,9 @@ settings! {
     /// The settings of adapters of every method.
     #[derive(Debug)]
     pub(super) struct Common {
-        /// Method.
+        /// Method: which experts an adapter has, and how tokens choose among them.
         method: MethodName = MethodName(&AdaMole::KIND);
-        /// Rank of one expert, or one for each group of layers.
+        /// Rank of one expert.
         rank: Option<Allocation> = None, shown("32 / num_experts; 32 for a plain LoRA"), per_layer;
         /// Numerator of the scale alpha / rank.
         alpha: f32 = 16.0;

@@ -62,7 +62,7 @@ fn file(given: &Settings) -> String {
             text += &match (given.get(name), defaults.get(name).cloned().or_else(|| it.default_value(method))) {
                 (Some(value), _) => format!("{name} = {value}\n"),
                 (None, Some(value)) => format!("#{name} = {value}\n"),
-                (None, None) => match it.default_words() {
+                (None, None) => match it.default_words(method) {
                     Some(rule) => format!("# Default: {rule}.\n#{name} =\n"),
                     None => format!("# Required.\n#{name} =\n"),
                 },
@@ -108,7 +108,7 @@ fn rows() -> Vec<Row> {
         name: it.setting.name,
         methods: it.methods.iter().map(|kind| kind.name).collect(),
         values: match it.setting.kind() {
-            _ if it.setting.per_layer => "integer, or one for each group of layers".into(),
+            _ if it.setting.per_layer => "integer, or one for each group".into(),
             SettingKind::Flag => "true or false".into(),
             SettingKind::Integer => "integer".into(),
             SettingKind::Number => "number".into(),
@@ -116,7 +116,7 @@ fn rows() -> Vec<Row> {
             SettingKind::List => "list of words".into(),
             SettingKind::Choice(_) => it.setting.names().join(", "),
         },
-        default: it.default_words(),
+        default: it.default_words(None),
         reference: it.setting.reference_words(),
         per_layer: it.setting.per_layer,
         changes_course: it.setting.changes_course,

@@ -33,8 +33,10 @@ fn a_printed_configuration_file_is_read_back_and_holds_the_defaults() {
             _ => line,
         });
         let with_defaults = with_defaults.collect::<Vec<_>>().join("\n");
-        assert!(with_defaults.lines().filter(|line| line.contains(" = ")).count() > 30, "{with_defaults}");
-        for text in [&file, &with_defaults] {
+        assert!(with_defaults.lines().filter(|line| line.contains(" = ")).count() > 25, "{with_defaults}");
+        // Defaults are those of one method.
+        let with_defaults = if flags.is_empty() { &file } else { &with_defaults };
+        for text in [&file, with_defaults] {
             let path = folder.path().join("run.toml");
             fs::write(&path, text).unwrap();
             let mut read = resolved(&["--config", &shown(&path)]);

@@ -46,6 +46,10 @@ settings! {
     }
 }
 
+/// How a value for each group of layers is written.
+const PER_LAYER: &str = "a number, a number for each group of layers (8,6,4,2), or triangle, inverted-triangle, hourglass or \
+     rectangle";
+
 /// Settings that help and documentation show together.
 #[derive(Debug)]
 pub(crate) struct Group {
@@ -115,19 +119,19 @@ impl Declared {
 
     /// What it is, in a sentence or two, with the methods that have it.
     pub(crate) fn help(&self) -> String {
-        let of_methods = self.by_method(|setting| setting.help().trim_end_matches('.').to_owned());
-        match &of_methods[..] {
-            [] => self.setting.help().to_owned(),
+        let help = match &self.by_method(None, |setting| setting.help().trim_end_matches('.').to_owned())[..] {
+            [] => self.setting.help().trim_end_matches('.').to_owned(),
             [(methods, help)] => format!("{help} ({methods})"),
             several => {
                 several.iter().map(|(methods, help)| format!("{methods}: {help}")).collect::<Vec<_>>().join("; ")
             }
-        }
+        };
+        if self.setting.per_layer { format!("{help}: {PER_LAYER}.") } else { format!("{help}.") }
     }
 
-    /// Its default, as it is shown; `None` where it is required.
-    pub(crate) fn default_words(&self) -> Option<String> {
-        match &self.by_method(|setting| setting.default_words().unwrap_or_default())[..] {
+    /// Its default, as it is shown, with one method or all; `None` where it is required.
+    pub(crate) fn default_words(&self, method: Option<&MethodKind>) -> Option<String> {
+        match &self.by_method(method, |setting| setting.default_words().unwrap_or_default())[..] {
             [] => self.setting.default_words(),
             [(_, words)] => Some(words.clone()),
             several => Some(
@@ -141,10 +145,10 @@ impl Declared {
         method.and_then(|kind| kind.setting(self.setting.name)).unwrap_or(&self.setting).default_value()
     }
 
-    /// What the methods' declarations say, with the names of the methods that say it.
-    fn by_method(&self, what: impl Fn(&Setting) -> String) -> Vec<(String, String)> {
+    /// What the declarations of one method, or of all, say, each with the names of the methods that say it.
+    fn by_method(&self, only: Option<&MethodKind>, what: impl Fn(&Setting) -> String) -> Vec<(String, String)> {
         let mut said: Vec<(String, String)> = Vec::new();
-        for kind in &self.methods {
+        for kind in self.methods.iter().filter(|kind| only.is_none_or(|only| only.name == kind.name)) {
             let Some(words) = kind.setting(self.setting.name).map(&what) else { continue };
             match said.iter_mut().find(|(_, known)| *known == words) {
                 Some((methods, _)) => *methods += &format!(", {}", kind.name),

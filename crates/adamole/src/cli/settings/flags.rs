@@ -73,7 +73,7 @@ impl<T: FlagSet> FromArgMatches for Flags<T> {
 /// The flag of a setting.
 fn argument(it: &'static Declared) -> Arg {
     let setting = &it.setting;
-    let default = it.default_words().map(|words| format!(" [{words}]")).unwrap_or_default();
+    let default = it.default_words(None).map(|words| format!(" [{words}]")).unwrap_or_default();
     let argument = Arg::new(setting.name).long(it.flag).help(it.help().trim_end_matches('.').to_owned() + &default);
     // clap names the flag itself.
     let parser = |text: &str| {
@@ -89,7 +89,8 @@ fn argument(it: &'static Declared) -> Arg {
         }
         SettingKind::Integer => argument.value_name("N").value_parser(parser),
         SettingKind::Number => argument.value_name("X").value_parser(parser),
-        SettingKind::Text => argument.value_name("VALUE").value_parser(parser),
+        SettingKind::Text if setting.per_layer => argument.value_name("N,..").value_parser(parser),
+        SettingKind::Text => argument.value_name("TEXT").value_parser(parser),
         SettingKind::List => argument.value_name("NAMES").action(ArgAction::Append).value_parser(parser),
         SettingKind::Choice(names) => {
             let own = setting.names();
