@@ -13,7 +13,7 @@ const DTYPE: &str = "ADAMOLE_TEST_LOADED_DTYPE";
 #[test]
 fn child() {
     let Ok(folder) = std::env::var(FOLDER) else { return };
-    let precision: Precision = std::env::var(DTYPE).unwrap().parse().unwrap();
+    let precision: Precision = serde_json::from_value(std::env::var(DTYPE).unwrap().into()).unwrap();
     let before = memory("VmRSS");
     let model = load_base_as(Path::new(&folder), precision, &device()).unwrap();
     let peak = memory("VmHWM") - before;

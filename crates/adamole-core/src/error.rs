@@ -14,6 +14,24 @@ pub enum SettingError {
         /// The range that would be right.
         expected: String,
     },
+    /// A value cannot be read.
+    #[error("{name}: {reason}")]
+    Malformed {
+        /// The setting.
+        name: &'static str,
+        /// What is wrong, and what was expected.
+        reason: String,
+    },
+    /// A name that no setting has.
+    #[error("there is no setting `{name}`{}; the settings are {known}", nearest.map_or(String::new(), |it| format!(", did you mean `{it}`?")))]
+    Unknown {
+        /// What was given.
+        name: String,
+        /// The setting with the nearest name, where one is near.
+        nearest: Option<&'static str>,
+        /// All settings.
+        known: String,
+    },
     /// A value is needed and absent.
     #[error("{name} is needed: {help}")]
     Missing {

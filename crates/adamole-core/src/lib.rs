@@ -11,7 +11,8 @@ mod numbers;
 mod parameters;
 pub mod router;
 mod rows;
-mod setting;
+#[doc(hidden)]
+pub mod setting;
 
 pub use adamole_kernels::CounterRng;
 pub use adapter::{Adapter, AdapterConfig};
@@ -24,4 +25,4 @@ pub use method::{AdaMole, Lora, METHODS, Method, MethodKind, MethodSettings, Mol
 pub use numbers::{CapacityFactor, NumExperts, Probability, Rank, TauMax, TopK, TopP};
 pub use parameters::{AdapterShape, Initial, ParameterSpec, ParameterValue};
 pub use rows::{Rows, ValidRows};
-pub use setting::{Setting, SettingKind, SettingValue};
+pub use setting::{Setting, SettingDefault, SettingGroup, SettingKind, SettingMap};

@@ -3,7 +3,7 @@
 use crate::{CausalLm, ModelError, Parameter, ParameterKind, Quantization};
 use burn::tensor::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
-use std::{fmt, str::FromStr};
+use std::fmt;
 
 /// The type in which a base model's weights are kept and its activations computed. Adapters, their gradients,
 /// normalisations, softmax and losses are float32 whatever the base is.
@@ -12,10 +12,13 @@ use std::{fmt, str::FromStr};
 pub enum Precision {
     /// Four bytes a weight.
     #[default]
+    #[serde(alias = "f32")]
     Float32,
     /// Two bytes a weight, eight bits of precision, the range of float32.
+    #[serde(alias = "bf16")]
     BFloat16,
     /// Two bytes a weight, eleven bits of precision, up to 65504.
+    #[serde(alias = "f16")]
     Float16,
 }
 
@@ -90,18 +93,6 @@ impl From<Precision> for WeightTypes {
 impl fmt::Display for Precision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
-    }
-}
-
-impl FromStr for Precision {
-    type Err = String;
-    fn from_str(name: &str) -> Result<Self, String> {
-        match name {
-            "float32" | "f32" => Ok(Self::Float32),
-            "bfloat16" | "bf16" => Ok(Self::BFloat16),
-            "float16" | "f16" => Ok(Self::Float16),
-            _ => Err(format!("dtype {name} is unknown, expected float32, bfloat16 or float16")),
-        }
     }
 }
 

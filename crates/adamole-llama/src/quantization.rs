@@ -6,7 +6,7 @@ use burn::tensor::{
     quantization::{QuantScheme, QuantStore, QuantValue, ScaleDtype},
 };
 use serde::{Deserialize, Serialize};
-use std::{fmt, str::FromStr};
+use std::fmt;
 
 /// How the weights of frozen linears are kept where not as floats: symmetric integers, each block of 32 in a row with a
 /// scale of its own in float32. They are floats again for each product, so that memory is saved and not time; gradients
@@ -59,16 +59,5 @@ impl fmt::Display for Quantization {
             Self::Int8 => "int8",
             Self::Int4 => "int4",
         })
-    }
-}
-
-impl FromStr for Quantization {
-    type Err = String;
-    fn from_str(name: &str) -> Result<Self, String> {
-        match name {
-            "int8" => Ok(Self::Int8),
-            "int4" => Ok(Self::Int4),
-            _ => Err(format!("quantization {name} is unknown, expected int8 or int4")),
-        }
     }
 }

@@ -1,5 +1,6 @@
 //! The errors of training and evaluation.
 
+use adamole_core::SettingError;
 use adamole_llama::ModelError;
 use std::path::{Path, PathBuf};
 
@@ -7,16 +8,9 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrainError {
-    /// A setting is outside its range.
-    #[error("{name} is {value}, expected {expected}")]
-    Recipe {
-        /// The setting, by its name in configuration files.
-        name: &'static str,
-        /// What was given.
-        value: String,
-        /// The range that would be right.
-        expected: &'static str,
-    },
+    /// A setting is not valid.
+    #[error(transparent)]
+    Setting(#[from] SettingError),
     /// A batch contradicts itself or the model.
     #[error("{what}")]
     Batch {

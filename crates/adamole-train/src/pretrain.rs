@@ -3,7 +3,7 @@
 use crate::{
     AdamW, AdamWSettings, Decay, RoutingStatistics, Schedule, TrainError, Workers, batch::integers, routing::floats,
 };
-use adamole_core::ForwardContext;
+use adamole_core::{ForwardContext, SettingError};
 use adamole_llama::{AttentionMask, CausalLm, TokenBatch, cross_entropy};
 use burn::{
     module::Module,
@@ -39,11 +39,11 @@ impl PretrainRecipe {
     ///
     /// # Errors
     /// The first setting that is outside its range.
-    pub fn validate(&self) -> Result<(), TrainError> {
+    pub fn validate(&self) -> Result<(), SettingError> {
         let counts =
             [("sequence_length", self.sequence_length), ("batch_size", self.batch_size), ("steps", self.steps)];
         if let Some((name, value)) = counts.into_iter().find(|(_, value)| *value == 0) {
-            return Err(TrainError::Recipe { name, value: value.to_string(), expected: "an integer of at least 1" });
+            return Err(SettingError::invalid(name, value, "an integer of at least 1"));
         }
         let (decay, beta) = (f64::from(self.weight_decay), f64::from(self.beta2));
         for (name, value, is_valid, expected) in [
@@ -52,7 +52,7 @@ impl PretrainRecipe {
             ("beta2", beta, (0.0..1.0).contains(&beta), "a number in [0, 1)"),
         ] {
             if !(value.is_finite() && is_valid) {
-                return Err(TrainError::Recipe { name, value: value.to_string(), expected });
+                return Err(SettingError::invalid(name, value, expected));
             }
         }
         Ok(())

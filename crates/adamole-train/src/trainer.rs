@@ -1,7 +1,7 @@
 //! A training run from its description to its result.
 
 use crate::{Checkpoint, Checkpoints, Evaluation, Recipe, TrainError, TrainEvent, TrainingState, Workers, run::Run};
-use adamole_core::Lora;
+use adamole_core::{Lora, SettingError};
 use adamole_data::{Example, LabelScope};
 use adamole_llama::{CausalLm, ParameterKind};
 use burn::tensor::Device;
@@ -168,8 +168,8 @@ impl<'a> Trainer<'a> {
             return Err(TrainError::NothingToTrain);
         }
         if recipe.chain_links > 1 && model.layout().method().is_none_or(|method| method.name != Lora::KIND.name) {
-            let value = recipe.chain_links.to_string();
-            return Err(TrainError::Recipe { name: "chain_links", value, expected: "1, for all but a plain LoRA" });
+            let expected = "1, for all but a plain LoRA";
+            return Err(SettingError::invalid("chain_links", recipe.chain_links, expected).into());
         }
         for (what, examples) in [("training", data.train), ("validation", data.validation)] {
             if examples.is_empty() {

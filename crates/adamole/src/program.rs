@@ -17,6 +17,9 @@ enum Command {
     Train(Box<cli::train::TrainArguments>),
     /// Say what a training run is going to take, without reading weights
     Estimate(Box<cli::estimate::EstimateArguments>),
+    /// Print a configuration file to start from, or a table of all settings
+    #[command(subcommand)]
+    Config(cli::config::ConfigCommand),
     /// Measure the accuracy of a base model or an adapter on a benchmark
     Evaluate(cli::evaluate::EvaluateArguments),
     /// Continue a text
@@ -51,6 +54,7 @@ pub fn run() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Train(arguments) => cli::train::run(*arguments),
         Command::Estimate(arguments) => cli::estimate::run(*arguments),
+        Command::Config(command) => cli::config::run(command),
         Command::Evaluate(arguments) => cli::evaluate::run(arguments),
         Command::Generate(arguments) => cli::generate::run(arguments),
         Command::Export(arguments) => cli::export::run(arguments),
@@ -84,15 +88,18 @@ fn keep_quiet_about_caught_panics() {
     }));
 }
 
-/// Reads and checks the settings of a run: those in a TOML file, or those that the run in a folder was begun with.
+/// Reads and checks the settings of a run: those in a TOML file, or those of the run in a folder.
 ///
 /// # Errors
-/// What the program would say of them.
+/// The message of the program.
 pub fn check_settings(path: &Path) -> Result<(), String> {
-    let settings = match path.is_dir() {
-        true => Begun::read(path).and_then(|begun| begun.settings(Settings::default(), path, false)),
-        false => Settings::from_file(path),
+    let check = || {
+        let settings = match path.is_dir() {
+            true => Begun::read(path)?.settings(Settings::default(), path, false)?,
+            false => Settings::from_file(path)?,
+        };
+        settings.resolve()?.adapter.layout(2)?;
+        Ok(())
     };
-    let layout = settings.and_then(Settings::resolve).and_then(|settings| settings.adapter.layout(2));
-    layout.map(drop).map_err(|failure| failure.to_string())
+    check().map_err(|failure: cli::Failure| failure.to_string())
 }

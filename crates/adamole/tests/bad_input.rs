@@ -161,11 +161,22 @@ fn wrong_use_exits_with_2() {
     scene.fails("train", &["--rank", "0"], 2, &["rank is 0, expected an integer of at least 1"]);
     scene.fails("train", &["--tau-max=-1"], 2, &["tau_max"]);
     scene.fails("train", &["--targets", "q_proj,z_proj"], 2, &["z_proj"]);
-    scene.fails("train", &["--learning-rate", "nan"], 2, &["learning_rate is NaN"]);
+    scene.fails("train", &["--learning-rate", "nan"], 2, &["--learning-rate", "expected a finite number"]);
     scene.fails("train", &["--batch-size", "many"], 2, &["many"]);
     scene.fails("evaluate", &["--split", "dev"], 2, &["unknown split `dev`"]);
-    scene.write("run.toml", "epochs = 3\nepoch = 4\n");
-    scene.fails("train", &["--config", "run.toml"], 2, &["run.toml", "unknown field `epoch`"]);
+    for (file, part) in [
+        ("epochs = 3\nepoch = 4\n", "run.toml:2:1: there is no setting `epoch`, did you mean `epochs`?"),
+        ("[train]\nepochs = 3\n", "run.toml:1:2: there is no setting `train`"),
+        ("epochs = 3\nrank = 4\nalpha = \"big\"\n", "run.toml:3:9: alpha is big, expected a finite number"),
+        ("order = \"bucked\"\n", "run.toml:1:9: order is bucked, expected bucketed or length-grouped"),
+        ("num_experts = \"pyramid\"\n", "run.toml:1:15: num_experts: pyramid is no allocation"),
+        ("epochs = -1\n", "run.toml:1:10: epochs is -1, expected an integer of at least 0"),
+        ("epochs = 3\nepochs = 4\n", "duplicate key"),
+        ("epochs = \n", "line 1, column 1"),
+    ] {
+        scene.write("run.toml", file);
+        scene.fails("train", &["--config", "run.toml"], 2, &[part]);
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The settings of a method as values by name.
 
-use crate::{Setting, SettingError, SettingValue};
+use crate::{Setting, SettingError, SettingKind};
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 /// Values of a method's settings, by name.
@@ -41,13 +42,13 @@ impl MethodSettings {
     ///
     /// # Errors
     /// It is of another kind, or out of its range.
-    pub fn read<W: SettingValue, T: TryFrom<W>>(&self, name: &'static str) -> Result<Option<T>, SettingError>
+    pub fn read<W: DeserializeOwned, T: TryFrom<W>>(&self, name: &'static str) -> Result<Option<T>, SettingError>
     where
         SettingError: From<T::Error>,
     {
         let Some(value) = self.0.get(name) else { return Ok(None) };
         let written: W = serde_json::from_value(value.clone())
-            .map_err(|_| SettingError::invalid(name, value, W::KIND.expected()))?;
+            .map_err(|_| SettingError::invalid(name, value, SettingKind::of::<W>().expected()))?;
         T::try_from(written).map(Some).map_err(|error| SettingError::from(error).named(name))
     }
 
@@ -55,11 +56,11 @@ impl MethodSettings {
     ///
     /// # Errors
     /// Those of [`MethodSettings::read`], and that it is absent.
-    pub fn required<W: SettingValue, T: TryFrom<W>>(&self, setting: &'static Setting) -> Result<T, SettingError>
+    pub fn required<W: DeserializeOwned, T: TryFrom<W>>(&self, setting: &'static Setting) -> Result<T, SettingError>
     where
         SettingError: From<T::Error>,
     {
-        let missing = SettingError::Missing { name: setting.name, help: setting.help };
+        let missing = SettingError::Missing { name: setting.name, help: setting.help() };
         self.read(setting.name)?.ok_or(missing)
     }
 }

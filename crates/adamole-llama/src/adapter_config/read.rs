@@ -154,7 +154,7 @@ impl<'a> Own<'a> {
 
     /// The value of a linear; null where it has none.
     fn value(&self, linear: &str) -> Result<Value, ModelError> {
-        Ok(match self.setting.kind {
+        Ok(match self.setting.kind() {
             SettingKind::Integer => self.of_linears.integer(linear)?.map(Value::from),
             _ => self.of_linears.number(linear)?.map(Value::from),
         }

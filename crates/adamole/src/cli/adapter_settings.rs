@@ -1,166 +1,221 @@
-//! The adapter's part of the settings: a method by name, and what belongs to it.
+//! The settings of adapters: those of every method, and those that each method declares.
 
-use super::{Failure, settings::Settings};
-use adamole::{
-    core::{AdapterConfig, Lora, MethodKind, MethodSettings, SettingError},
-    llama::{AdapterLayout, Allocation, Targets},
+use super::{
+    method_name::MethodName,
+    settings::{Declared, FlagSet, Settings, groups},
 };
-use clap::ValueEnum;
-use serde::{Deserialize, Serialize};
+use adamole::{
+    core::{
+        AdaMole, AdapterConfig, METHODS, MethodSettings, Setting, SettingError, SettingGroup, SettingMap, settings,
+    },
+    llama::{AdapterLayout, Allocation, Targets},
+    train::Recipe,
+};
+use serde::{Serialize, Serializer, ser::SerializeMap};
+use serde_json::Value;
 
-/// A method by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum MethodName {
-    /// One low-rank pair
-    Lora,
-    /// Experts chosen by a fixed rule: top-k, a threshold, or top-p
-    Mole,
-    /// Experts with a threshold learned per token
-    Adamole,
-    /// Top-k experts with a limited number of tokens and dropout on the gate
-    Sira,
-}
-
-impl MethodName {
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Lora => "lora",
-            Self::Mole => "mole",
-            Self::Adamole => "adamole",
-            Self::Sira => "sira",
-        }
-    }
-}
-
+/// The title of the group of these settings.
+pub(super) const GROUP: &str = "Adapter";
 /// The largest alpha; those in use are below 1000.
 const MAX_ALPHA: f32 = 1e6;
 /// The most rows that the experts of a linear have together: more than any model is wide.
 const MAX_WIDTH: usize = 1 << 16;
 
-/// The adapter's part of the settings, for any number of layers.
-#[derive(Debug, Clone, Serialize)]
+settings! {
+    /// The settings of adapters of every method.
+    #[derive(Debug)]
+    pub(super) struct Common {
+        /// Method: which experts an adapter has, and how tokens choose among them.
+        method: MethodName = MethodName(&AdaMole::KIND);
+        /// Rank of one expert.
+        rank: Option<Allocation> = None, shown("32 / num_experts; 32 for a plain LoRA"), per_layer;
+        /// Numerator of the scale alpha / rank.
+        alpha: f32 = 16.0;
+        /// Dropout on the input of the experts.
+        dropout: f32 = 0.05;
+        /// Linears to adapt.
+        targets: Targets = Targets::attention();
+    }
+}
+
+/// The settings of the methods. A setting of several methods is one setting.
+pub(super) fn of_methods() -> Vec<Declared> {
+    let mut all: Vec<Declared> = Vec::new();
+    for kind in METHODS {
+        for setting in kind.settings {
+            match all.iter_mut().find(|it| it.setting.name == setting.name) {
+                Some(it) => it.methods.push(kind),
+                None => all.push(Declared::new(in_layers(*setting), vec![kind])),
+            }
+        }
+    }
+    all
+}
+
+/// The setting with a value for each group of layers, where there may be one.
+fn in_layers(setting: Setting) -> Setting {
+    if setting.per_layer { setting.with_values::<Allocation>() } else { setting }
+}
+
+/// The settings of the adapters of a model with any number of layers.
+#[derive(Debug, Clone)]
 pub(crate) struct AdapterSettings {
     pub(crate) method: MethodName,
-    pub(crate) num_experts: Allocation,
+    num_experts: Allocation,
     rank: Allocation,
     alpha: f32,
     dropout: f32,
-    tau_max: Option<f32>,
-    threshold: Option<f32>,
-    top_k: Option<Allocation>,
-    top_p: Option<f32>,
-    capacity_factor: Option<f32>,
-    gate_dropout: Option<f32>,
-    renormalise: Option<bool>,
+    /// The method's own settings, the number of experts apart, as far as they are given.
+    own: SettingMap,
     targets: Targets,
 }
 
-impl AdapterSettings {
-    /// Fills in the defaults; settings that belong to another method are refused.
-    pub(crate) fn resolve(settings: &Settings) -> Result<Self, Failure> {
-        let method = settings.method.unwrap_or(MethodName::Adamole);
-        let belongs = [
-            ("tau_max", settings.tau_max.is_some(), &[MethodName::Adamole][..]),
-            ("threshold", settings.threshold.is_some(), &[MethodName::Mole]),
-            ("top_k", settings.top_k.is_some(), &[MethodName::Mole, MethodName::Sira]),
-            ("top_p", settings.top_p.is_some(), &[MethodName::Mole]),
-            ("capacity_factor", settings.capacity_factor.is_some(), &[MethodName::Sira]),
-            ("gate_dropout", settings.gate_dropout.is_some(), &[MethodName::Sira]),
-            ("renormalise", settings.renormalise.is_some(), &[MethodName::Sira]),
-        ];
-        if let Some((name, ..)) = belongs.iter().find(|(_, given, methods)| *given && !methods.contains(&method)) {
-            return Err(Failure::Usage(format!("{name} is no setting of the method {}", method.as_str())));
-        }
-        let rules = [settings.threshold.is_some(), settings.top_k.is_some(), settings.top_p.is_some()];
-        if rules.iter().filter(|given| **given).count() > 1 {
-            return Err(Failure::Usage("threshold, top_k and top_p are rules of which only one can be given".into()));
-        }
-        let num_experts = match method {
-            MethodName::Lora => Allocation::uniform(1),
-            _ => settings.num_experts.clone().unwrap_or_else(|| Allocation::uniform(8)),
-        };
-        let default_rank = (32 / num_experts.max().max(1)).max(1);
-        Ok(Self {
-            method,
-            rank: settings.rank.clone().unwrap_or_else(|| Allocation::uniform(default_rank)),
-            num_experts,
-            alpha: settings.alpha.unwrap_or(16.0),
-            dropout: settings.dropout.unwrap_or(0.05),
-            tau_max: settings.tau_max,
-            threshold: settings.threshold,
-            top_k: settings.top_k.clone(),
-            top_p: settings.top_p,
-            capacity_factor: settings.capacity_factor,
-            gate_dropout: settings.gate_dropout,
-            renormalise: settings.renormalise,
-            targets: match settings.targets.clone() {
-                None => Targets::attention(),
-                Some(names) => Targets::try_from(names).map_err(Failure::Usage)?,
-            },
-        })
+impl FlagSet for AdapterSettings {
+    fn has(it: &Declared) -> bool {
+        let mut own = groups().iter().filter(|group| group.title == GROUP).flat_map(|group| &group.settings);
+        own.any(|own| own.setting.name == it.setting.name)
     }
 
-    /// Checks every value, before a model is read: each group of layers has a layer among as many as there are groups.
-    pub(crate) fn validate(&self) -> Result<(), Failure> {
-        let outside = |name: &str, value: &dyn std::fmt::Display, expected: &str| {
-            Err(Failure::Usage(format!("{name} is {value}, expected {expected}")))
-        };
+    fn from_given(given: Settings) -> Result<Self, SettingError> {
+        Self::resolve(given.map())
+    }
+}
+
+impl AdapterSettings {
+    /// Fills in the defaults and checks every value, before a model is read.
+    ///
+    /// # Errors
+    /// A setting is not valid, or not one of the method.
+    pub(crate) fn resolve(given: &SettingMap) -> Result<Self, SettingError> {
+        let Common { method, rank, alpha, dropout, targets } = Common::from_settings(given)?;
+        // The number of experts of a plain LoRA is 1, whatever is given.
+        let experts = MethodSettings::NUM_EXPERTS.name;
+        let own = METHODS.iter().flat_map(|kind| kind.settings).map(|setting| setting.name);
+        let own = own.filter(|name| *name != experts);
+        let own: SettingMap = own.filter_map(|name| Some((name.to_owned(), given.get(name)?.clone()))).collect();
+        if let Some(name) = own.keys().find(|name| method.0.setting(name).is_none()) {
+            return Err(SettingError::OtherMethod { name: name.clone(), method: method.0.name });
+        }
+        let value = |setting: &Setting| given.get(experts).cloned().or_else(|| setting.default_value());
+        let num_experts = method.0.setting(experts).and_then(value);
+        let num_experts = num_experts.map_or(Ok(Allocation::uniform(1)), |value| allocation(experts, &value))?;
+        let default_rank = (32 / num_experts.max().max(1)).max(1);
+        let rank = rank.unwrap_or_else(|| Allocation::uniform(default_rank));
+        let settings = Self { method, num_experts, rank, alpha, dropout, own, targets };
+        settings.validate()?;
+        Ok(settings)
+    }
+
+    fn validate(&self) -> Result<(), SettingError> {
         // Beyond it gradients, which have the scale alpha / rank, are not finite in 32 bits.
         if !(self.alpha > 0.0 && self.alpha <= MAX_ALPHA) {
-            return outside("alpha", &self.alpha, &format!("a number above 0 and at most {MAX_ALPHA}"));
-        }
-        if let Some(threshold) = self.threshold.filter(|threshold| !(threshold.is_finite() && *threshold >= 0.0)) {
-            return outside("threshold", &threshold, "a number of at least 0");
+            let expected = format!("a number above 0 and at most {MAX_ALPHA}");
+            return Err(SettingError::invalid("alpha", self.alpha, expected));
         }
         let (experts, ranks) = (self.num_experts.max(), self.rank.max());
         if experts.saturating_mul(ranks) > MAX_WIDTH {
             let expected = format!("num_experts times rank to be at most {MAX_WIDTH}");
-            return outside("rank", &format!("{ranks} with {experts} experts"), &expected);
+            return Err(SettingError::invalid("rank", format!("{ranks} with {experts} experts"), expected));
         }
-        let allocations = [Some(&self.num_experts), Some(&self.rank), self.top_k.as_ref()];
-        let layers = allocations.into_iter().flatten().map(Allocation::groups).max();
-        self.layout(layers.unwrap_or(1)).map(drop)
+        self.configs().map(drop)
     }
 
-    /// Why no expert is active under these settings, if that is so: to be said before hours are spent. Nothing is refused,
+    /// A config for each of the fewest layers among which every group of layers has one.
+    fn configs(&self) -> Result<Vec<AdapterConfig>, SettingError> {
+        let own = self.own.iter().filter_map(|(name, value)| {
+            let setting = self.method.0.setting(name).filter(|setting| setting.per_layer)?;
+            allocation(setting.name, value).ok()
+        });
+        let groups = own.map(|allocation| allocation.groups()).max().unwrap_or(1);
+        let layers = groups.max(self.num_experts.groups()).max(self.rank.groups());
+        (0..layers).map(|layer| self.config(layer, layers)).collect()
+    }
+
+    /// Why no expert is active under these settings, if that is so: to be reported before a long run. Nothing is refused,
     /// since the paper's own table has such a row.
     pub(crate) fn never_active(&self) -> Option<String> {
-        let experts = self.num_experts.max();
-        let threshold = |name: &str, value: Option<f32>| {
-            let value = value.filter(|value| *value >= 1.0 && experts > 1)?;
-            Some(format!("{name} is {value}: no expert is active where the threshold is far above 1 / num_experts"))
-        };
-        threshold("tau_max", self.tau_max).or_else(|| threshold("threshold", self.threshold))
+        self.configs().ok()?.iter().find_map(|config| config.method.never_active())
     }
 
-    /// The adapters of a model of so many layers.
-    pub(crate) fn layout(&self, layers: usize) -> Result<AdapterLayout, Failure> {
-        let configs = (0..layers).map(|layer| self.config(layer, layers)).collect::<Result<Vec<_>, _>>();
-        let configs = configs.map_err(|error| Failure::Usage(error.to_string()))?;
+    /// The recipe of a run with these adapters. The default weight of the auxiliary loss depends on the method.
+    ///
+    /// # Errors
+    /// A setting is not valid.
+    pub(crate) fn recipe(&self, given: &SettingMap) -> Result<Recipe, SettingError> {
+        let mut recipe = Recipe::from_settings(given)?;
+        if !given.contains_key("balance_coefficient") {
+            let scales = self.configs()?.into_iter().map(|config| config.method.auxiliary_loss_scale());
+            recipe.balance_coefficient *= scales.fold(0.0, f32::max);
+        }
+        recipe.validate()?;
+        Ok(recipe)
+    }
+
+    /// The adapters of a model with this number of layers.
+    ///
+    /// # Errors
+    /// A setting is not valid.
+    pub(crate) fn layout(&self, layers: usize) -> Result<AdapterLayout, SettingError> {
+        let configs = (0..layers).map(|layer| self.config(layer, layers)).collect::<Result<Vec<_>, _>>()?;
         Ok(AdapterLayout::per_layer(&configs, &self.targets))
     }
 
-    /// The adapter of the linears of one layer among so many.
+    /// The adapter of the linears of layer `layer` among `layers`.
+    ///
+    /// # Errors
+    /// A setting is not valid.
     pub(crate) fn config(&self, layer: usize, layers: usize) -> Result<AdapterConfig, SettingError> {
-        let kind = MethodKind::by_name(self.method.as_str()).unwrap_or(&Lora::KIND);
-        let sira = |value: f32| (self.method == MethodName::Sira).then_some(value);
-        let top_k = self.top_k.as_ref().map(|k| k.at(layer, layers)).or(sira(2.0).map(|k| k as usize));
-        let values = MethodSettings::new()
-            .with("num_experts", self.num_experts.at(layer, layers))
-            .with("tau_max", self.tau_max)
-            .with("threshold", self.threshold)
-            .with("top_k", top_k)
-            .with("top_p", self.top_p)
-            .with("capacity_factor", self.capacity_factor.or(sira(1.25)))
-            .with("gate_dropout", self.gate_dropout.or(sira(0.1)))
-            .with("renormalise", self.renormalise);
-        let method = (kind.build)(&values)?;
+        let experts = MethodSettings::NUM_EXPERTS.name;
+        let value = |setting: &'static Setting| -> Result<Option<Value>, SettingError> {
+            match self.own.get(setting.name) {
+                _ if setting.name == experts => Ok(Some(self.num_experts.at(layer, layers).into())),
+                Some(value) if setting.per_layer => Ok(Some(allocation(setting.name, value)?.at(layer, layers).into())),
+                Some(value) => Ok(Some(value.clone())),
+                None => Ok(setting.default_value()),
+            }
+        };
+        let kind = self.method.0;
+        let values =
+            kind.settings.iter().map(|setting| Ok((setting.name.to_owned(), value(setting)?.unwrap_or_default())));
+        let values: MethodSettings = values.collect::<Result<_, SettingError>>()?;
         Ok(AdapterConfig {
-            method,
+            method: (kind.build)(&values)?,
             rank: self.rank.at(layer, layers).try_into()?,
             alpha: self.alpha,
             dropout: self.dropout.try_into()?,
         })
+    }
+}
+
+/// The value of a setting for each group of layers.
+fn allocation(name: &'static str, value: &Value) -> Result<Allocation, SettingError> {
+    serde_json::from_value(value.clone()).map_err(|error| SettingError::Malformed { name, reason: error.to_string() })
+}
+
+/// Settings of methods that every configuration records, null where they are not given. Results of long runs are
+/// identified by a hash of the configuration: settings of other methods are recorded where they are given.
+const ALWAYS_RECORDED: [&str; 7] =
+    ["tau_max", "threshold", "top_k", "top_p", "capacity_factor", "gate_dropout", "renormalise"];
+
+impl Serialize for AdapterSettings {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut all = serializer.serialize_map(None)?;
+        all.serialize_entry("method", &self.method)?;
+        all.serialize_entry("num_experts", &self.num_experts)?;
+        all.serialize_entry("rank", &self.rank)?;
+        all.serialize_entry("alpha", &self.alpha)?;
+        all.serialize_entry("dropout", &self.dropout)?;
+        let others = self.own.keys().map(String::as_str).filter(|name| !ALWAYS_RECORDED.contains(name));
+        for name in ALWAYS_RECORDED.into_iter().chain(others) {
+            match self.own.get(name) {
+                // The methods' numbers are of 32 bits, which are written in another form.
+                Some(Value::Number(number)) if number.is_f64() => {
+                    all.serialize_entry(name, &number.as_f64().map(|number| number as f32))?;
+                }
+                value => all.serialize_entry(name, &value)?,
+            }
+        }
+        all.serialize_entry("targets", &self.targets)?;
+        all.end()
     }
 }

@@ -7,7 +7,7 @@ use super::{
     inputs::workers,
     memory,
     output::{Format, print},
-    settings::{Resolved, Settings},
+    settings::{Flags, Resolved, Settings},
 };
 use adamole::{
     data::{Example, LabelScope, SplitPart, Tokenizer},
@@ -37,7 +37,7 @@ pub(crate) struct EstimateArguments {
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
     #[command(flatten)]
-    settings: Settings,
+    settings: Flags<Settings>,
 }
 
 #[derive(Serialize)]
@@ -101,9 +101,7 @@ const LARGEST_BATCH: usize = 10_000_000;
 
 pub(crate) fn run(arguments: EstimateArguments) -> Result<(), Failure> {
     let file = arguments.config.as_deref().map(Settings::from_file).transpose()?.unwrap_or_default();
-    let settings = arguments.settings.or(file);
-    let asked_workers = settings.workers;
-    let config = settings.resolve()?;
+    let config = arguments.settings.0.or(file).resolve()?;
     if let Some(warning) = config.adapter.never_active() {
         say!("warning: {warning}");
     }
@@ -122,7 +120,7 @@ pub(crate) fn run(arguments: EstimateArguments) -> Result<(), Failure> {
     let asked = |lengths: &Lot| lengths.sum(|length| cost.prompt(length));
     let epochs = config.recipe.epochs;
     let on_cpu = device::names_cpu(&config.device);
-    let workers = workers(asked_workers, on_cpu);
+    let workers = workers(config.workers, on_cpu);
     let memory_estimate = memory::estimate(&config, &layout, &model, &lengths.longest, (workers, on_cpu));
     let report = Report {
         fingerprint,

@@ -4,8 +4,9 @@ use super::{
     Failure,
     inputs::{Base, warn_beyond_positions, workers},
     output::{Format, duration, percent, print, size},
-    reading::ReadingSettings,
+    reading::Reading,
     routing,
+    settings::Flags,
     weights::WeightFlags,
 };
 use adamole::{
@@ -26,7 +27,7 @@ pub(crate) struct EvaluateArguments {
     #[arg(long)]
     adapter: Option<String>,
     #[command(flatten)]
-    reading: ReadingSettings,
+    reading: Flags<Reading>,
     /// train, validation or test, or a part of one: test[:200], train[200:], train[200:250]
     #[arg(long, default_value = "validation")]
     split: SplitPart,
@@ -80,7 +81,7 @@ struct Report {
 pub(crate) fn run(arguments: EvaluateArguments) -> Result<(), Failure> {
     let device = device::open(&arguments.device)?;
     let split = arguments.split;
-    let items = arguments.reading.resolve()?.open()?;
+    let items = arguments.reading.0.open()?;
     let SplitItems { items: read, report: rows } = items.read_labelled(split.limited(arguments.limit))?;
     let mut base = Base::load(&arguments.model, arguments.weights, &device)?;
     if let Some(adapter) = &arguments.adapter {

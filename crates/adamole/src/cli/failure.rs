@@ -1,7 +1,8 @@
 //! What the program says when it cannot go on: the library's error, then what to do about it.
 
-use super::{data_hints::data_hint, model_hint};
+use super::{data_hints::data_hint, model_hint, settings::ConfigError};
 use adamole::{
+    core::SettingError,
     data::DataError,
     device::{DeviceError, Kind},
     experiments::ExperimentError,
@@ -23,6 +24,8 @@ pub(crate) enum Failure {
     Experiment(ExperimentError),
     Hub(HubError),
     Model(ModelError),
+    Config(ConfigError),
+    Setting(SettingError),
     Train(TrainError),
     /// A signal stopped a run, whose state is saved.
     Interrupted {
@@ -45,7 +48,7 @@ impl Failure {
             _ => {}
         }
         let wrong_use = match self {
-            Self::Usage(_) | Self::Device(_) => true,
+            Self::Usage(_) | Self::Config(_) | Self::Device(_) | Self::Setting(_) => true,
             Self::Data(error) => matches!(
                 error,
                 DataError::UnknownBenchmark { .. } | DataError::UnknownName { .. } | DataError::Definition { .. }
@@ -61,7 +64,7 @@ impl Failure {
             ),
             Self::Train(error) => matches!(
                 error,
-                TrainError::Recipe { .. }
+                TrainError::Setting(_)
                     | TrainError::RunExists { .. }
                     | TrainError::RunInUse { .. }
                     | TrainError::RunFinished { .. }
@@ -105,6 +108,9 @@ impl Failure {
             Self::Device(DeviceError::NotPresent { kind, .. }) => absent(*kind).into(),
             Self::Model(error) | Self::Train(TrainError::Model(error)) => return model_hint::of(error),
             Self::Train(error) => return train_hint(error),
+            Self::Setting(SettingError::Missing { name, .. }) => {
+                format!("give --{}, or {name} in the file of --config", name.replace('_', "-"))
+            }
             Self::Interrupted { run, .. } => format!("go on with --resume {}", run.display()),
             Self::Data(error) => return data_hint(error),
             Self::Hub(error) => return hub_hint(error),
@@ -120,8 +126,10 @@ impl Failure {
             Self::Device(error) => error.source(),
             Self::Hub(error) => error.source(),
             // These show their sources themselves.
-            Self::Experiment(_)
+            Self::Config(_)
+            | Self::Experiment(_)
             | Self::Model(_)
+            | Self::Setting(_)
             | Self::Train(_)
             | Self::Output(_)
             | Self::Signals(_)
@@ -140,6 +148,8 @@ impl fmt::Display for Failure {
             Self::Device(error) => write!(f, "{error}")?,
             Self::Hub(error) => write!(f, "{error}")?,
             Self::Model(error) => write!(f, "{error}")?,
+            Self::Config(error) => write!(f, "{error}")?,
+            Self::Setting(error) => write!(f, "{error}")?,
             Self::Train(error) => write!(f, "{error}")?,
             Self::Experiment(error) => write!(f, "{error}")?,
             Self::Interrupted { steps, .. } => write!(f, "stopped by a signal after {steps} steps")?,
@@ -260,10 +270,12 @@ macro_rules! from {
 }
 
 from!(
+    Config(ConfigError),
     Data(DataError),
     Device(DeviceError),
     Experiment(ExperimentError),
     Hub(HubError),
     Model(ModelError),
+    Setting(SettingError),
     Train(TrainError)
 );

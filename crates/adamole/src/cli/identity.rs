@@ -1,12 +1,15 @@
 //! What tells one run from another: all that its course depends on. Its checkpoints carry it.
 
-use super::{fingerprint::RunFingerprint, settings::Resolved};
+use super::{
+    fingerprint::RunFingerprint,
+    settings::{Declared, Resolved},
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// Where things lie and how often state is saved, which changes nothing; and what base and data are is told by their hashes.
-const WHEREABOUTS: [&str; 8] =
-    ["model", "data", "benchmark", "output", "device", "checkpoint_every", "keep_checkpoints", "version"];
+/// Keys of the resolved configuration that tell no run from another, besides settings that do not change its course: what
+/// a benchmark's items are is told by their hash.
+const APART: [&str; 2] = ["benchmark", "version"];
 
 /// Settings with nothing left open, and hashes of base and data.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -42,7 +45,8 @@ fn settings(config: &Resolved) -> Map<String, Value> {
     // By way of text: numbers of 32 bits are then those that are read back.
     let text = serde_json::to_string(config).unwrap_or_default();
     let mut settings: Map<String, Value> = serde_json::from_str(&text).unwrap_or_default();
-    settings.retain(|key, _| !WHEREABOUTS.contains(&key.as_str()));
+    let is_free = |key: &str| Declared::named(key).is_some_and(|it| !it.setting.changes_course);
+    settings.retain(|key, _| !is_free(key) && !APART.contains(&key.as_str()));
     settings
 }
 

@@ -5,7 +5,8 @@ use super::{
     fetching::tokenizer_folder,
     inputs::LongTexts,
     output::{Format, written_or_closed},
-    reading::ReadingSettings,
+    reading::Reading,
+    settings::Flags,
 };
 use crate::stdout;
 use adamole::{
@@ -19,7 +20,7 @@ use std::io::{BufWriter, Write};
 #[derive(Args)]
 pub(crate) struct ItemsArguments {
     #[command(flatten)]
-    reading: ReadingSettings,
+    reading: Flags<Reading>,
     /// train, validation or test, or a part of one: test[:200], train[200:], train[200:250]
     #[arg(long, default_value = "validation")]
     split: SplitPart,
@@ -68,7 +69,7 @@ struct Tokens<'a> {
 const CHUNK: usize = 1024;
 
 pub(crate) fn run(arguments: &ItemsArguments) -> Result<(), Failure> {
-    let items = arguments.reading.clone().resolve()?.open()?.without_cache();
+    let items = arguments.reading.0.open()?.without_cache();
     let folder =
         arguments.model.as_ref().filter(|_| arguments.tokens).map(|model| tokenizer_folder(model)).transpose()?;
     let tokenizer = folder.as_deref().map(Tokenizer::from_folder).transpose()?;

@@ -5,6 +5,7 @@ pub(crate) mod bench;
 #[cfg_attr(not(feature = "hub"), allow(dead_code, reason = "cards of merged models are for the hub"))]
 mod card;
 mod compat;
+pub(crate) mod config;
 mod data_hints;
 pub(crate) mod devices;
 pub(crate) mod estimate;
@@ -22,6 +23,7 @@ pub(crate) mod inspect;
 mod inspect_page;
 pub(crate) mod items;
 mod memory;
+mod method_name;
 mod model_hint;
 mod output;
 mod prepare;

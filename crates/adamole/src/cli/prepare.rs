@@ -99,7 +99,7 @@ impl Request {
     /// Something cannot be read, or there is too little memory.
     pub(crate) fn read(&self) -> Result<Inputs, Failure> {
         let Self { config, located, .. } = self;
-        let hardware = Hardware::open(&config.device, self.settings.workers)?;
+        let hardware = Hardware::open(&config.device, config.workers)?;
         let note_on_paths = |failure: &Failure| {
             if let (Failure::Hub(_), Some(resumed)) = (failure, &self.resumed) {
                 resumed.begun.note_on_paths(located);

@@ -1,85 +1,71 @@
 //! From a benchmark's name to its examples.
 
-use super::{
-    Failure,
-    compat::{Compatibility, published_reading},
-    fetching,
-    settings::{first_given, located},
-};
+use super::{Failure, fetching};
 use adamole::{
+    core::{SettingError, settings},
     data::{
         Benchmark, EncodeOptions, Encoder, Example, MultipleChoice, OnBadRow, ReadReport, Scoring, Split, SplitItems,
         SplitPart, SplitReader, Tokenizer, Truncation, require_labels,
     },
     hub::Source,
 };
-use clap::{Args, ValueEnum};
+use clap::ValueEnum;
+use etcetera::BaseStrategy;
 use serde::{Deserialize, Serialize};
 use std::{
-    env,
     io::{IsTerminal, Write, stderr},
     path::{Path, PathBuf},
 };
 
-/// Which items, and how they become tokens; absent where it was not given.
-#[derive(Debug, Clone, Default, Args, Serialize, Deserialize)]
-pub(crate) struct ReadingSettings {
-    /// Benchmark: boolq, cb, copa, rte, wic, commonsense_qa, cosmos_qa, social_i_qa, piqa, scienceqa, ai2_arc,
-    /// openbookqa, multirc, wsc.fixed, super_glue, or the TOML file of one of your own
-    #[arg(long)]
-    pub(crate) benchmark: Option<String>,
-    /// Folder with the benchmark's files, or its data set on the hub: org/name[@revision] [the benchmark's own]
-    #[arg(long)]
-    pub(crate) data: Option<String>,
-    /// Whether parts of a split are of its items in a shuffled order, always the same one; for files that are sorted [false]
-    #[arg(long, num_args = 0..=1, default_missing_value = "true")]
-    pub(crate) shuffle_parts: Option<bool>,
-    /// What is done about rows that cannot be read: fail or skip [fail]
-    #[arg(long)]
-    pub(crate) on_bad_row: Option<OnBadRow>,
-    /// Longest text in tokens [256]
-    #[arg(long)]
-    pub(crate) max_tokens: Option<usize>,
-    /// What longer texts lose: the end of their passage, or everything from the right, as published [passage]
-    #[arg(long)]
-    pub(crate) truncation: Option<Truncation>,
-    /// Where and over which letters items are scored [aligned]
-    #[arg(long)]
-    pub(crate) scoring: Option<ScoringName>,
-    /// Repeat the published implementation in every setting that is not given
-    #[arg(long, value_enum)]
-    pub(crate) compat: Option<Compatibility>,
-    /// Folder in which token ids are kept for the next time, or off [the user's cache]
-    #[arg(long)]
-    pub(crate) token_cache: Option<String>,
-}
-
-/// Texts of so many tokens are of no model.
+/// Longer texts do not fit any model.
 const MAX_TOKENS: usize = 1 << 24;
 
+settings! {
+    /// Which items there are, and how they become tokens.
+    #[derive(Debug, Clone, Serialize)]
+    pub(crate) struct Reading {
+        /// Benchmark: boolq, cb, copa, rte, wic, commonsense_qa, cosmos_qa, social_i_qa, piqa, scienceqa, ai2_arc,
+        /// openbookqa, multirc, wsc.fixed, super_glue, or the TOML file of a benchmark of your own.
+        pub(crate) benchmark: String;
+        /// Folder with the benchmark's files, or its data set on the hub: org/name[@revision].
+        pub(crate) data: Option<String> = None, shown("the benchmark's own"), free;
+        /// Whether parts of a split are cut from its items in a shuffled order, which is always the same; for sorted files.
+        pub(crate) shuffle_parts: bool = false;
+        /// What is done about a row that cannot be read.
+        pub(crate) on_bad_row: OnBadRow = OnBadRow::Fail;
+        /// Length of the longest text in tokens.
+        pub(crate) max_tokens: usize = EncodeOptions::default().max_tokens;
+        /// What longer texts lose: the end of their passage, or everything from the right, as in the reference
+        /// implementation.
+        pub(crate) truncation: Truncation = Truncation::Passage, reference("right");
+        /// Where and over which letters items are scored: where training has the answer, over each item's own choices,
+        /// or, as in the reference implementation, after a space, over as many letters as the benchmark has.
+        pub(crate) scoring: ScoringName = ScoringName::Aligned, reference("reference");
+        /// Use the reference implementation's value of every setting that is not given.
+        #[serde(skip)]
+        pub(crate) compat: Option<Compatibility> = None, shown("none");
+        /// Folder in which token ids are kept for later runs, or off.
+        #[serde(skip)]
+        token_cache: Option<String> = None, shown("the user's cache"), free;
+    }
+}
+
 /// Where and over which letters items are scored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum ScoringName {
-    /// Where training has the answer, over each item's own choices
-    #[default]
+    /// Where training has the answer, over each item's own choices.
     Aligned,
-    /// As published: after a space, over as many letters as the benchmark has
+    /// After a space, over as many letters as the benchmark has.
     Reference,
 }
 
-/// Settings with nothing left open.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct Reading {
-    pub(crate) benchmark: String,
-    pub(crate) data: Option<String>,
-    pub(crate) shuffle_parts: bool,
-    pub(crate) on_bad_row: OnBadRow,
-    pub(crate) max_tokens: usize,
-    pub(crate) truncation: Truncation,
-    pub(crate) scoring: ScoringName,
-    #[serde(skip)]
-    token_cache: Option<PathBuf>,
+/// The implementation whose values replace the defaults.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Compatibility {
+    /// The reference implementation.
+    Reference,
 }
 
 /// The files of a benchmark, found.
@@ -93,53 +79,6 @@ pub(crate) struct Items {
     token_cache: Option<PathBuf>,
 }
 
-impl ReadingSettings {
-    /// These settings where they are given, `other` where they are not.
-    pub(crate) fn or(self, other: Self) -> Self {
-        first_given!(ReadingSettings, self, other, {
-            benchmark, data, shuffle_parts, on_bad_row, max_tokens, truncation, scoring, compat, token_cache
-        })
-    }
-
-    /// The same with paths that lead out of `folder`, as [`Settings::located_in`](super::settings::Settings::located_in).
-    pub(crate) fn located_in(self, folder: &Path) -> Self {
-        let is_definition = |path: &Path| path.extension().is_some_and(|it| it == "toml") && path.is_file();
-        Self {
-            benchmark: self.benchmark.map(|benchmark| located(benchmark, folder, is_definition)),
-            data: self.data.map(|data| located(data, folder, Path::is_dir)),
-            token_cache: self.token_cache.map(|cache| match cache.as_str() {
-                "off" => cache,
-                _ => folder.join(cache).display().to_string(),
-            }),
-            ..self
-        }
-    }
-
-    pub(crate) fn resolve(self) -> Result<Reading, Failure> {
-        let settings = if self.compat.is_some() { self.or(published_reading()) } else { self };
-        let needed = || Failure::Usage("--benchmark is needed, here or in the configuration file".into());
-        if let Some(longest @ (0 | MAX_TOKENS..)) = settings.max_tokens {
-            let message = format!("max_tokens is {longest}, expected an integer from 1 to {}", MAX_TOKENS - 1);
-            return Err(Failure::Usage(message));
-        }
-        let token_cache = match settings.token_cache.as_deref() {
-            Some("off") => None,
-            Some(folder) => Some(folder.into()),
-            None => user_cache().map(|cache| cache.join("tokens")),
-        };
-        Ok(Reading {
-            benchmark: settings.benchmark.ok_or_else(needed)?,
-            data: settings.data,
-            shuffle_parts: settings.shuffle_parts.unwrap_or(false),
-            on_bad_row: settings.on_bad_row.unwrap_or_default(),
-            max_tokens: settings.max_tokens.unwrap_or(EncodeOptions::default().max_tokens),
-            truncation: settings.truncation.unwrap_or_default(),
-            scoring: settings.scoring.unwrap_or_default(),
-            token_cache,
-        })
-    }
-}
-
 /// The built-in benchmark of this name, or the one that the TOML file of this name defines.
 pub(crate) fn benchmark(name: &str) -> Result<Benchmark, Failure> {
     match name.ends_with(".toml") {
@@ -148,16 +87,34 @@ pub(crate) fn benchmark(name: &str) -> Result<Benchmark, Failure> {
     }
 }
 
-/// Where this program may keep what it can make again.
-fn user_cache() -> Option<PathBuf> {
-    let folder = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let caches = folder("XDG_CACHE_HOME").or_else(|| Some(env::home_dir()?.join(".cache")));
-    caches.map(|caches| caches.join("adamole"))
-}
-
 impl Reading {
+    /// Checks every range.
+    ///
+    /// # Errors
+    /// The first setting that is outside its range.
+    pub(crate) fn validate(&self) -> Result<(), SettingError> {
+        let expected = || format!("an integer from 1 to {}", MAX_TOKENS - 1);
+        match self.max_tokens {
+            longest @ (0 | MAX_TOKENS..) => Err(SettingError::invalid("max_tokens", longest, expected())),
+            _ => Ok(()),
+        }
+    }
+
+    /// The folder in which token ids are kept, if they are.
+    fn token_cache(&self) -> Option<PathBuf> {
+        match self.token_cache.as_deref() {
+            Some("off") => None,
+            Some(folder) => Some(folder.into()),
+            None => {
+                let user = etcetera::base_strategy::Xdg::new().ok()?;
+                Some(user.cache_dir().join("adamole/tokens"))
+            }
+        }
+    }
+
     /// Finds the benchmark and its files, which are fetched if they are on the hub.
     pub(crate) fn open(&self) -> Result<Items, Failure> {
+        self.validate()?;
         let benchmark = benchmark(&self.benchmark)?;
         let data = self.data.as_deref().map(Source::parse).transpose()?;
         let folder = |part: &Benchmark| Ok((part.clone(), fetching::benchmark_folder(part, data.as_ref())?));
@@ -176,7 +133,7 @@ impl Reading {
                 scoring,
                 ..EncodeOptions::default()
             },
-            token_cache: self.token_cache.clone(),
+            token_cache: self.token_cache(),
             benchmark,
         })
     }

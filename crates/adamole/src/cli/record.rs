@@ -42,8 +42,7 @@ impl<'a> Record<'a> {
         old: Option<&Value>,
     ) -> Self {
         let given = |settings: &Settings, origin| {
-            let fields = settings.fields().into_iter().filter(|(_, value)| !value.is_null());
-            fields.map(|(key, _)| (key, origin)).collect::<Vec<_>>()
+            settings.iter().map(|(name, _)| (name.to_owned(), origin)).collect::<Vec<_>>()
         };
         let before = old.and_then(|old| old.get("origins")?.as_object()).into_iter().flatten();
         let before = before.map(|(key, from)| (key.clone(), if from == "file" { "file" } else { "flag" }));

@@ -1,8 +1,8 @@
 //! The result of a training run.
 
 use super::{
-    adapter_settings::MethodName,
     compat::{Departure, departures},
+    method_name::MethodName,
     output::{duration, percent, size},
     prepare::Inputs,
     settings::Resolved,

@@ -4,9 +4,8 @@ use super::{
     Failure,
     fingerprint::RunFingerprint,
     identity::{Identity, contradictions},
-    reading::ReadingSettings,
     report::Report,
-    settings::{Resolved, Settings},
+    settings::{Declared, Resolved, Settings},
 };
 use adamole::{
     llama::{CausalLm, load_adapter},
@@ -20,15 +19,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Settings that do not change the course of a run. What model and data are is checked by their content, wherever they lie.
-const FREE: [&str; 8] =
-    ["model", "data", "output", "device", "workers", "token_cache", "checkpoint_every", "keep_checkpoints"];
-
 /// What a run was begun with; its `settings.json`.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Begun {
+    #[serde(flatten)]
     pub(crate) settings: Settings,
-    pub(crate) reading: ReadingSettings,
     pub(crate) fingerprint: RunFingerprint,
     /// The folder that relative paths among the settings start from; absent in runs of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -48,7 +43,6 @@ impl Begun {
     pub(crate) fn new(settings: &Settings, fingerprint: &RunFingerprint) -> Self {
         Self {
             settings: settings.clone(),
-            reading: settings.reading.clone(),
             fingerprint: fingerprint.clone(),
             folder: env::current_dir().ok(),
             earlier: Vec::new(),
@@ -62,7 +56,7 @@ impl Begun {
     pub(crate) fn read(run: &Path) -> Result<Self, Failure> {
         let begun: Self = RunDirectory::settings(run)?;
         let Some(record) = RunDirectory::config(run) else { return Ok(begun) };
-        let found = contradictions(&record, &begun.all().resolve()?);
+        let found = contradictions(&record, &begun.settings.clone().resolve()?);
         match found.as_slice() {
             [] => Ok(begun),
             found => Err(Failure::Usage(format!(
@@ -96,22 +90,20 @@ impl Begun {
     /// One of `now` differs and changes the course of the run, unless `allow_changes`.
     pub(crate) fn settings(&self, now: Settings, run: &Path, allow_changes: bool) -> Result<Settings, Failure> {
         refuse(self.changes(&now), allow_changes)?;
-        Ok(Settings { output: Some(run.to_owned()), ..now.or(self.all()) })
+        Ok(now.or(self.settings.clone()).with("output", run.display().to_string()))
     }
 
     /// Settings of `now` that change the course of the run.
     fn changes(&self, now: &Settings) -> Vec<String> {
-        let then = self.all();
+        let then = self.settings.clone();
         let then = self.folder.as_deref().map_or(then.clone(), |folder| then.located_in(folder));
-        let (old, new) = (then.fields(), now.fields());
-        let differs = |(key, value): &(&String, &Value)| {
-            !value.is_null() && old.get(*key) != Some(value) && !FREE.contains(&key.as_str())
+        let changes_course = |name: &str| Declared::named(name).is_some_and(|it| it.setting.changes_course);
+        let differs = |(name, value): &(&str, &Value)| changes_course(name) && then.get(name) != Some(value);
+        let shown = |(name, value): (&str, &Value)| {
+            let old = then.get(name).map_or_else(|| "default".into(), Value::to_string);
+            format!("{name}: {old} -> {value}")
         };
-        let shown = |(key, value): (&String, &Value)| {
-            let old = old.get(key).filter(|old| !old.is_null()).map_or_else(|| "default".into(), Value::to_string);
-            format!("{key}: {old} -> {value}")
-        };
-        new.iter().filter(differs).map(shown).collect()
+        now.iter().filter(differs).map(shown).collect()
     }
 
     /// What became of paths that are not found, for whoever is told so.
@@ -126,10 +118,6 @@ impl Begun {
                 ),
             }
         }
-    }
-
-    fn all(&self) -> Settings {
-        Settings { reading: self.reading.clone(), ..self.settings.clone() }
     }
 }
 
@@ -223,7 +211,7 @@ impl Begun {
     }
 
     fn identity(&self) -> Result<Identity, Failure> {
-        Ok(Identity::new(&self.all().resolve()?, &self.fingerprint))
+        Ok(Identity::new(&self.settings.clone().resolve()?, &self.fingerprint))
     }
 
     /// Writes what the run is from now on, where that is not what it was, or where its record is gone.

@@ -10,7 +10,7 @@ use super::{
     report::{Report, Reported},
     resume::{Begun, Start},
     routing,
-    settings::{Resolved, Settings},
+    settings::{Flags, Resolved, Settings},
     signals::Signals,
 };
 use adamole::{
@@ -41,11 +41,11 @@ pub(crate) struct TrainArguments {
     #[arg(long)]
     tensorboard: bool,
     #[command(flatten)]
-    settings: Settings,
+    settings: Flags<Settings>,
 }
 
 pub(crate) fn run(arguments: TrainArguments) -> Result<(), Failure> {
-    let TrainArguments { config, format, resume, allow_changes, tensorboard, settings: flags } = arguments;
+    let TrainArguments { config, format, resume, allow_changes, tensorboard, settings: Flags(flags) } = arguments;
     let file = config.as_deref().map(Settings::from_file).transpose()?.unwrap_or_default();
     if let Some(run) = &resume
         && let Some(report) = Begun::read(run)?.result(&located(flags.clone().or(file.clone())), run)?

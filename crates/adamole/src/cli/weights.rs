@@ -1,20 +1,26 @@
-//! The types of the frozen weights, as flags.
+//! The types of the frozen weights.
 
-use adamole::llama::{Precision, Quantization, WeightTypes};
-use clap::Args;
+use super::settings::Flags;
+use adamole::{
+    core::settings,
+    llama::{Precision, Quantization, WeightTypes},
+};
 
-#[derive(Debug, Clone, Copy, Args)]
-pub(crate) struct WeightFlags {
-    /// Type of the frozen weights: float32, bfloat16 or float16
-    #[arg(long, default_value = "float32")]
-    pub(crate) dtype: Precision,
-    /// Keep the frozen linears in 8 or 4 bits: int8 or int4
-    #[arg(long)]
-    quantize: Option<Quantization>,
+settings! {
+    /// The types of the frozen weights.
+    #[derive(Debug, Clone, Copy)]
+    pub(crate) struct Weights {
+        /// Type of the frozen weights.
+        pub(crate) dtype: Precision = Precision::Float32;
+        /// Keep the weights of the frozen linears in 8 or 4 bits.
+        pub(crate) quantize: Option<Quantization> = None, shown("none");
+    }
 }
 
+pub(crate) type WeightFlags = Flags<Weights>;
+
 impl From<WeightFlags> for WeightTypes {
-    fn from(flags: WeightFlags) -> Self {
-        Self { precision: flags.dtype, quantization: flags.quantize }
+    fn from(Flags(weights): WeightFlags) -> Self {
+        Self { precision: weights.dtype, quantization: weights.quantize }
     }
 }

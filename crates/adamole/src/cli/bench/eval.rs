@@ -56,7 +56,7 @@ pub(crate) fn run(arguments: &EvalArguments) -> Result<(), Failure> {
         seconds,
         items_per_second: *items as f64 / seconds,
         tokens_per_second: tokens as f64 / seconds,
-        circumstances: Circumstances::now((!base).then_some(subject.adapter.method), workers.count()),
+        circumstances: Circumstances::now((!base).then_some(subject.adapter.0.method), workers.count()),
     };
     print(subject.place.format, &report, || {
         format!(

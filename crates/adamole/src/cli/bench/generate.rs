@@ -58,7 +58,7 @@ pub(crate) fn run(arguments: &GenerateArguments) -> Result<(), Failure> {
         new_tokens: *new_tokens,
         seconds,
         tokens_per_second: (batch * new_tokens) as f64 / seconds,
-        circumstances: Circumstances::now((!base).then_some(subject.adapter.method), threads_of_one_batch()),
+        circumstances: Circumstances::now((!base).then_some(subject.adapter.0.method), threads_of_one_batch()),
     };
     print(subject.place.format, &report, || {
         format!("{:.1} tokens/s on {}", report.tokens_per_second, report.circumstances.text())

@@ -1,6 +1,6 @@
 //! `adamole bench layer`.
 
-use super::{AdapterFlags, Circumstances, Failure, Place, median, positive, timed};
+use super::{AdapterSettings, Circumstances, Failure, Flags, Place, median, positive, timed};
 use crate::cli::output::print;
 use adamole::core::{AdaptedLinear, AdapterConfig, CounterRng, DropoutSeed, ForwardContext, RoutingDetail};
 use burn::{
@@ -13,7 +13,7 @@ use serde::Serialize;
 #[derive(Args)]
 pub(crate) struct LayerArguments {
     #[command(flatten)]
-    adapter: AdapterFlags,
+    adapter: Flags<AdapterSettings>,
     #[command(flatten)]
     place: Place,
     /// Inputs of the linear
@@ -46,7 +46,7 @@ struct Report {
 pub(crate) fn run(arguments: &LayerArguments) -> Result<(), Failure> {
     let LayerArguments { adapter, place, d_in, d_out, rows, runs } = arguments;
     positive(&[("d-in", *d_in), ("d-out", *d_out), ("rows", *rows), ("runs", *runs)])?;
-    let config = adapter.resolve()?.config(0, 1).map_err(|error| Failure::Usage(error.to_string()))?;
+    let config = adapter.0.config(0, 1)?;
     let device = place.device()?.autodiff();
     let workers = place.workers(&device);
     let layer = layer(config.clone(), *d_in, *d_out, &device);
@@ -66,7 +66,7 @@ pub(crate) fn run(arguments: &LayerArguments) -> Result<(), Failure> {
         rows: *rows,
         seconds,
         rows_per_second: *rows as f64 / seconds,
-        circumstances: Circumstances::now(Some(adapter.method), workers.count()),
+        circumstances: Circumstances::now(Some(adapter.0.method), workers.count()),
     };
     print(place.format, &report, || {
         format!(

@@ -8,17 +8,18 @@ mod step;
 
 use super::{
     Failure,
-    adapter_settings::{AdapterSettings, MethodName},
+    adapter_settings::AdapterSettings,
     fetching::model_folder,
     inputs::{load_model, workers},
+    method_name::MethodName,
     output::{Format, size},
-    settings::Settings,
+    settings::Flags,
     weights::WeightFlags,
 };
 use adamole::{
     core::CounterRng,
     device,
-    llama::{Allocation, CausalLm},
+    llama::CausalLm,
     train::{Workers, peak_memory_bytes},
 };
 use burn::tensor::Device;
@@ -38,37 +39,6 @@ pub(crate) enum BenchCommand {
     Load(load::LoadArguments),
     /// Forward and backward of one adapted linear
     Layer(layer::LayerArguments),
-}
-
-/// The adapters that are measured.
-#[derive(Args)]
-pub(crate) struct AdapterFlags {
-    /// Method of the adapters
-    #[arg(long, value_enum, default_value_t = MethodName::Adamole)]
-    method: MethodName,
-    /// Experts on each adapted linear
-    #[arg(long)]
-    num_experts: Option<Allocation>,
-    /// Rank of one expert [32 for LoRA, 32 / num_experts for mixtures]
-    #[arg(long)]
-    rank: Option<Allocation>,
-    /// MoLE and SiRA: experts that a token fires
-    #[arg(long)]
-    top_k: Option<Allocation>,
-}
-
-impl AdapterFlags {
-    fn resolve(&self) -> Result<AdapterSettings, Failure> {
-        let adapter = AdapterSettings::resolve(&Settings {
-            method: Some(self.method),
-            num_experts: self.num_experts.clone(),
-            rank: self.rank.clone(),
-            top_k: self.top_k.clone(),
-            ..Settings::default()
-        })?;
-        adapter.validate()?;
-        Ok(adapter)
-    }
 }
 
 /// Where it is measured.
@@ -102,7 +72,7 @@ pub(crate) struct Subject {
     #[arg(long)]
     model: String,
     #[command(flatten)]
-    adapter: AdapterFlags,
+    adapter: Flags<AdapterSettings>,
     #[command(flatten)]
     weights: WeightFlags,
     #[command(flatten)]
@@ -112,9 +82,8 @@ pub(crate) struct Subject {
 impl Subject {
     /// The base with fresh adapters.
     fn load(&self, device: &Device) -> Result<CausalLm, Failure> {
-        let adapter = self.adapter.resolve()?;
         let mut model = self.load_base(device)?;
-        let layout = adapter.layout(model.config().num_hidden_layers)?;
+        let layout = self.adapter.0.layout(model.config().num_hidden_layers)?;
         model.adapt(&layout, 0);
         Ok(model)
     }

@@ -73,7 +73,7 @@ pub(crate) fn run(arguments: &StepArguments) -> Result<(), Failure> {
     }
     let device = subject.place.device()?;
     let workers = subject.place.workers(&device);
-    let peak = matmul_peak(&workers, &device, subject.weights.dtype);
+    let peak = matmul_peak(&workers, &device, subject.weights.0.dtype);
     let device = device.autodiff();
     let mut model = subject.load(&device)?;
     let cost = Cost::of(&model);
@@ -99,7 +99,7 @@ pub(crate) fn run(arguments: &StepArguments) -> Result<(), Failure> {
     let seconds_per_step = median(seconds);
     let operations = cost.step(rows, tokens, label_count);
     let report = Report {
-        method: subject.adapter.method,
+        method: subject.adapter.0.method,
         batch: rows,
         micro_batch,
         tokens,

@@ -1,0 +1,160 @@
+//! All settings: those of the program, declared here and with what they are about, and those of the libraries.
+
+use crate::cli::{adapter_settings, reading::Reading, weights::Weights};
+use adamole::{
+    core::{MethodKind, Setting, SettingError, SettingGroup, settings},
+    data::{Split, SplitPart},
+    train::Recipe,
+};
+use serde_json::Value;
+use std::{path::PathBuf, sync::LazyLock};
+
+settings! {
+    /// Where a run takes place and what it leaves there.
+    #[derive(Debug)]
+    pub(super) struct Run {
+        /// Base model: a Hugging Face folder, or org/name[@revision] on the hub.
+        pub(super) model: String, free;
+        /// Run directory, which must not hold a run.
+        pub(super) output: Option<PathBuf> = None, shown("runs/BENCHMARK-METHOD-SEED"), free;
+        /// Device: auto, cpu, cuda, vulkan or wgpu, the last three with :INDEX or without. Several of a kind,
+        /// comma-separated, share every step.
+        pub(super) device: String = "auto".into(), free;
+        /// Micro-batches computed in parallel.
+        pub(super) workers: Option<usize> = None, shown("the number of cores on the CPU, 1 on a GPU"), free;
+        /// Steps between checkpoints; every validation writes one, too.
+        pub(super) checkpoint_every: usize = 200, free;
+        /// Number of checkpoints that are kept, the newest ones.
+        pub(super) keep_checkpoints: usize = 2, free;
+    }
+}
+
+settings! {
+    /// The items that a run uses.
+    #[derive(Debug)]
+    pub(super) struct Splits {
+        /// Items of training: a split, or a part of one (train[:200]).
+        pub(super) train_split: SplitPart = Split::Train.into();
+        /// Items that choose the epoch; none of them may be an item of training.
+        pub(super) validation_split: SplitPart = Split::Validation.into();
+        /// A third split, or a part of one, on which the chosen epoch is reported.
+        pub(super) report_split: Option<SplitPart> = None, shown("none");
+        /// Use the first N training items only.
+        pub(super) limit_train: Option<usize> = None, shown("all");
+        /// Use the first N validation items only.
+        pub(super) limit_validation: Option<usize> = None, shown("all");
+    }
+}
+
+/// How a value for each group of layers is written.
+const PER_LAYER: &str = "a number, a number for each group of layers (8,6,4,2), or triangle, inverted-triangle, hourglass or \
+     rectangle";
+
+/// Settings that help and documentation show together.
+#[derive(Debug)]
+pub(crate) struct Group {
+    pub(crate) title: &'static str,
+    pub(crate) settings: Vec<Declared>,
+}
+
+/// A setting of a run.
+#[derive(Debug)]
+pub(crate) struct Declared {
+    pub(crate) setting: Setting,
+    /// The methods whose setting it is; empty where it is one of all runs.
+    pub(crate) methods: Vec<&'static MethodKind>,
+    /// Its flag, without the hyphens in front.
+    pub(crate) flag: &'static str,
+}
+
+static GROUPS: LazyLock<Vec<Group>> = LazyLock::new(|| {
+    let group = |title, lists: &[&[Setting]]| Group {
+        title,
+        settings: lists.concat().into_iter().map(|setting| Declared::new(setting, Vec::new())).collect(),
+    };
+    let mut adapter = group(adapter_settings::GROUP, &[adapter_settings::Common::SETTINGS]);
+    adapter.settings.extend(adapter_settings::of_methods());
+    vec![
+        group("Base model and run", &[Run::SETTINGS, Weights::SETTINGS]),
+        group("Data", &[Reading::SETTINGS, Splits::SETTINGS]),
+        adapter,
+        group("Training", &[Recipe::SETTINGS]),
+    ]
+});
+
+/// All settings, in groups.
+pub(crate) fn groups() -> &'static [Group] {
+    &GROUPS
+}
+
+/// All settings.
+pub(crate) fn declared() -> impl Iterator<Item = &'static Declared> {
+    groups().iter().flat_map(|group| &group.settings)
+}
+
+impl Declared {
+    /// A setting of these methods.
+    pub(crate) fn new(setting: Setting, methods: Vec<&'static MethodKind>) -> Self {
+        // Once for each setting of the program.
+        let flag = setting.name.replace('_', "-").leak();
+        Self { setting, methods, flag }
+    }
+
+    /// The setting of this name.
+    pub(crate) fn named(name: &str) -> Option<&'static Self> {
+        declared().find(|it| it.setting.name == name)
+    }
+
+    /// What to say of a name that no setting has.
+    pub(crate) fn unknown(name: &str) -> SettingError {
+        let names = || declared().map(|it| it.setting.name);
+        let likeness = |other: &&str| strsim::normalized_damerau_levenshtein(name, other);
+        let nearest = names().max_by(|one, other| likeness(one).total_cmp(&likeness(other)));
+        SettingError::Unknown {
+            name: name.to_owned(),
+            nearest: nearest.filter(|nearest| likeness(nearest) > 0.6),
+            known: names().collect::<Vec<_>>().join(", "),
+        }
+    }
+
+    /// What it is, in a sentence or two, with the methods that have it.
+    pub(crate) fn help(&self) -> String {
+        let help = match &self.by_method(None, |setting| setting.help().trim_end_matches('.').to_owned())[..] {
+            [] => self.setting.help().trim_end_matches('.').to_owned(),
+            [(methods, help)] => format!("{help} ({methods})"),
+            several => {
+                several.iter().map(|(methods, help)| format!("{methods}: {help}")).collect::<Vec<_>>().join("; ")
+            }
+        };
+        if self.setting.per_layer { format!("{help}: {PER_LAYER}.") } else { format!("{help}.") }
+    }
+
+    /// Its default, as it is shown, with one method or all; `None` where it is required.
+    pub(crate) fn default_words(&self, method: Option<&MethodKind>) -> Option<String> {
+        match &self.by_method(method, |setting| setting.default_words().unwrap_or_default())[..] {
+            [] => self.setting.default_words(),
+            [(_, words)] => Some(words.clone()),
+            several => Some(
+                several.iter().map(|(methods, words)| format!("{methods}: {words}")).collect::<Vec<_>>().join("; "),
+            ),
+        }
+    }
+
+    /// Its default with a method, where that is a value rather than a rule.
+    pub(crate) fn default_value(&self, method: Option<&MethodKind>) -> Option<Value> {
+        method.and_then(|kind| kind.setting(self.setting.name)).unwrap_or(&self.setting).default_value()
+    }
+
+    /// What the declarations of one method, or of all, say, each with the names of the methods that say it.
+    fn by_method(&self, only: Option<&MethodKind>, what: impl Fn(&Setting) -> String) -> Vec<(String, String)> {
+        let mut said: Vec<(String, String)> = Vec::new();
+        for kind in self.methods.iter().filter(|kind| only.is_none_or(|only| only.name == kind.name)) {
+            let Some(words) = kind.setting(self.setting.name).map(&what) else { continue };
+            match said.iter_mut().find(|(_, known)| *known == words) {
+                Some((methods, _)) => *methods += &format!(", {}", kind.name),
+                None => said.push((kind.name.to_owned(), words)),
+            }
+        }
+        said
+    }
+}

@@ -1,0 +1,109 @@
+//! Settings with their defaults filled in, as the steps of a run use them.
+
+use super::{
+    Settings,
+    declared::{Run, Splits},
+};
+use crate::cli::{Failure, adapter_settings::AdapterSettings, reading::Reading, weights::Weights};
+use adamole::{
+    core::{SettingError, SettingGroup},
+    data::SplitPart,
+    llama::{Precision, Quantization, WeightTypes},
+    train::Recipe,
+};
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+
+/// The settings of a run with nothing left open, as its `config.json` records them. Results of long runs are identified
+/// by a hash of this, so that names and order stay as they are.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Resolved {
+    pub(crate) model: String,
+    #[serde(flatten)]
+    pub(crate) reading: Reading,
+    pub(crate) output: PathBuf,
+    pub(crate) device: String,
+    /// The number of micro-batches in parallel; it changes no result.
+    #[serde(skip)]
+    pub(crate) workers: Option<usize>,
+    #[serde(flatten)]
+    pub(crate) adapter: AdapterSettings,
+    pub(crate) recipe: Recipe,
+    pub(crate) train_split: SplitPart,
+    pub(crate) validation_split: SplitPart,
+    pub(crate) report_split: Option<SplitPart>,
+    pub(crate) checkpoint_every: usize,
+    pub(crate) keep_checkpoints: usize,
+    pub(crate) version: &'static str,
+    pub(crate) dtype: Precision,
+    pub(crate) quantize: Option<Quantization>,
+}
+
+impl Resolved {
+    /// The types of the base model's weights.
+    pub(crate) fn weights(&self) -> WeightTypes {
+        WeightTypes { precision: self.dtype, quantization: self.quantize }
+    }
+}
+
+impl Settings {
+    /// Fills in the reference implementation's values, where `compat` asks for them, and the defaults, and checks every
+    /// value.
+    ///
+    /// # Errors
+    /// A required setting is absent, or one is not valid.
+    pub(crate) fn resolve(self) -> Result<Resolved, Failure> {
+        let Self(given) = self.with_compat();
+        let adapter = AdapterSettings::resolve(&given)?;
+        let recipe = adapter.recipe(&given)?;
+        let reading = Reading::from_settings(&given)?;
+        reading.validate()?;
+        let Run { model, output, device, workers, checkpoint_every, keep_checkpoints } = Run::from_settings(&given)?;
+        for (name, value) in [("checkpoint_every", checkpoint_every), ("keep_checkpoints", keep_checkpoints)] {
+            if value == 0 {
+                return Err(SettingError::invalid(name, value, "an integer of at least 1").into());
+            }
+        }
+        let Weights { dtype, quantize } = Weights::from_settings(&given)?;
+        let splits = Splits::from_settings(&given)?.checked()?;
+        let benchmark = Path::new(&reading.benchmark).file_stem().unwrap_or_default().to_string_lossy();
+        let run = || PathBuf::from("runs").join(format!("{benchmark}-{}-{}", adapter.method, recipe.seed));
+        Ok(Resolved {
+            output: output.unwrap_or_else(run),
+            model,
+            reading,
+            device,
+            workers,
+            adapter,
+            recipe,
+            train_split: splits.train_split,
+            validation_split: splits.validation_split,
+            report_split: splits.report_split,
+            checkpoint_every,
+            keep_checkpoints,
+            version: env!("CARGO_PKG_VERSION"),
+            dtype,
+            quantize,
+        })
+    }
+
+    /// The same with the reference implementation's values for what is not given, where `compat` asks for them.
+    pub(crate) fn with_compat(self) -> Self {
+        if self.get("compat").is_some() { self.or(Self::reference()) } else { self }
+    }
+}
+
+impl Splits {
+    /// The splits within their limits.
+    ///
+    /// # Errors
+    /// Items of training would also measure the run.
+    fn checked(self) -> Result<Self, Failure> {
+        let train_split = self.train_split.limited(self.limit_train);
+        let validation_split = self.validation_split.limited(self.limit_validation);
+        match [Some(validation_split), self.report_split].into_iter().flatten().find(|it| train_split.overlaps(*it)) {
+            Some(other) => Err(Failure::Usage(format!("{train_split} is trained on and shares items with {other}"))),
+            None => Ok(Self { train_split, validation_split, ..self }),
+        }
+    }
+}
