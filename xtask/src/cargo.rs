@@ -34,11 +34,6 @@ pub(crate) fn test(device: Option<&str>, arguments: &[String]) -> Result<(), Fai
     run(&all, &variables)
 }
 
-/// Builds the `adamole` program and says where it is.
-pub(crate) fn program() -> Result<PathBuf, Failure> {
-    program_for("cpu")
-}
-
 /// Builds the `adamole` program with the backend of this device, and says where it is.
 pub(crate) fn program_for(device: &str) -> Result<PathBuf, Failure> {
     build(Build::of(device)?)

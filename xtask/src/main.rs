@@ -6,7 +6,6 @@ mod bench;
 mod cargo;
 mod ci;
 mod datasets;
-mod regenerate;
 mod reproduce;
 
 use clap::{Parser, Subcommand};
@@ -36,15 +35,8 @@ enum Task {
     },
     /// Formatting, lints, documentation, tests, and a reproduction with its report checked
     Ci,
-    /// Regenerate the shipped samples and the small bases that are pretrained on their world
-    Datasets {
-        /// Leave the bases as they are
-        #[arg(long)]
-        samples_only: bool,
-        /// Pretrain only these bases: base, gemma, larger
-        #[arg(long, value_delimiter = ',', conflicts_with = "samples_only")]
-        base: Vec<String>,
-    },
+    /// Regenerate the shipped samples and base models
+    Datasets(datasets::Options),
 }
 
 /// A task's failure, already in words.
@@ -61,7 +53,7 @@ fn main() -> ExitCode {
         Task::Bench(options) => bench::run(&options),
         Task::Test { device, arguments } => cargo::test(device.as_deref(), &arguments),
         Task::Ci => ci::run(),
-        Task::Datasets { samples_only, base } => regenerate::run(samples_only, &base),
+        Task::Datasets(options) => datasets::run(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -4,10 +4,10 @@ use std::io;
 
 use serde::Serialize;
 
-use crate::datasets::problem::{Problem, Voice, mislead, options};
-use crate::datasets::random::Random;
-use crate::datasets::world::people::{FEELINGS, MOODS, NAMES};
-use crate::datasets::world::things::JOBS;
+use crate::problem::{Problem, Voice, mislead, options};
+use crate::random::Random;
+use crate::world::people::{FEELINGS, MOODS, NAMES};
+use crate::world::things::JOBS;
 
 #[derive(Serialize)]
 struct Row<'a> {

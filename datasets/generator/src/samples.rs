@@ -4,14 +4,17 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::{fs, io};
 
-use super::benchmarks::{BENCHMARKS, Benchmark};
-use super::problem::{Problem, Voice};
-use super::random::Random;
+use crate::benchmarks::{BENCHMARKS, Benchmark};
+use crate::problem::{Problem, Voice};
+use crate::random::Random;
 
 const SPLITS: [(&str, usize); 3] = [("train", 800), ("validation", 100), ("test", 200)];
 
-/// Writes `root/<benchmark>/<split>.jsonl`.
-pub(crate) fn write_samples(root: &Path) -> io::Result<()> {
+/// Writes the samples of every benchmark to `root/<benchmark>/<split>.jsonl`.
+///
+/// # Errors
+/// A folder or file cannot be written.
+pub fn write_samples(root: &Path) -> io::Result<()> {
     for benchmark in BENCHMARKS {
         let directory = root.join(benchmark.name);
         fs::create_dir_all(&directory)?;
@@ -117,5 +120,16 @@ mod tests {
                 assert!(row.len() < 500, "{row}");
             }
         }
+    }
+
+    #[test]
+    fn the_shipped_samples_are_those_of_the_generator() -> io::Result<()> {
+        let (folder, shipped) = (tempfile::tempdir()?, Path::new(env!("CARGO_MANIFEST_DIR")).join(".."));
+        write_samples(folder.path())?;
+        for (benchmark, (split, _)) in BENCHMARKS.iter().flat_map(|known| SPLITS.map(|split| (known, split))) {
+            let name = format!("{}/{split}.jsonl", benchmark.name);
+            assert!(fs::read(folder.path().join(&name))? == fs::read(shipped.join(&name))?, "{name}");
+        }
+        Ok(())
     }
 }

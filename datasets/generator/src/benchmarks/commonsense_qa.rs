@@ -4,10 +4,10 @@ use std::io;
 
 use serde::Serialize;
 
-use crate::datasets::problem::{Problem, Voice, mislead, options};
-use crate::datasets::random::Random;
-use crate::datasets::world::indefinite;
-use crate::datasets::world::things::{JOBS, KINDS, MATERIALS, PLACES, THINGS};
+use crate::problem::{Problem, Voice, mislead, options};
+use crate::random::Random;
+use crate::world::indefinite;
+use crate::world::things::{JOBS, KINDS, MATERIALS, PLACES, THINGS};
 
 #[derive(Serialize)]
 struct Row<'a> {

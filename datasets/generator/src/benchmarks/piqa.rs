@@ -4,10 +4,10 @@ use std::io;
 
 use serde::Serialize;
 
-use crate::datasets::problem::{Problem, Voice, options};
-use crate::datasets::random::Random;
-use crate::datasets::world::events::WAYS;
-use crate::datasets::world::things::THINGS;
+use crate::problem::{Problem, Voice, options};
+use crate::random::Random;
+use crate::world::events::WAYS;
+use crate::world::things::THINGS;
 
 #[derive(Serialize)]
 struct Row<'a> {

@@ -4,11 +4,11 @@ use std::io;
 
 use serde::Serialize;
 
-use crate::datasets::problem::{Problem, Voice, fixed};
-use crate::datasets::random::Random;
-use crate::datasets::world::capitalised;
-use crate::datasets::world::people::NAMES;
-use crate::datasets::world::things::{COLOURS, PLACES, THINGS, Thing};
+use crate::problem::{Problem, Voice, fixed};
+use crate::random::Random;
+use crate::world::capitalised;
+use crate::world::people::NAMES;
+use crate::world::things::{COLOURS, PLACES, THINGS, Thing};
 
 #[derive(Serialize)]
 struct Row<'a> {

@@ -1,10 +1,10 @@
 //! Short stories: what people did, what came of it, how they felt.
 
-use super::random::Random;
-use super::world::events::{EVENTS, WAYS};
-use super::world::people::{DEEDS, MOODS, NAMES};
-use super::world::things::{COLOURS, PLACES, THINGS};
-use super::world::with_name;
+use crate::random::Random;
+use crate::world::events::{EVENTS, WAYS};
+use crate::world::people::{DEEDS, MOODS, NAMES};
+use crate::world::things::{COLOURS, PLACES, THINGS};
+use crate::world::with_name;
 
 const OPENINGS: &[&str] = &["One day", "Last week", "On Sunday", "In May", "Long ago", "After school"];
 

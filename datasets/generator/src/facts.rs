@@ -1,11 +1,11 @@
 //! Plain paragraphs that state the facts of the small world.
 
-use super::random::Random;
-use super::world::nature::{ANIMALS, OPPOSITES, SUBSTANCES};
-use super::world::people::NAMES;
-use super::world::senses::WORDS;
-use super::world::things::{JOBS, THINGS};
-use super::world::{capitalised, indefinite, with_name};
+use crate::random::Random;
+use crate::world::nature::{ANIMALS, OPPOSITES, SUBSTANCES};
+use crate::world::people::NAMES;
+use crate::world::senses::WORDS;
+use crate::world::things::{JOBS, THINGS};
+use crate::world::{capitalised, indefinite, with_name};
 
 pub(crate) fn paragraph(random: &mut Random) -> String {
     match random.below(8) {

@@ -4,11 +4,11 @@ use std::io;
 
 use serde::Serialize;
 
-use crate::datasets::problem::{Problem, Voice, options};
-use crate::datasets::random::Random;
-use crate::datasets::world::events::EVENTS;
-use crate::datasets::world::people::NAMES;
-use crate::datasets::world::with_name;
+use crate::problem::{Problem, Voice, options};
+use crate::random::Random;
+use crate::world::events::EVENTS;
+use crate::world::people::NAMES;
+use crate::world::with_name;
 
 #[derive(Serialize)]
 struct Row<'a> {

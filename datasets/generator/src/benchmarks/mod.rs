@@ -12,8 +12,8 @@ mod wic;
 
 use std::io;
 
-use super::problem::{Problem, Voice};
-use super::random::Random;
+use crate::problem::{Problem, Voice};
+use crate::random::Random;
 
 pub(crate) struct Benchmark {
     /// The directory under `datasets/`.

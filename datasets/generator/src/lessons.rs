@@ -1,13 +1,13 @@
 //! Lessons in picking an option, in many forms but never in the benchmarks' own.
 
-use super::benchmarks::BENCHMARKS;
-use super::problem::{Problem, Voice, options};
-use super::random::Random;
-use super::world::events::{EVENTS, WAYS};
-use super::world::nature::{ANIMALS, OPPOSITES};
-use super::world::people::{DEEDS, MOODS, NAMES};
-use super::world::things::{COLOURS, JOBS, MATERIALS, PLACES, THINGS};
-use super::world::with_name;
+use crate::benchmarks::BENCHMARKS;
+use crate::problem::{Problem, Voice, options};
+use crate::random::Random;
+use crate::world::events::{EVENTS, WAYS};
+use crate::world::nature::{ANIMALS, OPPOSITES};
+use crate::world::people::{DEEDS, MOODS, NAMES};
+use crate::world::things::{COLOURS, JOBS, MATERIALS, PLACES, THINGS};
+use crate::world::with_name;
 
 const LETTERS: [&str; 5] = ["A", "B", "C", "D", "E"];
 

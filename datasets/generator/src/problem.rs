@@ -1,6 +1,6 @@
 //! A multiple-choice problem, before it becomes a row of a benchmark or a lesson of the corpus.
 
-use super::random::Random;
+use crate::random::Random;
 
 /// Who asks: the corpus words its questions differently from the benchmarks, so that no benchmark item occurs in it.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -4,11 +4,11 @@ use std::io;
 
 use serde::Serialize;
 
-use crate::datasets::problem::{Problem, Voice, fixed};
-use crate::datasets::random::Random;
-use crate::datasets::world::nature::ANIMALS;
-use crate::datasets::world::things::{COLOURS, PLACES, THINGS};
-use crate::datasets::world::{capitalised, indefinite};
+use crate::problem::{Problem, Voice, fixed};
+use crate::random::Random;
+use crate::world::nature::ANIMALS;
+use crate::world::things::{COLOURS, PLACES, THINGS};
+use crate::world::{capitalised, indefinite};
 
 #[derive(Serialize)]
 struct Row<'a> {

@@ -4,10 +4,10 @@ use std::io;
 
 use serde::Serialize;
 
-use crate::datasets::problem::{Problem, Voice, mislead, options};
-use crate::datasets::random::Random;
-use crate::datasets::world::indefinite;
-use crate::datasets::world::nature::{ANIMALS, CLASSES, OPPOSITES, STATES, SUBSTANCES};
+use crate::problem::{Problem, Voice, mislead, options};
+use crate::random::Random;
+use crate::world::indefinite;
+use crate::world::nature::{ANIMALS, CLASSES, OPPOSITES, STATES, SUBSTANCES};
 
 #[derive(Serialize)]
 struct Row<'a> {

@@ -1,18 +1,18 @@
-//! The pretraining corpus: facts, stories and lessons in plain text, one document a line of JSON.
+//! The pretraining corpus: facts, stories and lessons in plain text, one JSON object per line.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::random::Random;
-use super::{facts, lessons, stories};
+use crate::random::Random;
+use crate::{facts, lessons, stories};
 
 /// The stages of the corpus, which is read in order.
 ///
-/// To find an option's letter is the skill that is hardest to come by. Unless it is met at first almost alone and with
-/// few words, the model does not learn it in so short a training.
+/// Finding an option's letter is the skill that is hardest to learn. A model learns it in so short a training only if the
+/// first stage holds little else and few words.
 const STAGES: [Stage; 4] = [
     Stage { documents: 140_000, shares: [96, 0, 0, 0, 2, 2, 0] },
     Stage { documents: 50_000, shares: [15, 25, 15, 35, 8, 2, 0] },
@@ -20,8 +20,24 @@ const STAGES: [Stage; 4] = [
     Stage { documents: 80_000, shares: [2, 3, 8, 17, 15, 5, 3] },
 ];
 
-/// Documents of the third stage where no other number is asked for.
-pub(crate) const THIRD_STAGE: usize = 60_000;
+/// Documents of the third stage, in which a model learns to answer a question by a letter.
+const THIRD_STAGE: usize = 60_000;
+
+/// A shipped base model: `datasets/NAME.toml` holds its shape and training, `datasets/NAME` its files.
+#[derive(Debug, Clone, Copy)]
+pub struct Base {
+    /// The name of its files.
+    pub name: &'static str,
+    /// Documents of the third stage of its corpus.
+    third_stage: usize,
+}
+
+/// The shipped bases. Shapes other than that of the first need a longer third stage.
+pub const BASES: [Base; 3] = [
+    Base { name: "base", third_stage: THIRD_STAGE },
+    Base { name: "gemma", third_stage: 3 * THIRD_STAGE },
+    Base { name: "larger", third_stage: 3 * THIRD_STAGE },
+];
 
 #[derive(Clone, Copy)]
 struct Stage {
@@ -35,18 +51,18 @@ struct Document {
     text: String,
 }
 
-/// Writes the training split of the corpus, with so many documents in its third stage: there a model comes to answer a
-/// question by a letter, and other shapes come to it later than that of the first base.
-pub(crate) fn write_corpus(path: &Path, third_stage: usize) -> io::Result<()> {
-    let mut stages = STAGES;
-    stages[2].documents = third_stage;
-    write(path, 1, &stages)
-}
-
-/// Writes the validation split, which is like the last stage.
-pub(crate) fn write_validation_corpus(path: &Path) -> io::Result<()> {
-    let [.., last] = STAGES;
-    write(path, 2, &[Stage { documents: 1_000, ..last }])
+/// Writes the corpus of a base to `folder` as JSON Lines and returns the paths of its training and validation splits. The
+/// validation split is the same for all bases and is drawn like the last stage.
+///
+/// # Errors
+/// A file cannot be written.
+pub fn write_corpus(folder: &Path, base: Base) -> io::Result<[PathBuf; 2]> {
+    fs::create_dir_all(folder)?;
+    let (train, validation) = (folder.join(format!("{}.jsonl", base.name)), folder.join("validation.jsonl"));
+    let [first, second, third, last] = STAGES;
+    write(&train, 1, &[first, second, Stage { documents: base.third_stage, ..third }, last])?;
+    write(&validation, 2, &[Stage { documents: 1_000, ..last }])?;
+    Ok([train, validation])
 }
 
 fn write(path: &Path, seed: u64, stages: &[Stage]) -> io::Result<()> {
@@ -117,5 +133,22 @@ mod tests {
             }
         }
         assert!((600..1_400).contains(&words.len()), "{}", words.len());
+    }
+
+    #[test]
+    fn a_base_is_small_and_has_the_shape_of_its_definition() -> Result<(), Box<dyn std::error::Error>> {
+        let datasets = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        for Base { name, .. } in BASES {
+            let sizes = fs::read_dir(datasets.join(name))?.map(|file| Ok(file?.metadata()?.len()));
+            let bytes: u64 = sizes.sum::<io::Result<u64>>()?;
+            assert!(bytes < 4_000_000, "{name} takes {bytes} bytes");
+            let definition: toml::Table = fs::read_to_string(datasets.join(format!("{name}.toml")))?.parse()?;
+            let config = fs::read_to_string(datasets.join(name).join("config.json"))?;
+            let config: serde_json::Value = serde_json::from_str(&config)?;
+            for key in ["hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "vocab_size"] {
+                assert_eq!(definition["model"][key].as_integer(), config[key].as_i64(), "{name}: {key}");
+            }
+        }
+        Ok(())
     }
 }

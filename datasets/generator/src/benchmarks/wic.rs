@@ -4,11 +4,11 @@ use std::io;
 
 use serde::Serialize;
 
-use crate::datasets::problem::{Problem, Voice, fixed};
-use crate::datasets::random::Random;
-use crate::datasets::world::people::NAMES;
-use crate::datasets::world::senses::{WORDS, Word};
-use crate::datasets::world::with_name;
+use crate::problem::{Problem, Voice, fixed};
+use crate::random::Random;
+use crate::world::people::NAMES;
+use crate::world::senses::{WORDS, Word};
+use crate::world::with_name;
 
 #[derive(Serialize)]
 struct Row<'a> {

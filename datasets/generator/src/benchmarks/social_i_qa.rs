@@ -4,9 +4,9 @@ use std::io;
 
 use serde::Serialize;
 
-use crate::datasets::problem::{Problem, Voice, options};
-use crate::datasets::random::Random;
-use crate::datasets::world::people::{DEEDS, NAMES};
+use crate::problem::{Problem, Voice, options};
+use crate::random::Random;
+use crate::world::people::{DEEDS, NAMES};
 
 #[derive(Serialize)]
 struct Row<'a> {
