@@ -1,14 +1,13 @@
-//! The layout of the Hugging Face cache, which other programs fill.
+//! The cache, read.
 
 use std::fmt;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use crate::HubError;
 use crate::source::Repository;
-use crate::variables::Variables;
+use crate::{HubError, Wanted};
 
-/// What a repository holds; the hub keeps the two apart.
+/// The type of a repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Weights, configuration and tokenizer.
@@ -18,7 +17,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// What the hub and the cache call this.
+    /// The name of this type in addresses and in the cache.
     pub(crate) fn plural(self) -> &'static str {
         match self {
             Self::Model => "models",
@@ -36,89 +35,77 @@ impl fmt::Display for Kind {
     }
 }
 
-/// A cache folder as `huggingface_hub` lays it out:
-///
-/// ```text
-/// models--org--name/refs/main             holds the commit that main was at
-/// models--org--name/snapshots/<commit>/   holds the files
-/// ```
+/// A cache folder in the layout of `huggingface_hub` and `hf-hub`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cache {
     folder: PathBuf,
 }
 
 impl Cache {
-    /// The cache in `folder`, whether or not that exists.
+    /// The cache in `folder`, which may not exist yet.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         Self { folder: folder.into() }
     }
 
-    /// The cache of this user, where `huggingface_hub` looks: `HF_HUB_CACHE`; else `hub` in `HF_HOME`, in
-    /// `huggingface` of `XDG_CACHE_HOME`, or in `~/.cache/huggingface`. `None` if the user has no home folder either.
-    pub fn of_user() -> Option<Self> {
-        Self::from_variables(&Variables::of_process())
-    }
-
-    pub(crate) fn from_variables(variables: &Variables) -> Option<Self> {
-        let hub = || Some(variables.home()?.join("hub"));
-        variables.path("HF_HUB_CACHE").or_else(hub).map(Self::new)
-    }
-
-    /// The folder of all repositories, whether or not that exists.
-    pub fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// What the folder of a repository is called.
+    /// The name of a repository's folder.
     pub(crate) fn name_of(kind: Kind, id: &str) -> String {
         format!("{}--{}", kind.plural(), id.replace('/', "--"))
     }
 
+    /// The snapshot of a repository, if it has the wanted files.
+    pub(crate) fn find(&self, kind: Kind, repository: &Repository, wanted: &Wanted) -> Result<PathBuf, HubError> {
+        let snapshot = self.snapshot(kind, repository)?;
+        let mut files = files_below(&snapshot);
+        // Not links whose blob is gone.
+        files.retain(|file| snapshot.join(file).is_file());
+        match wanted.missing(&files) {
+            missing if missing.is_empty() => Ok(snapshot),
+            missing => Err(HubError::FilesNotCached { name: repository.id.clone(), missing, snapshot }),
+        }
+    }
+
     /// The folder with the files of a repository at its revision.
-    pub(crate) fn snapshot(&self, kind: Kind, repository: &Repository) -> Result<PathBuf, HubError> {
+    fn snapshot(&self, kind: Kind, repository: &Repository) -> Result<PathBuf, HubError> {
         let Repository { id, revision } = repository;
         let root = self.folder.join(Self::name_of(kind, id));
         if !root.is_dir() {
             return Err(HubError::NotCached { name: id.clone(), looked_in: root });
         }
-        let missing = |looked_in| HubError::RevisionNotCached {
-            name: id.clone(),
-            revision: revision.clone(),
-            looked_in,
-            cached: files_below(&root.join("refs")),
-        };
-
-        // A revision is either a commit, which names its snapshot, or a branch or tag, whose file holds the commit.
-        let snapshots = root.join("snapshots");
+        let (snapshots, refs) = (root.join("snapshots"), root.join("refs"));
+        // A revision is a commit, which names its snapshot, or a branch or tag, whose file holds the commit.
         if is_commit(revision) && snapshots.join(revision).is_dir() {
             return Ok(snapshots.join(revision));
         }
-        let file = root.join("refs").join(revision);
-        let commit = match std::fs::read_to_string(&file) {
-            Ok(commit) => commit,
-            Err(error)
-                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::IsADirectory | ErrorKind::NotADirectory) =>
-            {
-                return Err(missing(if is_commit(revision) { snapshots.join(revision) } else { file }));
-            }
-            Err(source) => return Err(HubError::Io { path: file, source }),
+        let file = refs.join(revision);
+        let looked_in = match std::fs::read_to_string(&file) {
+            Ok(commit) => match snapshots.join(commit.trim()) {
+                snapshot if is_commit(commit.trim()) && snapshot.is_dir() => return Ok(snapshot),
+                snapshot => snapshot,
+            },
+            Err(error) => match error.kind() {
+                ErrorKind::NotFound | ErrorKind::IsADirectory | ErrorKind::NotADirectory if is_commit(revision) => {
+                    snapshots.join(revision)
+                }
+                ErrorKind::NotFound | ErrorKind::IsADirectory | ErrorKind::NotADirectory => file,
+                _ => return Err(HubError::Io { path: file, source: error }),
+            },
         };
-        let commit = commit.trim();
-        let snapshot = snapshots.join(commit);
-        match is_commit(commit) && snapshot.is_dir() {
-            true => Ok(snapshot),
-            false => Err(missing(snapshot)),
-        }
+        let (name, revision) = (id.clone(), revision.clone());
+        Err(HubError::RevisionNotCached { name, revision, looked_in, cached: files_below(&refs) })
     }
 }
 
-/// Whether this looks like a commit: hexadecimal digits. A file of the cache must not lead out of it.
+/// Whether this is hexadecimal, as commits are. A file of the cache must not lead out of it.
 fn is_commit(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// The files in and below `folder`, as paths relative to it.
-pub(crate) fn files_below(folder: &Path) -> Vec<String> {
+/// The files in and below `folder`, as paths relative to it, sorted.
+fn files_below(folder: &Path) -> Vec<String> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
@@ -129,23 +116,4 @@ pub(crate) fn files_below(folder: &Path) -> Vec<String> {
     }
     files.sort();
     files
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn cache(variables: &[(&str, &str)], home: Option<&str>) -> Option<PathBuf> {
-        Cache::from_variables(&Variables::of(variables, home)).map(|cache| cache.folder)
-    }
-
-    #[test]
-    fn variables_decide_where_the_cache_is() {
-        let all = [("HF_HUB_CACHE", "/c"), ("HF_HOME", "/h"), ("XDG_CACHE_HOME", "/x")];
-        assert_eq!(cache(&all, Some("/me")), Some("/c".into()));
-        assert_eq!(cache(&all[1..], Some("/me")), Some("/h/hub".into()));
-        assert_eq!(cache(&all[2..], Some("/me")), Some("/x/huggingface/hub".into()));
-        assert_eq!(cache(&[("HF_HOME", "")], Some("/me")), Some("/me/.cache/huggingface/hub".into()));
-        assert_eq!(cache(&[], None), None);
-    }
 }

@@ -1,26 +1,26 @@
-//! Why a model or data set could not be found or fetched.
+//! Errors of looking for, downloading and uploading models and data sets.
 
-use std::path::PathBuf;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::Kind;
 
-/// An error of this crate: what was looked for, and where.
+/// An error of this crate, with what was asked for, where, and what the other side says about it.
+///
+/// `name` is a repository, `host` and `url` are who answered, `token_given` says whether a token was sent, `missing` holds
+/// the names and patterns that match no file, `similar` the nearest known names, the nearest first.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
+#[allow(missing_docs, reason = "the fields are described once, above")]
 pub enum HubError {
     /// The name is empty.
     #[error("the name of a model or data set is empty, expected `org/name`, `org/name@revision` or a folder")]
     EmptyName,
 
-    /// What follows `@` cannot be a revision.
+    /// The part after `@` is not a revision.
     #[error("`{name}`: `{revision}` is not a revision, expected a branch, a tag or a commit after `@`")]
-    InvalidRevision {
-        /// The whole name.
-        name: String,
-        /// The part after `@`.
-        revision: String,
-    },
+    InvalidRevision { name: String, revision: String },
 
     /// The name can only be a folder, and there is none.
     #[error("the folder {} does not exist", .0.display())]
@@ -35,298 +35,163 @@ pub enum HubError {
         "`{name}` was not found: there is no such folder, and the cache has no {}; nothing is downloaded",
         .looked_in.display()
     )]
-    NotCached {
-        /// The name that was asked for.
-        name: String,
-        /// The folder of the cache where it would be.
-        looked_in: PathBuf,
-    },
+    NotCached { name: String, looked_in: PathBuf },
 
     /// The cache has the repository, but not this revision of it.
     #[error(
         "`{name}` is in the cache, but not its revision `{revision}`: {} does not exist{}",
         .looked_in.display(),
-        cached_revisions(.cached)
+        then("; cached: ", &.cached.join(", "))
     )]
-    RevisionNotCached {
-        /// The name that was asked for.
-        name: String,
-        /// The revision that was asked for.
-        revision: String,
-        /// The folder of the snapshot, or the file that would name it.
-        looked_in: PathBuf,
-        /// Branches and tags that the cache has.
-        cached: Vec<String>,
-    },
+    RevisionNotCached { name: String, revision: String, looked_in: PathBuf, cached: Vec<String> },
 
-    /// There is nowhere to look: no variable names the cache and the user has no home folder.
+    /// There is no cache: no variable names it, and the user has no home folder.
     #[error("`{name}` is no folder, and there is no cache: set HF_HUB_CACHE, HF_HOME or HOME")]
-    NoCache {
-        /// The name that was asked for.
-        name: String,
-    },
+    NoCache { name: String },
 
-    /// Neither a folder nor the cache has it, and the program was built without what asks a hub.
+    /// Neither a folder nor the cache has it, and the program was built without the feature `online`.
     #[error("`{name}` is neither a folder nor in the cache, and this program was built without the hub")]
-    NotBuiltIn {
-        /// The name that was asked for.
-        name: String,
-    },
+    NotBuiltIn { name: String },
 
     /// The cache has the snapshot, but not these files of it.
     #[error("`{name}` is in the cache, but without {}: {} has no such file", list(.missing), .snapshot.display())]
-    FilesNotCached {
-        /// The name that was asked for.
-        name: String,
-        /// The names and patterns that match no file.
-        missing: Vec<String>,
-        /// The folder of the snapshot.
-        snapshot: PathBuf,
-    },
+    FilesNotCached { name: String, missing: Vec<String>, snapshot: PathBuf },
 
-    /// The hub has no such repository, or does not admit to it: it answers so for a private one, too.
+    /// The hub has no such repository. It gives the same answer for a private one.
     #[error(
         "the hub has no {kind} `{name}`, or it is private{}{}",
         if *.token_given { " and the token does not open it" } else { "" },
-        suggestion(.similar)
+        then("; similar: ", &list(.similar))
     )]
-    RepositoryNotFound {
-        /// The name that was asked for.
-        name: String,
-        /// What was asked for under this name.
-        kind: Kind,
-        /// Whether a token was sent. Without one, a private repository cannot be told from none.
-        token_given: bool,
-        /// Names that are almost the same, the nearest first.
-        similar: Vec<String>,
-    },
+    RepositoryNotFound { name: String, kind: Kind, token_given: bool, similar: Vec<String> },
 
     /// The repository has no such branch, tag or commit.
     #[error("`{name}` has no revision `{revision}`")]
-    RevisionNotFound {
-        /// The name that was asked for.
-        name: String,
-        /// The revision that was asked for.
-        revision: String,
-    },
+    RevisionNotFound { name: String, revision: String },
 
     /// The repository does not have these files.
     #[error("`{name}` at `{revision}` has no {}; it has {}", list(.missing), some_of(.existing))]
-    FilesNotFound {
-        /// The name that was asked for.
-        name: String,
-        /// The revision that was asked for.
-        revision: String,
-        /// The names and patterns that match no file.
-        missing: Vec<String>,
-        /// The files of the repository.
-        existing: Vec<String>,
-    },
+    FilesNotFound { name: String, revision: String, missing: Vec<String>, existing: Vec<String> },
 
-    /// The repository is for those who accepted its conditions, which is done on its page, and who send their token.
+    /// The repository is gated: its conditions have to be accepted on its page, and a token has to be sent.
     #[error(
         "`{name}` is gated: {}",
         if *.token_given { "the token's owner was not given access" } else { "a token is needed, and there is none" }
     )]
-    Gated {
-        /// The name that was asked for.
-        name: String,
-        /// Whether a token was sent. If so, its owner has no access yet, or the token's own rights are too narrow.
-        token_given: bool,
-    },
+    Gated { name: String, token_given: bool },
 
-    /// The hub wants a token (status 401), and there is none.
-    #[error("{host} wants a token for `{name}`, and there is none")]
-    TokenMissing {
-        /// The name that was asked for.
-        name: String,
-        /// The hub.
-        host: String,
-    },
+    /// The hub requires a token (status 401), and there is none.
+    #[error("{host} requires a token for `{name}`, and there is none")]
+    TokenMissing { name: String, host: String },
 
-    /// The hub does not know the token (status 401): it is mistyped, revoked or of another hub.
-    #[error("{host} refused the token that was sent for `{name}`{}", reason(.message))]
-    TokenRefused {
-        /// The name that was asked for.
-        name: String,
-        /// The hub.
-        host: String,
-        /// What the hub says about it; may be empty.
-        message: String,
-    },
+    /// The hub does not accept the token (status 401): it is mistyped, revoked or from another hub.
+    #[error("{host} refused the token that was sent for `{name}`{}", then(": ", .message))]
+    TokenRefused { name: String, host: String, message: String },
 
-    /// The hub knows who asks, and refuses (status 403).
-    #[error("{host} refuses access to `{name}`{}", reason(.message))]
-    Forbidden {
-        /// The name that was asked for.
-        name: String,
-        /// The hub.
-        host: String,
-        /// What the hub says about it; may be empty.
-        message: String,
-    },
+    /// The token gives no access to the repository (status 403).
+    #[error("{host} refuses access to `{name}`{}", then(": ", .message))]
+    Forbidden { name: String, host: String, message: String },
 
-    /// An upload was asked for, and there is no token.
+    /// An upload needs a token, and there is none.
     #[error("an upload to `{name}` needs a token, and there is none")]
-    TokenNeeded {
-        /// The name of the repository.
-        name: String,
-    },
+    TokenNeeded { name: String },
 
-    /// An upload was asked for, but only the cache may be looked at.
+    /// Nothing can be uploaded offline.
     #[error("nothing is uploaded to `{name}` offline")]
-    Offline {
-        /// The name of the repository.
-        name: String,
-    },
+    Offline { name: String },
 
-    /// The hub knows who asks, and does not take an upload from them (status 403).
-    #[error("{host} takes nothing for `{name}` with this token{}", reason(.message))]
-    UploadRefused {
-        /// The name of the repository.
-        name: String,
-        /// The hub.
-        host: String,
-        /// What the hub says about it; may be empty.
-        message: String,
-    },
+    /// The token does not allow uploads to the repository (status 403).
+    #[error("{host} accepts no upload to `{name}` with this token{}", then(": ", .message))]
+    UploadRefused { name: String, host: String, message: String },
 
-    /// The repository was to be private, but it is there already and public.
-    #[error("`{name}` is there already and public; nothing was uploaded")]
-    NotPrivate {
-        /// The name of the repository.
-        name: String,
-    },
+    /// The repository should be private, but exists and is public.
+    #[error("`{name}` exists and is public; nothing was uploaded")]
+    NotPrivate { name: String },
 
-    /// Nothing can be uploaded under this name.
+    /// The name is not that of a repository that takes uploads.
     #[error("`{name}` is no repository of the hub, expected org/name or org/name@branch")]
-    NoRepository {
-        /// The name that was given.
-        name: String,
-    },
+    NoRepository { name: String },
 
-    /// The token cannot be sent: it has other characters than visible ASCII ones. It is not shown.
+    /// The token has other characters than visible ASCII. It is not shown.
     #[error("the token has characters that no token has, such as a space or the end of a line inside it")]
     InvalidToken,
 
-    /// The hub's address is none.
+    /// The address of the hub is not valid.
     #[error("`{0}` is not the address of a hub, expected such as https://huggingface.co, without a user or a query")]
     InvalidEndpoint(String),
 
-    /// A variable names a proxy that is none. Its value is not shown: it may hold a password.
+    /// The value of a variable for proxies is not an address. It is not shown: it may hold a password.
     #[error("{variable} is not the address of a proxy, expected such as http://proxy.example:3128")]
-    InvalidProxy {
-        /// The variable.
-        variable: &'static str,
-    },
+    InvalidProxy { variable: &'static str },
 
     /// This machine lacks what a connection needs, such as the certificates of authorities.
     #[error("no connection can be made from this machine")]
-    NoClient {
-        /// What is missing.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
+    NoClient { source: Box<dyn std::error::Error + Send + Sync> },
 
-    /// No connection, or one that broke or stalled, after all tries. What has arrived is kept for the next time.
+    /// The connection failed, broke or stalled, after all tries. What has arrived is kept for the next call.
     #[error("the connection to {host} failed")]
-    Network {
-        /// Who was to answer.
-        host: String,
-        /// What happened.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
+    Network { host: String, source: Box<dyn std::error::Error + Send + Sync> },
 
-    /// The server answered with an error of its own, after all tries where trying again makes sense.
-    #[error("{url} answered with status {status}{}", reason(.message))]
-    Status {
-        /// What was asked for.
-        url: String,
-        /// The status: 429 means too many requests, from 500 on the server has a problem.
-        status: u16,
-        /// What the server says about it; may be empty.
-        message: String,
-        /// How long the server wants to be left alone.
-        retry_after: Option<Duration>,
-    },
+    /// The server answered with an error, after all tries if it is a transient one.
+    #[error("{url} answered with status {status}{}", then(": ", .message))]
+    Status { url: String, status: u16, message: String, retry_after: Option<Duration> },
 
-    /// The server's answer cannot be that of a hub.
+    /// The answer is not that of a hub.
     #[error("{url} did not answer as a hub does: {reason}")]
-    BadAnswer {
-        /// What was asked for.
-        url: String,
-        /// What is wrong with the answer.
-        reason: String,
-    },
+    BadAnswer { url: String, reason: String },
 
     /// The server sends more or less than it announced.
     #[error("`{file}` should have {expected} bytes, but the server sends {got}")]
-    WrongSize {
-        /// The file's name in the repository.
-        file: String,
-        /// The size that the hub announced.
-        expected: u64,
-        /// The size of what the server sends.
-        got: u64,
-    },
+    WrongSize { file: String, expected: u64, got: u64 },
 
-    /// A file's content is not what the hub announced, twice in a row. It was deleted.
+    /// The content of a file has not the announced hash, twice in a row. It was deleted.
     #[error("`{file}` should have the hash {expected}, but what arrived has {got}")]
-    WrongHash {
-        /// The file's name in the repository.
-        file: String,
-        /// The hash that the hub announced.
-        expected: String,
-        /// The hash of what arrived.
-        got: String,
-    },
+    WrongHash { file: String, expected: String, got: String },
 
-    /// The disk is full. What has arrived is kept for the next time.
+    /// The disk is full. What has arrived is kept for the next call.
     #[error("the disk is full: cannot write {}", .path.display())]
-    DiskFull {
-        /// The file or folder of the cache.
-        path: PathBuf,
-        /// The system's reason.
-        source: std::io::Error,
-    },
+    DiskFull { path: PathBuf, source: std::io::Error },
 
     /// A file or folder of the cache could not be written.
     #[error("cannot write {}", .path.display())]
-    NotWritable {
-        /// The file or folder of the cache.
-        path: PathBuf,
-        /// The system's reason.
-        source: std::io::Error,
-    },
+    NotWritable { path: PathBuf, source: std::io::Error },
 
-    /// The file that keeps processes from writing the same file at once could not be locked.
+    /// The lock against other processes that write the same file failed.
     #[error("cannot lock {}", .path.display())]
-    Lock {
-        /// The lock.
-        path: PathBuf,
-        /// The system's reason.
-        source: std::io::Error,
-    },
+    Lock { path: PathBuf, source: std::io::Error },
 
     /// A file of the cache could not be read.
     #[error("cannot read {}", .path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// The system's reason.
-        source: std::io::Error,
-    },
+    Io { path: PathBuf, source: std::io::Error },
 }
 
-fn cached_revisions(cached: &[String]) -> String {
-    match cached {
-        [] => String::new(),
-        names => format!("; cached: {}", names.join(", ")),
+impl HubError {
+    #[cfg(feature = "online")]
+    pub(crate) fn no_client(source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self::NoClient { source: source.into() }
+    }
+
+    /// Why `path` could not be written.
+    pub(crate) fn write(path: &Path, source: std::io::Error) -> Self {
+        let path = path.to_path_buf();
+        match source.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Self::DiskFull { path, source },
+            _ => Self::NotWritable { path, source },
+        }
+    }
+
+    /// Whether the same request may succeed a little later.
+    pub(crate) fn is_transient(&self) -> bool {
+        match self {
+            Self::Network { .. } => true,
+            Self::Status { status, .. } => matches!(status, 408 | 429 | 500 | 502 | 503 | 504),
+            _ => false,
+        }
     }
 }
 
 fn list(names: &[String]) -> String {
-    let quoted: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
-    quoted.join(", ")
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
 /// The first few of many names.
@@ -338,16 +203,7 @@ fn some_of(names: &[String]) -> String {
     }
 }
 
-fn suggestion(names: &[String]) -> String {
-    match names {
-        [] => String::new(),
-        names => format!("; similar: {}", list(names)),
-    }
-}
-
-fn reason(message: &str) -> String {
-    match message {
-        "" => String::new(),
-        message => format!(": {message}"),
-    }
+/// What follows in a message, if there is anything.
+fn then(introduction: &str, text: &str) -> String {
+    if text.is_empty() { String::new() } else { format!("{introduction}{text}") }
 }

@@ -1,76 +1,35 @@
-//! What happens while files are fetched or put onto the hub.
+//! Progress of a download or an upload.
 
 use std::path::Path;
 use std::time::Duration;
 
 use crate::HubError;
 
-/// A step of [`Hub::fetch`](crate::Hub::fetch) or `Hub::push`, for a program to show. Sizes are in bytes.
+/// A step of [`Hub::fetch`](crate::Hub::fetch) or `Hub::push`, for a program to show. Sizes are in bytes, and `file` is the
+/// name in the repository.
 #[derive(Debug)]
 #[non_exhaustive]
+#[allow(missing_docs, reason = "the fields are described with their variants")]
 pub enum Event<'a> {
-    /// So much is not in the cache yet. Without this event, nothing is transferred.
-    Planned {
-        /// How many files.
-        files: usize,
-        /// The size of all of them, including what an earlier, broken transfer has left.
-        bytes: u64,
-    },
-    /// The transfer of a file begins, or begins again after it broke.
-    Started {
-        /// The file's name in the repository.
-        file: &'a str,
-        /// What is there from an earlier, broken transfer; 0 is the start of the file.
-        offset: u64,
-        /// The size of the whole file.
-        total: u64,
-    },
-    /// More of a file is there.
-    Advanced {
-        /// The file's name in the repository.
-        file: &'a str,
-        /// How much of the file is there.
-        done: u64,
-        /// The size of the whole file.
-        total: u64,
-    },
-    /// The file is complete and its hash is being taken.
-    Verifying {
-        /// The file's name in the repository.
-        file: &'a str,
-    },
+    /// What the cache lacks, with the size of the whole files. Without this event, nothing is transferred.
+    Planned { files: usize, bytes: u64 },
+    /// The transfer of a file of size `total` begins, or continues at `offset` after it broke.
+    Started { file: &'a str, offset: u64, total: u64 },
+    /// The first `done` bytes of a file are there.
+    Advanced { file: &'a str, done: u64, total: u64 },
+    /// The file is complete, and its hash is being computed.
+    Verifying { file: &'a str },
     /// The file is in the cache.
-    Finished {
-        /// The file's name in the repository.
-        file: &'a str,
-    },
-    /// Another process is fetching this file; this one waits for it.
-    Waiting {
-        /// The file's name in the repository.
-        file: &'a str,
-    },
-    /// So much of an upload has been sent.
-    Uploading {
-        /// How much.
-        done: u64,
-        /// The size of all files.
-        total: u64,
-    },
-    /// Something failed that may succeed if it is tried again, which will be done after a while.
-    Retrying {
-        /// What failed.
-        error: &'a HubError,
-        /// How long this waits before it tries again.
-        delay: Duration,
-    },
-    /// The hub did not answer, so that what the cache has is taken. It may be older than what the hub has.
-    UsingCache {
-        /// Why the hub could not be asked.
-        error: &'a HubError,
-        /// The folder that is taken.
-        snapshot: &'a Path,
-    },
+    Finished { file: &'a str },
+    /// Another process is downloading this file; this one waits for it.
+    Waiting { file: &'a str },
+    /// The first `done` bytes of an upload are sent.
+    Uploading { done: u64, total: u64 },
+    /// A request failed and is tried again after `delay`.
+    Retrying { error: &'a HubError, delay: Duration },
+    /// The hub did not answer, and the snapshot in the cache is taken. It may be out of date.
+    UsingCache { error: &'a HubError, snapshot: &'a Path },
 }
 
-/// The callback that is told of events.
+/// The callback that receives events.
 pub(crate) type Progress<'a> = dyn FnMut(Event<'_>) + 'a;

@@ -1,15 +1,12 @@
-//! Fetching what is not there yet.
+//! A hub with its cache.
 
 use std::path::PathBuf;
 
-use crate::cache::files_below;
 use crate::event::Event;
-use crate::source::{Place, Repository};
-use crate::token::Token;
-use crate::variables::Variables;
+use crate::variables::{Token, Variables};
 use crate::{Cache, HubError, Kind, Network, Source, Wanted};
 
-/// The address of the Hugging Face hub.
+/// The address of the Hugging Face Hub.
 pub const ENDPOINT: &str = "https://huggingface.co";
 
 /// A hub and the cache for what is fetched from it.
@@ -35,20 +32,20 @@ impl Hub {
         Self::of(endpoint, None, Some(cache))
     }
 
-    /// The hub, the token and the cache that the variables of this process tell: `HF_ENDPOINT`, `HF_TOKEN`,
-    /// `HF_TOKEN_PATH`, `HF_HOME`, `HF_HUB_CACHE`, `HF_HUB_OFFLINE`, and those for proxies.
+    /// The hub, the token and the cache of this process's variables: `HF_ENDPOINT`, `HF_TOKEN`, `HF_TOKEN_PATH`, `HF_HOME`,
+    /// `HF_HUB_CACHE`, `HF_HUB_OFFLINE`, and those for proxies.
     ///
     /// # Errors
     ///
-    /// [`HubError::InvalidEndpoint`], [`HubError::InvalidToken`] and [`HubError::InvalidProxy`] for what cannot be
-    /// used, and [`HubError::Io`] for a token that cannot be read.
+    /// [`HubError::InvalidEndpoint`], [`HubError::InvalidToken`] and [`HubError::InvalidProxy`] for invalid values, and
+    /// [`HubError::Io`] for a token that cannot be read.
     pub fn from_env() -> Result<Self, HubError> {
         let variables = Variables::of_process();
-        let endpoint = variables.endpoint()?.unwrap_or(ENDPOINT);
-        let hub = Self::of(endpoint, variables.token()?, Cache::from_variables(&variables))?;
+        let endpoint = variables.endpoint();
+        let hub = Self::of(endpoint.as_deref().unwrap_or(ENDPOINT), variables.token()?, variables.cache())?;
         #[cfg(feature = "online")]
         if !variables.is_offline() {
-            crate::online::proxy::of_variables()?;
+            crate::online::check_proxies()?;
         }
         let network = Network { proxy_variables: true, ..Network::default() };
         Ok(hub.with_offline(variables.is_offline()).with_network(network))
@@ -60,14 +57,8 @@ impl Hub {
             let shown = endpoint.rsplit('@').next().and_then(|rest| rest.split('?').next()).unwrap_or_default();
             return Err(HubError::InvalidEndpoint(shown.into()));
         }
-        Ok(Self {
-            endpoint: endpoint.into(),
-            token,
-            cache,
-            is_offline: false,
-            known_names: Vec::new(),
-            network: Network::default(),
-        })
+        let (known_names, network) = (Vec::new(), Network::default());
+        Ok(Self { endpoint: endpoint.into(), token, cache, is_offline: false, known_names, network })
     }
 
     /// Sends this token, to the hub's own address only.
@@ -75,16 +66,14 @@ impl Hub {
     /// # Errors
     ///
     /// [`HubError::InvalidToken`] if it is empty or has other characters than visible ASCII ones inside.
-    pub fn with_token(mut self, token: &str) -> Result<Self, HubError> {
-        self.token = Some(Token::parse(token)?);
-        Ok(self)
+    pub fn with_token(self, token: &str) -> Result<Self, HubError> {
+        Ok(Self { token: Some(Token::parse(token)?), ..self })
     }
 
-    /// Whether only the cache is looked at.
+    /// Whether only the cache is used.
     #[must_use]
-    pub fn with_offline(mut self, is_offline: bool) -> Self {
-        self.is_offline = is_offline;
-        self
+    pub fn with_offline(self, is_offline: bool) -> Self {
+        Self { is_offline, ..self }
     }
 
     /// Names that [`HubError::RepositoryNotFound`] may suggest, besides those in the cache.
@@ -94,24 +83,22 @@ impl Hub {
         self
     }
 
-    /// How long to wait, and how often to try.
+    /// Timeouts and the number of tries.
     #[must_use]
-    pub fn with_network(mut self, network: Network) -> Self {
-        self.network = network;
-        self
+    pub fn with_network(self, network: Network) -> Self {
+        Self { network, ..self }
     }
 
-    /// The folder with the wanted files: the local folder of this name if there is one, as it is; else the snapshot
-    /// in the cache, after what it lacks was fetched from the hub.
+    /// The folder with the wanted files: the local folder of this name if it exists, as it is; else the snapshot in the
+    /// cache, after the files that it lacks were downloaded.
     ///
-    /// The hub is asked which commit the revision is at. If it does not answer, the cache is taken as it is, with
+    /// The hub is asked for the commit of the revision. If it does not answer, the snapshot in the cache is taken, with
     /// [`Event::UsingCache`]. It is not asked when offline, or for a full commit if all wanted names are without a star
-    /// and cached. In the cache, a pattern with a star is content with one file.
+    /// and cached. In the cache, one file is enough for a pattern with a star.
     ///
     /// # Errors
     ///
-    /// [`HubError`], which says what was asked of whom and why it failed. What has arrived of a file is kept, and the
-    /// next call continues with it.
+    /// [`HubError`]. What has arrived of a file is kept, and the next call continues with it.
     pub fn fetch(
         &self,
         source: &Source,
@@ -119,12 +106,12 @@ impl Hub {
         wanted: &Wanted,
         progress: &mut dyn FnMut(Event<'_>),
     ) -> Result<PathBuf, HubError> {
-        let repository = match source.place()? {
-            Place::Folder(folder) => return Ok(folder),
-            Place::Repository(repository) => repository,
-        };
+        if let Some(folder) = source.folder() {
+            return Ok(folder);
+        }
+        let repository = source.repository()?;
         let cache = self.cache.as_ref().ok_or_else(|| HubError::NoCache { name: source.to_string() })?;
-        let cached = || cached(cache, kind, repository, wanted);
+        let cached = || cache.find(kind, repository, wanted);
         if self.is_offline {
             return cached();
         }
@@ -142,26 +129,15 @@ impl Hub {
     }
 }
 
-/// The snapshot in the cache, if it has the wanted files.
-pub(crate) fn cached(cache: &Cache, kind: Kind, repository: &Repository, wanted: &Wanted) -> Result<PathBuf, HubError> {
-    let snapshot = cache.snapshot(kind, repository)?;
-    let mut files = files_below(&snapshot);
-    // Not links whose blob is gone.
-    files.retain(|file| snapshot.join(file).is_file());
-    match wanted.missing(&files) {
-        missing if missing.is_empty() => Ok(snapshot),
-        missing => Err(HubError::FilesNotCached { name: repository.id.clone(), missing, snapshot }),
-    }
-}
-
 /// Whether a hub can be at this address: `http` or `https`, a host, and no user, password or query.
 fn is_endpoint(text: &str) -> bool {
     let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or_default();
     let host = rest.split(['/', ':']).next().unwrap_or_default();
-    !host.is_empty() && !rest.contains(['@', '?', '#', '\\']) && !rest.contains(char::is_whitespace)
+    !host.is_empty() && !rest.contains(['@', '?', '#', '\\', '\u{fffd}']) && !rest.contains(char::is_whitespace)
 }
 
-fn is_full_commit(revision: &str) -> bool {
+/// Whether this is forty hexadecimal digits.
+pub(crate) fn is_full_commit(revision: &str) -> bool {
     revision.len() == 40 && revision.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 

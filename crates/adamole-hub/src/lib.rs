@@ -9,7 +9,6 @@ mod network;
 #[cfg(feature = "online")]
 mod online;
 mod source;
-mod token;
 mod upload;
 mod variables;
 mod wanted;

@@ -1,11 +1,11 @@
-//! Names as people write them.
+//! Names of models and data sets.
 
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
 
-use crate::{Cache, HubError, Kind};
+use crate::HubError;
 
-/// Where a model or data set is to come from: a local folder, or a repository of the Hugging Face hub.
+/// The name of a model or data set: a local folder, or a repository of the hub.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
     text: String,
@@ -21,18 +21,8 @@ pub(crate) struct Repository {
     pub(crate) revision: String,
 }
 
-/// A name that was looked up among the local folders.
-pub(crate) enum Place<'a> {
-    /// There is such a folder.
-    Folder(PathBuf),
-    /// There is none, so this repository of the hub is meant.
-    Repository(&'a Repository),
-}
-
 impl Source {
-    /// Takes a name apart: `org/name`, `org/name@revision` (`main` if none is given), or a path.
-    ///
-    /// Whether a name that could be both is a folder or a repository is decided by [`Self::locate`].
+    /// Reads `org/name`, `org/name@revision` (`main` by default), or a path.
     ///
     /// # Errors
     ///
@@ -42,72 +32,32 @@ impl Source {
             return Err(HubError::EmptyName);
         }
         let (id, revision) = text.split_once('@').unwrap_or((text, "main"));
-        let repository = match is_repository(id) {
-            true if is_revision(revision) => Some(Repository { id: id.into(), revision: revision.into() }),
-            true => {
-                return Err(HubError::InvalidRevision { name: text.into(), revision: revision.into() });
-            }
-            false => None,
-        };
+        if is_repository(id) && !is_revision(revision) {
+            return Err(HubError::InvalidRevision { name: text.into(), revision: revision.into() });
+        }
+        let repository = is_repository(id).then(|| Repository { id: id.into(), revision: revision.into() });
         Ok(Self { text: text.into(), repository })
     }
 
-    /// The folder with the files: the local folder of this name if there is one, else the snapshot in the Hugging
-    /// Face cache of this user ([`Cache::of_user`]). Nothing is downloaded.
-    ///
-    /// # Errors
-    ///
-    /// [`HubError`], which says what was looked for and where.
-    pub fn locate(&self, kind: Kind) -> Result<PathBuf, HubError> {
-        self.locate_with(kind, Cache::of_user().as_ref())
-    }
-
-    /// Like [`Self::locate`], with a cache of the caller's choice.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Self::locate`].
-    pub fn locate_in(&self, kind: Kind, cache: &Cache) -> Result<PathBuf, HubError> {
-        self.locate_with(kind, Some(cache))
-    }
-
-    /// The local folder of this name, if there is one: for it no hub is needed.
+    /// The local folder of this name, if it exists. It takes precedence over a repository.
     pub fn folder(&self) -> Option<PathBuf> {
         let path = Path::new(&self.text);
         path.is_dir().then(|| path.into())
     }
 
-    fn locate_with(&self, kind: Kind, cache: Option<&Cache>) -> Result<PathBuf, HubError> {
-        match self.place()? {
-            Place::Folder(folder) => Ok(folder),
-            Place::Repository(repository) => {
-                let cache = cache.ok_or_else(|| HubError::NoCache { name: self.text.clone() })?;
-                cache.snapshot(kind, repository)
-            }
-        }
-    }
-
-    /// Whether this can be the name of a repository of the hub, whatever there is on this machine.
+    /// Whether this can be the name of a repository, whatever exists on this machine.
     pub fn is_repository(&self) -> bool {
         self.repository.is_some()
     }
 
-    /// The repository of the hub that this may be, whatever there is on this machine.
-    pub(crate) fn repository(&self) -> Option<&Repository> {
-        self.repository.as_ref()
-    }
-
-    /// What the name means on this machine.
-    pub(crate) fn place(&self) -> Result<Place<'_>, HubError> {
-        if let Some(folder) = self.folder() {
-            return Ok(Place::Folder(folder));
-        }
+    /// The repository of this name, where there is no such folder.
+    pub(crate) fn repository(&self) -> Result<&Repository, HubError> {
         let path = Path::new(&self.text);
         match &self.repository {
-            // A file may happen to have the name of a repository; only a path is certain to mean the file.
+            Some(repository) => Ok(repository),
+            // A file may have the name of a repository; only a path is certain to mean the file.
             None if path.exists() => Err(HubError::NotAFolder(path.into())),
             None => Err(HubError::MissingFolder(path.into())),
-            Some(repository) => Ok(Place::Repository(repository)),
         }
     }
 }
@@ -133,7 +83,7 @@ fn is_repository(id: &str) -> bool {
     id.split('/').count() <= 2 && id.split('/').all(is_part)
 }
 
-/// Whether this names a file below `refs` and not elsewhere. Revisions may have slashes, as in `refs/pr/1`.
+/// Whether this names a file below `refs` and nowhere else. Revisions may have slashes, as in `refs/pr/1`.
 fn is_revision(revision: &str) -> bool {
     !revision.is_empty()
         && !revision.contains(['\\', '\0'])

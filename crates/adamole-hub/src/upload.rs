@@ -1,4 +1,4 @@
-//! What is put onto the hub.
+//! Uploads.
 
 use std::path::PathBuf;
 
@@ -17,30 +17,29 @@ pub(crate) enum Content {
 }
 
 impl Upload {
-    /// No files yet; `message` is what the commit is called.
+    /// No files yet; `message` is the title of the commit.
     pub fn new(message: impl Into<String>) -> Self {
         Self { message: message.into(), ..Self::default() }
     }
 
-    /// With the file at `path`, which is called `name` in the repository.
+    /// Adds the file at `path` as `name`.
     #[must_use]
     pub fn with_file(mut self, name: impl Into<String>, path: impl Into<PathBuf>) -> Self {
         self.files.push((name.into(), Content::File(path.into())));
         self
     }
 
-    /// With a file of this text.
+    /// Adds a file with this text.
     #[must_use]
     pub fn with_text(mut self, name: impl Into<String>, text: impl Into<String>) -> Self {
         self.files.push((name.into(), Content::Text(text.into())));
         self
     }
 
-    /// Whether a repository that is made for this is private. One that is there already and public is refused then.
+    /// Whether a new repository is private. One that exists and is public is refused then.
     #[must_use]
-    pub fn private(mut self, is_private: bool) -> Self {
-        self.is_private = is_private;
-        self
+    pub fn private(self, is_private: bool) -> Self {
+        Self { is_private, ..self }
     }
 
     /// The names of the files in the repository.
@@ -49,13 +48,13 @@ impl Upload {
     }
 }
 
-/// Where files were put.
+/// The result of an upload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pushed {
     /// The page of the repository at the branch.
     pub url: String,
-    /// The commit that was made.
+    /// The new commit.
     pub commit: String,
-    /// Whether the repository was made for it.
+    /// Whether the repository was created.
     pub is_new: bool,
 }

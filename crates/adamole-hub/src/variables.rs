@@ -1,66 +1,84 @@
-//! The variables that programs of the hub heed.
+//! The variables of programs of the hub, and the token.
 
-use std::collections::HashMap;
+use std::env;
 use std::ffi::OsString;
+use std::fmt;
 use std::path::PathBuf;
 
-use crate::HubError;
-use crate::token::Token;
+use crate::{Cache, HubError};
 
-const NAMES: [&str; 7] =
-    ["HF_ENDPOINT", "HF_TOKEN", "HF_TOKEN_PATH", "HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "XDG_CACHE_HOME"];
+/// A token that can be sent, and that `Debug` does not show.
+#[derive(Clone)]
+pub(crate) struct Token(String);
 
-/// The variables of the hub that are set, and the user's home folder.
-#[derive(Default)]
-pub(crate) struct Variables {
-    values: HashMap<&'static str, OsString>,
-    home: Option<PathBuf>,
-}
-
-impl Variables {
-    pub(crate) fn of_process() -> Self {
-        Self::read(|name| std::env::var_os(name), std::env::home_dir())
-    }
-
-    fn read(variable: impl Fn(&str) -> Option<OsString>, home: Option<PathBuf>) -> Self {
-        // A variable that is set to nothing counts as unset.
-        let set = |name| Some((name, variable(name).filter(|value| !value.is_empty())?));
-        Self {
-            values: NAMES.into_iter().filter_map(set).collect(),
-            home: home.filter(|home| !home.as_os_str().is_empty()),
+impl Token {
+    /// Takes visible ASCII. Space around it, such as the end of a line, does not count.
+    pub(crate) fn parse(text: &str) -> Result<Self, HubError> {
+        match text.trim() {
+            text if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic()) => Ok(Self(text.into())),
+            _ => Err(HubError::InvalidToken),
         }
     }
 
-    pub(crate) fn path(&self, name: &str) -> Option<PathBuf> {
-        self.values.get(name).map(PathBuf::from)
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token")
+    }
+}
+
+/// The variables of a process, and the user's home folder.
+pub(crate) struct Variables<'a> {
+    get: Box<dyn Fn(&str) -> Option<OsString> + 'a>,
+    home: Option<PathBuf>,
+}
+
+impl Variables<'_> {
+    pub(crate) fn of_process() -> Self {
+        Self { get: Box::new(|name| env::var_os(name)), home: env::home_dir() }
     }
 
-    /// Where programs of the hub keep their files: `HF_HOME`, else `huggingface` in `XDG_CACHE_HOME` or `~/.cache`.
-    pub(crate) fn home(&self) -> Option<PathBuf> {
-        let caches = || self.path("XDG_CACHE_HOME").or_else(|| Some(self.home.as_ref()?.join(".cache")));
+    /// A variable that is set to nothing counts as unset.
+    fn value(&self, name: &str) -> Option<OsString> {
+        (self.get)(name).filter(|value| !value.is_empty())
+    }
+
+    fn path(&self, name: &str) -> Option<PathBuf> {
+        self.value(name).map(PathBuf::from)
+    }
+
+    /// The folder of programs of the hub: `HF_HOME`, else `huggingface` in `XDG_CACHE_HOME` or `~/.cache`.
+    fn home(&self) -> Option<PathBuf> {
+        let home = || self.home.as_ref().filter(|home| !home.as_os_str().is_empty());
+        let caches = || self.path("XDG_CACHE_HOME").or_else(|| Some(home()?.join(".cache")));
         self.path("HF_HOME").or_else(|| Some(caches()?.join("huggingface")))
     }
 
-    pub(crate) fn endpoint(&self) -> Result<Option<&str>, HubError> {
-        let Some(value) = self.values.get("HF_ENDPOINT") else { return Ok(None) };
-        let text = value.to_str().ok_or_else(|| HubError::InvalidEndpoint(value.to_string_lossy().into_owned()));
-        text.map(Some)
+    /// `HF_HUB_CACHE`, else `hub` in [`Self::home`].
+    pub(crate) fn cache(&self) -> Option<Cache> {
+        self.path("HF_HUB_CACHE").or_else(|| Some(self.home()?.join("hub"))).map(Cache::new)
+    }
+
+    pub(crate) fn endpoint(&self) -> Option<String> {
+        self.value("HF_ENDPOINT").map(|value| value.to_string_lossy().into_owned())
     }
 
     /// The token in `HF_TOKEN`, else in the file `HF_TOKEN_PATH`, else in the file `token` in [`Self::home`].
     pub(crate) fn token(&self) -> Result<Option<Token>, HubError> {
-        if let Some(value) = self.values.get("HF_TOKEN") {
-            let text = value.to_str().ok_or(HubError::InvalidToken)?;
-            if !text.trim().is_empty() {
-                return Token::parse(text).map(Some);
-            }
+        let parse = |text: Option<&str>| Token::parse(text.ok_or(HubError::InvalidToken)?).map(Some);
+        if let Some(value) = self.value("HF_TOKEN").filter(|value| !value.as_encoded_bytes().trim_ascii().is_empty()) {
+            return parse(value.to_str());
         }
         let Some(path) = self.path("HF_TOKEN_PATH").or_else(|| Some(self.home()?.join("token"))) else {
             return Ok(None);
         };
         match std::fs::read(&path) {
             Ok(bytes) if bytes.trim_ascii().is_empty() => Ok(None),
-            Ok(bytes) => Token::parse(std::str::from_utf8(&bytes).map_err(|_| HubError::InvalidToken)?).map(Some),
+            Ok(bytes) => parse(std::str::from_utf8(&bytes).ok()),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(HubError::Io { path, source }),
         }
@@ -68,14 +86,8 @@ impl Variables {
 
     /// Whether `HF_HUB_OFFLINE` is `1`, `on`, `yes` or `true`, in any case.
     pub(crate) fn is_offline(&self) -> bool {
-        let value = self.values.get("HF_HUB_OFFLINE").and_then(|value| value.to_str()).unwrap_or_default();
+        let value = self.value("HF_HUB_OFFLINE").unwrap_or_default();
         ["1", "on", "yes", "true"].iter().any(|yes| value.eq_ignore_ascii_case(yes))
-    }
-
-    #[cfg(test)]
-    pub(crate) fn of(variables: &[(&str, &str)], home: Option<&str>) -> Self {
-        let find = |name: &str| variables.iter().find(|(variable, _)| *variable == name);
-        Self::read(|name| find(name).map(|(_, value)| value.into()), home.map(PathBuf::from))
     }
 }
 
@@ -83,40 +95,54 @@ impl Variables {
 mod tests {
     use super::*;
 
+    fn of<'a>(variables: &'a [(&str, &str)], home: Option<&str>) -> Variables<'a> {
+        let find = |name: &str| variables.iter().find(|(variable, _)| *variable == name);
+        Variables { get: Box::new(move |name| find(name).map(|(_, value)| value.into())), home: home.map(Into::into) }
+    }
+
     fn token(variables: &[(&str, &str)]) -> Option<String> {
-        Some(Variables::of(variables, None).token().unwrap()?.as_str().to_owned())
+        Some(of(variables, None).token().unwrap()?.as_str().to_owned())
+    }
+
+    #[test]
+    fn variables_decide_where_the_cache_is() {
+        let cache = |variables, home| of(variables, home).cache().map(|cache: Cache| cache.folder().to_owned());
+        let all = [("HF_HUB_CACHE", "/c"), ("HF_HOME", "/h"), ("XDG_CACHE_HOME", "/x")];
+        assert_eq!(cache(&all, Some("/me")), Some("/c".into()));
+        assert_eq!(cache(&all[1..], Some("/me")), Some("/h/hub".into()));
+        assert_eq!(cache(&all[2..], Some("/me")), Some("/x/huggingface/hub".into()));
+        assert_eq!(cache(&[("HF_HOME", "")], Some("/me")), Some("/me/.cache/huggingface/hub".into()));
+        assert_eq!(cache(&[], None), None);
     }
 
     #[test]
     fn the_token_is_in_a_variable_or_a_file() {
         let home = tempfile::tempdir().unwrap();
         let path = |name: &str| home.path().join(name).to_str().unwrap().to_owned();
-        std::fs::write(path("token"), "of-home\n").unwrap();
-        std::fs::write(path("other"), "of-file").unwrap();
-        std::fs::write(path("empty"), "\n").unwrap();
-        std::fs::write(path("broken"), "a\nb").unwrap();
-
+        for (name, text) in [("token", "of-home\n"), ("other", "of-file"), ("empty", "\n"), ("broken", "a\nb")] {
+            std::fs::write(path(name), text).unwrap();
+        }
         let (home, other) = (path(""), path("other"));
         let all = [("HF_TOKEN", " of-variable "), ("HF_TOKEN_PATH", &other), ("HF_HOME", &home)];
         assert_eq!(token(&all).unwrap(), "of-variable");
         assert_eq!(token(&all[1..]).unwrap(), "of-file");
         assert_eq!(token(&[("HF_TOKEN", " "), all[1]]).unwrap(), "of-file");
         assert_eq!(token(&all[2..]).unwrap(), "of-home");
-        assert_eq!(token(&[]), None);
-        assert_eq!(token(&[("HF_TOKEN_PATH", &path("empty"))]), None);
-        assert_eq!(token(&[("HF_TOKEN_PATH", &path("none"))]), None);
-        for broken in [[("HF_TOKEN", "a\nb")], [("HF_TOKEN_PATH", path("broken").as_str())]] {
-            assert!(matches!(Variables::of(&broken, None).token(), Err(HubError::InvalidToken)));
+        for none in ["empty", "none"] {
+            assert_eq!(token(&[("HF_TOKEN_PATH", &path(none))]), None);
         }
-        let folder = Variables::of(&[("HF_TOKEN_PATH", &home)], None);
-        assert!(matches!(folder.token(), Err(HubError::Io { .. })));
+        for broken in [("HF_TOKEN", "a\nb"), ("HF_TOKEN", "a\u{e9}"), ("HF_TOKEN_PATH", path("broken").as_str())] {
+            assert!(matches!(of(&[broken], None).token(), Err(HubError::InvalidToken)), "{broken:?}");
+        }
+        assert!(matches!(of(&[("HF_TOKEN_PATH", &home)], None).token(), Err(HubError::Io { .. })));
+        assert!(!format!("{:?}", Token::parse("hf_secret\n").unwrap()).contains("secret"));
     }
 
     #[test]
     fn offline_is_a_yes() {
         for (value, expected) in [("1", true), ("True", true), ("yes", true), ("0", false), ("", false), ("no", false)]
         {
-            assert_eq!(Variables::of(&[("HF_HUB_OFFLINE", value)], None).is_offline(), expected, "{value}");
+            assert_eq!(of(&[("HF_HUB_OFFLINE", value)], None).is_offline(), expected, "{value}");
         }
     }
 }

@@ -1,4 +1,6 @@
-//! Which files of a repository are asked for.
+//! Patterns for the files of a repository.
+
+use regex::RegexSet;
 
 /// The files that a caller wants, by patterns over their names.
 ///
@@ -9,14 +11,14 @@
 pub struct Wanted {
     required: Vec<String>,
     optional: Vec<String>,
-    /// Groups of patterns, of which the first counts that matches a file.
+    /// Groups of patterns; the first that matches a file is used.
     alternatives: Vec<Vec<String>>,
-    /// What is missing where no file is wanted.
+    /// The name of what is missing if no file is wanted.
     at_least: Option<String>,
 }
 
 impl Wanted {
-    /// Files that have to be there: it is an error if one of the patterns matches none.
+    /// Files that have to exist: it is an error if one of the patterns matches none.
     pub fn new<P: Into<String>>(patterns: impl IntoIterator<Item = P>) -> Self {
         Self { required: patterns.into_iter().map(Into::into).collect(), ..Self::default() }
     }
@@ -34,7 +36,7 @@ impl Wanted {
         Self { alternatives: groups, ..self }
     }
 
-    /// At least one file has to be there: `what` is said to be missing if none of the patterns matches any.
+    /// At least one file has to exist: `what` is reported as missing if none of the patterns matches any.
     #[must_use]
     pub fn at_least_one(self, what: impl Into<String>) -> Self {
         Self { at_least: Some(what.into()), ..self }
@@ -48,51 +50,31 @@ impl Wanted {
     }
 
     /// Those of `files` that are wanted.
-    pub(crate) fn select<'a>(&'a self, files: &'a [String]) -> impl Iterator<Item = &'a str> {
-        let matches_any =
-            |group: &&Vec<String>| group.iter().any(|pattern| files.iter().any(|file| matches(pattern, file)));
-        let group = self.alternatives.iter().find(matches_any).map(Vec::as_slice).unwrap_or_default();
-        let patterns = move || self.required.iter().chain(&self.optional).chain(group);
-        files.iter().map(String::as_str).filter(move |file| patterns().any(|pattern| matches(pattern, file)))
+    pub(crate) fn select<'a>(&self, files: &'a [String]) -> impl Iterator<Item = &'a str> {
+        let first = self.alternatives.iter().map(|group| set(group));
+        let first = first.into_iter().find(|group| files.iter().any(|file| group.is_match(file)));
+        let sets: Vec<RegexSet> = [set(&self.required), set(&self.optional)].into_iter().chain(first).collect();
+        files.iter().map(String::as_str).filter(move |file| sets.iter().any(|set| set.is_match(file)))
     }
 
     /// The required patterns that match none of `files`, and what is missing if none matches any.
     pub(crate) fn missing(&self, files: &[String]) -> Vec<String> {
-        let is_missing = |pattern: &&String| !files.iter().any(|file| matches(pattern, file));
+        let is_missing = |pattern: &&String| {
+            let set = set(std::slice::from_ref(*pattern));
+            !files.iter().any(|file| set.is_match(file))
+        };
         let none = self.at_least.iter().filter(|_| self.select(files).next().is_none());
         self.required.iter().filter(is_missing).chain(none).cloned().collect()
     }
 }
 
-/// Whether `name` is what `pattern` describes.
-fn matches(pattern: &str, name: &str) -> bool {
-    // `reached[i]`: the part of the name so far is described by the first `i` bytes of the pattern.
-    let pattern = pattern.as_bytes();
-    let mut reached = vec![false; pattern.len() + 1];
-    reached[0] = true;
-    skip_stars(pattern, &mut reached);
-    for &byte in name.as_bytes() {
-        let mut next = vec![false; reached.len()];
-        for (i, &expected) in pattern.iter().enumerate().filter(|&(i, _)| reached[i]) {
-            match expected {
-                b'*' => next[i] |= byte != b'/' || pattern[..i].ends_with(b"*") || pattern[i + 1..].starts_with(b"*"),
-                _ => next[i + 1] |= byte == expected,
-            }
-        }
-        if !next.contains(&true) {
-            return false;
-        }
-        skip_stars(pattern, &mut next);
-        reached = next;
-    }
-    reached[pattern.len()]
-}
-
-/// A star may stand for nothing.
-fn skip_stars(pattern: &[u8], reached: &mut [bool]) {
-    for (i, _) in pattern.iter().enumerate().filter(|&(_, &byte)| byte == b'*') {
-        reached[i + 1] |= reached[i];
-    }
+/// The names that one of the patterns describes. Patterns too large for the crate `regex`, of megabytes, describe none.
+fn set(patterns: &[String]) -> RegexSet {
+    let expression = |pattern: &String| {
+        let escaped = regex::escape(pattern).replace(r"\*\*", ".*").replace(r"\*", "[^/]*");
+        format!("(?s)^{escaped}$")
+    };
+    RegexSet::new(patterns.iter().map(expression)).unwrap_or_else(|_| RegexSet::empty())
 }
 
 #[cfg(test)]
@@ -115,17 +97,19 @@ mod tests {
             ("**/b", "a/x/b", true),
             ("a*b*c", "aXbYbZc", true),
             ("a*b*c", "aXbYbZ", false),
+            ("a.[b]*", "a.[b]c", true),
+            ("a.[b]*", "axbc", false),
             ("*", "", true),
             ("", "", true),
             ("", "a", false),
         ] {
-            assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
+            assert_eq!(set(&[pattern.to_owned()]).is_match(name), expected, "{pattern} {name}");
         }
     }
 
     #[test]
     fn many_stars_are_quick() {
-        assert!(!matches(&"a*".repeat(50), &format!("{}b/", "a".repeat(5000))));
+        assert!(!set(&["a*".repeat(50)]).is_match(&format!("{}b/", "a".repeat(5000))));
     }
 
     #[test]

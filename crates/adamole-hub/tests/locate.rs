@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use adamole_hub::{Cache, HubError, Kind, Source};
+use adamole_hub::{Cache, ENDPOINT, Hub, HubError, Kind, Source, Wanted};
 use tempfile::TempDir;
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
@@ -24,7 +24,8 @@ fn cache() -> (TempDir, Cache) {
 }
 
 fn locate(name: &str, kind: Kind, cache: &Cache) -> Result<PathBuf, HubError> {
-    Source::parse(name)?.locate_in(kind, cache)
+    let hub = Hub::new(ENDPOINT, cache.clone())?.with_offline(true);
+    hub.fetch(&Source::parse(name)?, kind, &Wanted::default(), &mut |_| ())
 }
 
 #[test]

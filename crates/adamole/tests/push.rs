@@ -17,14 +17,18 @@ use tempfile::TempDir;
 /// A run of a plain LoRA, as short as it can be.
 fn trained() -> TempDir {
     let folder = TempDir::new().unwrap();
-    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../datasets");
-    let [base, copa] = ["base", "copa"].map(|name| shipped.join(name).display().to_string());
+    let [base, copa] = ["base", "copa"].map(shipped);
     let what =
         ["train", "--model", &base, "--benchmark", "copa", "--data", &copa, "--output", "run", "--method", "lora"];
     let how = ["--rank", "2", "--epochs", "1", "--limit-train", "8", "--limit-validation", "20", "--device", "cpu"];
     let output = program(&folder, "http://127.0.0.1:1", Some("hf_secret"), &[&what[..], &how].concat());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     folder
+}
+
+/// A folder of the repository's data sets and models.
+fn shipped(name: &str) -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../datasets").join(name).display().to_string()
 }
 
 fn program(folder: &TempDir, endpoint: &str, token: Option<&str>, arguments: &[&str]) -> Output {
@@ -41,11 +45,10 @@ fn program(folder: &TempDir, endpoint: &str, token: Option<&str>, arguments: &[&
 fn a_run_is_pushed_with_the_card_of_its_adapter() {
     let folder = trained();
     let card = fs::read_to_string(folder.path().join("run/adapter/README.md")).unwrap();
-    for part in
-        ["library_name: \"peft\"", "datasets: [\"super_glue\"]", "| best epoch | validation[:20] |", "| rank | 2 |"]
-    {
+    for part in ["library_name: \"peft\"", "| best epoch | validation[:20] |", "| rank | 2 |", "| dropout | 0.05 |"] {
         assert!(card.contains(part), "{part} is not in {card}");
     }
+    assert!(!card.contains("datasets:"), "the data is a local folder: {card}");
     let server = Server::start(Site::default(), |_, answer| answer);
     let push = |arguments: &[&str]| program(&folder, &server.endpoint(), Some("hf_secret"), arguments);
     let pushed = push(&["push", "run", "org/new", "--private", "--format", "json"]);
@@ -58,6 +61,63 @@ fn a_run_is_pushed_with_the_card_of_its_adapter() {
     let names: Vec<&String> = uploaded.keys().collect();
     assert_eq!(names, ["README.md", "adapter_config.json", "adapter_model.safetensors"], "and nothing else");
     assert_eq!(uploaded["README.md"], card);
+}
+
+#[test]
+fn paths_of_this_machine_are_not_uploaded() {
+    let folder = trained();
+    let config = folder.path().join("run/adapter/adapter_config.json");
+    let base = shipped("base");
+    assert!(fs::read_to_string(&config).unwrap().contains(&base), "or this tests nothing");
+    let server = Server::start(Site::default(), |_, answer| answer);
+    let push = |run: &str| {
+        let pushed = program(&folder, &server.endpoint(), Some("hf_secret"), &["push", run, "org/new"]);
+        assert!(pushed.status.success(), "{}", String::from_utf8_lossy(&pushed.stderr));
+        let uploaded = server.uploaded();
+        assert!(uploaded.values().all(|text| !text.contains(&base)), "{uploaded:?}");
+        let config: Value = serde_json::from_str(&uploaded["adapter_config.json"]).unwrap();
+        (String::from_utf8_lossy(&pushed.stderr).into_owned(), config)
+    };
+    let (said, uploaded) = push("run");
+    assert_eq!(uploaded["base_model_name_or_path"], Value::Null);
+    assert!(said.contains("names no base model") && said.contains(&base), "{said}");
+    // The folder of a cached snapshot tells the repository.
+    for (name, revision, file) in [
+        ("/home/me/.cache/hub/models--org--base/snapshots/0a0a", Value::Null, Value::Null),
+        ("org/base@v2", "v2".into(), Value::Null),
+    ] {
+        let mut json: Value = serde_json::from_str(&fs::read_to_string(&config).unwrap()).unwrap();
+        (json["base_model_name_or_path"], json["revision"]) = (name.into(), file);
+        let own = folder.path().join("own");
+        fs::create_dir_all(&own).unwrap();
+        fs::write(own.join("adapter_config.json"), json.to_string()).unwrap();
+        fs::copy(config.with_file_name("adapter_model.safetensors"), own.join("adapter_model.safetensors")).unwrap();
+        let (_, uploaded) = push("own");
+        assert_eq!(uploaded["base_model_name_or_path"], "org/base", "{name}");
+        assert_eq!(uploaded["revision"], revision, "{name}");
+    }
+}
+
+#[test]
+fn a_base_with_a_card_and_a_folder_is_merged_and_pushed_with_one_card() {
+    let folder = trained();
+    let base = folder.path().join("base");
+    fs::create_dir_all(base.join("original")).unwrap();
+    for entry in fs::read_dir(shipped("base")).unwrap().map(Result::unwrap) {
+        fs::copy(entry.path(), base.join(entry.file_name())).unwrap();
+    }
+    fs::write(base.join("original/params.json"), "{}").unwrap();
+    fs::write(base.join("README.md"), "written elsewhere").unwrap();
+    let server = Server::start(Site::default(), |_, answer| answer);
+    let arguments = ["push", "run", "org/new", "--merged", "--model", base.to_str().unwrap(), "--format", "json"];
+    let pushed = program(&folder, &server.endpoint(), Some("hf_secret"), &arguments);
+    assert!(pushed.status.success(), "{}", String::from_utf8_lossy(&pushed.stderr));
+    let report: Value = serde_json::from_slice(&pushed.stdout).unwrap();
+    let files: Vec<&str> = report["files"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    assert_eq!(files.iter().filter(|file| **file == "README.md").count(), 1, "{files:?}");
+    let uploaded = server.uploaded();
+    assert!(uploaded["README.md"].contains("merged") && !uploaded["README.md"].contains("written elsewhere"));
+    assert_eq!(uploaded["original/params.json"], "{}");
 }
 
 #[test]
@@ -88,7 +148,7 @@ fn what_cannot_be_pushed_is_said_with_what_to_do() {
         assert!(parts.iter().all(|part| error.contains(part)), "{parts:?} are not in {error}");
     };
     fails(None, &["adapter", "org/new"], 1, &["needs a token", "hint: put a token that may write into HF_TOKEN"]);
-    fails(Some("x"), &["none", "org/new"], 2, &["neither a run with an adapter nor an adapter's folder"]);
+    fails(Some("x"), &["none", "org/new"], 2, &["neither a run directory with an adapter nor an adapter folder"]);
     fails(Some("x"), &["adapter", "./here"], 2, &["no repository of the hub"]);
     fails(Some("x"), &["adapter", "org/new@a", "--revision", "b"], 2, &["given twice"]);
     fails(Some("x"), &["adapter", "org/new", "--private"], 1, &["there already and public", "hint: make it private"]);

@@ -1,81 +1,65 @@
-//! The hub's own client, set up with what this crate was told: no variable decides where a request or a token goes.
+//! The clients, set up with the settings of a [`Hub`]: no variable decides where a request or a token goes.
 
 use std::cell::OnceCell;
 
 use hf_hub::{HFClient, HFClientBuilder};
-use reqwest::redirect::{Attempt, Policy};
-use reqwest::{Response, Url};
+use reqwest::Url;
+use reqwest::redirect::{Action, Attempt, Policy};
 use tokio::runtime::{Builder, Runtime};
 use xet::xet_session::XetSession;
 
-use super::proxy;
-use crate::token::Token;
 use crate::{Cache, Hub, HubError, Network};
 
 const MAX_REDIRECTS: usize = 10;
 
-/// Asks the hub, and who the hub refers to. The token goes to the hub alone: `reqwest` takes it out of a request that
-/// is redirected to another host or port, and from `https` to `http` none is followed.
+/// The clients of one call.
+///
+/// The token goes to the hub alone: `reqwest` takes it out of a request that is redirected to another host or port, and
+/// no redirect from `https` to `http` is followed.
 pub(crate) struct Client<'a> {
-    /// What `hf-hub` works on. Its blocking interface has no stream of a file's bytes, and no callback of the caller's
-    /// thread; with this, the functions of this crate block in its place.
+    /// For `hf-hub`, whose blocking interface has no stream of a file's bytes.
     runtime: Runtime,
-    pub(crate) hub: HFClient,
+    pub(crate) hf: HFClient,
     /// For the headers of a file, which are the hub's own: a redirect to another server is the answer.
-    http: reqwest::Client,
+    pub(crate) http: reqwest::Client,
     pub(crate) xet: OnceCell<XetSession>,
-    endpoint: Url,
-    token: Option<&'a Token>,
-    network: &'a Network,
+    pub(crate) endpoint: Url,
+    pub(crate) hub: &'a Hub,
 }
 
 impl<'a> Client<'a> {
     /// # Errors
     ///
-    /// [`HubError::InvalidProxy`], and [`HubError::NoClient`] if this machine lacks something that a client needs.
+    /// [`HubError::NoClient`] if this machine lacks something that a client needs.
     pub(crate) fn new(hub: &'a Hub, cache: &Cache) -> Result<Self, HubError> {
-        let Hub { endpoint, token, network, .. } = hub;
-        let token = token.as_ref();
-        let endpoint = Url::parse(endpoint).map_err(|_| HubError::InvalidEndpoint(endpoint.clone()))?;
+        let endpoint = Url::parse(&hub.endpoint).map_err(|_| HubError::InvalidEndpoint(hub.endpoint.clone()))?;
         let builder = HFClientBuilder::new().endpoint(endpoint.as_str()).cache_dir(cache.folder()).cache_enabled(false);
-        // Without a token, `hf-hub` looks for one of its own; with one that no header can hold it sends none.
-        let builder = builder.token(token.map_or("\n", Token::as_str)).retry_max_attempts(0);
-        let hub = builder.client(http(network, Policy::custom(follow))?).build();
+        // Without a token, `hf-hub` looks for one of its own; with one that no header can hold it sends none. Its tries
+        // are silent and ignore `Retry-After`; those of this crate are not.
+        let builder = builder.token(hub.token.as_ref().map_or("\n", |token| token.as_str())).retry_max_attempts(0);
+        let client = builder.client(http(&hub.network, Policy::custom(follow))?).build();
         let runtime = Builder::new_current_thread().enable_all().build();
         Ok(Self {
             runtime: runtime.map_err(HubError::no_client)?,
-            hub: hub.map_err(HubError::no_client)?,
-            http: http(network, Policy::custom(follow_at_home))?,
+            hf: client.map_err(HubError::no_client)?,
+            http: http(&hub.network, Policy::custom(follow_at_home))?,
             xet: OnceCell::new(),
             endpoint,
-            token,
-            network,
+            hub,
         })
-    }
-
-    pub(crate) fn endpoint(&self) -> &Url {
-        &self.endpoint
-    }
-
-    pub(crate) fn token(&self) -> Option<&Token> {
-        self.token
-    }
-
-    pub(crate) fn network(&self) -> &'a Network {
-        self.network
     }
 
     pub(crate) fn wait<F: Future>(&self, future: F) -> F::Output {
         self.runtime.block_on(future)
     }
 
-    /// The headers of a file of the hub. A redirect to another server is returned as it is.
-    pub(crate) fn head(&self, url: Url) -> Result<Response, reqwest::Error> {
-        let mut request = self.http.head(url);
-        if let Some(token) = self.token {
-            request = request.bearer_auth(token.as_str());
+    /// An address below the endpoint.
+    pub(crate) fn url<'b>(&self, parts: impl IntoIterator<Item = &'b str>) -> Url {
+        let mut url = self.endpoint.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().extend(parts);
         }
-        self.wait(async { request.send().await })
+        url
     }
 }
 
@@ -85,17 +69,14 @@ fn http(network: &Network, redirects: Policy) -> Result<reqwest::Client, HubErro
         .connect_timeout(network.connect_timeout)
         .read_timeout(network.read_timeout)
         .redirect(redirects)
-        .referer(false)
-        .no_proxy();
-    if network.proxy_variables {
-        for proxy in proxy::of_variables()? {
-            builder = builder.proxy(proxy);
-        }
+        .referer(false);
+    if !network.proxy_variables {
+        builder = builder.no_proxy();
     }
     builder.build().map_err(HubError::no_client)
 }
 
-fn follow(attempt: Attempt<'_>) -> reqwest::redirect::Action {
+fn follow(attempt: Attempt<'_>) -> Action {
     let is_secure = |url: &Url| url.scheme() == "https";
     if attempt.previous().len() > MAX_REDIRECTS {
         return attempt.error(format!("more than {MAX_REDIRECTS} redirects"));
@@ -106,7 +87,38 @@ fn follow(attempt: Attempt<'_>) -> reqwest::redirect::Action {
     attempt.follow()
 }
 
-fn follow_at_home(attempt: Attempt<'_>) -> reqwest::redirect::Action {
+fn follow_at_home(attempt: Attempt<'_>) -> Action {
     let is_home = |from: &Url| from.origin() == attempt.url().origin();
     if attempt.previous().last().is_some_and(is_home) { follow(attempt) } else { attempt.stop() }
+}
+
+/// Refuses a variable that is not the address of a proxy. `reqwest` reads them, too, but ignores a value that it does not
+/// understand, and connects directly.
+pub(crate) fn check_proxies() -> Result<(), HubError> {
+    let is_wrong = |variable: &&str| {
+        let value = std::env::var_os(variable).filter(|value| !value.is_empty());
+        value.is_some_and(|value| !value.to_str().is_some_and(is_proxy))
+    };
+    let names = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
+    names.into_iter().find(is_wrong).map_or(Ok(()), |variable| Err(HubError::InvalidProxy { variable }))
+}
+
+fn is_proxy(text: &str) -> bool {
+    let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
+    let host = rest.rsplit('@').next().unwrap_or_default();
+    let is_known = matches!(scheme, "http" | "https" | "socks4" | "socks4a" | "socks5" | "socks5h");
+    is_known && !host.starts_with([':', '/']) && reqwest::Proxy::all(text).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn what_is_no_address_is_no_proxy() {
+        for text in ["http://proxy:3128", "http://me:secret@proxy:3128/", "proxy:3128", "socks5h://proxy"] {
+            assert!(super::is_proxy(text), "{text}");
+        }
+        for text in ["socks9://x", "http://", "http://me:secret@", "://", "http://a b"] {
+            assert!(!super::is_proxy(text), "{text}");
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! Fetching what is not there yet.
+//! Downloads of what the cache lacks.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,6 @@ use super::client::Client;
 use super::folder::RepositoryFolder;
 use super::remote::{Listing, Remote, RemoteFile};
 use crate::event::{Event, Progress};
-use crate::hub::cached;
 use crate::source::Repository;
 use crate::{Cache, Hub, HubError, Kind, Wanted};
 
@@ -22,11 +21,11 @@ impl Hub {
     ) -> Result<PathBuf, HubError> {
         let client = Client::new(self, cache)?;
         let remote = Remote::new(&client, kind, repository);
-        match self.network.retry(progress, || remote.list()) {
+        match self.network.retry(progress, |_| remote.list()) {
             Ok(listing) => fetch_files(&remote, &listing, cache, wanted, progress),
             Err(error) if error.is_transient() => {
                 // The cache's own error would hide that the network is what is wrong.
-                let Ok(snapshot) = cached(cache, kind, repository, wanted) else { return Err(error) };
+                let Ok(snapshot) = cache.find(kind, repository, wanted) else { return Err(error) };
                 progress(Event::UsingCache { error: &error, snapshot: &snapshot });
                 Ok(snapshot)
             }
@@ -40,7 +39,7 @@ impl Hub {
     }
 }
 
-/// Fetches the wanted files of a commit that the cache does not have.
+/// Downloads the wanted files of a commit that the cache does not have.
 fn fetch_files(
     remote: &Remote<'_>,
     listing: &Listing,
@@ -49,21 +48,19 @@ fn fetch_files(
     progress: &mut Progress<'_>,
 ) -> Result<PathBuf, HubError> {
     let Repository { id, revision } = remote.repository;
-    let not_found = |missing| HubError::FilesNotFound {
-        name: id.clone(),
-        revision: revision.clone(),
-        missing,
-        existing: listing.files.clone(),
+    let not_found = |missing| {
+        let existing = listing.files.clone();
+        HubError::FilesNotFound { name: id.clone(), revision: revision.clone(), missing, existing }
     };
     let missing = wanted.missing(&listing.files);
     if !missing.is_empty() {
         return Err(not_found(missing));
     }
     let folder = RepositoryFolder::new(cache.folder(), &Cache::name_of(remote.kind, id));
-    let snapshot = folder.make_snapshot(&listing.commit)?;
+    let snapshot = folder.snapshot(&listing.commit)?;
     let mut files: Vec<RemoteFile<'_>> = Vec::new();
     for name in wanted.select(&listing.files).filter(|name| !snapshot.join(name).is_file()) {
-        let described = remote.client.network().retry(progress, || remote.describe(&listing.commit, name));
+        let described = remote.client.hub.network.retry(progress, |_| remote.describe(&listing.commit, name));
         files.push(described.map_err(|error| match error {
             HubError::FilesNotFound { missing, .. } => not_found(missing),
             error => error,
@@ -94,21 +91,16 @@ fn names(cache: &Cache, kind: Kind) -> Vec<String> {
 
 /// Up to three names that may be what was meant, the nearest first.
 fn nearest(name: &str, mut names: Vec<String>) -> Vec<String> {
-    let name = name.to_lowercase();
+    let similarity = |a: &str, b: &str| strsim::normalized_damerau_levenshtein(&a.to_lowercase(), &b.to_lowercase());
     let own_part = |name: &str| name.rsplit('/').next().unwrap_or_default().to_owned();
-    let distance = |other: &String| {
-        let other = other.to_lowercase();
-        let whole = strsim::normalized_damerau_levenshtein(&name, &other);
-        // The same name of another owner is near, too.
-        let part = strsim::normalized_damerau_levenshtein(&own_part(&name), &own_part(&other));
-        1.0 - whole.max(part * 0.95)
-    };
+    // The same name of another owner is near, too.
+    let nearness = |other: &str| similarity(name, other).max(0.95 * similarity(&own_part(name), &own_part(other)));
     names.sort();
     names.dedup();
-    let mut near: Vec<_> = names.into_iter().map(|other| (distance(&other), other)).collect();
-    near.retain(|(distance, _)| *distance < 0.4);
-    near.sort_by(|(a, _), (b, _)| a.total_cmp(b));
-    near.into_iter().take(3).map(|(_, name)| name).collect()
+    names.retain(|other| nearness(other) > 0.6);
+    names.sort_by(|a, b| nearness(b).total_cmp(&nearness(a)));
+    names.truncate(3);
+    names
 }
 
 #[cfg(test)]

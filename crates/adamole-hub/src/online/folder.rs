@@ -1,23 +1,60 @@
-//! The folder of one repository in the cache: what is written into it, and how.
+//! The folder of one repository in the cache, written, and the hashes that name its files.
 
 use std::fs::{self, File, TryLockError};
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::etag::Etag;
+use sha1::Sha1;
+use sha2::digest::DynDigest;
+use sha2::{Digest, Sha256};
+use tempfile::Builder;
+
 use crate::HubError;
 
-/// The folder of a repository in the cache, laid out as `huggingface_hub` does:
+/// The hash of a file's content, which is also its name in `blobs`: the SHA-256 of the content (64 hexadecimal digits, for
+/// files in large file storage) or its name as a git blob (40 digits, a SHA-1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Etag(String);
+
+impl Etag {
+    /// Reads the value of the header `ETag` or `X-Linked-ETag`, with or without its quotes.
+    pub(crate) fn parse(header: &str) -> Option<Self> {
+        let text = header.trim();
+        let text = text.strip_prefix("W/").unwrap_or(text).trim_matches('"');
+        let is_hexadecimal = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        (is_hexadecimal && matches!(text.len(), 40 | 64)).then(|| Self(text.into()))
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The hash of the same kind of the file at `path`.
+    pub(crate) fn of_file(&self, path: &Path) -> io::Result<Self> {
+        let mut file = File::open(path)?;
+        let mut hash: Box<dyn DynDigest> = match self.0.len() {
+            64 => Box::new(Sha256::new()),
+            _ => Box::new(Sha1::new_with_prefix(format!("blob {}\0", file.metadata()?.len()))),
+        };
+        let mut buffer = vec![0; 1 << 18];
+        loop {
+            match file.read(&mut buffer)? {
+                0 => return Ok(Self(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())),
+                count => hash.update(&buffer[..count]),
+            }
+        }
+    }
+}
+
+/// The folder of a repository, in the layout of `huggingface_hub`:
 ///
 /// ```text
 /// models--org--name/blobs/<etag>                     a file's content
 /// models--org--name/blobs/<etag>.incomplete          the part of it that has arrived
 /// models--org--name/snapshots/<commit>/config.json   a link to ../../blobs/<etag>
 /// models--org--name/refs/main                        the commit
-/// .locks/models--org--name/<etag>.lock               locked by who writes the blob
+/// .locks/models--org--name/<etag>.lock               locked by the process that writes the blob
 /// ```
-#[derive(Debug)]
 pub(crate) struct RepositoryFolder {
     root: PathBuf,
     locks: PathBuf,
@@ -28,13 +65,9 @@ impl RepositoryFolder {
         Self { root: cache.join(name), locks: cache.join(".locks").join(name) }
     }
 
-    fn snapshot(&self, commit: &str) -> PathBuf {
-        self.root.join("snapshots").join(commit)
-    }
-
-    /// Makes the folder of a snapshot, which may stay without files.
-    pub(crate) fn make_snapshot(&self, commit: &str) -> Result<PathBuf, HubError> {
-        let path = self.snapshot(commit);
+    /// The folder of a snapshot, which is created and may stay empty.
+    pub(crate) fn snapshot(&self, commit: &str) -> Result<PathBuf, HubError> {
+        let path = self.root.join("snapshots").join(commit);
         fs::create_dir_all(&path).map_err(|source| HubError::write(&path, source))?;
         Ok(path)
     }
@@ -43,41 +76,34 @@ impl RepositoryFolder {
         self.root.join("blobs").join(etag.as_str())
     }
 
-    /// Where the content of `etag` is gathered until it is complete. Its folder is made.
+    /// The file for the content of `etag` until it is complete. Its folder is created.
     pub(crate) fn partial(&self, etag: &Etag) -> Result<PathBuf, HubError> {
-        let path = self.root.join("blobs").join(format!("{}.incomplete", etag.as_str()));
-        make_parent(&path)?;
-        Ok(path)
+        with_parent(self.blob(etag).with_extension("incomplete"))
     }
 
     /// Takes the right to write the blob of `etag`, until the result is dropped or the process ends. If another
-    /// process has it, `waiting` is called, and this waits.
+    /// process has it, this calls `waiting` and waits, however long; `hf-hub` gives up after ten seconds.
     pub(crate) fn lock(&self, etag: &Etag, waiting: impl FnOnce()) -> Result<File, HubError> {
-        let path = self.locks.join(format!("{}.lock", etag.as_str()));
-        make_parent(&path)?;
+        let path = with_parent(self.locks.join(format!("{}.lock", etag.as_str())))?;
         let file = File::options().create(true).truncate(false).write(true).open(&path);
         let file = file.map_err(|source| HubError::write(&path, source))?;
         let locked = match file.try_lock() {
-            Ok(()) => Ok(()),
             Err(TryLockError::WouldBlock) => {
                 waiting();
                 file.lock()
             }
             Err(TryLockError::Error(source)) => Err(source),
+            Ok(()) => Ok(()),
         };
-        match locked {
-            Ok(()) => Ok(file),
-            Err(source) => Err(HubError::Lock { path, source }),
-        }
+        locked.map(|()| file).map_err(|source| HubError::Lock { path, source })
     }
 
     /// Makes the complete file at `partial` the blob of `etag`.
     pub(crate) fn install(&self, partial: &Path, etag: &Etag) -> Result<(), HubError> {
         // The rename must not reach the disk before the content does.
         let written = File::options().write(true).open(partial).and_then(|file| file.sync_all());
-        written.map_err(|source| HubError::write(partial, source))?;
-        let blob = self.blob(etag);
-        fs::rename(partial, &blob).map_err(|source| HubError::write(&blob, source))
+        let renamed = written.and_then(|()| fs::rename(partial, self.blob(etag)));
+        renamed.map_err(|source| HubError::write(partial, source))
     }
 
     /// Makes the blob of `etag` the file `name` of a snapshot. The name must have been checked.
@@ -92,53 +118,35 @@ impl RepositoryFolder {
         etag: &Etag,
         symlink: impl Fn(&Path, &Path) -> io::Result<()>,
     ) -> Result<(), HubError> {
-        let path = self.snapshot(commit).join(name);
-        make_parent(&path)?;
-        let mut target = PathBuf::from("../../");
-        target.extend(name.bytes().filter(|&byte| byte == b'/').map(|_| ".."));
-        target.push("blobs");
-        target.push(etag.as_str());
-
-        // A link is made aside and then renamed, so that another process sees the old one, the new one, or none.
-        let new = self.unique();
-        let made = match symlink(&target, &new) {
-            Ok(()) => Ok(()),
-            // A file system or a user without links.
-            Err(_) => fs::copy(self.blob(etag), &new).map(|_| ()),
-        };
-        made.and_then(|()| fs::rename(&new, &path)).map_err(|source| {
-            // It may not have been made.
-            let _ = fs::remove_file(&new);
-            HubError::write(&path, source)
-        })
+        let target = format!("../../{}blobs/{}", "../".repeat(name.matches('/').count()), etag.as_str());
+        // There are file systems and users without links.
+        let make = |new: &Path| symlink(target.as_ref(), new).or_else(|_| fs::copy(self.blob(etag), new).map(drop));
+        self.replace(self.root.join("snapshots").join(commit).join(name), make)
     }
 
-    /// Notes the commit that a branch or tag is at.
+    /// Writes the commit of a branch or tag.
     pub(crate) fn write_ref(&self, revision: &str, commit: &str) -> Result<(), HubError> {
         let path = self.root.join("refs").join(revision);
-        if fs::read_to_string(&path).is_ok_and(|noted| noted == commit) {
-            return Ok(());
+        match fs::read_to_string(&path) {
+            Ok(written) if written == commit => Ok(()),
+            _ => self.replace(path, |new| fs::write(new, commit)),
         }
-        make_parent(&path)?;
-        let new = self.unique();
-        fs::write(&new, commit).and_then(|()| fs::rename(&new, &path)).map_err(|source| {
-            let _ = fs::remove_file(&new);
-            HubError::write(&path, source)
-        })
     }
 
-    /// A name in the folder that no other writer uses.
-    fn unique(&self) -> PathBuf {
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        self.root.join(format!(".new-{}-{count}", std::process::id()))
+    /// Makes a file aside and renames it, so that another process sees the old one, the new one, or none.
+    fn replace(&self, path: PathBuf, make: impl FnMut(&Path) -> io::Result<()>) -> Result<(), HubError> {
+        let path = with_parent(path)?;
+        let made = Builder::new().prefix(".new-").make_in(&self.root, make);
+        let renamed = made.and_then(|new| new.persist(&path).map_err(|error| error.error));
+        renamed.map_err(|source| HubError::write(&path, source))
     }
 }
 
-/// Makes the folder that `path` is to be in.
-fn make_parent(path: &Path) -> Result<(), HubError> {
-    let parent = path.parent().unwrap_or(path);
-    fs::create_dir_all(parent).map_err(|source| HubError::write(parent, source))
+/// The path, after its folder was created.
+fn with_parent(path: PathBuf) -> Result<PathBuf, HubError> {
+    let parent = path.parent().unwrap_or(&path);
+    fs::create_dir_all(parent).map_err(|source| HubError::write(parent, source))?;
+    Ok(path)
 }
 
 #[cfg(unix)]
@@ -151,6 +159,28 @@ mod tests {
     use super::*;
 
     #[test]
+    fn hashes_are_those_of_git_and_of_large_file_storage() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "hello\n").unwrap();
+        // `git hash-object` and `sha256sum` say so.
+        for hash in [
+            "ce013625030ba8dba906f756967f9e9ca394464a",
+            "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03",
+        ] {
+            let etag = Etag::parse(&format!("\"{hash}\"")).unwrap();
+            assert_eq!(etag.of_file(&file).unwrap(), etag);
+        }
+    }
+
+    #[test]
+    fn nothing_else_is_an_etag() {
+        for text in ["", "\"\"", "abc", "../../../../etc/passwd", &"g".repeat(40), &"A".repeat(64), &"0".repeat(41)] {
+            assert!(Etag::parse(text).is_none(), "{text}");
+        }
+    }
+
+    #[test]
     fn without_links_a_file_is_copied() {
         let cache = tempfile::tempdir().unwrap();
         let folder = RepositoryFolder::new(cache.path(), "models--org--name");
@@ -159,7 +189,7 @@ mod tests {
         fs::write(&partial, "content").unwrap();
         folder.install(&partial, &etag).unwrap();
         folder.link_or_copy("c0", "a/b", &etag, |_, _| Err(io::ErrorKind::Unsupported.into())).unwrap();
-        let copy = folder.snapshot("c0").join("a/b");
+        let copy = folder.snapshot("c0").unwrap().join("a/b");
         assert!(copy.symlink_metadata().unwrap().is_file());
         assert_eq!(fs::read_to_string(copy).unwrap(), "content");
         assert_eq!(fs::read_dir(&folder.root).unwrap().count(), 2, "nothing is left but blobs and snapshots");

@@ -1,4 +1,4 @@
-//! What it means that a request failed: errors of `hf-hub` and answers of servers, as [`HubError`].
+//! Errors of `hf-hub` and answers of servers, as [`HubError`].
 
 use std::error::Error;
 use std::time::Duration;
@@ -21,7 +21,7 @@ struct Refusal {
 }
 
 impl Remote<'_> {
-    /// Why `hf-hub` failed, about `file` if it was asked for one.
+    /// An error of `hf-hub`, about `file` if it was asked for one.
     pub(crate) fn failed(&self, error: HFError, file: Option<&str>) -> HubError {
         let (context, retry_after) = match error {
             HFError::RateLimited { retry_after, context } => (context, retry_after),
@@ -33,34 +33,26 @@ impl Remote<'_> {
             | HFError::RevisionNotFound { context: Some(context), .. }
             | HFError::EntryNotFound { context: Some(context), .. } => (context, None),
             HFError::Request { source, .. } => return self.broken(source),
-            other => return bad_answer(self.client.endpoint(), innermost(&other)),
+            other => return bad_answer(&self.client.endpoint, innermost(&other)),
         };
-        let refusal = Refusal {
-            url: context.url,
-            status: context.status.as_u16(),
-            code: context.error_code.unwrap_or_default(),
-            message: context.server_message.unwrap_or_default(),
-            retry_after,
-        };
-        self.refused(refusal, file)
+        let code = context.error_code.unwrap_or_default();
+        let message = context.server_message.unwrap_or_default();
+        let status = context.status.as_u16();
+        self.refused(Refusal { url: context.url, status, code, message, retry_after }, file)
     }
 
-    /// Why the hub does not describe a file.
-    pub(crate) fn no_description(&self, answer: &Response, file: &str) -> HubError {
+    /// An answer of the hub that is none to the question.
+    pub(crate) fn no_answer(&self, answer: &Response, file: Option<&str>) -> HubError {
         let text = |name| answer.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().into();
-        let refusal = Refusal {
-            url: answer.url().to_string(),
-            status: answer.status().as_u16(),
-            code: text("X-Error-Code"),
-            message: text("X-Error-Message"),
-            retry_after: number(answer.headers(), RETRY_AFTER.as_str()).map(Duration::from_secs),
-        };
-        self.refused(refusal, Some(file))
+        let (url, status) = (answer.url().to_string(), answer.status().as_u16());
+        let (code, message) = (text("X-Error-Code"), text("X-Error-Message"));
+        let retry_after = number(answer.headers(), RETRY_AFTER.as_str()).map(Duration::from_secs);
+        self.refused(Refusal { url, status, code, message, retry_after }, file)
     }
 
-    /// Why there is no answer, or only the beginning of one.
+    /// No answer, or only the beginning of one.
     pub(crate) fn broken(&self, error: reqwest::Error) -> HubError {
-        let url = error.url().unwrap_or(self.client.endpoint()).clone();
+        let url = error.url().unwrap_or(&self.client.endpoint).clone();
         let error = error.without_url();
         let is_no_http = find::<hyper::Error>(&error).is_some_and(hyper::Error::is_parse);
         if error.is_redirect() || error.is_builder() || is_no_http || find::<serde_json::Error>(&error).is_some() {
@@ -69,21 +61,20 @@ impl Remote<'_> {
         HubError::Network { host: url.host_str().unwrap_or_default().into(), source: innermost(&error).into() }
     }
 
-    /// Why a file does not come by Xet.
+    /// A failure of Xet.
     pub(crate) fn no_xet(&self, error: impl Error) -> HubError {
-        let host = self.client.endpoint().host_str().unwrap_or_default();
+        let host = self.client.endpoint.host_str().unwrap_or_default();
         HubError::Network { host: format!("{host}'s storage (Xet)"), source: innermost(&error).into() }
     }
 
     fn refused(&self, refusal: Refusal, file: Option<&str>) -> HubError {
         let Refusal { url, status, code, message, retry_after } = refusal;
-        let name = self.repository.id.clone();
-        let revision = self.repository.revision.clone();
+        let (name, revision) = (self.repository.id.clone(), self.repository.revision.clone());
         let message: String = message.chars().filter(|c| !c.is_control()).take(300).collect();
-        let url = Url::parse(&url).unwrap_or_else(|_| self.client.endpoint().clone());
+        let url = Url::parse(&url).unwrap_or_else(|_| self.client.endpoint.clone());
         let host = url.host_str().unwrap_or_default().to_owned();
-        let token_given = self.client.token().is_some();
-        let is_hub = url.origin() == self.client.endpoint().origin();
+        let token_given = self.client.hub.token.is_some();
+        let is_hub = url.origin() == self.client.endpoint.origin();
         match (status, code.as_str(), file) {
             (300..=399, ..) => bad_answer(&url, "a redirect to nowhere, or from https to http".into()),
             (401 | 403, "GatedRepo", _) => HubError::Gated { name, token_given },
@@ -113,10 +104,8 @@ pub(crate) fn number(headers: &HeaderMap, name: &str) -> Option<u64> {
 
 /// Without the query, which may hold a signature that opens the file.
 fn shown(url: &Url) -> String {
-    let mut url = url.clone();
-    url.set_query(None);
-    url.set_fragment(None);
-    url.to_string()
+    let text = url.as_str();
+    text[..text.find(['?', '#']).unwrap_or(text.len())].to_owned()
 }
 
 /// The cause that has no further cause.
@@ -128,13 +117,11 @@ fn innermost(mut error: &dyn Error) -> String {
 }
 
 /// The cause of this type.
-fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref() {
-            return Some(found);
+fn find<'a, T: Error + 'static>(mut error: &'a (dyn Error + 'static)) -> Option<&'a T> {
+    loop {
+        match error.downcast_ref() {
+            Some(found) => return Some(found),
+            None => error = error.source()?,
         }
-        next = error.source();
     }
-    None
 }

@@ -1,8 +1,8 @@
-//! How a file's content gets into the cache.
+//! The transfer of a file's content into the cache: resumed at its byte, and verified.
 
 use std::fs::{self, File};
-use std::io::{ErrorKind, Seek, SeekFrom, Write};
-use std::path::Path;
+use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::folder::RepositoryFolder;
@@ -11,7 +11,7 @@ use crate::HubError;
 use crate::event::{Event, Progress};
 
 impl<'a> Remote<'a> {
-    /// Gets a file's content into the cache, where another process may be about to do the same.
+    /// Gets a file's content into the cache, where another process may be doing the same.
     pub(crate) fn fetch(
         &'a self,
         file: &RemoteFile<'a>,
@@ -19,57 +19,44 @@ impl<'a> Remote<'a> {
         progress: &mut Progress<'_>,
     ) -> Result<(), HubError> {
         let _lock = folder.lock(&file.etag, || progress(Event::Waiting { file: file.name }))?;
-        if !is_complete(&folder.blob(&file.etag), file.size) {
-            self.fetch_locked(file, folder, progress)?;
+        let blob = fs::metadata(folder.blob(&file.etag));
+        if blob.is_ok_and(|blob| blob.is_file() && blob.len() == file.size) {
+            return Ok(());
         }
-        Ok(())
-    }
-
-    fn fetch_locked(
-        &'a self,
-        file: &RemoteFile<'a>,
-        folder: &RepositoryFolder,
-        progress: &mut Progress<'_>,
-    ) -> Result<(), HubError> {
-        let partial = folder.partial(&file.etag)?;
+        let mut part = Part::open(folder.partial(&file.etag)?)?;
         let mut is_second = false;
         loop {
-            self.complete(file, &partial, progress)?;
+            self.complete(file, &mut part, progress)?;
             progress(Event::Verifying { file: file.name });
             // What is on the disk counts, whichever transfers and processes it came from.
-            let got = file.etag.of_file(&partial);
-            let got = got.map_err(|source| HubError::Io { path: partial.clone(), source })?;
+            let got = file.etag.of_file(&part.path);
+            let got = got.map_err(|source| HubError::Io { path: part.path.clone(), source })?;
             if got == file.etag {
-                return folder.install(&partial, &file.etag);
+                return folder.install(&part.path, &file.etag);
             }
-            fs::remove_file(&partial).map_err(|source| HubError::write(&partial, source))?;
             if is_second {
+                fs::remove_file(&part.path).map_err(|source| HubError::write(&part.path, source))?;
                 let (expected, got) = (file.etag.as_str().into(), got.as_str().into());
                 return Err(HubError::WrongHash { file: file.name.into(), expected, got });
             }
             is_second = true;
+            part.cut(0)?;
             self.give_up_xet(file);
         }
     }
 
-    /// Continues the file at `partial` until it has its whole size.
-    fn complete(&'a self, file: &RemoteFile<'a>, partial: &Path, progress: &mut Progress<'_>) -> Result<(), HubError> {
-        let output = open_partial(partial).map_err(|source| HubError::write(partial, source))?;
-        let mut part = Part { path: partial, output, size: 0 };
-        part.size = part.output.metadata().map_err(|source| HubError::write(partial, source))?.len();
-
-        let mut tries = self.client.network().tries();
-        let mut furthest = part.size;
-        while let Err(error) = self.continue_once(file, &mut part, progress) {
+    /// Continues the transfer until the file has its whole size.
+    fn complete(&'a self, file: &RemoteFile<'a>, part: &mut Part, progress: &mut Progress<'_>) -> Result<(), HubError> {
+        let (mut failures, mut furthest) = (0, part.size);
+        while let Err(error) = self.continue_once(file, part, progress) {
             if part.size > furthest {
-                furthest = part.size;
-                tries.reset();
+                (failures, furthest) = (0, part.size);
             }
             if error.is_transient() && self.give_up_xet(file) {
                 progress(Event::Retrying { error: &error, delay: Duration::ZERO });
                 continue;
             }
-            tries.again(error, progress)?;
+            self.client.hub.network.wait_after(error, &mut failures, progress)?;
         }
         Ok(())
     }
@@ -77,7 +64,7 @@ impl<'a> Remote<'a> {
     fn continue_once(
         &'a self,
         file: &RemoteFile<'a>,
-        part: &mut Part<'_>,
+        part: &mut Part,
         progress: &mut Progress<'_>,
     ) -> Result<(), HubError> {
         if part.size > file.size {
@@ -86,13 +73,16 @@ impl<'a> Remote<'a> {
         if part.size == file.size {
             return Ok(());
         }
-        let mut content = self.open(file, part.size)?;
-        if content.offset < part.size {
-            part.cut(content.offset)?;
+        let (offset, mut next) = self.open(file, part.size)?;
+        if offset < part.size {
+            part.cut(offset)?;
         }
-        progress(Event::Started { file: file.name, offset: part.size, total: file.size });
+        progress(Event::Started { file: file.name, offset, total: file.size });
         while part.size < file.size {
-            let Some(bytes) = content.next()? else { return Err(self.ended_early()) };
+            let Some(bytes) = next()? else {
+                let host = self.client.endpoint.host_str().unwrap_or_default().into();
+                return Err(HubError::Network { host, source: io::Error::from(ErrorKind::UnexpectedEof).into() });
+            };
             if bytes.len() as u64 > file.size - part.size {
                 let got = part.size + bytes.len() as u64;
                 part.cut(0)?;
@@ -103,36 +93,35 @@ impl<'a> Remote<'a> {
         }
         Ok(())
     }
-
-    fn ended_early(&self) -> HubError {
-        let host = self.client.endpoint().host_str().unwrap_or_default().into();
-        HubError::Network { host, source: std::io::Error::from(ErrorKind::UnexpectedEof).into() }
-    }
 }
 
-/// Opens a file that is continued, or makes it. What has its name but is no file, such as a link, was not made by a
-/// program of the hub; it gives way, so that nothing is written elsewhere through it.
-fn open_partial(path: &Path) -> std::io::Result<File> {
-    match fs::symlink_metadata(path) {
-        Ok(metadata) if metadata.is_file() => return File::options().write(true).open(path),
-        Ok(_) => fs::remove_file(path)?,
-        Err(error) if error.kind() == ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
-    }
-    File::options().create_new(true).write(true).open(path)
-}
-
-/// A file that is being gathered.
-struct Part<'a> {
-    path: &'a Path,
+/// The part of a file that has arrived.
+struct Part {
+    path: PathBuf,
     output: File,
-    /// How much is there.
     size: u64,
 }
 
-impl Part<'_> {
+impl Part {
+    /// Opens a file that is continued, or creates it. What has its name but is no file, such as a link, was not made by a
+    /// program of the hub; it is removed, so that nothing is written elsewhere through it.
+    fn open(path: PathBuf) -> Result<Self, HubError> {
+        let open = || {
+            let found = fs::symlink_metadata(&path);
+            if found.as_ref().is_ok_and(|found| !found.is_file()) {
+                fs::remove_file(&path)?;
+            }
+            let is_new = !found.is_ok_and(|found| found.is_file());
+            let output = File::options().write(true).create_new(is_new).open(&path)?;
+            let size = output.metadata()?.len();
+            Ok((output, size))
+        };
+        let (output, size) = open().map_err(|source| HubError::write(&path, source))?;
+        Ok(Self { path, output, size })
+    }
+
     fn cut(&mut self, size: u64) -> Result<(), HubError> {
-        self.output.set_len(size).map_err(|source| HubError::write(self.path, source))?;
+        self.output.set_len(size).map_err(|source| HubError::write(&self.path, source))?;
         self.size = size;
         Ok(())
     }
@@ -140,12 +129,8 @@ impl Part<'_> {
     fn append(&mut self, bytes: &[u8]) -> Result<(), HubError> {
         let seek = self.output.seek(SeekFrom::Start(self.size));
         let written = seek.and_then(|_| self.output.write_all(bytes));
-        written.map_err(|source| HubError::write(self.path, source))?;
+        written.map_err(|source| HubError::write(&self.path, source))?;
         self.size += bytes.len() as u64;
         Ok(())
     }
-}
-
-fn is_complete(blob: &Path, size: u64) -> bool {
-    fs::metadata(blob).is_ok_and(|metadata| metadata.is_file() && metadata.len() == size)
 }

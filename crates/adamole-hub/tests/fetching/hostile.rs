@@ -69,6 +69,13 @@ fn an_answer_that_is_no_list_of_files_is_refused() {
 }
 
 #[test]
+fn a_list_of_files_without_an_end_is_not_held_in_memory() {
+    let files = json!([{ "rfilename": "config.json" }]);
+    let body = json!({ "id": "org/name", "sha": COMMIT, "siblings": files, "x": "x".repeat(65 << 20) }).to_string();
+    assert!(bad_answer(listing(body)).contains("a list of files of more than 67108864 bytes"));
+}
+
+#[test]
 fn what_is_not_http_is_refused() {
     let answer = || Answer::new(200, "").with("a b", "c");
     assert!(bad_answer(move |_, _| answer()).starts_with("http://127.0.0.1"));

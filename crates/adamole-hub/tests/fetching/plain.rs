@@ -1,7 +1,5 @@
 //! When nothing goes wrong.
 
-use adamole_hub::Cache;
-
 use crate::server::etag;
 use crate::*;
 
@@ -29,11 +27,11 @@ fn files_are_laid_out_as_other_programs_do() {
 fn what_was_fetched_is_found_without_a_network() {
     let mut world = World::new(model(), right);
     let snapshot = world.fetch_with(&world.hub(), "org/name@refs/pr/1", &["*.json"]).unwrap();
-    let cache = Cache::new(world.cache());
+    let offline = world.hub().with_offline(true);
     for name in ["org/name@refs/pr/1", &format!("org/name@{COMMIT}")] {
-        assert_eq!(Source::parse(name).unwrap().locate_in(Kind::Model, &cache).unwrap(), snapshot);
+        assert_eq!(world.fetch_with(&offline, name, &[]).unwrap(), snapshot);
     }
-    assert!(Source::parse("org/name").unwrap().locate_in(Kind::Model, &cache).is_err(), "main was not fetched");
+    assert!(world.fetch_with(&offline, "org/name", &[]).is_err(), "main was not fetched");
 }
 
 #[test]

@@ -10,8 +10,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use aws_lc_rs::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
 use serde_json::json;
+use sha1::Sha1;
+use sha2::{Digest, Sha256};
 
 pub(crate) const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
@@ -166,16 +167,10 @@ impl Drop for Server {
 
 /// Large files have the SHA-256 of their content, others that of a git blob.
 pub(crate) fn etag(content: &[u8]) -> String {
-    let hash = match content.len() {
-        1000.. => digest(&SHA256, content),
-        length => {
-            let mut hash = Context::new(&SHA1_FOR_LEGACY_USE_ONLY);
-            hash.update(format!("blob {length}\0").as_bytes());
-            hash.update(content);
-            hash.finish()
-        }
-    };
-    hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    match content.len() {
+        1000.. => format!("{:x}", Sha256::digest(content)),
+        length => format!("{:x}", Sha1::new_with_prefix(format!("blob {length}\0")).chain_update(content).finalize()),
+    }
 }
 
 impl Site {

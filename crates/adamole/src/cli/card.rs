@@ -5,12 +5,8 @@
 
 use super::output::percent;
 use adamole::{data::Benchmark, hub::Source, llama::write_atomically, train::TrainError};
-use serde_json::{Value, json};
-use std::{
-    fmt::Write,
-    fs,
-    path::{Path, PathBuf},
-};
+use serde_json::{Number, Value, json};
+use std::{fmt::Write, fs, path::Path};
 
 /// What the card of an adapter, or of a model that one was merged into, is made from.
 pub(crate) struct Card {
@@ -112,13 +108,13 @@ impl Card {
     fn title(&self, subject: Subject) -> String {
         let (method, base) = (self.method(), self.base());
         let on = self.benchmark().map(|name| format!(", trained on {name}")).unwrap_or_default();
-        let named = || self.base_name()?.split_once('@').map(|(_, revision)| revision);
-        let at = self.commit.as_deref().or_else(named).map(|revision| format!(" at `{revision}`")).unwrap_or_default();
+        let at = self.commit.as_deref().or_else(|| self.base_revision());
+        let at = at.map(|revision| format!(" at `{revision}`")).unwrap_or_default();
         match subject {
             Subject::Adapter => format!("# {method} adapter for {base}{on}\n\nBase: {base}{at}.\n"),
             Subject::Merged => {
                 format!(
-                    "# {base} with a {method} adapter{on}\n\nThe adapter is folded into the weights. Base: {base}{at}.\n"
+                    "# {base} with a {method} adapter{on}\n\nThe adapter is merged into the weights. Base: {base}{at}.\n"
                 )
             }
         }
@@ -150,6 +146,7 @@ impl Card {
             let value = match value {
                 Value::Null => return,
                 Value::String(text) => text.clone(),
+                Value::Number(number) => decimal(number),
                 Value::Array(values) if values.iter().all(Value::is_string) => {
                     values.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", ")
                 }
@@ -255,12 +252,18 @@ impl Card {
     }
 
     /// The base, as the run or else the adapter names it.
-    pub(crate) fn base_name(&self) -> Option<&str> {
+    pub(super) fn base_name(&self) -> Option<&str> {
         self.config["model"].as_str().or(self.adapter["base_model_name_or_path"].as_str())
     }
 
-    fn base_on_hub(&self) -> Option<String> {
+    /// The repository of the base, if that is known.
+    pub(super) fn base_on_hub(&self) -> Option<String> {
         on_hub(self.base_name()?)
+    }
+
+    /// The revision in the base's name.
+    pub(super) fn base_revision(&self) -> Option<&str> {
+        self.base_name()?.split_once('@').map(|(_, revision)| revision)
     }
 
     fn benchmark(&self) -> Option<String> {
@@ -277,8 +280,9 @@ impl Card {
     }
 
     fn data_on_hub(&self) -> Vec<String> {
-        if let Some(data) = self.config["data"].as_str().and_then(on_hub) {
-            return vec![data];
+        // A local folder may hold anything: it does not count as the benchmark's data set.
+        if let Some(data) = self.config["data"].as_str() {
+            return on_hub(data).into_iter().collect();
         }
         let benchmark = self.config["benchmark"].as_str().and_then(|name| Benchmark::by_name(name).ok());
         let parts = benchmark.into_iter().flat_map(|benchmark| benchmark.parts());
@@ -289,11 +293,29 @@ impl Card {
     }
 }
 
-/// `org/name`, if this is the name of a repository rather than of a folder.
+/// The repository `org/name` that a name or the folder of a cached snapshot stands for; `None` for other folders.
 fn on_hub(name: &str) -> Option<String> {
+    let cached =
+        |part: &str| part.strip_prefix("models--").or_else(|| part.strip_prefix("datasets--")).map(str::to_owned);
+    if let Some(id) = Path::new(name).iter().find_map(|part| cached(part.to_str()?)) {
+        return id.contains("--").then(|| id.replacen("--", "/", 1));
+    }
     let id = name.split('@').next()?;
-    let is_name = !Path::new(name).is_dir() && Source::parse(name).is_ok_and(|source| source.is_repository());
-    (is_name && id.contains('/')).then(|| id.to_owned())
+    (!is_local(name) && id.contains('/')).then(|| id.to_owned())
+}
+
+/// Whether this names a folder of this machine rather than a repository of the hub.
+pub(crate) fn is_local(name: &str) -> bool {
+    Path::new(name).is_dir() || !Source::parse(name).is_ok_and(|source| source.is_repository())
+}
+
+/// A number as it was written: one that came from single precision is as short as that allows, 0.05 rather than
+/// 0.05000000074505806.
+fn decimal(number: &Number) -> String {
+    match number.as_f64().map(|wide| (wide, wide as f32)) {
+        Some((wide, narrow)) if number.is_f64() && f64::from(narrow) == wide => narrow.to_string(),
+        _ => number.to_string(),
+    }
 }
 
 /// The last part of a path.
@@ -307,8 +329,8 @@ fn cell(text: &str) -> String {
 }
 
 /// A JSON file; null if there is none.
-fn read(path: &PathBuf) -> Result<Value, TrainError> {
-    let error = |source| TrainError::Io { path: path.clone(), source };
+pub(super) fn read(path: &Path) -> Result<Value, TrainError> {
+    let error = |source| TrainError::Io { path: path.to_owned(), source };
     match fs::read(path) {
         Ok(bytes) => serde_json::from_slice(&bytes).map_err(|source| error(source.into())),
         Err(source) if source.kind() == std::io::ErrorKind::NotFound => Ok(Value::Null),
@@ -323,7 +345,7 @@ mod tests {
     fn card(peft_type: &str) -> Card {
         Card {
             adapter: json!({
-                "peft_type": peft_type, "r": 8, "lora_rank": 2, "lora_alpha": 16.0, "num_experts": 4,
+                "peft_type": peft_type, "r": 8, "lora_rank": 2, "lora_alpha": 16.0, "lora_dropout": 0.05_f32, "num_experts": 4,
                 "target_modules": ["q_proj", "v_proj"], "base_model_name_or_path": "org/base@v2",
             }),
             config: json!({
@@ -363,6 +385,7 @@ mod tests {
             "| linears | q_proj, v_proj |",
             "| trained on | train[:400] |",
             "| learning rate | 0.0001 |",
+            "| dropout | 0.05 |",
         ] {
             assert!(text.contains(line), "{line} is not in {text}");
         }
@@ -387,6 +410,9 @@ mod tests {
         let text = card.text(Subject::Adapter);
         assert!(!text.contains("/home/me") && text.contains("`base`") && text.contains("| data | `copa` |"), "{text}");
         assert!(!text.contains("base_model:") && text.contains("--model BASE"), "{text}");
+        assert!(!text.contains("datasets:") && !text.contains("super_glue"), "{text}");
+        card.config["model"] = json!("/c/models--org--base/snapshots/0a0a");
+        assert!(card.text(Subject::Adapter).contains("base_model: \"org/base\""), "a snapshot's folder has a name");
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! `adamole push`: an adapter, or a base that it was folded into, onto the hub with its card.
+//! `adamole push`: uploads an adapter, or a model that it is merged into, to the hub with a model card.
 
 use super::{
     Failure,
-    card::{Card, Subject},
+    card::{self, Card, Subject},
     export::export_merged,
     fetching,
     output::{Format, print, size},
@@ -13,6 +13,7 @@ use adamole::{
 };
 use clap::Args;
 use serde::Serialize;
+use serde_json::json;
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -21,25 +22,25 @@ use tempfile::TempDir;
 
 #[derive(Args)]
 pub(crate) struct PushArguments {
-    /// Adapter folder, or the folder of a run
+    /// Adapter folder or run directory
     #[arg(value_name = "RUN_OR_ADAPTER")]
     adapter: PathBuf,
-    /// Model repository on the hub, which is made if there is none
+    /// Model repository on the hub; created if it does not exist
     #[arg(value_name = "ORG/NAME")]
     target: String,
-    /// Make the repository private; one that is there already and public is refused
+    /// Create the repository as private; a public one that exists is refused
     #[arg(long)]
     private: bool,
-    /// Branch that takes the files, made if there is none [main]
+    /// Branch of the commit, created if it does not exist [main]
     #[arg(long)]
     revision: Option<String>,
-    /// Upload the base with the adapter folded into its weights, which is possible for a plain LoRA alone
+    /// Upload the base model with the adapter merged into its weights; only for a plain LoRA
     #[arg(long)]
     merged: bool,
     /// With --merged: the base model, a folder or org/name[@revision] on the hub [the one that the adapter names]
     #[arg(long, requires = "merged")]
     model: Option<String>,
-    /// How the result is printed
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
 }
@@ -52,8 +53,13 @@ struct Report {
     files: Vec<String>,
 }
 
-/// What an adapter is; a folder may hold other files, which stay where they are.
+/// The files of an adapter; others in its folder are not uploaded.
+const CONFIG: &str = "adapter_config.json";
 const WEIGHTS: [&str; 2] = ["adapter_model.safetensors", "adapter_model.bin"];
+
+/// Files, and their keys, that may hold the path of a model.
+const WITH_PATHS: [(&str, &str); 3] =
+    [(CONFIG, "base_model_name_or_path"), ("config.json", "_name_or_path"), ("tokenizer_config.json", "name_or_path")];
 
 pub(crate) fn run(arguments: PushArguments) -> Result<(), Failure> {
     let target = match &arguments.revision {
@@ -67,29 +73,28 @@ pub(crate) fn run(arguments: PushArguments) -> Result<(), Failure> {
     let card = Card::of(&folder)?;
     // Removed at the end.
     let merged = TempDir::new().map_err(Failure::Output)?;
-    let files = match arguments.merged {
+    let (subject, what, files) = match arguments.merged {
         true => {
             let base = arguments.model.or_else(|| card.base_name().map(str::to_owned));
-            let base = base.ok_or_else(|| Failure::Usage("--model is needed: the adapter names no base".into()))?;
+            let base =
+                base.ok_or_else(|| Failure::Usage("--model is needed: the adapter names no base model".into()))?;
             let output = merged.path().join("model");
             export_merged(&base, &folder.display().to_string(), &output)?;
-            files_in(&output)?
+            (Subject::Merged, "a merged model", files_below(&output)?)
         }
-        false => {
-            let weights = WEIGHTS.iter().map(|name| folder.join(name)).find(|path| path.is_file());
-            let none = || Failure::Usage(format!("{} has no {}", folder.display(), WEIGHTS.join(" and no ")));
-            vec![folder.join("adapter_config.json"), weights.ok_or_else(none)?]
-        }
+        false => (Subject::Adapter, "an adapter", files_of_adapter(&folder)?),
     };
-    let subject = if arguments.merged { Subject::Merged } else { Subject::Adapter };
-    let mut upload = Upload::new(format!("Upload {}", if arguments.merged { "a merged model" } else { "an adapter" }));
-    upload = upload.private(arguments.private);
+    let mut upload = Upload::new(format!("Upload {what}")).private(arguments.private);
     let mut bytes = 0;
-    for path in files {
+    // The base model's own card does not describe what was made of it.
+    for (name, path) in files.into_iter().filter(|(name, _)| name != "README.md") {
         bytes += fs::metadata(&path).map_or(0, |metadata| metadata.len());
-        upload = upload.with_file(path.file_name().unwrap_or_default().to_string_lossy(), &path);
+        upload = match without_path(&name, &path, &card)? {
+            Some(text) => upload.with_text(name, text),
+            None => upload.with_file(name, path),
+        };
     }
-    // A card that is there may have been written on.
+    // A card in the adapter's folder may have been edited.
     let readme = folder.join("README.md");
     upload = match subject == Subject::Adapter && readme.is_file() {
         true => upload.with_file("README.md", readme),
@@ -102,19 +107,63 @@ pub(crate) fn run(arguments: PushArguments) -> Result<(), Failure> {
     print(arguments.format, &report, || format!("{} at commit {}", report.url, report.commit))
 }
 
-/// The adapter's folder; that of a run has it in `adapter`.
+/// The adapter's folder; a run directory has it in `adapter`.
 fn adapter_folder(path: &Path) -> Result<PathBuf, Failure> {
     let candidates = [path.join("adapter"), path.to_owned()];
-    let found = candidates.into_iter().find(|folder| folder.join("adapter_config.json").is_file());
+    let found = candidates.into_iter().find(|folder| folder.join(CONFIG).is_file());
     found.ok_or_else(|| {
-        Failure::Usage(format!("{} is neither a run with an adapter nor an adapter's folder", path.display()))
+        Failure::Usage(format!("{} is neither a run directory with an adapter nor an adapter folder", path.display()))
     })
 }
 
-fn files_in(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+fn files_of_adapter(folder: &Path) -> Result<Vec<(String, PathBuf)>, Failure> {
+    let weights = WEIGHTS.into_iter().find(|name| folder.join(name).is_file());
+    let weights =
+        weights.ok_or_else(|| Failure::Usage(format!("{} has no {}", folder.display(), WEIGHTS.join(" and no "))))?;
+    Ok([CONFIG, weights].map(|name| (name.to_owned(), folder.join(name))).into())
+}
+
+/// The files in and below a folder, with their names relative to it, sorted.
+fn files_below(folder: &Path) -> Result<Vec<(String, PathBuf)>, Failure> {
     let error = |source| TrainError::Io { path: folder.to_owned(), source };
-    let entries = fs::read_dir(folder).map_err(error)?;
-    let mut files = entries.map(|entry| Ok(entry.map_err(error)?.path())).collect::<Result<Vec<_>, Failure>>()?;
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).map_err(error)? {
+        let path = entry.map_err(error)?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if path.is_dir() {
+            files.extend(files_below(&path)?.into_iter().map(|(below, path)| (format!("{name}/{below}"), path)));
+        } else {
+            files.push((name, path));
+        }
+    }
     files.sort();
     Ok(files)
+}
+
+/// The file's text with the base model's name on the hub in place of a path of this machine; `None` if the file holds no
+/// such path and can be uploaded as it is.
+fn without_path(name: &str, path: &Path, card: &Card) -> Result<Option<String>, Failure> {
+    let Some((_, key)) = WITH_PATHS.iter().find(|(file, _)| *file == name) else { return Ok(None) };
+    let mut json = card::read(path)?;
+    let Some(base) = json[*key].as_str().filter(|base| !base.is_empty()).map(str::to_owned) else { return Ok(None) };
+    let is_local = card::is_local(&base);
+    // PEFT expects a revision in a field of its own.
+    let has_revision = name == CONFIG && base.contains('@') && json["revision"].is_null();
+    let Some(fields) = json.as_object_mut().filter(|_| is_local || has_revision) else { return Ok(None) };
+    match card.base_on_hub() {
+        Some(known) => {
+            if is_local {
+                say!("{name} names {known} as the base model instead of the folder {base}");
+            }
+            if has_revision || (is_local && name == CONFIG) {
+                fields.insert("revision".into(), json!(card.base_revision()));
+            }
+            fields.insert((*key).into(), json!(known));
+        }
+        None => {
+            say!("warning: {name} names no base model: {base} is a folder, and its name on the hub is not known");
+            fields.remove(*key);
+        }
+    }
+    Ok(Some(format!("{json:#}\n")))
 }
