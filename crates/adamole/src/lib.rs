@@ -7,10 +7,10 @@ pub use adamole_hub as hub;
 pub use adamole_llama as llama;
 pub use adamole_train as train;
 
-// The program's modules name the library as every other program does.
+// The program's modules import the library by name, as other programs do.
 extern crate self as adamole;
 
-/// Talk on stderr. Where that takes no more, the talk is lost and the work goes on; `eprintln!` would panic.
+/// Prints a message to stderr. Where that cannot be written, the message is lost; `eprintln!` would panic.
 macro_rules! say {
     ($($part:tt)*) => {{
         use std::io::Write as _;
@@ -20,7 +20,7 @@ macro_rules! say {
 
 mod cli;
 pub mod device;
-/// The program itself, which its tests call.
+/// The program itself, for its tests.
 #[doc(hidden)]
 pub mod program;
 mod stdout;

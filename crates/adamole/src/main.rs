@@ -1,4 +1,4 @@
-//! The `adamole` program; the library holds it, beside what it is made of.
+//! The `adamole` program; its code is in the library.
 
 mod allocator;
 

@@ -1,4 +1,4 @@
-//! The `adamole` program: results on stdout, talk on stderr, exit code 2 for wrong use and 1 for failure.
+//! The `adamole` program: results on stdout, messages on stderr, exit code 2 for wrong use and 1 for failure.
 
 use crate::cli::{self, resume::Begun, settings::Settings};
 use clap::{Parser, Subcommand};
@@ -15,7 +15,7 @@ struct Arguments {
 enum Command {
     /// Train an adapter on a benchmark and keep the best epoch
     Train(Box<cli::train::TrainArguments>),
-    /// Say what a training run is going to take, without reading weights
+    /// Estimate the size and cost of a training run, without reading weights
     Estimate(Box<cli::estimate::EstimateArguments>),
     /// Print a configuration file to start from, or a table of all settings
     #[command(subcommand)]
@@ -24,33 +24,33 @@ enum Command {
     Evaluate(cli::evaluate::EvaluateArguments),
     /// Continue a text
     Generate(cli::generate::GenerateArguments),
-    /// Write a base model with an adapter folded into its weights
+    /// Write a base model with an adapter merged into its weights
     Export(cli::export::ExportArguments),
     /// Show how many experts are active for each token of a text, layer by layer
     Inspect(cli::inspect::InspectArguments),
-    /// Put an adapter, or a base with it folded in, onto the hub with a model card
+    /// Upload an adapter, or a base with it merged in, to the hub with a model card
     #[cfg(feature = "hub")]
     Push(cli::push::PushArguments),
-    /// Bring a model and benchmarks down from the hub and say where they are
+    /// Download a model and benchmarks from the hub and print where they are
     Fetch(cli::fetch::FetchArguments),
-    /// List the devices that are built in and there
+    /// List the devices that are built in and present
     Devices(cli::devices::DevicesArguments),
     /// Print a benchmark's items as the model sees them
     Items(cli::items::ItemsArguments),
-    /// Lay one forward and backward pass open, to compare with another implementation
+    /// Write the tensors of one forward and backward pass, to compare with another implementation
     Trace(cli::trace::TraceArguments),
     /// Time a training step, an evaluation, a generation or a load
     #[command(subcommand)]
     Bench(cli::bench::BenchCommand),
     /// Run methods by benchmarks by seeds as one study, and report it
     Experiments(Box<cli::experiments::ExperimentsArguments>),
-    /// Train a small base model from nothing on a corpus
+    /// Train a small base model from random weights on a corpus
     Pretrain(cli::pretrain::PretrainArguments),
 }
 
-/// Does what the command line says.
+/// Runs the command of the command line.
 pub fn run() -> ExitCode {
-    keep_quiet_about_caught_panics();
+    silence_caught_panics();
     let result = match Arguments::parse().command {
         Command::Train(arguments) => cli::train::run(*arguments),
         Command::Estimate(arguments) => cli::estimate::run(*arguments),
@@ -78,8 +78,8 @@ pub fn run() -> ExitCode {
     }
 }
 
-/// Of a panic that becomes an error, the error is what is said.
-fn keep_quiet_about_caught_panics() {
+/// Keeps the messages of panics that become errors off stderr.
+fn silence_caught_panics() {
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         if !adamole::data::panics_are_caught() {

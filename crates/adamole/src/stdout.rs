@@ -1,7 +1,7 @@
-//! The program's standard output, where it is there to be written.
+//! The program's standard output, unless it is closed.
 //!
-//! Rust opens `/dev/null` in place of a standard stream that is closed when a program starts, so that nothing that it opens
-//! later gets in its place. A result would go there without a word; so whether there is a stdout is looked up before.
+//! Rust opens `/dev/null` in place of a standard stream that is closed when a program starts, so that no file opened later
+//! gets its number. A result would be lost there silently; so whether stdout is open is checked before.
 
 use std::{
     io::{self, StdoutLock},
@@ -10,19 +10,19 @@ use std::{
 
 static CLOSED: AtomicBool = AtomicBool::new(false);
 
-/// Run by the system before Rust's own start.
+/// Called by the system before Rust's own start.
 #[cfg(target_os = "linux")]
 #[used]
 #[unsafe(link_section = ".init_array")]
 static LOOK: extern "C" fn() = {
     extern "C" fn look() {
-        // SAFETY: asks for the flags of a descriptor, whether it is open or not.
+        // SAFETY: reads the flags of a descriptor, which may be closed.
         CLOSED.store(unsafe { libc::fcntl(libc::STDOUT_FILENO, libc::F_GETFD) } == -1, Ordering::Relaxed);
     }
     look
 };
 
-/// stdout.
+/// The standard output.
 ///
 /// # Errors
 /// It was closed when the program started.

@@ -69,7 +69,7 @@ fn a_benchmark_of_ones_own_is_read_trained_on_and_evaluated() {
     fails(
         &Output { stdout: Vec::new(), ..failed },
         1,
-        &[error, "hint: mend the row, or leave such rows out with --on-bad-row skip"],
+        &[error, "hint: correct the row, or leave such rows out with --on-bad-row skip"],
     );
     let items = with("items", &["--on-bad-row", "skip", "--format", "json", "--tokens", "--model", &base]);
     assert!(String::from_utf8_lossy(&items.stderr).contains("warning: 1 of 3 rows were skipped, first"));

@@ -31,11 +31,11 @@ fn the_device_of_the_tests_is_listed_and_the_rest_is_accounted_for() {
 }
 
 #[test]
-fn a_device_that_cannot_be_had_is_refused_with_a_remedy() {
+fn a_device_that_cannot_be_opened_is_refused_with_a_remedy() {
     for (feature, name) in [(cfg!(feature = "cuda"), "cuda:7"), (cfg!(feature = "wgpu"), "wgpu:99")] {
         let output = program(&["generate", "--model", "nowhere", "--prompt", "x", "--device", name]);
         let talk = String::from_utf8_lossy(&output.stderr).into_owned();
-        let expected = if feature { "is not there" } else { "is not built into this program" };
+        let expected = if feature { "is not present" } else { "is not built into this program" };
         assert!(output.status.code() == Some(2) && talk.contains(expected) && talk.contains("hint: "), "{talk}");
     }
 }

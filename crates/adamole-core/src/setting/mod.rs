@@ -163,6 +163,9 @@ impl Setting {
     pub fn check(&self, value: &Value) -> Result<Value, SettingError> {
         (self.check)(value).map_err(|reason| match self.kind() {
             SettingKind::Text | SettingKind::List => SettingError::Malformed { name: self.name, reason },
+            SettingKind::Number if value.is_number() => {
+                SettingError::invalid(self.name, shown(value), "a number within the range of 32 bits")
+            }
             kind => SettingError::invalid(self.name, shown(value), kind.expected()),
         })
     }

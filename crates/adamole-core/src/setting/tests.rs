@@ -38,7 +38,7 @@ fn a_value_is_recorded_alike_from_a_command_line_and_a_file() {
 fn a_value_that_is_not_one_of_the_setting_is_refused_by_name() {
     let message = |result: Result<Value, SettingError>| result.unwrap_err().to_string();
     assert_eq!(message(RATE.parse("nan")), "rate is nan, expected a finite number");
-    assert_eq!(message(RATE.check(&json!(1e300))), "rate is 1e+300, expected a finite number");
+    assert_eq!(message(RATE.check(&json!(1e300))), "rate is 1e+300, expected a number within the range of 32 bits");
     assert_eq!(message(STEPS.parse("-1")), "steps is -1, expected an integer of at least 0");
     assert_eq!(message(STEPS.check(&Value::Null)), "steps is none, expected an integer of at least 0");
     assert_eq!(message(WAY.parse("along")), "way is along, expected straight or round-about");

@@ -1,8 +1,8 @@
-//! What to do about data that cannot be read, by what is wrong with it.
+//! The remedies for data that cannot be read.
 
 use adamole::data::{Content, DataError, RowError};
 
-/// What to do about a file, a row or a tokenizer that cannot be read.
+/// The remedy for a file, a row or a tokenizer that cannot be read.
 pub(super) fn data_hint(error: &DataError) -> Option<String> {
     let hint = match error {
         DataError::MissingFile { path, .. } if path.ends_with("tokenizer.json") => {
@@ -23,28 +23,28 @@ pub(super) fn data_hint(error: &DataError) -> Option<String> {
         DataError::DeadLink { .. } => "copy what the links lead to, as `cp -rL` does, or fetch the files again".into(),
         DataError::Content { found, .. } => content_hint(*found)?.into(),
         DataError::Header { .. } => {
-            "the first line names the columns, parted by commas in a .csv file and by tabs in a .tsv file".into()
+            "the first line names the columns, separated by commas in a .csv file and by tabs in a .tsv file".into()
         }
         DataError::OpenQuote { .. } => {
-            "in CSV a quote within a cell is doubled; a table that knows no quotes is to be saved with tabs, as .tsv".into()
+            "in CSV a quote within a cell is doubled; save a table without quoting with tabs, as .tsv".into()
         }
         DataError::AmbiguousSplit { .. } => {
             "leave one of them, or name it under `files` in the TOML file of a benchmark of your own".into()
         }
         DataError::EveryRow { problem: RowError::LabelOutOfRange { .. }, .. } => {
-            "the TOML file of a benchmark of your own says what its labels are called: \
+            "the TOML file of a benchmark of your own names its labels: \
              answer = { index = \"label\", names = [\"no\", \"yes\"] }"
                 .into()
         }
         DataError::EveryRow { .. } => {
-            "the rows have other fields than this benchmark reads; the TOML file of one of your own says which they are, \
-             and --benchmark takes it"
+            "the rows have other fields than this benchmark reads; name them in the TOML file of a benchmark of your own, \
+             and give that to --benchmark"
                 .into()
         }
         DataError::InvalidUtf8 { .. } => {
             "save the file as UTF-8, or leave such rows out with --on-bad-row skip".into()
         }
-        error if error.is_about_a_row() => "mend the row, or leave such rows out with --on-bad-row skip".into(),
+        error if error.is_about_a_row() => "correct the row, or leave such rows out with --on-bad-row skip".into(),
         _ => return None,
     };
     Some(hint)
@@ -59,7 +59,7 @@ fn content_hint(found: Content) -> Option<&'static str> {
         Content::Zip => "unpack it, or save the spreadsheet as CSV in UTF-8",
         Content::LfsPointer => "get the file itself with `git lfs pull`",
         Content::LinkText => "copy what the links lead to, as `cp -rL` does, or fetch the files again",
-        Content::WebPage => "fetch the file again, and look at what the server says",
+        Content::WebPage => "fetch the file again, and look at the server's answer",
         _ => return None,
     })
 }

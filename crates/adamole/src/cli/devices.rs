@@ -18,7 +18,7 @@ pub(crate) struct DevicesArguments {
 #[derive(Serialize)]
 struct Report {
     devices: Vec<DeviceInfo>,
-    /// Kinds that are built in but not there.
+    /// Kinds that are built in but not present.
     absent: Vec<&'static str>,
     /// Kinds that are not built in.
     not_built_in: Vec<&'static str>,
@@ -45,8 +45,8 @@ fn text(report: &Report) -> String {
         format!("{:width$}  {}{software}; memory {memory}; {}", info.name, info.description, info.dtypes.join(", "))
     };
     let mut lines: Vec<String> = report.devices.iter().map(device).collect();
-    lines.extend(report.absent.iter().map(|kind| format!("{kind}: built in, no device of it is there")));
-    let feature = |kind: &&str| format!("{kind}: not built in; `--features adamole/{kind}` does it");
+    lines.extend(report.absent.iter().map(|kind| format!("{kind}: built in, but no such device is present")));
+    let feature = |kind: &&str| format!("{kind}: not built in; build with `--features adamole/{kind}`");
     lines.extend(report.not_built_in.iter().map(feature));
     lines.join("\n")
 }

@@ -1,4 +1,4 @@
-//! `adamole estimate`: what a run is going to be and to take, without the weights being read.
+//! `adamole estimate`: the size and cost of a run, without reading weights.
 
 use super::{
     Failure,
@@ -24,13 +24,13 @@ pub(crate) struct EstimateArguments {
     /// TOML file with the settings of the run, as `train` takes it
     #[arg(long)]
     config: Option<PathBuf>,
-    /// Folder with the config.json of a model of the same shape; the model itself and the data are not looked for then
+    /// Folder with the config.json of a model of the same shape; the model itself and the data need not exist then
     #[arg(long, value_name = "DIR", requires = "items", requires = "tokens")]
     shape: Option<PathBuf>,
-    /// With --shape: items that are trained on, that choose the epoch, and that are reported
+    /// With --shape: number of training, validation and reported items
     #[arg(long, value_name = "TRAIN,VALIDATION,REPORT", value_delimiter = ',', requires = "shape")]
     items: Option<Vec<usize>>,
-    /// With --shape: tokens of an item, the mean; the memory is that of texts of max_tokens
+    /// With --shape: mean number of tokens of an item; the memory is that of texts of max_tokens
     #[arg(long, requires = "shape")]
     tokens: Option<usize>,
     /// How the result is printed
@@ -42,9 +42,9 @@ pub(crate) struct EstimateArguments {
 
 #[derive(Serialize)]
 struct Report {
-    /// Every setting, as `config.json` of the run is going to record it.
+    /// Every setting, as `config.json` of the run records it.
     config: Resolved,
-    /// Of the base model and the items; absent where only shape and sizes are known.
+    /// The hashes of base model and items; absent where only shape and sizes are known.
     fingerprint: Option<Fingerprint>,
     train_items: usize,
     validation_items: usize,
@@ -55,15 +55,15 @@ struct Report {
     train_tokens: usize,
     /// Floating-point operations of the matrix products of all epochs.
     train_operations: f64,
-    /// Of one evaluation of the validation items; there is one more of them than there are epochs.
+    /// Operations of one evaluation of the validation items; there are epochs + 1 of them.
     validation_operations: f64,
-    /// Of one evaluation of the items that are reported.
+    /// Operations of one evaluation of the reported items.
     report_operations: f64,
     memory_estimate: MemoryEstimate,
     memory_bytes: u64,
 }
 
-/// Lengths in tokens of the texts that are trained on, and of the prompts that are asked.
+/// Lengths in tokens of the training texts, and of the prompts of evaluations.
 struct Lengths {
     train: Lot,
     longest: Vec<usize>,
@@ -71,7 +71,7 @@ struct Lengths {
     report: Lot,
 }
 
-/// Lengths, each with how many texts have it.
+/// Lengths, each with the number of texts that have it.
 #[derive(Default)]
 struct Lot(Vec<(usize, usize)>);
 
@@ -84,7 +84,7 @@ impl Lot {
         self.0.iter().fold(0, |sum, (length, items)| sum.saturating_add(length.saturating_mul(*items)))
     }
 
-    /// The sum of what each length takes.
+    /// The sum of `of` over all texts.
     fn sum(&self, of: impl Fn(usize) -> f64) -> f64 {
         self.0.iter().map(|(length, items)| of(*length) * *items as f64).sum()
     }
@@ -96,7 +96,7 @@ impl FromIterator<usize> for Lot {
     }
 }
 
-/// Texts of a batch whose lengths are held; there is no batch of more.
+/// The largest batch whose lengths are held.
 const LARGEST_BATCH: usize = 10_000_000;
 
 pub(crate) fn run(arguments: EstimateArguments) -> Result<(), Failure> {
@@ -141,10 +141,10 @@ pub(crate) fn run(arguments: EstimateArguments) -> Result<(), Failure> {
     print(arguments.format, &report, || text(&report))
 }
 
-/// Each item is gone through, as those of a data set are.
+/// The most items that sizes may name.
 const MAX_ITEMS: usize = 10_000_000;
 
-/// What sizes tell: items of one length, and for the memory of the greatest that there may be.
+/// Lengths from given sizes: items of one length and, for the memory, of the largest possible one.
 fn assume(config: &Resolved, items: &[usize], tokens: usize) -> Result<Lengths, Failure> {
     let [train, validation, report] = *items else {
         return Err(Failure::Usage(format!("--items takes three numbers, {} were given", items.len())));
@@ -164,7 +164,7 @@ fn assume(config: &Resolved, items: &[usize], tokens: usize) -> Result<Lengths, 
     Ok(Lengths { train: of(train), longest, validation: of(validation), report: of(report) })
 }
 
-/// What the items themselves tell.
+/// Lengths of the items themselves.
 fn read(config: &Resolved) -> Result<(ModelConfig, Lengths, Option<Fingerprint>), Failure> {
     let items = config.reading.open()?;
     let folder = model_folder(&config.model)?;

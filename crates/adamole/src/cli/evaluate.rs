@@ -23,7 +23,7 @@ pub(crate) struct EvaluateArguments {
     /// Base model: a Hugging Face folder, or org/name[@revision] on the hub
     #[arg(long)]
     model: String,
-    /// Adapter: its folder, the folder of a run, or org/name[@revision] on the hub; the base alone without it
+    /// Adapter: its folder, a run directory, or org/name[@revision] on the hub; without it, the base alone
     #[arg(long)]
     adapter: Option<String>,
     #[command(flatten)]
@@ -39,16 +39,16 @@ pub(crate) struct EvaluateArguments {
     /// auto, cpu, cuda, vulkan or wgpu, the last three with :INDEX or without
     #[arg(long, default_value = "auto")]
     device: String,
-    /// Batches side by side [the number of cores on the CPU, 1 on a GPU]
+    /// Batches computed in parallel [the number of cores on the CPU, 1 on a GPU]
     #[arg(long)]
     workers: Option<usize>,
     /// Write each item's scores to this JSON Lines file
     #[arg(long)]
     predictions: Option<PathBuf>,
-    /// Write which experts fired and the distribution of thresholds, by benchmark and linear, to this JSON file
+    /// Write routing statistics (active experts, thresholds), by benchmark and linear, to this JSON file
     #[arg(long, value_name = "FILE")]
     routing: Option<PathBuf>,
-    /// Draw the same on a page that opens by itself in a browser
+    /// Draw the same on an HTML page without external files
     #[arg(long, value_name = "FILE")]
     routing_page: Option<PathBuf>,
     /// How the result is printed
@@ -64,9 +64,9 @@ struct Report {
     choice_loss: f64,
     items: usize,
     correct: usize,
-    /// Of always giving the most frequent answer.
+    /// The accuracy of always giving the most frequent answer.
     majority_accuracy: f64,
-    /// Of each part of a mixture.
+    /// The accuracy on each part of a mixture.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     parts: BTreeMap<String, f64>,
     truncated_items: usize,
@@ -90,7 +90,7 @@ pub(crate) fn run(arguments: EvaluateArguments) -> Result<(), Failure> {
     let wants_routing = arguments.routing.is_some() || arguments.routing_page.is_some();
     if wants_routing && base.model.routed().is_empty() {
         let what = arguments.adapter.as_deref().unwrap_or("the base alone");
-        return Err(Failure::Usage(format!("{what} routes nothing: it has no experts to look at")));
+        return Err(Failure::Usage(format!("{what} has no router, so there are no routing statistics")));
     }
     let examples = base.encode(&items, split.split, &read)?;
     warn_beyond_positions(base.model.config(), examples.iter().map(|example| example.prompt.len()));
@@ -123,7 +123,7 @@ pub(crate) fn run(arguments: EvaluateArguments) -> Result<(), Failure> {
     print(arguments.format, &report, || text(&report))
 }
 
-/// The accuracy on each benchmark of a mixture; empty where there is only one.
+/// The accuracy on each benchmark of a mixture; empty for a single benchmark.
 fn accuracy_of_parts(evaluation: &Evaluation, items: &[MultipleChoice]) -> BTreeMap<String, f64> {
     let mut counts: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
     for prediction in &evaluation.predictions {

@@ -1,4 +1,4 @@
-//! `adamole experiments`: studies of methods by benchmarks by seeds, each cell a run of this very program.
+//! `adamole experiments`: studies of methods by benchmarks by seeds, each cell a run of this program.
 
 use super::{
     Failure,

@@ -19,13 +19,13 @@ pub(crate) struct ExportArguments {
     /// Base model: a Hugging Face folder, or org/name[@revision] on the hub
     #[arg(long)]
     model: String,
-    /// Adapter folder, or the folder of a run
+    /// Adapter folder, or a run directory
     #[arg(long)]
     adapter: String,
-    /// Fold the adapter into the weights; the only form of export there is, and possible for a plain LoRA alone
+    /// Merge the adapter into the weights; the only form of export, and possible only for a plain LoRA
     #[arg(long, required = true)]
     merge: bool,
-    /// Folder to write, with every file of the base that holds no weights; it must not exist
+    /// Folder to write, which must not exist; it also gets the files of the base that hold no weights
     #[arg(long)]
     output: PathBuf,
     /// How the result is printed
@@ -46,12 +46,12 @@ pub(crate) fn run(arguments: ExportArguments) -> Result<(), Failure> {
     let merged_linears = export_merged(&arguments.model, &arguments.adapter, &arguments.output)?;
     let report = Report { model: arguments.output, merged_linears };
     print(arguments.format, &report, || {
-        format!("{} adapters folded into {}", report.merged_linears, report.model.display())
+        format!("{} adapters merged into {}", report.merged_linears, report.model.display())
     })
 }
 
-/// Writes the base `model` with the adapter folded in, and every file of the base that holds no weights, to the folder
-/// `output`, which is made. How many linears have an adapter.
+/// Writes the base `model` with the adapter merged in, and every file of the base that holds no weights, to the new folder
+/// `output`. Returns the number of adapted linears.
 pub(crate) fn export_merged(model: &str, adapter: &str, output: &Path) -> Result<usize, Failure> {
     let folder = whole_model_folder(model)?;
     let mut model = load_model(&folder, Precision::Float32, &device::open("cpu")?)?;

@@ -1,4 +1,4 @@
-//! What the program says when it cannot go on: the library's error, then what to do about it.
+//! Errors that end the program: the library's error, then the remedy.
 
 use super::{data_hints::data_hint, model_hint, settings::ConfigError};
 use adamole::{
@@ -15,10 +15,10 @@ use std::{error::Error, fmt, io, path::PathBuf, process::ExitCode};
 /// An error that ends the program.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// The command line or the configuration file asks for something that cannot be.
+    /// The command line or the configuration file is not valid.
     Usage(String),
     Data(DataError),
-    /// An error about an item, with the split that it is of.
+    /// An error about an item, with its split.
     Item(String, DataError),
     Device(DeviceError),
     Experiment(ExperimentError),
@@ -33,7 +33,7 @@ pub(crate) enum Failure {
         run: PathBuf,
         exit_code: u8,
     },
-    /// The system takes no handler for signals.
+    /// Handlers of signals cannot be installed.
     Signals(std::io::Error),
     /// stdout cannot be written.
     Output(std::io::Error),
@@ -84,7 +84,7 @@ impl Failure {
         ExitCode::from(if wrong_use { 2 } else { 1 })
     }
 
-    /// Whether numbers that are not finite ended it.
+    /// Whether its cause is a number that is not finite.
     pub(crate) fn is_not_finite(&self) -> bool {
         match self {
             Self::Model(error) | Self::Train(TrainError::Model(error)) => error.is_not_finite(),
@@ -111,7 +111,7 @@ impl Failure {
             Self::Setting(SettingError::Missing { name, .. }) => {
                 format!("give --{}, or {name} in the file of --config", name.replace('_', "-"))
             }
-            Self::Interrupted { run, .. } => format!("go on with --resume {}", run.display()),
+            Self::Interrupted { run, .. } => format!("continue with --resume {}", run.display()),
             Self::Data(error) => return data_hint(error),
             Self::Hub(error) => return hub_hint(error),
             _ => return None,
@@ -125,7 +125,7 @@ impl Failure {
             Self::Data(error) | Self::Item(_, error) => error.source(),
             Self::Device(error) => error.source(),
             Self::Hub(error) => error.source(),
-            // These show their sources themselves.
+            // Their messages include their sources.
             Self::Config(_)
             | Self::Experiment(_)
             | Self::Model(_)
@@ -153,7 +153,7 @@ impl fmt::Display for Failure {
             Self::Train(error) => write!(f, "{error}")?,
             Self::Experiment(error) => write!(f, "{error}")?,
             Self::Interrupted { steps, .. } => write!(f, "stopped by a signal after {steps} steps")?,
-            Self::Signals(error) => write!(f, "cannot follow signals: {error}")?,
+            Self::Signals(error) => write!(f, "cannot install handlers of signals: {error}")?,
             Self::Output(error) => write!(f, "cannot write the result: {error}")?,
         }
         let mut source = self.source();
@@ -165,7 +165,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// What a device needs to be seen.
+/// The remedy for a device that is not present.
 fn absent(kind: Kind) -> &'static str {
     match kind {
         Kind::Cuda => {
@@ -180,11 +180,11 @@ fn absent(kind: Kind) -> &'static str {
     }
 }
 
-/// What to do when a run cannot begin or go on.
+/// The remedy for a run that cannot start or continue.
 fn train_hint(error: &TrainError) -> Option<String> {
     let hint = match error {
         TrainError::RunExists { path, .. } if path.join("settings.json").exists() => {
-            format!("go on with it by --resume {}, choose another --output, or remove that folder", path.display())
+            format!("continue it with --resume {}, choose another --output, or remove that folder", path.display())
         }
         TrainError::RunExists { .. } => "choose another --output, or remove what is left of that run".into(),
         TrainError::RunInUse { .. } => "wait for it, or choose another --output".into(),
@@ -192,12 +192,12 @@ fn train_hint(error: &TrainError) -> Option<String> {
             format!("its result is {}; other settings make another run", path.join("report.json").display())
         }
         TrainError::ForeignCheckpoint { path, .. } => {
-            format!("remove {} from the run, or begin a run of its own with its settings", path.display())
+            format!("remove {} from the run, or start a new run with its settings", path.display())
         }
         TrainError::AdapterLost { path } => {
-            format!("put it back into {}, or train anew in another --output", path.display())
+            format!("put it back into {}, or train again with another --output", path.display())
         }
-        // Before a step was applied the adapter adds nothing, whatever the rate is.
+        // Until a step is applied, the adapter adds nothing, whatever the learning rate is.
         TrainError::NotFinite { applied: 0, .. } | TrainError::NoStepApplied { applied: 0, .. } => {
             "no step was applied before, so it is not the learning rate: look for weights of the base that are far too \
              large or not finite, try --dtype float32, or a lower --alpha"
@@ -208,20 +208,20 @@ fn train_hint(error: &TrainError) -> Option<String> {
         | TrainError::NotFiniteLoss { .. }
         | TrainError::Diverged { .. } => "try a lower --learning-rate, more --warmup-steps, or a lower --alpha".into(),
         TrainError::NotFiniteScore { .. } => {
-            "the model itself computes no number here: look for weights of the base or of the adapter that are far too \
+            "the model itself computes numbers that are not finite: look for weights of the base or of the adapter that are far too \
              large or not finite, or try --dtype float32"
                 .into()
         }
         TrainError::Io { path, source } if path.ends_with("settings.json") => match source.kind() {
-            io::ErrorKind::NotFound => "--resume takes the folder of a run, which has its settings there".into(),
-            _ => "without it a run cannot go on: begin anew in another folder; config.json records what was set".into(),
+            io::ErrorKind::NotFound => "--resume takes a run directory, which holds this file".into(),
+            _ => "without it a run cannot continue: start again in another folder; config.json records the settings".into(),
         },
         _ => return None,
     };
     Some(hint)
 }
 
-/// What to do when the hub does not give what was asked for.
+/// The remedy for an error of the hub.
 fn hub_hint(error: &HubError) -> Option<String> {
     let hint = match error {
         HubError::Gated { name, token_given: false } | HubError::TokenMissing { name, .. } => {
@@ -234,7 +234,7 @@ fn hub_hint(error: &HubError) -> Option<String> {
             "check the name; a private repository also needs a token in HF_TOKEN".into()
         }
         HubError::Network { .. } => {
-            "check the connection and HF_ENDPOINT; what has arrived is kept, and the next call goes on with it".into()
+            "check the connection and HF_ENDPOINT; what has arrived is kept, and the next call continues from there".into()
         }
         HubError::DiskFull { .. } => "make room, or set HF_HOME to a larger disk; what has arrived is kept".into(),
         HubError::NotWritable { .. } => "set HF_HOME to a folder that can be written".into(),

@@ -1,4 +1,4 @@
-//! What a run depends on besides its settings, as hashes: whoever resumes it must have the same.
+//! Hashes of a run's base and data: a resumed run has to have the same.
 
 use super::Failure;
 use adamole::{data::Example, train::TrainError};
@@ -11,29 +11,29 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Hashes that tell base models and encoded examples apart without reading the weights. Results of long runs are known by
-/// them, so that what they are of stays as it is.
+/// Hashes of a base model, without reading the values of its weights, and of encoded examples. Results of long runs are
+/// identified by them, so that what is hashed does not change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Fingerprint {
     pub(crate) base: String,
     pub(crate) data: String,
 }
 
-/// All that a run is checked against when it goes on.
+/// The hashes that a resumed run is checked against.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct RunFingerprint {
     #[serde(flatten)]
     both: Fingerprint,
-    /// Of every byte of the weights; absent in runs of earlier versions.
+    /// The hash of every byte of the weights; absent in runs of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     weights: Option<String>,
-    /// Of the examples that are reported, where there are any.
+    /// The hash of the reported examples, where there are any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     report: Option<String>,
 }
 
 impl Fingerprint {
-    /// Of the model in `folder` and of these splits in their order: what it is trained and validated on.
+    /// The hashes of the model in `folder` and of these splits in their order: the training and validation examples.
     pub(crate) fn of(folder: &Path, splits: &[&[Example]]) -> Result<Self, Failure> {
         let base = base(folder).map_err(|source| TrainError::Io { path: folder.to_owned(), source })?;
         Ok(Self { base, data: examples(splits) })
@@ -41,20 +41,20 @@ impl Fingerprint {
 }
 
 impl RunFingerprint {
-    /// Of the model in `folder`, whose weights are read to their end, of what it is trained and validated on, and of what
-    /// is reported.
+    /// The hashes of the model in `folder`, all of whose weights are read, of the training and validation examples, and of
+    /// the reported ones.
     pub(crate) fn of(folder: &Path, splits: &[&[Example]], report: Option<&[Example]>) -> Result<Self, Failure> {
         let weights = weights(folder).map_err(|source| TrainError::Io { path: folder.to_owned(), source })?;
         let report = report.map(|report| examples(&[report]));
         Ok(Self { both: Fingerprint::of(folder, splits)?, weights: Some(weights), report })
     }
 
-    /// Whether it is of a version that read all of the weights, and marked its checkpoints.
+    /// Whether it is of a version that hashes all weights and marks its checkpoints.
     pub(crate) fn is_whole(&self) -> bool {
         self.weights.is_some()
     }
 
-    /// What has changed since `then`, in words. What was not known then has not changed.
+    /// The changes since `then`, in words. A hash that is absent there has not changed.
     pub(crate) fn changes_since(&self, then: &Self) -> Vec<String> {
         let short = |hash: &str| hash.get(..12).unwrap_or(hash).to_owned();
         let change = |what: &str, then: &str, now: &str| {
@@ -87,7 +87,7 @@ fn weight_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// A hash of the configuration, and of names, sizes and headers of the weights: without reading their values, which may be
+/// A hash of the configuration and of names, sizes and headers of the weight files, without their values, which may be
 /// gigabytes.
 fn base(folder: &Path) -> io::Result<String> {
     let mut hash = Sha256::new();
@@ -102,10 +102,10 @@ fn base(folder: &Path) -> io::Result<String> {
     Ok(format!("{:x}", hash.finalize()))
 }
 
-/// Bytes of a file that are hashed at a time; part of what the hash of the weights is.
+/// Bytes of a file that are hashed together; the hash of the weights depends on it.
 const PIECE: usize = 1 << 24;
 
-/// A hash of all bytes of the weights: of the hashes of their pieces, which are made side by side.
+/// A hash of all bytes of the weights: a hash of the hashes of pieces, which are computed in parallel.
 fn weights(folder: &Path) -> io::Result<String> {
     let mut pieces = Vec::new();
     for path in weight_files(folder)? {
@@ -144,7 +144,7 @@ mod tests {
             bytes[place] = 1;
             fs::write(&path, &bytes)?;
             assert_ne!(weights(folder.path())?, first, "{place}");
-            // The hash by which results are known sees the first MiB.
+            // The hash that identifies results covers the first MiB.
             assert_eq!(base(folder.path())? == first_base, place >= 1 << 20, "{place}");
             bytes[place] = 0;
         }

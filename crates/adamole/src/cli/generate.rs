@@ -19,22 +19,22 @@ pub(crate) struct GenerateArguments {
     /// Base model: a Hugging Face folder, or org/name[@revision] on the hub
     #[arg(long)]
     model: String,
-    /// Adapter: its folder, the folder of a run, or org/name[@revision] on the hub; the base alone without it
+    /// Adapter: its folder, a run directory, or org/name[@revision] on the hub; without it, the base alone
     #[arg(long)]
     adapter: Option<String>,
     /// Text to continue
     #[arg(long)]
     prompt: String,
-    /// Tokens to add at most
+    /// Largest number of new tokens
     #[arg(long, default_value_t = 64)]
     max_new_tokens: usize,
-    /// Draw tokens at this temperature; the most probable token without it
+    /// Sample tokens at this temperature; without it, take the most probable token
     #[arg(long)]
     temperature: Option<f32>,
-    /// Draw from the fewest tokens whose probabilities reach this share
+    /// Sample from the fewest tokens whose probabilities reach this share
     #[arg(long, default_value_t = 1.0)]
     top_p: f32,
-    /// Seed of the draws
+    /// Seed of the sampling
     #[arg(long, default_value_t = 0)]
     seed: u64,
     #[command(flatten)]

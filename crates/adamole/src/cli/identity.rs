@@ -1,4 +1,4 @@
-//! What tells one run from another: all that its course depends on. Its checkpoints carry it.
+//! The identity of a run: everything that its course depends on. Its checkpoints hold it.
 
 use super::{
     fingerprint::RunFingerprint,
@@ -7,11 +7,11 @@ use super::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// Keys of the resolved configuration that tell no run from another, besides settings that do not change its course: what
-/// a benchmark's items are is told by their hash.
+/// Keys of the resolved configuration that are no part of a run's identity, besides the settings that do not change its
+/// course. A benchmark's items are identified by their hash.
 const APART: [&str; 2] = ["benchmark", "version"];
 
-/// Settings with nothing left open, and hashes of base and data.
+/// The resolved settings of a run, and hashes of base and data.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Identity {
     settings: Map<String, Value>,
@@ -23,26 +23,26 @@ impl Identity {
         Self { settings: settings(config), fingerprint: fingerprint.clone() }
     }
 
-    /// What is another than in `then`: settings by their names, then base and data.
+    /// The differences from `then`: settings by name, then base and data.
     pub(crate) fn changes_since(&self, then: &Self) -> Vec<String> {
         let mut changes = differences(&then.settings, &self.settings);
         changes.extend(self.fingerprint.changes_since(&then.fingerprint));
         changes
     }
 
-    /// As a checkpoint carries it.
+    /// The form in which a checkpoint holds it.
     pub(crate) fn to_json(&self) -> Value {
         serde_json::to_value(self).unwrap_or_default()
     }
 }
 
-/// The settings that `record`, the `config.json` of a run, has otherwise than `config`.
+/// The settings in which `record`, the `config.json` of a run, differs from `config`.
 pub(crate) fn contradictions(record: &Value, config: &Resolved) -> Vec<String> {
     record.as_object().map(|record| differences(record, &settings(config))).unwrap_or_default()
 }
 
 fn settings(config: &Resolved) -> Map<String, Value> {
-    // By way of text: numbers of 32 bits are then those that are read back.
+    // By way of text, so that numbers of 32 bits are those that are read back.
     let text = serde_json::to_string(config).unwrap_or_default();
     let mut settings: Map<String, Value> = serde_json::from_str(&text).unwrap_or_default();
     let is_free = |key: &str| Declared::named(key).is_some_and(|it| !it.setting.changes_course);
@@ -50,7 +50,7 @@ fn settings(config: &Resolved) -> Map<String, Value> {
     settings
 }
 
-/// Where the two differ in a setting that both have: another version may know others.
+/// The differences in settings that both have: another version may have others.
 fn differences(then: &Map<String, Value>, now: &Map<String, Value>) -> Vec<String> {
     let mut found = Vec::new();
     for (key, now) in now {

@@ -1,4 +1,4 @@
-//! The base model that a command works with.
+//! The base model of a command.
 
 use super::{
     Failure,
@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Base {
     pub(crate) model: CausalLm,
     pub(crate) tokenizer: Tokenizer,
-    /// Where it is from.
+    /// Its folder.
     pub(crate) folder: PathBuf,
 }
 
@@ -24,17 +24,17 @@ impl Base {
     /// Loads the model `name`, a folder or a repository of the hub, onto `device`.
     pub(crate) fn load(name: &str, types: impl Into<WeightTypes>, device: &Device) -> Result<Self, Failure> {
         let folder = model_folder(name)?;
-        // The tokenizer first: it is small, and a folder without one is found out before weights are read.
+        // The tokenizer first: it is small, and its absence is reported before weights are read.
         let tokenizer = Tokenizer::from_folder(&folder)?;
         Ok(Self { model: load_model(&folder, types, device)?, tokenizer, folder })
     }
 
-    /// Puts the adapter `name` on the model, a folder, a run's folder or a repository of the hub.
+    /// Puts the adapter `name`, a folder, a run directory or a repository of the hub, on the model.
     pub(crate) fn adapt(&mut self, name: &str) -> Result<(), Failure> {
         adapt(&mut self.model, name).map(drop)
     }
 
-    /// The token ids of a text, each of which the model has in its vocabulary.
+    /// The token ids of a text, all of which are in the model's vocabulary.
     pub(crate) fn encode_text(&self, text: &str) -> Result<Vec<u32>, Failure> {
         let ids = self.tokenizer.encode_text(text)?;
         self.model.check_tokens(&ids)?;
@@ -49,24 +49,25 @@ impl Base {
         Ok(examples)
     }
 
-    /// The end of sequence, as published; it is never seen, and never a label.
+    /// The token that fills rows up: the end of sequence, as in the reference implementation. It is masked, and never a
+    /// label.
     pub(crate) fn pad_id(&self) -> u32 {
         self.tokenizer.eos().unwrap_or(0)
     }
 }
 
-/// Loads the base model in `folder`. What was read in a way that may not have been meant is spoken of on stderr.
+/// Loads the base model in `folder`. Its warnings go to stderr.
 pub(crate) fn load_model(folder: &Path, types: impl Into<WeightTypes>, device: &Device) -> Result<CausalLm, Failure> {
     let model = load_base_as(folder, types, device)?;
     warn(model.warnings());
     Ok(model)
 }
 
-/// Puts the adapter `name` on a model, a folder, a run's folder or a repository of the hub.
+/// Puts the adapter `name`, a folder, a run directory or a repository of the hub, on a model. New warnings go to stderr.
 pub(crate) fn adapt(model: &mut CausalLm, name: &str) -> Result<AdapterLayout, Failure> {
-    let spoken_of = model.warnings().len();
+    let known = model.warnings().len();
     let layout = load_adapter(model, &adapter_folder(name)?)?;
-    warn(&model.warnings()[spoken_of..]);
+    warn(&model.warnings()[known..]);
     Ok(layout)
 }
 
@@ -76,14 +77,14 @@ fn warn(warnings: &[ModelWarning]) {
     }
 }
 
-/// Warns of texts, of so many tokens each, that are longer than the model knows positions.
+/// Warns of texts with these lengths that exceed the model's positions.
 pub(crate) fn warn_beyond_positions(model: &ModelConfig, lengths: impl Iterator<Item = usize>) {
     let mut long = LongTexts::beyond(model.max_position_embeddings);
     lengths.for_each(|length| long.count(length));
     long.warn();
 }
 
-/// A count of the texts that are longer than a model knows positions, for one warning about all of them.
+/// A count of the texts that exceed a model's positions, for one warning about all of them.
 pub(crate) struct LongTexts {
     positions: usize,
     longer: usize,
@@ -95,7 +96,7 @@ impl LongTexts {
         Self { positions, longer: 0, all: 0 }
     }
 
-    /// Counts a text of so many tokens.
+    /// Counts a text of `length` tokens.
     pub(crate) fn count(&mut self, length: usize) {
         self.longer += usize::from(length > self.positions);
         self.all += 1;
@@ -115,7 +116,7 @@ impl LongTexts {
 /// The most workers: more than any machine has cores for.
 const MAX_WORKERS: usize = 1024;
 
-/// Micro-batches side by side: one worker per core on the CPU, one on a GPU.
+/// The number of micro-batches in parallel: by default one per core on the CPU, one on a GPU.
 pub(crate) fn workers(asked: Option<usize>, on_cpu: bool) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
     asked.unwrap_or(if on_cpu { cores } else { 1 }).clamp(1, MAX_WORKERS)

@@ -1,4 +1,4 @@
-//! `adamole inspect`: how many experts each token of a text fires, layer by layer.
+//! `adamole inspect`: the number of active experts of each token of a text, layer by layer.
 
 use super::{
     Failure,
@@ -21,15 +21,15 @@ use std::{
 
 #[derive(Args)]
 pub(crate) struct InspectArguments {
-    /// Adapter: its folder, the folder of a run, or org/name[@revision] on the hub
+    /// Adapter: its folder, a run directory, or org/name[@revision] on the hub
     adapter: String,
     /// Base model: a Hugging Face folder, or org/name[@revision] on the hub
     #[arg(long)]
     model: String,
-    /// Text to look at
+    /// Text to inspect
     #[arg(long)]
     text: String,
-    /// Also write a page that opens by itself in a browser
+    /// Also write an HTML page without external files
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
     #[command(flatten)]
@@ -42,7 +42,7 @@ pub(crate) struct InspectArguments {
     format: Format,
 }
 
-/// What the experts did on a text.
+/// The active experts of a text.
 #[derive(Debug, Serialize)]
 pub(crate) struct Inspection {
     /// Layers with routed linears, from the bottom.
@@ -55,20 +55,20 @@ pub(crate) struct Inspection {
 /// One token of the text.
 #[derive(Debug, Serialize)]
 pub(crate) struct Token {
-    /// As the vocabulary has it.
+    /// The token as the vocabulary writes it.
     pub(crate) token: String,
-    /// In each layer.
+    /// Its active experts in each layer.
     pub(crate) layers: Vec<Cell>,
 }
 
-/// What one token did in one layer.
+/// The active experts of one token in one layer.
 #[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct Cell {
-    /// Experts that fired: the mean over the layer's linears.
+    /// The number of active experts: the mean over the layer's linears.
     pub(crate) active: f64,
     /// The mean threshold, where one is learned.
     pub(crate) threshold: Option<f64>,
-    /// Experts that fired on each linear, by its name.
+    /// The number of active experts on each linear, by its name.
     pub(crate) linears: Vec<(String, usize)>,
 }
 
@@ -89,7 +89,7 @@ pub(crate) fn run(arguments: &InspectArguments) -> Result<(), Failure> {
     super::trace::check_scores(&trace)?;
     let inspection = inspect(base.tokenizer.names(&ids), &trace);
     if inspection.layers.is_empty() {
-        return Err(Failure::Usage(format!("{} routes nothing: it has no experts to look at", arguments.adapter)));
+        return Err(Failure::Usage(format!("{} has no router, so no expert is inactive", arguments.adapter)));
     }
     if let Some(path) = &arguments.html {
         write_atomically(path, page(&inspection).as_bytes())?;
@@ -108,14 +108,14 @@ fn inspect(tokens: Vec<String>, trace: &Trace) -> Inspection {
             continue;
         };
         let linear = layer.module.rsplit('.').next().unwrap_or_default();
-        let fired = floats(layer.routing.active.to_data());
+        let active = floats(layer.routing.active.to_data());
         let thresholds = layer.routing.thresholds.as_ref().map(|thresholds| floats(thresholds.to_data()));
         let width = layer.routing.active.dims()[1];
         experts = experts.max(width);
         for (row, token) in tokens.iter_mut().enumerate() {
             let cell = &mut token.layers[column];
-            let count = fired[row * width..][..width].iter().filter(|fired| **fired > 0.5).count();
-            // Means so far; the number of linears is known only at the end.
+            let count = active[row * width..][..width].iter().filter(|share| **share > 0.5).count();
+            // A running mean: the number of linears is known only at the end.
             let seen = cell.linears.len() as f64;
             let mean = |old: f64, new: f64| (old * seen + new) / (seen + 1.0);
             cell.active = mean(cell.active, count as f64);
@@ -137,7 +137,7 @@ fn floats(data: burn::tensor::TensorData) -> Vec<f64> {
     data.iter::<f64>().collect()
 }
 
-/// Tokens by layers, each cell the number of experts, rounded; on a terminal, the more the brighter.
+/// A table of tokens by layers: the number of active experts, rounded; brighter for more on a terminal.
 fn table(inspection: &Inspection, colours: bool) -> String {
     let Inspection { layers, experts, tokens } = inspection;
     let width = experts.max(layers.last().unwrap_or(&0)).to_string().len() + 1;

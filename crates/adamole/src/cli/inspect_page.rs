@@ -1,4 +1,4 @@
-//! A page that shows an inspection and needs nothing besides itself.
+//! An HTML page of an inspection, without external files.
 
 use super::inspect::{Cell, Inspection, Token};
 use adamole_chart::{document, escaped, shade};
@@ -16,7 +16,7 @@ pub(super) fn page(inspection: &Inspection) -> String {
     let key: String =
         (0..=*experts).map(|count| format!("<span {}>{count}</span>", colours(count as f64, *experts))).collect();
     let body = format!(
-        "<p>How many of {experts} experts each token fires in each layer, the mean over the layer's adapted linears. \
+        "<p>Active experts of each token in each layer, out of {experts}: the mean over the layer's adapted linears. \
          Rest the pointer on a cell for more.</p>\n<p class=\"key\">{key}</p>\n<table>\n\
          <tr><th>layer</th>{heading}</tr>\n{rows}</table>\n"
     );

@@ -1,4 +1,4 @@
-//! `adamole items`: what anyone looks at first when a score is odd.
+//! `adamole items`: a benchmark's items as the model sees them, to look at when a score is odd.
 
 use super::{
     Failure,
@@ -44,7 +44,7 @@ struct Line<'a> {
     benchmark: &'a str,
     /// Row of the split, counted from 1.
     row: usize,
-    /// Ends in "Answer: ", as published.
+    /// Ends in "Answer: ", as in the reference implementation.
     prompt: String,
     /// The prompt with its answer; null where there is none.
     text: Option<String>,
@@ -65,7 +65,7 @@ struct Tokens<'a> {
     truncated: bool,
 }
 
-/// Items that are tokenised and printed together: a split of any size takes the memory of these.
+/// Items that are tokenised and printed together, so that memory does not grow with the split.
 const CHUNK: usize = 1024;
 
 pub(crate) fn run(arguments: &ItemsArguments) -> Result<(), Failure> {
@@ -99,7 +99,7 @@ pub(crate) fn run(arguments: &ItemsArguments) -> Result<(), Failure> {
         chunk.push(item);
         if chunk.len() == CHUNK { print(&mut chunk) } else { Ok(()) }
     });
-    // What came before a bad row is printed before its error.
+    // Items before a bad row are printed before its error.
     let printed = print(&mut chunk).and_then(|()| out.flush().map_err(Failure::Output));
     long.warn();
     match printed.and(read) {

@@ -74,7 +74,7 @@ const DOUBT: f64 = 1.25;
 /// their own report that themselves.
 ///
 /// # Errors
-/// It is far too little.
+/// There is far too little.
 pub(crate) fn check(memory: &MemoryEstimate, on_cpu: bool) -> Result<(), Failure> {
     let Some(limit) = memory_limit_bytes().filter(|limit| on_cpu && memory.total() > *limit) else { return Ok(()) };
     let needed = format!("the run takes {}, and there is {} of memory", text(memory), size(Some(limit)));

@@ -1,22 +1,22 @@
-//! What to do about an error of a model or an adapter: the remedy of its cause.
+//! The remedies for errors of models and adapters.
 
 use adamole::llama::{AdapterRefusal, MismatchCause, ModelError};
 use std::path::Path;
 
-/// Where a base comes from that another program has quantised.
+/// The remedy for a base that another program has quantised.
 const TAKE_FLOATS: &str =
     "take the base from which it was quantised, with weights as floats; --quantize int8 or int4 quantises it here";
 
-/// How any adapter becomes a base.
+/// How to merge any adapter into its base.
 const MERGE_WITH_PEFT: &str =
-    "fold it into its base with PEFT (`merge_and_unload`, then `save_pretrained`), and give the result to --model";
+    "merge it into its base with PEFT (`merge_and_unload`, then `save_pretrained`), and give the result to --model";
 
-/// The remedy, where there is one that the error does not say itself.
+/// The remedy, where the error does not name it itself.
 pub(super) fn of(error: &ModelError) -> Option<String> {
     Some(match error {
         ModelError::NotAFile { .. } => "give a file, or a folder with files".into(),
         ModelError::DeadLink { .. } => {
-            "a snapshot of a hub cache has links to its `blobs`: copy it with what they stand for (`cp -rL`), or fetch it \
+            "a snapshot of a hub cache has links to its `blobs`: copy the files that they lead to (`cp -rL`), or fetch it \
              again"
                 .into()
         }
@@ -37,15 +37,15 @@ pub(super) fn of(error: &ModelError) -> Option<String> {
         }
         ModelError::MlxAdapter { .. } => mlx(),
         ModelError::NotFinite { value, precision, .. } if value.is_finite() => {
-            format!("{precision} does not reach so far: take --dtype float32 or bfloat16")
+            format!("the value is outside the range of {precision}: use --dtype float32 or bfloat16")
         }
         ModelError::NotFinite { .. } => {
-            "the file itself holds this: its training or its conversion went wrong; take an earlier checkpoint, or the \
+            "the file itself holds this value: its training or conversion failed; take an earlier checkpoint, or the \
              file from its source"
                 .into()
         }
         ModelError::ScoresNotFinite { .. } => {
-            "the weights are finite, but what is computed with them overflows: take --dtype float32, or an adapter of a \
+            "the weights are finite, but the results overflow: use --dtype float32, or an adapter of a \
              smaller scale"
                 .into()
         }
@@ -86,13 +86,13 @@ fn without_weights(others: &[String]) -> String {
             .into();
     }
     if has(".safetensors") {
-        return "fetch model.safetensors.index.json as well, which says which tensor is where".into();
+        return "fetch model.safetensors.index.json as well, which lists the file of each tensor".into();
     }
     "--model takes a Hugging Face folder: config.json, tokenizer.json and safetensors weights".into()
 }
 
 fn mlx() -> String {
-    "fold it into its base with MLX (`mlx_lm.fuse`), and give the result to --model".into()
+    "merge it into its base with MLX (`mlx_lm.fuse`), and give the result to --model".into()
 }
 
 fn several(path: &Path) -> String {
@@ -139,12 +139,12 @@ fn of_mismatch(what: &str, cause: &MismatchCause) -> Option<String> {
                 .into()
         }
         MismatchCause::Prefix(prefix) if prefix.starts_with("base_model.") => {
-            "the model was saved from inside PEFT: fold its adapter in (`merge_and_unload`) before it is saved".into()
+            "the model was saved from inside PEFT: merge its adapter (`merge_and_unload`) before it is saved".into()
         }
-        MismatchCause::Prefix(_) => "save the language model alone, as a model of its own".into(),
+        MismatchCause::Prefix(_) => "save the language model alone".into(),
         MismatchCause::SavedModules(_) => MERGE_WITH_PEFT.into(),
         MismatchCause::Incomplete if what == "adapter" => {
-            "the tensors are not those that adapter_config.json speaks of: save the adapter again, or take both files \
+            "the tensors are not those of adapter_config.json: save the adapter again, or take both files \
              from one place"
                 .into()
         }

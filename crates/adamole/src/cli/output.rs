@@ -9,7 +9,7 @@ use std::io::{self, Write};
 /// How a result is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// Lines for people.
+    /// Lines of text.
     Text,
     /// One JSON object.
     Json,
@@ -18,7 +18,7 @@ pub(crate) enum Format {
 /// Prints `value` as one line of JSON, or `text`.
 ///
 /// # Errors
-/// stdout takes no more.
+/// stdout cannot be written.
 pub(crate) fn print(format: Format, value: &impl Serialize, text: impl FnOnce() -> String) -> Result<(), Failure> {
     let line = match format {
         Format::Text => Ok(text()),
@@ -31,7 +31,7 @@ pub(crate) fn print(format: Format, value: &impl Serialize, text: impl FnOnce() 
     written_or_closed(written)
 }
 
-/// A pipe that its reader has closed, as `head` does, is the reader's choice. Everything else is a result that is lost.
+/// A pipe that its reader has closed, as `head` does, is no error. Any other error loses the result.
 pub(crate) fn written_or_closed(written: io::Result<()>) -> Result<(), Failure> {
     match written {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),

@@ -1,11 +1,13 @@
-//! `adamole pretrain`: a small base model from nothing.
+//! `adamole pretrain`: a small base model from random weights.
 
 use super::{
     Failure,
     inputs::workers,
     output::{Format, duration, print},
+    settings::ConfigError,
 };
 use adamole::{
+    core::SettingError,
     data::train_tokenizer,
     device,
     llama::{Activation, CausalLm, Family, ModelConfig, Precision, save_base_as},
@@ -60,12 +62,12 @@ struct Shape {
     num_hidden_layers: usize,
     num_attention_heads: usize,
     num_key_value_heads: usize,
-    /// Width of one head, where heads do not share out the hidden size.
+    /// Width of one head, where it is not hidden_size / num_attention_heads.
     head_dim: Option<usize>,
     vocab_size: usize,
     rope_theta: f32,
     rms_norm_eps: f32,
-    /// Type in which the weights are written; they are trained in float32.
+    /// Type of the weights in the files; they are trained in float32.
     #[serde(default)]
     dtype: Precision,
 }
@@ -85,11 +87,12 @@ struct Report {
 }
 
 pub(crate) fn run(arguments: PretrainArguments) -> Result<(), Failure> {
-    let usage = |error: String| Failure::Usage(format!("{}: {}", arguments.config.display(), error.trim_end()));
-    let text = fs::read_to_string(&arguments.config).map_err(|error| usage(error.to_string()))?;
-    let Config { model: shape, train: recipe } = toml::from_str(&text).map_err(|error| usage(error.to_string()))?;
+    let path = &arguments.config;
+    let text = fs::read_to_string(path).map_err(|source| ConfigError::Io { path: path.clone(), source })?;
+    let Config { model: shape, train: recipe } =
+        toml::from_str(&text).map_err(|source| ConfigError::Toml { path: path.clone(), source })?;
     recipe.validate()?;
-    shape.validate().map_err(usage)?;
+    shape.validate()?;
     let device = device::open(&arguments.device)?.autodiff();
     let documents = read_documents(&arguments.corpus)?;
     let held_out = read_documents(&arguments.validation)?;
@@ -139,7 +142,7 @@ pub(crate) fn run(arguments: PretrainArguments) -> Result<(), Failure> {
 
 impl Shape {
     /// Checks that it is the shape of a model.
-    fn validate(&self) -> Result<(), String> {
+    fn validate(&self) -> Result<(), SettingError> {
         let Self { hidden_size, num_attention_heads: heads, num_key_value_heads: groups, .. } = *self;
         for (name, size) in [
             ("hidden_size", hidden_size),
@@ -151,21 +154,24 @@ impl Shape {
             ("vocab_size", self.vocab_size),
         ] {
             if size == 0 {
-                return Err(format!("{name} is 0, expected an integer of at least 1"));
+                return Err(SettingError::invalid(name, size, "an integer of at least 1"));
             }
         }
         for (name, value) in [("rope_theta", self.rope_theta), ("rms_norm_eps", self.rms_norm_eps)] {
             if !(value.is_finite() && value > 0.0) {
-                return Err(format!("{name} is {value}, expected a number above 0"));
+                return Err(SettingError::invalid(name, value, "a number above 0"));
             }
         }
         if !heads.is_multiple_of(groups) {
-            return Err(format!("num_key_value_heads is {groups}, expected a divisor of num_attention_heads, {heads}"));
+            let expected = format!("a divisor of num_attention_heads, {heads}");
+            return Err(SettingError::invalid("num_key_value_heads", groups, expected));
         }
         match self.head_dim.unwrap_or(hidden_size / heads) {
-            width if width == 0 || !width.is_multiple_of(2) => {
-                Err(format!("a head is {width} wide, expected an even number"))
-            }
+            width if width == 0 || !width.is_multiple_of(2) => Err(SettingError::invalid(
+                "head_dim",
+                width,
+                "an even number, hidden_size / num_attention_heads by default",
+            )),
             _ => Ok(()),
         }
     }

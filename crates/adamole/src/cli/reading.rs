@@ -68,7 +68,7 @@ pub(crate) enum Compatibility {
     Reference,
 }
 
-/// The files of a benchmark, found.
+/// A benchmark with the folders of its files.
 pub(crate) struct Items {
     pub(crate) benchmark: Benchmark,
     /// Each part of it, and the folder with its files.
@@ -112,7 +112,7 @@ impl Reading {
         }
     }
 
-    /// Finds the benchmark and its files, which are fetched if they are on the hub.
+    /// Finds the benchmark and its files; those on the hub are fetched.
     pub(crate) fn open(&self) -> Result<Items, Failure> {
         self.validate()?;
         let benchmark = benchmark(&self.benchmark)?;
@@ -140,7 +140,7 @@ impl Reading {
 }
 
 impl Items {
-    /// Hands over the items of a split, or of a part of it, one by one. Rows that were skipped are spoken of on stderr.
+    /// Passes the items of a split, or of a part of it, to `take` one by one. Skipped rows are reported on stderr.
     pub(crate) fn each(
         &self,
         part: SplitPart,
@@ -205,7 +205,7 @@ impl Items {
         Ok(read)
     }
 
-    /// Keeps no token ids: for items that come in pieces.
+    /// The same without a cache of token ids, for items that come in pieces.
     pub(crate) fn without_cache(self) -> Self {
         Self { token_cache: None, ..self }
     }
@@ -222,7 +222,7 @@ impl Items {
             let _ = write!(stderr(), "\r{done} of {all} {split} items tokenised{end}");
         };
         let mut encoder = Encoder::new(tokenizer, &self.options)?;
-        // Fewer take no time.
+        // Fewer are tokenised at once.
         if items.len() > 10_000 && stderr().is_terminal() {
             encoder = encoder.on_progress(&progress);
         }
@@ -232,7 +232,7 @@ impl Items {
         encoder.encode(items).map_err(|error| self.in_split(split, error))
     }
 
-    /// An error about an item, with the split that it is in.
+    /// An error about an item, with its split.
     fn in_split(&self, split: Split, error: adamole::data::DataError) -> Failure {
         let folders = self.parts.iter().map(|(_, folder)| folder.display().to_string());
         let mut folders: Vec<String> = folders.collect();

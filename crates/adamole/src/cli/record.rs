@@ -1,4 +1,4 @@
-//! What a run's `config.json` says: every setting with where it is from, and where and by which program it was run.
+//! The content of a run's `config.json`: every setting and its origin, the machine and the program.
 
 use super::{
     fingerprint::RunFingerprint,
@@ -13,13 +13,13 @@ use std::{collections::BTreeMap, env::consts, thread};
 pub(crate) struct Record<'a> {
     #[serde(flatten)]
     config: &'a Resolved,
-    /// Where settings are from, `flag` or `file`; the others are defaults.
+    /// The origins of settings, `flag` or `file`; the others are defaults.
     origins: BTreeMap<String, &'static str>,
     fingerprint: &'a RunFingerprint,
     environment: Environment,
 }
 
-/// Where a run takes place.
+/// The program and the machine of a run.
 #[derive(Serialize)]
 struct Environment {
     version: &'static str,
@@ -35,7 +35,7 @@ struct Environment {
 }
 
 impl<'a> Record<'a> {
-    /// Of a run with these settings, given by `flags` and in the `file`; `old` is what its `config.json` said so far.
+    /// The record of a run with these settings, given by `flags` and in the `file`; `old` is its former `config.json`.
     pub(crate) fn new(
         (config, fingerprint): (&'a Resolved, &'a RunFingerprint),
         (flags, file): (&Settings, &Settings),

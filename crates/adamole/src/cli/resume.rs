@@ -1,4 +1,4 @@
-//! Going on with a run: with the settings, the base and the data that it was begun with.
+//! Resuming a run, with the settings, the base and the data that it was started with.
 
 use super::{
     Failure,
@@ -19,21 +19,21 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What a run was begun with; its `settings.json`.
+/// The settings that a run was started with, and hashes of base and data: its `settings.json`.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Begun {
     #[serde(flatten)]
     pub(crate) settings: Settings,
     pub(crate) fingerprint: RunFingerprint,
-    /// The folder that relative paths among the settings start from; absent in runs of earlier versions.
+    /// The folder of relative paths among the settings; absent in runs of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) folder: Option<PathBuf>,
-    /// What the run was before changes were allowed, whose checkpoints are its own, too.
+    /// Identities of the run before changes were allowed; checkpoints with them belong to the run, too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     earlier: Vec<Identity>,
 }
 
-/// A run that can go on, and its lock.
+/// A run to be resumed, and its lock.
 pub(crate) struct Resumed {
     pub(crate) begun: Begun,
     lock: RunLock,
@@ -52,7 +52,7 @@ impl Begun {
     /// Reads the settings of the run in `run`.
     ///
     /// # Errors
-    /// They cannot be read, or they are not those that `config.json` says the run was begun with.
+    /// They cannot be read, or they contradict `config.json`.
     pub(crate) fn read(run: &Path) -> Result<Self, Failure> {
         let begun: Self = RunDirectory::settings(run)?;
         let Some(record) = RunDirectory::config(run) else { return Ok(begun) };
@@ -67,10 +67,10 @@ impl Begun {
         }
     }
 
-    /// The result of the run if it is finished, and its adapter is there.
+    /// The result of the run if it is finished and its adapter is present.
     ///
     /// # Errors
-    /// `now` asks for something else than the run was.
+    /// A setting of `now` differs from that of the run.
     pub(crate) fn result(&self, now: &Settings, run: &Path) -> Result<Option<Report>, Failure> {
         let Some(report) = RunDirectory::report::<Report>(run)? else { return Ok(None) };
         let changes = self.changes(now);
@@ -84,7 +84,7 @@ impl Begun {
         Ok(is_there.then_some(report))
     }
 
-    /// The settings to go on with: those of the run, where `now` gives no others.
+    /// The settings of the resumed run: those of `now` and, for the rest, those of the run.
     ///
     /// # Errors
     /// One of `now` differs and changes the course of the run, unless `allow_changes`.
@@ -93,7 +93,7 @@ impl Begun {
         Ok(now.or(self.settings.clone()).with("output", run.display().to_string()))
     }
 
-    /// Settings of `now` that change the course of the run.
+    /// The settings of `now` that differ and change the course of the run.
     fn changes(&self, now: &Settings) -> Vec<String> {
         let then = self.settings.clone();
         let then = self.folder.as_deref().map_or(then.clone(), |folder| then.located_in(folder));
@@ -106,32 +106,34 @@ impl Begun {
         now.iter().filter(differs).map(shown).collect()
     }
 
-    /// What became of paths that are not found, for whoever is told so.
+    /// Explains on stderr why relative paths of the run may not be found.
     pub(crate) fn note_on_paths(&self, config: &Resolved) {
         let relative = [Some(&config.model), config.reading.data.as_ref()].into_iter().flatten();
         for path in relative.filter(|path| Path::new(path).is_relative() && !Path::new(path).is_dir()) {
             match &self.folder {
-                Some(folder) => say!("note: the run was begun in {}, and `{path}` is not there", folder.display()),
+                Some(folder) => {
+                    say!("note: the run was started in {}, and `{path}` is not found there", folder.display())
+                }
                 None => say!(
-                    "note: if `{path}` is a folder, it is relative to the one that the run was begun in, which this run of \
-                     an earlier version does not record: resume it from there, or give --model and --data anew"
+                    "note: if `{path}` is a folder, it is relative to the one that the run was started in, which this run of \
+                     an earlier version does not record: resume it from there, or give --model and --data again"
                 ),
             }
         }
     }
 }
 
-/// What a run goes on from.
+/// The state from which a run continues.
 pub(crate) struct Start {
     pub(crate) directory: RunDirectory,
     pub(crate) checkpoint: Option<Checkpoint>,
 }
 
 impl Resumed {
-    /// Takes the lock of the run in `run`, and reads what it was begun with.
+    /// Takes the lock of the run in `run`, and reads the settings that it was started with.
     ///
     /// # Errors
-    /// There is no run, another process is at it, or its settings cannot be used.
+    /// There is no run, another process has it, or its settings cannot be used.
     pub(crate) fn open(run: &Path) -> Result<Self, Failure> {
         // Without settings there is no run to lock.
         RunDirectory::settings::<Value>(run)?;
@@ -139,12 +141,12 @@ impl Resumed {
         Ok(Self { begun: Begun::read(run)?, lock })
     }
 
-    /// Finds the checkpoint to go on from and opens the folder. `now` is what the run is now, `model` the one that it began
-    /// with, `name` what its adapters say that they are for, and `record` what is to stand in `config.json`.
+    /// Finds the newest checkpoint and opens the run directory. `now` is the identity of the run now, `model` the one that it
+    /// started with, `name` the base model's name in its adapters, and `record` makes the content of `config.json`.
     ///
     /// # Errors
-    /// Base or data are others, unless `allow_changes`; the newest checkpoint is another run's; or the adapter of the best
-    /// epoch is lost.
+    /// Base or data differ, unless `allow_changes`; the newest checkpoint is of another run; or the adapter of the best epoch
+    /// is lost.
     pub(crate) fn go_on<T: Serialize>(
         self,
         (now, settings): (&Identity, &Settings),
@@ -157,7 +159,7 @@ impl Resumed {
         let run = lock.folder().to_owned();
         refuse(now.fingerprint.changes_since(&begun.fingerprint), allow_changes)?;
         let checkpoint = checkpoints.newest(|path, error| {
-            say!("warning: {} is passed over: {error}", path.display());
+            say!("warning: {} is skipped: {error}", path.display());
         })?;
         if let Some(checkpoint) = &checkpoint {
             begun.check_checkpoint(checkpoint, now)?;
@@ -171,10 +173,10 @@ impl Resumed {
                 return Err(TrainError::AdapterLost { path: adapter }.into());
             }
             (None, Some(steps)) if steps > 0 => {
-                say!("warning: no checkpoint of the run can be used: its {steps} steps are done again");
+                say!("warning: no checkpoint of the run can be used: its {steps} steps are repeated");
             }
             (Some(done), None) => {
-                say!("warning: metrics.jsonl is gone: nothing but the validations is known of {} steps", done.step);
+                say!("warning: metrics.jsonl is missing: only the validations of {} steps are known", done.step);
             }
             _ => {}
         }
@@ -187,7 +189,7 @@ impl Resumed {
 }
 
 impl Begun {
-    /// Whether a checkpoint is of this run, as it is now or as it was before changes were allowed.
+    /// Checks that a checkpoint is of this run, as it is now or as it was before changes were allowed.
     fn check_checkpoint(&self, checkpoint: &Checkpoint, now: &Identity) -> Result<(), TrainError> {
         let foreign = |what: String| Err(TrainError::ForeignCheckpoint { path: checkpoint.path().to_owned(), what });
         let Some(run) = &checkpoint.run else {
@@ -201,7 +203,7 @@ impl Begun {
             return foreign("it does not say which run it is of in a way that is known".into());
         };
         let is_own = [now].into_iter().chain(&self.earlier).any(|own| own.changes_since(&of).is_empty());
-        // Before changes were allowed it was this.
+        // The identity before the changes of this call.
         let is_own = is_own || self.identity().is_ok_and(|own| own.changes_since(&of).is_empty());
         if is_own {
             Ok(())
@@ -214,7 +216,7 @@ impl Begun {
         Ok(Identity::new(&self.settings.clone().resolve()?, &self.fingerprint))
     }
 
-    /// Writes what the run is from now on, where that is not what it was, or where its record is gone.
+    /// Writes the settings of the run where they have changed, and its record where that is missing.
     fn write_changes<T: Serialize>(
         &self,
         lock: &RunLock,
@@ -224,7 +226,7 @@ impl Begun {
         let (then, old) = (self.identity()?, RunDirectory::config(lock.folder()));
         let changed = !now.changes_since(&then).is_empty();
         if old.is_none() {
-            say!("warning: config.json of the run cannot be read, and is written anew");
+            say!("warning: config.json of the run cannot be read, and is written again");
         }
         if changed || old.is_none() {
             let mut earlier = self.earlier.clone();
@@ -237,7 +239,7 @@ impl Begun {
     }
 }
 
-/// The checkpoint says what the best epoch's adapter is: whatever became of its folder since, that is what is to be in it.
+/// Restores the best epoch's adapter from the checkpoint, whatever its folder holds.
 fn restore_best(
     checkpoint: &Checkpoint,
     directory: &RunDirectory,
@@ -250,7 +252,7 @@ fn restore_best(
         Some(best) => {
             if !is_there {
                 say!(
-                    "warning: the adapter of the best epoch so far, {epoch}, is gone: it is taken from the checkpoint"
+                    "warning: the adapter of the best epoch so far, {epoch}, is missing: it is taken from the checkpoint"
                 );
             }
             Ok(directory.save_best(&best.valid(), name)?)
@@ -269,7 +271,7 @@ fn refuse(changes: Vec<String>, allow_changes: bool) -> Result<(), Failure> {
             Ok(())
         }
         (false, false) => Err(Failure::Usage(format!(
-            "changed since the run began: {}; --allow-changes goes on all the same",
+            "changed since the run began: {}; --allow-changes resumes nevertheless",
             changes.join("; ")
         ))),
     }

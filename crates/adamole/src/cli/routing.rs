@@ -1,4 +1,4 @@
-//! How an evaluation was routed, as files.
+//! The routing statistics of an evaluation, as files.
 
 use super::{Failure, routing_page::page};
 use adamole::{
@@ -9,8 +9,8 @@ use adamole::{
 use burn::tensor::Device;
 use std::{collections::BTreeSet, path::Path};
 
-/// One analysis for each benchmark that the items are of; those of a mixture are evaluated apart. `whole` is the
-/// evaluation of all of them.
+/// One analysis for each benchmark of the items; those of a mixture are evaluated separately. `whole` is the evaluation of
+/// all items.
 pub(crate) fn by_benchmark(
     model: &CausalLm,
     (items, examples): (&[MultipleChoice], &[Example]),
@@ -29,7 +29,7 @@ pub(crate) fn by_benchmark(
     parts.into_iter().filter_map(|part| analysis(part).transpose()).collect()
 }
 
-/// Writes the analyses as JSON and as a page, whichever is asked for.
+/// Writes the analyses as JSON and as an HTML page, where a path is given.
 pub(crate) fn write(analyses: &[Analysis], json: Option<&Path>, html: Option<&Path>) -> Result<(), Failure> {
     if let Some(path) = json {
         let text = serde_json::to_vec_pretty(analyses).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! A page that draws how an evaluation was routed.
+//! An HTML page of routing statistics.
 
 use adamole::train::{Analysis, LinearAnalysis};
 use adamole_chart::{Axis, Line, document, escaped, heat_map, line_chart};
@@ -56,7 +56,7 @@ fn thresholds(projections: &[(&str, Vec<&LinearAnalysis>)]) -> String {
     };
     let all: Vec<(f64, Vec<u64>)> = projections.iter().flat_map(|(_, linears)| histograms(linears)).collect();
     let Some((max, _)) = all.first() else { return String::new() };
-    // Layers with different numbers of experts have different upper ends: what they share is the way to it.
+    // Layers with different numbers of experts have different upper ends; the share of it is comparable.
     let (max, label) = match all.iter().all(|(other, _)| other == max) {
         true => (*max, "threshold (probability)"),
         false => (1.0, "threshold (share of its upper end)"),
@@ -81,7 +81,7 @@ fn thresholds(projections: &[(&str, Vec<&LinearAnalysis>)]) -> String {
     line_chart("Learned thresholds by projection", &x, &y, &lines)
 }
 
-/// Each expert's share in all that fired, the mean over the layer's linears.
+/// Each expert's share of all activations, the mean over the layer's linears.
 fn load_by_layer(linears: &[LinearAnalysis]) -> String {
     let mut layers: BTreeMap<usize, Vec<&LinearAnalysis>> = BTreeMap::new();
     for linear in linears {
@@ -96,7 +96,7 @@ fn load_by_layer(linears: &[LinearAnalysis]) -> String {
         (layer.to_string(), (0..experts).map(share).collect())
     };
     let columns: Vec<(String, Vec<f64>)> = layers.into_iter().map(column).collect();
-    heat_map("Load of each expert by layer (% of what the layer fires)", "layer", "expert", &columns)
+    heat_map("Load of each expert by layer (% of the layer's activations)", "layer", "expert", &columns)
 }
 
 #[cfg(test)]

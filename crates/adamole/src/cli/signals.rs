@@ -1,4 +1,4 @@
-//! SIGINT and SIGTERM: the first asks a run to give up its step and save, a second one ends the program at once.
+//! SIGINT and SIGTERM: the first makes a run drop its step and save, a second one ends the program at once.
 
 use signal_hook::{
     consts::{SIGINT, SIGTERM},
@@ -30,7 +30,7 @@ impl Signals {
         Ok(Self { exit_code })
     }
 
-    /// The exit code that the signal asks for, if one came: 130 or 143.
+    /// The exit code of the signal that arrived, if one did: 130 or 143.
     pub(crate) fn exit_code(&self) -> Option<u8> {
         u8::try_from(self.exit_code.load(Ordering::Relaxed)).ok().filter(|code| *code != 0)
     }

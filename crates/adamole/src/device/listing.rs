@@ -1,17 +1,17 @@
-//! What there is to compute with.
+//! A list of the devices that are present.
 
 use super::{Kind, memory};
 use burn::tensor::{DType, Device};
 use serde::Serialize;
 
-/// A device that is built in and there.
+/// A device that is built in and present.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DeviceInfo {
     /// The name that opens it.
     pub name: String,
-    /// What it calls itself.
+    /// The name that the hardware gives itself.
     pub description: String,
-    /// Bytes of memory that it has, where that is known.
+    /// Its memory in bytes, where that is known.
     pub memory_bytes: Option<u64>,
     /// Types of the frozen weights that it can compute with.
     pub dtypes: Vec<&'static str>,
@@ -19,7 +19,7 @@ pub struct DeviceInfo {
     pub is_software: bool,
 }
 
-/// Every device that is built in and there. Opens all of them.
+/// Every device that is built in and present. Opens all of them.
 pub fn list() -> Vec<DeviceInfo> {
     let devices = Kind::ALL
         .into_iter()

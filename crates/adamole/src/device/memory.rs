@@ -1,15 +1,15 @@
-//! How much memory there is. Burn does not say; the system and NVIDIA's library do.
+//! The memory of the machine and of GPUs, from the system and from NVIDIA's library; Burn does not report it.
 
 use std::fs;
 
-/// The machine's memory in bytes, where Linux says it.
+/// The machine's memory in bytes, on Linux.
 pub(super) fn of_machine() -> Option<u64> {
     let text = fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     Some(line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()? * 1024)
 }
 
-/// The name of the processor, where Linux says it.
+/// The name of the processor; elsewhere than on Linux, its architecture.
 pub(super) fn processor() -> String {
     let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let name = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));

@@ -1,5 +1,4 @@
-//! Devices by name. The libraries work on whatever device they are handed; here one is chosen among the backends that
-//! were built in.
+//! Devices by name. The libraries work on any device; the program chooses one of the backends that are built in.
 
 mod listing;
 mod memory;
@@ -10,7 +9,7 @@ use burn::tensor::Device;
 #[cfg(any(feature = "wgpu", feature = "vulkan", feature = "cuda"))]
 use burn::tensor::DeviceType;
 
-/// A kind of device, which is a backend that can be built in.
+/// A kind of device: a backend that can be built in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// The processor.
@@ -52,7 +51,7 @@ impl Kind {
         }
     }
 
-    /// The devices of this kind that are there, in the order of their indices; none where it is not built in.
+    /// The devices of this kind that are present, in the order of their indices; none where it is not built in.
     fn present(self) -> Vec<Device> {
         match self {
             #[cfg(feature = "flex")]
@@ -69,10 +68,10 @@ impl Kind {
     }
 }
 
-/// A device that cannot be had.
+/// A device that cannot be opened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DeviceError {
-    /// The name means nothing.
+    /// The name is not one of a device.
     #[error(
         "device {name} is unknown, expected auto, cpu, cuda, vulkan or wgpu, the last three with :INDEX or without"
     )]
@@ -89,17 +88,17 @@ pub enum DeviceError {
         feature: &'static str,
     },
     /// The backend is built in, but the machine has no such device.
-    #[error("device {name} is not there: this machine has {found} of its kind")]
+    #[error("device {name} is not present: this machine has {found} of its kind")]
     NotPresent {
         /// What was asked for.
         name: String,
         /// Its kind.
         kind: Kind,
-        /// Devices of this kind that are there.
+        /// Devices of this kind that are present.
         found: usize,
     },
     /// Several devices that do not share a backend.
-    #[error("devices {names} are of different kinds, expected one kind: each takes its part of every step")]
+    #[error("devices {names} are of different kinds, expected one kind: they share every step")]
     Mixed {
         /// What was asked for.
         names: String,
@@ -110,10 +109,10 @@ pub enum DeviceError {
 /// `:INDEX`, another.
 ///
 /// `auto` is the first GPU among cuda, vulkan and wgpu, and the CPU where there is none. A GPU that is emulated in software
-/// has to be asked for by name.
+/// is used only when it is named.
 ///
 /// # Errors
-/// The name is unknown, its backend is not built in, or there is no such device.
+/// The name is unknown, its backend is not built in, or the machine has no such device.
 pub fn open(name: &str) -> Result<Device, DeviceError> {
     let not_built_in = |feature| DeviceError::NotBuiltIn { name: name.to_owned(), feature };
     if name == "auto" {
@@ -137,10 +136,10 @@ pub fn open(name: &str) -> Result<Device, DeviceError> {
     }
 }
 
-/// The devices of these names, separated by commas, the first of which is the main one.
+/// The devices of these names, separated by commas. The first is the main one.
 ///
 /// # Errors
-/// Those of [`open`]; or they are not of one kind.
+/// Those of [`open`], or the devices are of different kinds.
 pub fn open_several(names: &str) -> Result<Vec<Device>, DeviceError> {
     let kinds: Vec<&str> = names.split(',').map(|name| name.split(':').next().unwrap_or(name)).collect();
     if kinds.iter().any(|kind| *kind != kinds[0]) {
@@ -160,19 +159,19 @@ fn automatic() -> Option<Device> {
         .or(gpus.into_iter().next())
 }
 
-/// Whether this is the CPU, where micro-batches are best run side by side.
+/// Whether this is the CPU, where micro-batches run in parallel.
 #[cfg(feature = "flex")]
 pub fn is_cpu(device: &Device) -> bool {
     *device == Device::flex()
 }
 
-/// Whether this is the CPU, where micro-batches are best run side by side.
+/// Whether this is the CPU, where micro-batches run in parallel.
 #[cfg(not(feature = "flex"))]
 pub fn is_cpu(_: &Device) -> bool {
     false
 }
 
-/// Whether a name means the CPU; the device need not be there, nor be built in.
+/// Whether a name is the CPU's; the device need not be present, nor built in.
 pub fn names_cpu(name: &str) -> bool {
     match name {
         "auto" => automatic().is_none_or(|device| is_cpu(&device)),
@@ -185,14 +184,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_that_mean_nothing_are_refused() {
+    fn unknown_names_are_refused() {
         for name in ["abacus", "", "cpu:0", "cuda:", "cuda:first", "auto:1", "cuda:-1"] {
             assert_eq!(open(name).err(), Some(DeviceError::Unknown { name: name.into() }), "{name}");
         }
     }
 
     #[test]
-    fn what_is_left_out_or_absent_is_told_apart() {
+    fn a_backend_that_is_not_built_in_and_an_absent_device_are_told_apart() {
         for kind in Kind::ALL.into_iter().filter(|kind| *kind != Kind::Cpu) {
             let name = format!("{}:99", kind.name());
             match open(&name).err() {

@@ -69,6 +69,6 @@ fn an_adapter_is_inspected_token_by_token() {
     std::fs::remove_dir_all(&run).unwrap();
     train(&["--method", "lora"]);
     assert!(!Path::new(&run).join("routing.json").exists());
-    fails(&["inspect", &run, "--model", &base, "--text", "x"], 2, &["routes nothing"]);
-    fails(&[&evaluate[..], &["--routing", &routing]].concat(), 2, &["routes nothing"]);
+    fails(&["inspect", &run, "--model", &base, "--text", "x"], 2, &["has no router"]);
+    fails(&[&evaluate[..], &["--routing", &routing]].concat(), 2, &["has no router"]);
 }

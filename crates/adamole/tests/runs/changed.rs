@@ -47,7 +47,7 @@ fn a_finished_run_is_shown_again_and_a_begun_one_not_overwritten() {
     assert_eq!(String::from_utf8_lossy(&again.stdout), String::from_utf8_lossy(&first.stdout));
     let other = scene.resume("run", &["--epochs", "4", "--allow-changes"]).output().unwrap();
     fails(&other, 2, &["run holds a finished run", "epochs: 3 -> 4", "hint: its result is"]);
-    fails(&scene.begin("run", &[]).output().unwrap(), 2, &["already holds a run", "hint: go on with it by --resume"]);
+    fails(&scene.begin("run", &[]).output().unwrap(), 2, &["already holds a run", "hint: continue it with --resume"]);
     fails(&scene.resume("nowhere", &[]).output().unwrap(), 1, &["nowhere/settings.json", "hint: "]);
 }
 
@@ -172,7 +172,7 @@ fn a_run_goes_on_from_any_folder() {
     fs::remove_file(scene.run("broken/report.json")).unwrap();
     fs::rename(scene.run("copa"), scene.run("elsewhere/moved")).unwrap();
     let output = resume(Path::new("broken"), scene.folder.path(), &[]);
-    fails(&output, 1, &["note: the run was begun in ", "and `copa` is not there"]);
+    fails(&output, 1, &["note: the run was started in ", "and `copa` is not found there"]);
     succeeds(&resume(&scene.run("broken"), &scene.run("elsewhere"), &["--data", "moved"]));
     assert_same(&scene, "broken", "run");
 }

@@ -32,7 +32,7 @@ fn a_lost_or_foreign_adapter_is_taken_from_the_checkpoint() {
             succeeds(&output);
             let talk = String::from_utf8_lossy(&output.stderr);
             assert!(
-                damage == "foreign" || talk.contains("is gone: it is taken from the checkpoint"),
+                damage == "foreign" || talk.contains("is missing: it is taken from the checkpoint"),
                 "{damage}: {talk}"
             );
             assert_same(&scene, "broken", "whole");
@@ -72,12 +72,12 @@ fn lost_metrics_and_lost_checkpoints_are_said() {
         String::from_utf8(output.stderr).unwrap()
     };
     let talk = broken("metrics.jsonl");
-    assert!(talk.contains("warning: metrics.jsonl is gone") && talk.contains("of 24 steps"), "{talk}");
+    assert!(talk.contains("warning: metrics.jsonl is missing") && talk.contains("of 24 steps"), "{talk}");
     let metrics = fs::read_to_string(scene.run("broken/metrics.jsonl")).unwrap();
     assert_eq!(metrics.matches(r#""event":"epoch""#).count(), 3, "{metrics}");
     fs::remove_dir_all(scene.run("broken")).unwrap();
 
     let talk = broken("checkpoints");
-    assert!(talk.contains("warning: no checkpoint of the run can be used: its 24 steps are done again"), "{talk}");
+    assert!(talk.contains("warning: no checkpoint of the run can be used: its 24 steps are repeated"), "{talk}");
     assert_same(&scene, "broken", "whole");
 }

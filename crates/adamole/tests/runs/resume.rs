@@ -69,7 +69,7 @@ fn a_damaged_checkpoint_is_passed_over() {
     let output = scene.resume("broken", &[]).output().unwrap();
     succeeds(&output);
     let talk = String::from_utf8_lossy(&output.stderr);
-    assert!(talk.matches("is passed over").count() == 2 && talk.contains("resuming after 34 steps"), "{talk}");
+    assert!(talk.matches("is skipped").count() == 2 && talk.contains("resuming after 34 steps"), "{talk}");
     assert!(talk.contains("its sha256 is not that of its content"), "{talk}");
     assert_same(&scene, "broken", "whole");
 }

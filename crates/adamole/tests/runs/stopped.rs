@@ -21,7 +21,7 @@ fn a_signal_saves_and_stops() {
         assert!(Command::new("kill").args(["-s", signal, &id]).status().unwrap().success());
         let output = child.wait_with_output().unwrap();
         assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
-        fails(&output, code, &["stopped by a signal after", "hint: go on with --resume"]);
+        fails(&output, code, &["stopped by a signal after", "hint: continue with --resume"]);
         assert!(!scene.run(&name).join("report.json").exists());
     }
 }
@@ -81,7 +81,7 @@ fn a_signal_ends_a_step_of_many_micro_batches_at_once_and_drops_it() {
     assert!(Command::new("kill").args(["-s", "TERM", &child.id().to_string()]).status().unwrap().success());
     let output = child.wait_with_output().unwrap();
     assert!(asked.elapsed() < step / 4, "{:?} of a step of {step:?}", asked.elapsed());
-    fails(&output, 143, &["stopped by a signal after 0 steps", "hint: go on with --resume"]);
+    fails(&output, 143, &["stopped by a signal after 0 steps", "hint: continue with --resume"]);
     succeeds(&scene.resume("broken", &[]).output().unwrap());
     assert_same(&scene, "broken", "whole");
 }

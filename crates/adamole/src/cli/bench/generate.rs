@@ -13,13 +13,13 @@ pub(crate) struct GenerateArguments {
     /// The base alone, without adapters
     #[arg(long, conflicts_with = "method")]
     base: bool,
-    /// Sequences that are continued side by side
+    /// Sequences that are continued together
     #[arg(long, default_value_t = 1)]
     batch: usize,
     /// Tokens of each prompt
     #[arg(long, default_value_t = 32)]
     prompt_tokens: usize,
-    /// Tokens that each sequence gets
+    /// New tokens of each sequence
     #[arg(long, default_value_t = 64)]
     new_tokens: usize,
     /// Runs that are timed, of which the median counts, after one that is not
@@ -32,7 +32,7 @@ struct Report {
     batch: usize,
     prompt_tokens: usize,
     new_tokens: usize,
-    /// Reading of the prompt included.
+    /// Includes the prompt.
     seconds: f64,
     /// New tokens of all sequences.
     tokens_per_second: f64,

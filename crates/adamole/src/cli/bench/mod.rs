@@ -1,4 +1,4 @@
-//! `adamole bench`: what the parts of a run cost on this machine, with random tokens.
+//! `adamole bench`: times of the parts of a run on this machine, with random tokens.
 
 mod eval;
 mod generate;
@@ -35,7 +35,7 @@ pub(crate) enum BenchCommand {
     Eval(eval::EvalArguments),
     /// The most probable continuation, token by token
     Generate(generate::GenerateArguments),
-    /// From the files to the gradients of a first step
+    /// Loading a model, and the first step
     Load(load::LoadArguments),
     /// Forward and backward of one adapted linear
     Layer(layer::LayerArguments),
@@ -47,7 +47,7 @@ pub(crate) struct Place {
     /// auto, cpu, cuda, vulkan or wgpu, the last three with :INDEX or without
     #[arg(long, default_value = "auto")]
     device: String,
-    /// Batches side by side [the number of cores on the CPU, 1 on a GPU]
+    /// Batches computed in parallel [the number of cores on the CPU, 1 on a GPU]
     #[arg(long)]
     workers: Option<usize>,
     /// How the result is printed
@@ -65,7 +65,7 @@ impl Place {
     }
 }
 
-/// A model, and where it is measured.
+/// A model, its adapters, and where it is measured.
 #[derive(Args)]
 pub(crate) struct Subject {
     /// Base model: a Hugging Face folder, or org/name[@revision] on the hub
@@ -94,13 +94,13 @@ impl Subject {
     }
 }
 
-/// Token ids that mean nothing.
+/// Random token ids.
 fn random_ids(count: usize, vocabulary: usize) -> Vec<u32> {
     let mut rng = CounterRng::new(&[count as u64]);
     (0..count).map(|_| (rng.next_u64() % vocabulary as u64) as u32).collect()
 }
 
-/// The middle of the values, or of the two in the middle the lower.
+/// The median of the values; the lower one of an even number.
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len().saturating_sub(1) / 2).copied().unwrap_or(f64::NAN)
@@ -122,7 +122,7 @@ fn threads_of_one_batch() -> usize {
     rayon::current_num_threads()
 }
 
-/// What a report says beside its times.
+/// The circumstances of a measurement.
 #[derive(Serialize)]
 struct Circumstances {
     /// Absent for the base alone.
@@ -142,7 +142,7 @@ impl Circumstances {
     }
 }
 
-/// Refuses a number that has to be at least 1.
+/// Refuses a number below 1.
 fn positive(numbers: &[(&str, usize)]) -> Result<(), Failure> {
     match numbers.iter().find(|(_, number)| *number == 0) {
         Some((name, _)) => Err(Failure::Usage(format!("--{name} is 0, expected at least 1"))),

@@ -1,7 +1,7 @@
 //! Settings as keys of a TOML file.
 
 use super::{Declared, Settings};
-use adamole::core::{SettingError, SettingMap};
+use adamole::core::{SettingError, SettingKind, SettingMap};
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
@@ -31,7 +31,7 @@ impl Settings {
     /// It cannot be read, a key is no setting, or a value is not one of its setting; the place is named.
     pub(crate) fn from_file(path: &Path) -> Result<Self, ConfigError> {
         let text = fs::read_to_string(path).map_err(|source| ConfigError::Io { path: path.to_owned(), source })?;
-        let entries: BTreeMap<Spanned<String>, Spanned<Value>> =
+        let entries: BTreeMap<Spanned<String>, Spanned<toml::Value>> =
             toml::from_str(&text).map_err(|source| ConfigError::Toml { path: path.to_owned(), source })?;
         let at = |offset: usize, source| {
             let before = &text[..offset];
@@ -43,9 +43,19 @@ impl Settings {
         for (key, value) in entries {
             let name = key.get_ref();
             let it = Declared::named(name).ok_or_else(|| at(key.span().start, Declared::unknown(name)))?;
-            let value = it.setting.check(value.get_ref()).map_err(|error| at(value.span().start, error))?;
+            let place = value.span().start;
+            let value =
+                it.setting.check(&json(value.into_inner(), it.setting.kind())).map_err(|error| at(place, error))?;
             given.insert(name.clone(), value);
         }
         Ok(Self(given))
+    }
+}
+
+/// A value as JSON; a number that is not finite, which JSON does not have, as its name.
+fn json(value: toml::Value, kind: SettingKind) -> Value {
+    match value {
+        toml::Value::Float(number) if kind == SettingKind::Number && !number.is_finite() => number.to_string().into(),
+        value => serde_json::to_value(value).unwrap_or_default(),
     }
 }
