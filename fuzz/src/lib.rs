@@ -1,4 +1,4 @@
-//! What the fuzz targets share: they differ in the reader alone.
+//! Shared parts of the fuzz targets, which differ in the reader.
 
 use adamole_tests::outside::{Metered, Reader};
 use std::{
@@ -13,7 +13,8 @@ static ALLOCATOR: Metered = Metered;
 
 static PANIC: Mutex<String> = Mutex::new(String::new());
 
-/// libFuzzer's hook ends the program at every panic, those that a reader catches included. This one keeps what it says.
+/// Replaces the panic hook of libFuzzer, which ends the program even if the reader catches the panic. This hook keeps the
+/// message.
 pub fn keep_panics() {
     panic::set_hook(Box::new(|panic| {
         if let Ok(mut last) = PANIC.lock() {
@@ -22,7 +23,7 @@ pub fn keep_panics() {
     }));
 }
 
-/// Hands the bytes to the reader of this name; a panic that leaves it ends the program.
+/// Calls the reader of this name. A panic that the reader does not catch ends the program.
 pub fn read(name: &str, bytes: &[u8]) {
     if panic::catch_unwind(AssertUnwindSafe(|| Reader::named(name).read(bytes))).is_err() {
         eprintln!("{}", PANIC.lock().map_or_else(|_| String::new(), |last| last.clone()));

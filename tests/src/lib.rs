@@ -1,5 +1,4 @@
-//! What the tests share: golden files, comparisons with stated tolerances, and folders that tests find outside the
-//! repository.
+//! Shared parts of the tests: golden files, comparisons with tolerances, and test material outside the repository.
 
 pub mod outside;
 pub mod shipped;
@@ -19,33 +18,33 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The name of the device that the tests run on: `ADAMOLE_TEST_DEVICE`, or the CPU.
+/// The name of the test device: `ADAMOLE_TEST_DEVICE`, or `cpu`.
 pub fn device_name() -> String {
     std::env::var("ADAMOLE_TEST_DEVICE").unwrap_or_else(|_| "cpu".into())
 }
 
-/// The device that the tests run on.
+/// The test device.
 pub fn device() -> Device {
     adamole::device::open(&device_name()).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// The CPU, which other devices are compared with.
+/// The CPU, the reference for other devices.
 pub fn cpu() -> Device {
     adamole::device::open("cpu").unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// Two workers on the CPU, one on a device that works in parallel on its own.
+/// Two workers on the CPU, one on other devices, which parallelise within an operation.
 pub fn workers() -> Workers {
     Workers::new(if adamole::device::is_cpu(&device()) { 2 } else { 1 })
 }
 
-/// A folder of golden numbers, recorded from the published implementation.
+/// A folder of golden numbers, recorded from the reference implementation.
 pub fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(name)
 }
 
-/// A folder of large test material outside the repository: `ADAMOLE_SHARED`, or `shared` beside the checkout. Tests
-/// that need one say so and pass where it is absent.
+/// A folder of large test material outside the repository: in `ADAMOLE_SHARED`, or in `shared` beside the checkout. If it
+/// does not exist, prints a message; tests then pass without it.
 pub fn shared(name: &str) -> Option<PathBuf> {
     let root = std::env::var_os("ADAMOLE_SHARED")
         .map(PathBuf::from)
@@ -53,22 +52,22 @@ pub fn shared(name: &str) -> Option<PathBuf> {
     let folder = root.join(name);
     let found = folder.exists();
     if !found {
-        eprintln!("passed over: {} is not there", folder.display());
+        eprintln!("skipped: {} does not exist", folder.display());
     }
     found.then_some(folder)
 }
 
-/// A line of this process's `/proc/self/status` (`VmRSS`, `VmHWM`) in bytes; Linux has it.
+/// A memory size of this process in bytes, from `/proc/self/status` (`VmRSS`, `VmHWM`) of Linux.
 pub fn memory(line: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_else(|e| panic!("{e}"));
     let found = status.lines().find_map(|text| text.strip_prefix(line)?.strip_prefix(':')?.trim().strip_suffix(" kB"));
-    let kibibytes: u64 = found.and_then(|text| text.parse().ok()).unwrap_or_else(|| panic!("{line} is not there"));
+    let kibibytes: u64 = found.and_then(|text| text.parse().ok()).unwrap_or_else(|| panic!("no {line}"));
     kibibytes * 1024
 }
 
-/// A case of the golden files: its tensors and its `case.json`.
+/// A golden case: its tensors and its `case.json`.
 pub struct Case {
-    /// Where it is.
+    /// Its folder.
     pub folder: PathBuf,
     /// `tensors.safetensors`.
     pub tensors: TensorFile,
@@ -77,7 +76,7 @@ pub struct Case {
 }
 
 impl Case {
-    /// Opens the case of this name.
+    /// Opens a case.
     pub fn open(name: &str) -> Self {
         let folder = golden(name);
         let text = std::fs::read_to_string(folder.join("case.json")).unwrap_or_else(|e| panic!("{name}: {e}"));
@@ -88,7 +87,7 @@ impl Case {
         }
     }
 
-    /// A number of `case.json`, by its path.
+    /// A number of `case.json`, by its JSON pointer.
     pub fn number(&self, pointer: &str) -> f64 {
         self.json.pointer(pointer).and_then(|v| v.as_f64()).unwrap_or_else(|| panic!("{pointer} is no number"))
     }
@@ -119,7 +118,7 @@ pub fn values(data: TensorData) -> Vec<f32> {
     data.as_slice::<f32>().unwrap_or_else(|e| panic!("{e:?}")).to_vec()
 }
 
-/// All gradients, one after the other, in the order of the model's parameters.
+/// All gradients, concatenated in the order of the model's parameters.
 pub fn flat_gradients(model: &CausalLm, gradients: &GradientsParams) -> Vec<f32> {
     struct Flat<'a>(&'a GradientsParams, Vec<f32>);
     impl ModuleVisitor for Flat<'_> {
@@ -132,7 +131,7 @@ pub fn flat_gradients(model: &CausalLm, gradients: &GradientsParams) -> Vec<f32>
     flat.1
 }
 
-/// The largest `|actual - expected|`; panics on different lengths and on NaN.
+/// The largest `|actual - expected|`, or NaN. Panics if the lengths differ.
 pub fn max_difference(actual: &[f32], expected: &[f32]) -> f32 {
     assert_eq!(actual.len(), expected.len());
     let differences = actual.iter().zip(expected).map(|(a, e)| (a - e).abs());
@@ -149,7 +148,7 @@ pub fn assert_close(what: &str, actual: &[f32], expected: &[f32], absolute: f32,
     }
 }
 
-/// The largest difference of each kind that a case came to, beside assertions on every element.
+/// The largest differences of a case by kind. Every element is also asserted.
 #[derive(Debug, Default)]
 pub struct Differences(BTreeMap<&'static str, f32>);
 
@@ -172,7 +171,7 @@ impl Differences {
     pub const HEADER: &'static str = "logits | task loss | balance loss | total loss | routing | gradients | \
         gradient norm | loss of steps | parameters | logits after";
 
-    /// [`assert_close`], remembering the largest difference under `kind`.
+    /// [`assert_close`], recording the largest difference of `kind`.
     #[track_caller]
     pub fn check(
         &mut self,

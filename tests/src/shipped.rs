@@ -1,4 +1,4 @@
-//! The shipped base and samples, as runs of a few steps take them.
+//! The shipped base model and data samples, for short runs.
 
 use adamole::{
     core::{AdaMole, AdapterConfig},
@@ -12,12 +12,12 @@ use adamole::{
 use burn::tensor::Device;
 use std::path::PathBuf;
 
-/// What ships.
+/// The folder of the shipped data sets.
 pub fn datasets() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../datasets")
 }
 
-/// So many training and validation examples of CommitmentBank.
+/// Training and validation examples of CommitmentBank.
 pub fn examples(training: usize, validation: usize) -> [Vec<Example>; 2] {
     let tokenizer = Tokenizer::from_folder(&datasets().join("base")).unwrap_or_else(|e| panic!("{e}"));
     let encoder = Encoder::new(&tokenizer, &EncodeOptions::default()).unwrap_or_else(|e| panic!("{e}"));
@@ -28,7 +28,7 @@ pub fn examples(training: usize, validation: usize) -> [Vec<Example>; 2] {
     })
 }
 
-/// The examples in micro-batches of so many rows, every token a label.
+/// The examples in micro-batches of `rows` sequences, with a loss on every token.
 pub fn micro_batches(examples: &[Example], rows: usize) -> Vec<Batch> {
     let collation = Collation { pad_id: 0, labels: LabelScope::Text, padding: Padding::Right };
     let indices: Vec<usize> = (0..examples.len()).collect();
@@ -41,19 +41,19 @@ pub fn adapter() -> AdapterConfig {
     AdapterConfig::new(AdaMole { num_experts, tau_max: None }, 4, 16.0, 0.05).unwrap_or_else(|e| panic!("{e}"))
 }
 
-/// The shipped base with that on its attention.
+/// The shipped base with [`adapter`] on its attention linears.
 pub fn adapted_base(device: &Device) -> CausalLm {
     adapted_base_as(WeightTypes::default(), device)
 }
 
-/// The same with frozen weights of these types.
+/// [`adapted_base`] with frozen weights of these types.
 pub fn adapted_base_as(types: WeightTypes, device: &Device) -> CausalLm {
     let mut model = load_base_as(&datasets().join("base"), types, device).unwrap_or_else(|e| panic!("{e}"));
     model.adapt(&AdapterLayout::uniform(adapter(), &Targets::attention(), model.config().num_hidden_layers), 0);
     model
 }
 
-/// A few steps that warm up quickly.
+/// A recipe of a few steps with a short warm-up.
 pub fn recipe(epochs: usize) -> Recipe {
     Recipe { epochs, learning_rate: 1e-3, warmup_steps: 5, ..Recipe::default() }
 }

@@ -1,4 +1,4 @@
-//! Examples in Burn's own data loader.
+//! Examples in Burn's data loader.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use adamole_data::{
@@ -32,7 +32,7 @@ fn burns_data_loader_gives_every_item_once() {
         assert!(buckets.lengths().contains(&ids.dims()[1]));
         labels += label_targets.dims()[0];
         tokens += is_token.int().sum().into_scalar::<i64>() as usize;
-        // What a position is to predict stands right after it.
+        // The target of a position is the next token.
         let next = ids.flatten::<1>(0, 1).select(0, label_positions + 1);
         assert_eq!(next.into_data(), label_targets.into_data());
     }

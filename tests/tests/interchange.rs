@@ -1,4 +1,4 @@
-//! Adapters that others saved, adapters saved here, and adapters folded into the weights.
+//! Adapters saved by other programs, adapters saved here, and merged adapters.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use adamole::{
@@ -21,7 +21,7 @@ fn logits(model: &CausalLm, case: &Case, device: &Device) -> Vec<f32> {
     values(model.logits(model.hidden(&TokenBatch::new(ids, mask), &mut ForwardContext::evaluation())).into_data())
 }
 
-/// The logits of tokens; those of padding depend on the version of the library that recorded them.
+/// The logits of the valid tokens. Those of padding depend on the version of the library that recorded them.
 fn of_tokens(case: &Case, logits: &[f32]) -> Vec<f32> {
     let mask = case.integers("attention_mask");
     let vocabulary = logits.len() / mask.len();
@@ -34,7 +34,7 @@ fn base(case: &Case, device: &Device) -> CausalLm {
 }
 
 #[test]
-fn loras_of_peft_give_its_logits_adapted_and_merged() {
+fn loras_of_peft_have_the_logits_of_peft_adapted_and_merged() {
     let device = device();
     for name in ["peft_lora_r32", "peft_lora_llama3_mlp", "peft_lora_gemma"] {
         let case = Case::open(name);
@@ -50,17 +50,17 @@ fn loras_of_peft_give_its_logits_adapted_and_merged() {
         assert_close(name, &folded, &adapted, 1e-5, 0.0);
         assert_close(name, &folded, &of_tokens(&case, &case.floats("merged_logits")), 1e-4, 0.0);
         let plain = of_tokens(&case, &logits(&untouched, &case, &device));
-        assert!(max_difference(&folded, &plain) > 1e-2, "{name}: merging changes something");
+        assert!(max_difference(&folded, &plain) > 1e-2, "{name}: merging changes the logits");
 
         let folder = tempfile::tempdir().unwrap();
         save_base(&merged, folder.path()).unwrap();
         let again = load_base(folder.path(), &device).unwrap();
-        assert_eq!(logits(&again, &case, &device), logits(&merged, &case, &device), "{name}: written and read");
+        assert_eq!(logits(&again, &case, &device), logits(&merged, &case, &device), "{name}: saved and loaded");
     }
 }
 
 #[test]
-fn files_of_torch_hold_the_same_adapter() {
+fn torch_files_load_the_same_adapter_as_safetensors() {
     let device = device();
     for name in ["llama_gqa__ada_1", "llama_gqa__mole_top2", "llama_gqa__lora"] {
         let case = Case::open(name);
@@ -72,7 +72,7 @@ fn files_of_torch_hold_the_same_adapter() {
 }
 
 #[test]
-fn a_damaged_file_of_torch_is_refused_and_the_model_left_alone() {
+fn a_damaged_torch_file_is_refused_and_the_model_unchanged() {
     let device = device();
     let case = Case::open("llama_gqa__lora");
     let folder = tempfile::tempdir().unwrap();
@@ -89,7 +89,7 @@ fn a_damaged_file_of_torch_is_refused_and_the_model_left_alone() {
 }
 
 #[test]
-fn every_method_is_saved_and_loaded_whole() {
+fn every_method_is_saved_and_loaded_without_loss() {
     let device = device();
     let case = Case::open("llama_gqa__ada_1");
     let experts = |n: usize| n.try_into().unwrap();
@@ -118,7 +118,7 @@ fn every_method_is_saved_and_loaded_whole() {
 }
 
 #[test]
-fn layers_may_differ() {
+fn layers_with_different_adapters_are_saved_and_loaded() {
     let device = device();
     let case = Case::open("llama_gqa__ada_1");
     let layer = |experts: usize, rank: usize, k: Option<usize>| {
@@ -132,7 +132,7 @@ fn layers_may_differ() {
     for layers in [[layer(2, 4, None), layer(6, 1, None)], [layer(2, 4, Some(1)), layer(5, 4, Some(3))]] {
         round_trip(&case, AdapterLayout::per_layer(&layers, &Targets::attention()), &device);
     }
-    // Not all layers, and not the same linears in each.
+    // Different linears in different layers.
     let lora = |rank: usize, alpha| AdapterConfig::new(Lora, rank, alpha, 0.0).unwrap();
     let odd = [
         ("model.layers.0.self_attn.q_proj", lora(2, 4.0)),
@@ -142,18 +142,18 @@ fn layers_may_differ() {
     round_trip(&case, odd.into_iter().map(|(name, config)| (name.to_owned(), config)).collect(), &device);
 }
 
-/// A model with B other than zero, so that its adapters matter.
+/// A model with adapters whose B is not zero, as after training.
 fn trained(case: &Case, layout: &AdapterLayout, seed: u64, device: &Device) -> CausalLm {
     let mut model = base(case, device);
     model.adapt(layout, seed);
-    shake(model, seed)
+    with_random_b(model, seed)
 }
 
-/// Puts noise on every B.
-fn shake(model: CausalLm, seed: u64) -> CausalLm {
+/// Replaces every B that is zero by random values.
+fn with_random_b(model: CausalLm, seed: u64) -> CausalLm {
     use burn::module::{Module, ModuleMapper, Param};
-    struct Shake(u64, u64);
-    impl ModuleMapper for Shake {
+    struct RandomB(u64, u64);
+    impl ModuleMapper for RandomB {
         fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
             self.1 += 1;
             let key = [self.0, self.1];
@@ -166,7 +166,7 @@ fn shake(model: CausalLm, seed: u64) -> CausalLm {
             })
         }
     }
-    model.map(&mut Shake(seed, 0))
+    model.map(&mut RandomB(seed, 0))
 }
 
 fn round_trip(case: &Case, layout: AdapterLayout, device: &Device) {
@@ -177,7 +177,10 @@ fn round_trip(case: &Case, layout: AdapterLayout, device: &Device) {
     assert_eq!(load_adapter(&mut loaded, folder.path()).unwrap(), layout);
     assert_eq!(logits(&loaded, case, device), logits(&model, case, device), "{layout:?}");
     let plain = logits(&base(case, device), case, device);
-    assert!(max_difference(&logits(&loaded, case, device), &plain) > 1e-3, "{layout:?}: the adapter does something");
+    assert!(
+        max_difference(&logits(&loaded, case, device), &plain) > 1e-3,
+        "{layout:?}: the adapter changes the logits"
+    );
 }
 
 /// Rewrites fields of a saved adapter's config.
@@ -189,7 +192,7 @@ fn edited(folder: &Path, edit: impl FnOnce(&mut serde_json::Value)) {
 }
 
 #[test]
-fn fields_of_peft_are_understood_or_refused() {
+fn fields_of_peft_are_supported_or_refused() {
     let device = device();
     let case = Case::open("peft_lora_r32");
     let folder = tempfile::tempdir().unwrap();
@@ -227,13 +230,13 @@ fn fields_of_peft_are_understood_or_refused() {
     let ModelError::Mismatch { mismatch, .. } =
         load(&|config| config["rank_pattern"] = serde_json::json!({"layers.0.self_attn.q_proj": 8})).unwrap_err()
     else {
-        panic!("a rank that the file has not is a mismatch");
+        panic!("a rank that differs from the file is a mismatch");
     };
     assert_eq!(mismatch.misshaped.len(), 2, "{mismatch}");
 }
 
 #[test]
-fn a_mixture_cannot_be_merged() {
+fn a_mixture_of_experts_cannot_be_merged() {
     let case = Case::open("llama_gqa__ada_1");
     let device = device();
     let mut model = base(&case, &device);
@@ -243,7 +246,7 @@ fn a_mixture_cannot_be_merged() {
 }
 
 #[test]
-fn a_chain_is_one_lora() {
+fn a_chain_of_lora_is_equal_to_one_lora() {
     let device = device();
     let case = Case::open("llama_gqa__lora");
     let config = AdapterConfig::new(Lora, 2, 4.0, 0.0).unwrap();
@@ -254,8 +257,14 @@ fn a_chain_is_one_lora() {
     for link in 1..3 {
         let before = logits(&model, &case, &device);
         model = chain.link(model, 1).unwrap();
-        assert_close("a new link begins where the last one ended", &logits(&model, &case, &device), &before, 1e-4, 0.0);
-        model = shake(model, 10 + link);
+        assert_close(
+            "a new LoRA starts where the previous one ended",
+            &logits(&model, &case, &device),
+            &before,
+            1e-4,
+            0.0,
+        );
+        model = with_random_b(model, 10 + link);
         assert!(max_difference(&logits(&model, &case, &device), &before) > 1e-3);
     }
     let whole = chain.whole(&model);
@@ -263,7 +272,7 @@ fn a_chain_is_one_lora() {
     let layout = whole.layout();
     let whole_config = layout.get("model.layers.0.self_attn.q_proj").unwrap();
     assert_eq!((whole_config.rank.get(), whole_config.scale()), (6, 2.0));
-    // On the first base.
+    // On the base of the chain.
     let folder = tempfile::tempdir().unwrap();
     save_adapter(&whole, None, folder.path()).unwrap();
     let mut loaded = base(&case, &device);

@@ -1,4 +1,4 @@
-//! What loading a base takes at its peak, seen in a process that does nothing else.
+//! Peak memory of loading a base model, measured in a process of its own.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -9,7 +9,7 @@ use std::{fs, path::Path, process::Command};
 const FOLDER: &str = "ADAMOLE_TEST_LOADED_FOLDER";
 const DTYPE: &str = "ADAMOLE_TEST_LOADED_DTYPE";
 
-/// Does nothing unless it is the child of the test below.
+/// The child process of the test below. On its own it does nothing.
 #[test]
 fn child() {
     let Ok(folder) = std::env::var(FOLDER) else { return };
@@ -22,7 +22,7 @@ fn child() {
 }
 
 #[test]
-fn loading_takes_little_more_than_the_model() {
+fn loading_takes_less_than_1_2_times_the_model() {
     let shape = ModelConfig::from_folder(&golden("bases/llama_gqa_s11")).unwrap();
     let config = ModelConfig {
         hidden_size: 512,

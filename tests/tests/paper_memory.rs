@@ -1,4 +1,4 @@
-//! The paper's models fit one GPU of 80 GB: what the estimate says of them, which `docs/gpu.md` repeats.
+//! Memory estimates of the paper's models, which fit one GPU of 80 GB. `docs/gpu.md` repeats them.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use adamole::{
@@ -9,7 +9,7 @@ use adamole_tests::shipped::adapter;
 use serde_json::json;
 use std::fs;
 
-/// Hidden, intermediate, layers, heads, heads of keys, width of a head, vocabulary.
+/// Hidden size, intermediate size, layers, heads, key-value heads, head width, vocabulary.
 const MODELS: [(&str, &str, [usize; 7]); 3] = [
     ("Llama-2-7B", "llama", [4096, 11008, 32, 32, 32, 128, 32000]),
     ("Llama-2-13B", "llama", [5120, 13824, 40, 40, 40, 128, 32000]),
@@ -30,7 +30,7 @@ fn config(family: &str, [hidden, inner, layers, heads, kv_heads, width, vocabula
 
 #[test]
 fn the_papers_models_fit_one_gpu() {
-    // Micro-batches of 4 texts of 256 tokens, every token a label.
+    // Micro-batches of 4 sequences of 256 tokens, with a loss on every token.
     let batch = |checkpoint_blocks| BatchShape {
         tokens: 1024,
         pairs: 4 * 256 * 256,
@@ -67,7 +67,7 @@ fn the_papers_models_fit_one_gpu() {
     }
 }
 
-/// Weights of the model, norms apart.
+/// The number of weights, without norms.
 fn config_elements([hidden, inner, layers, heads, kv_heads, width, vocabulary]: [usize; 7], tied: bool) -> f64 {
     let of_layer = 2 * hidden * heads * width + 2 * hidden * kv_heads * width + 3 * hidden * inner;
     (of_layer * layers + (if tied { 1 } else { 2 }) * vocabulary * hidden) as f64

@@ -1,4 +1,4 @@
-//! Real checkpoints through the real loader, where they are at hand.
+//! Logits and text of real checkpoints, where they are available.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use adamole::{
@@ -18,13 +18,13 @@ fn last_logits(model: &CausalLm, ids: &[i32]) -> Vec<f32> {
     values(model.logits(last).into_data())
 }
 
-/// The folder that `make_smollm2.py` wrote: `ADAMOLE_SMOLLM2`, or `smollm2` in the home directory.
+/// The folder written by `make_smollm2.py`: `ADAMOLE_SMOLLM2`, or `smollm2` in the home directory.
 fn smollm2() -> Option<PathBuf> {
     let folder = std::env::var_os("ADAMOLE_SMOLLM2")
         .map(PathBuf::from)
         .or_else(|| Some(std::env::home_dir()?.join("smollm2")))?;
     if !folder.join("model.safetensors").exists() {
-        eprintln!("passed over: no SmolLM2 in {}", folder.display());
+        eprintln!("skipped: no SmolLM2 in {}", folder.display());
         return None;
     }
     Some(folder)

@@ -1,4 +1,4 @@
-//! Every router against its definition, row by row, and what they have in common.
+//! Routers against their definitions, row by row, and properties of all routers.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use adamole::core::{
@@ -36,29 +36,29 @@ fn mole(experts: usize, selection: Selection) -> Mole {
     Mole { num_experts: experts.try_into().unwrap(), selection }
 }
 
-/// Experts by falling probability.
+/// The experts in descending order of probability.
 fn ranked(row: &[f32]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..row.len()).collect();
     order.sort_by(|&a, &b| row[b].total_cmp(&row[a]));
     order
 }
 
-/// Compares with the experts that `choose` names for each row.
-fn check(selection: Selection, probs: Tensor<2>, choose: impl Fn(&[f32]) -> Vec<usize>) {
+/// Compares the active experts and their weights with the experts that `expected_active` returns for each row.
+fn check(selection: Selection, probs: Tensor<2>, expected_active: impl Fn(&[f32]) -> Vec<usize>) {
     let experts = probs.dims()[1];
     let routing = route(mole(experts, selection), probs);
     let probs = routing.scores.probabilities();
     let (probs, weights) = (values(probs.into_data()), values(routing.weights.into_data()));
     let active = values(routing.active.into_data());
     for ((row, weights), active) in probs.chunks(experts).zip(weights.chunks(experts)).zip(active.chunks(experts)) {
-        let chosen = choose(row);
-        let sum: f32 = chosen.iter().map(|&i| row[i]).sum();
-        let expected: Vec<f32> = (0..experts).map(|i| if chosen.contains(&i) { row[i] / sum } else { 0.0 }).collect();
+        let mut expected_active = expected_active(row);
+        let sum: f32 = expected_active.iter().map(|&i| row[i]).sum();
+        let weight = |i| if expected_active.contains(&i) { row[i] / sum } else { 0.0 };
+        let expected: Vec<f32> = (0..experts).map(weight).collect();
         assert_close("weights", weights, &expected, 1e-6, 1e-5);
         let active: Vec<usize> = (0..experts).filter(|&i| active[i] == 1.0).collect();
-        let mut chosen = chosen;
-        chosen.sort_unstable();
-        assert_eq!(active, chosen, "{row:?}");
+        expected_active.sort_unstable();
+        assert_eq!(active, expected_active, "{row:?}");
     }
 }
 
@@ -66,19 +66,19 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) })]
 
     #[test]
-    fn top_k_takes_the_k_most_probable(rows in 1_usize..20, experts in 1_usize..12, k in 1_usize..14, seed: u32) {
+    fn top_k_activates_the_k_most_probable_experts(rows in 1_usize..20, experts in 1_usize..12, k in 1_usize..14, seed: u32) {
         let rule = Selection::TopK(k.try_into().unwrap());
         check(rule, probabilities(rows, experts, seed.into()), |row| ranked(row)[..k.min(experts)].to_vec());
     }
 
     #[test]
-    fn a_threshold_takes_all_that_reach_it(rows in 1_usize..20, experts in 1_usize..12, tau in 0.0_f32..0.6, seed: u32) {
+    fn a_threshold_activates_all_experts_that_reach_it(rows in 1_usize..20, experts in 1_usize..12, tau in 0.0_f32..0.6, seed: u32) {
         let all = |row: &[f32]| (0..row.len()).filter(|&i| row[i] >= tau).collect();
         check(Selection::Threshold(tau), probabilities(rows, experts, seed.into()), all);
     }
 
     #[test]
-    fn top_p_takes_the_fewest_that_reach_the_share(
+    fn top_p_activates_the_fewest_experts_that_reach_the_share(
         rows in 1_usize..20, experts in 1_usize..12, share in 0.01_f32..0.99, seed: u32,
     ) {
         let rule = Selection::TopP(share.try_into().unwrap());
@@ -94,7 +94,7 @@ proptest! {
     }
 
     #[test]
-    fn sira_turns_away_what_comes_too_late(
+    fn sira_drops_assignments_beyond_the_capacity(
         sequences in 1_usize..4, length in 1_usize..9, experts in 1_usize..6, k in 1_usize..4, capacity in 1_usize..5,
         padding in 0_usize..4, seed: u32,
     ) {
@@ -126,7 +126,7 @@ proptest! {
     }
 
     #[test]
-    fn the_order_of_the_experts_does_not_show(rows in 1_usize..6, experts in 2_usize..7, seed: u32, turn in 1_usize..6) {
+    fn outputs_do_not_depend_on_the_order_of_the_experts(rows in 1_usize..6, experts in 2_usize..7, seed: u32, turn in 1_usize..6) {
         let device = device();
         let (rank, d_in, d_out) = (2, 5, 4);
         let seed = u64::from(seed);
@@ -169,7 +169,7 @@ proptest! {
 }
 
 #[test]
-fn sira_has_its_capacity_and_no_dropout_outside_training() {
+fn sira_limits_the_capacity_and_applies_no_dropout_in_evaluation() {
     let probs = probabilities(12, 4, 3);
     let unlimited = values(route(sira(4, 2, None, true), probs.clone()).weights.into_data());
     let top_k = values(route(mole(4, Selection::TopK(2.try_into().unwrap())), probs.clone()).weights.into_data());
@@ -188,19 +188,18 @@ fn sira(experts: usize, k: usize, capacity_factor: Option<f32>, renormalise: boo
     }
 }
 
-/// The factor at which an expert takes so many of a sequence's tokens; they are rounded up.
+/// The capacity factor for a capacity of `capacity` tokens per expert and sequence, which is rounded up.
 fn limit(capacity: usize, experts: usize, k: usize, tokens: usize) -> Option<f32> {
     Some((capacity as f32 - 0.5) * experts as f32 / (k * tokens.max(1)) as f32)
 }
 
-/// Dropped inputs and gates are as many as they should be, differ from layer to layer and from step to step, and keep the
-/// mean.
+/// The dropout rate is `p`, masks of layers and steps are independent, and the mean is kept.
 #[test]
 fn dropout_has_the_right_distribution() {
     let device = device();
     let (rows, width, p) = (400, 300, 0.3_f32);
     let config = AdapterConfig::new(Lora, width, width as f32, p).unwrap();
-    // With A and B the identity the layer adds its dropped-out input.
+    // With A and B the identity, the layer returns its input after dropout.
     let mut layer = AdaptedLinear::frozen(Tensor::zeros([width, width], &device), None);
     layer.adapt(config, &[0]);
     let adapter = layer.adapter.as_mut().unwrap();
@@ -220,12 +219,12 @@ fn dropout_has_the_right_distribution() {
     let share = |mask: &[f32]| mask.iter().filter(|v| **v == 0.0).count() as f64 / count;
     let deviation = (f64::from(p * (1.0 - p)) / count).sqrt();
     assert!((share(&first_layer) - f64::from(p)).abs() < 5.0 * deviation, "{}", share(&first_layer));
-    // Independent masks agree on zero with probability p squared.
+    // Two independent masks are both zero with probability p squared.
     for other in [&second_layer, &next_step] {
         let both = first_layer.iter().zip(other).filter(|(a, b)| **a == 0.0 && **b == 0.0).count() as f64 / count;
         assert!((both - f64::from(p * p)).abs() < 5.0 * (f64::from(p * p) / count).sqrt(), "{both}");
     }
-    // Rows and columns are dropped alike.
+    // The rate holds for single rows and columns.
     for line in 0..10 {
         let row = first_layer[line * width..(line + 1) * width].iter().filter(|v| **v == 0.0).count() as f64;
         assert!((row / width as f64 - f64::from(p)).abs() < 0.15, "row {line}");
@@ -234,14 +233,14 @@ fn dropout_has_the_right_distribution() {
     }
 }
 
-/// A method of its own crate: every expert is active with the same weight, and one more parameter counts for nothing.
+/// A method defined outside the library: every expert is active with the same weight, and one more parameter is unused.
 #[derive(Debug, Clone, Copy)]
 struct Everyone(usize);
 
 impl Everyone {
     const KIND: MethodKind = MethodKind {
         name: "everyone",
-        help: "Every expert alike",
+        help: "Every expert with the same weight",
         peft_type: "EVERYONE",
         settings: &[MethodSettings::NUM_EXPERTS],
         one_of: &[],
@@ -289,7 +288,7 @@ impl Router for Everyone {
 }
 
 #[test]
-fn a_method_of_another_crate_is_one_type() {
+fn a_method_can_be_defined_outside_the_library() {
     let device = device();
     let config = AdapterConfig::new(Everyone(3), 2, 2.0, 0.0).unwrap();
     let adapter = Adapter::new(config.clone(), 4, 5, &[0], &device);

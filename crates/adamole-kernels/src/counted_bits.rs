@@ -1,4 +1,4 @@
-//! The generator of [`crate::random`] in integer operations of a device: 64-bit words as pairs of 32-bit ones, since
+//! The generator of [`crate::random`] as integer operations of a device. A 64-bit word is a pair of 32-bit words, since
 //! portable GPUs have no larger integers. Products and sums wrap, as they do in WGSL, SPIR-V and CUDA.
 
 use crate::random::{GOLDEN_GAMMA, MULTIPLIERS, SHIFTS};
@@ -11,7 +11,7 @@ pub(crate) struct Words {
     pub(crate) low: Tensor<1, Int>,
 }
 
-/// The words number 1 to `count` of the stream with this key.
+/// Words 1 to `count` of the stream with this key.
 pub(crate) fn words(key: u64, count: usize, device: &Device) -> Words {
     let numbers = Tensor::arange(1..count as i64 + 1, (device, DType::U32));
     let zero = numbers.clone().bitwise_and_scalar(0_i64);
@@ -21,7 +21,7 @@ pub(crate) fn words(key: u64, count: usize, device: &Device) -> Words {
     mixed.folded(third)
 }
 
-/// The halves of a word, as scalars of a tensor's operations take them.
+/// The upper and the lower 32 bits of a word, as scalar operands of tensor operations.
 fn halves(word: u64) -> [i64; 2] {
     [(word >> 32) as i64, (word & 0xFFFF_FFFF) as i64]
 }
@@ -41,7 +41,7 @@ impl Words {
     fn plus(self, other: u64) -> Self {
         let [high, low] = halves(other);
         let sum = self.low.clone() + low;
-        // The carry out of the highest bit: both had it, or one of them and the sum has lost it.
+        // The carry out of the highest bit: set in both operands, or in one of them and not in the sum.
         let both = self.low.clone().bitwise_and_scalar(low);
         let lost = self.low.bitwise_or_scalar(low).bitwise_and(sum.clone().bitwise_not());
         let carry = both.bitwise_or(lost).bitwise_right_shift_scalar(31_i64);
@@ -55,7 +55,7 @@ impl Words {
     }
 }
 
-/// The upper 32 bits of a 64-bit product, from products of halves, of which none overflows.
+/// The upper 32 bits of a 64-bit product, from 16-bit products, which do not overflow.
 fn upper_half(word: Tensor<1, Int>, factor: i64) -> Tensor<1, Int> {
     let upper = |word: &Tensor<1, Int>| word.clone().bitwise_right_shift_scalar(16_i64);
     let lower = |word: &Tensor<1, Int>| word.clone().bitwise_and_scalar(0xFFFF_i64);

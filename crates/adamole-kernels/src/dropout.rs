@@ -1,5 +1,5 @@
-//! Inverted dropout whose mask is a function of a key and the element's place: the same on every backend, and had again
-//! in the backward pass without having been kept.
+//! Inverted dropout. The mask is a function of a key and the element's position: it is the same on every backend, and the
+//! backward pass recomputes it instead of keeping it.
 
 use crate::{
     counted_bits::{Words, words},
@@ -8,7 +8,7 @@ use crate::{
 };
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
-/// A mask by its key.
+/// A dropout mask, identified by its key.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Dropout {
     key: u64,
@@ -16,25 +16,25 @@ pub struct Dropout {
 }
 
 impl Dropout {
-    /// Drops with probability `p`, in `[0, 1)`, rounded to a multiple of 2^-16, so that one 64-bit draw decides four
-    /// elements. Different keys give unrelated masks.
+    /// A mask that drops each element with probability `p`, in `[0, 1)`, rounded to a multiple of 2^-16: one 64-bit draw
+    /// decides four elements. Different keys give unrelated masks.
     pub fn new(key: u64, p: f32) -> Self {
         Self { key, threshold: ((p * 65536.0).round() as u64).min(65535) }
     }
 
-    /// What the elements that stay are multiplied by: `1 / (1 - p)`.
+    /// The factor of the elements that are kept, `1 / (1 - p)`.
     fn keep(self) -> f32 {
         65536.0 / (65536 - self.threshold) as f32
     }
 
-    /// The factors of the elements `4 i .. 4 i + 4`: 0 or `1 / (1 - p)`.
+    /// The factors of elements `4 i .. 4 i + 4`: 0 or `1 / (1 - p)`.
     #[inline(always)]
     fn factors(self, i: usize, keep: f32) -> [f32; 4] {
         let bits = mix(self.key.wrapping_add((i as u64 + 1).wrapping_mul(GOLDEN_GAMMA)));
         [0, 16, 32, 48].map(|shift| if (bits >> shift) & 0xFFFF < self.threshold { 0.0 } else { keep })
     }
 
-    /// The mask of shape `[rows, columns]`, made where it is wanted: the same on every device.
+    /// The mask, `[rows, columns]`, computed on `device`. It is the same on every device.
     pub fn mask(self, shape: [usize; 2], device: &Device) -> Tensor<2> {
         if is_cpu(device) { self.mask_of_host(shape, device) } else { self.mask_of_device(shape, device) }
     }
@@ -46,7 +46,7 @@ impl Dropout {
         Tensor::from_data(TensorData::new(values, [rows, columns]), device)
     }
 
-    /// [`Self::mask_of_host`] by integer operations of the device.
+    /// [`Self::mask_of_host`] as integer operations of the device.
     fn mask_of_device(self, [rows, columns]: [usize; 2], device: &Device) -> Tensor<2> {
         let elements = rows * columns;
         let Words { high, low } = words(self.key, elements.div_ceil(4), device);
@@ -57,7 +57,7 @@ impl Dropout {
         draws.greater_equal_scalar(self.threshold as i64).float() * self.keep()
     }
 
-    /// Multiplies the elements of a matrix, row by row, with their factors.
+    /// Multiplies the elements of a row-major matrix by their factors.
     #[cfg(feature = "flex")]
     pub(crate) fn apply(self, values: &mut [f32]) {
         let keep = self.keep();
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_mask_of_the_device_is_that_of_the_host() {
+    fn device_and_host_compute_the_same_mask() {
         let device = Device::flex();
         for (key, p, shape) in [(0, 0.5, [3, 5]), (u64::MAX, 0.05, [64, 128]), (0x1234_5678_9ABC_DEF0, 0.3, [7, 1001])]
         {

@@ -1,4 +1,5 @@
-//! The operations as nodes of a graph: what each keeps of the forward pass, and which kernel its gradient is.
+//! The operations as nodes of the autodiff graph: the state that each keeps for the backward pass, and the kernel of its
+//! gradient.
 
 use crate::Dropout;
 use burn::backend::{
@@ -12,7 +13,7 @@ use burn::backend::{
     tensor::{FloatTensor, IntTensor, QuantizedTensor},
 };
 
-/// What a gated unit makes of its gate: `g sigmoid(s(g))`, `s` another for each.
+/// The activation of a gated linear unit, `g sigmoid(s(g))`; `s` depends on the variant.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum GateCurve {
     Silu,
@@ -59,7 +60,7 @@ pub(crate) trait Kernels: Backend {
     fn scaled_softmax(scores: FloatTensor<Self>, bias: FloatTensor<Self>, scale: f32) -> FloatTensor<Self>;
 }
 
-/// The loss, which is outside of graphs.
+/// The loss, which is not differentiable.
 #[backend_extension(Flex)]
 pub(crate) trait LossKernels: Backend {
     fn cross_entropy_gradient(
@@ -68,18 +69,18 @@ pub(crate) trait LossKernels: Backend {
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 }
 
-/// The gradients of [`Kernels`], each from the gradient `d` of the result. What is not wanted is not computed.
+/// The gradients of [`Kernels`], each computed from the gradient `d` of the result.
 pub(crate) trait Adjoints: Kernels {
-    /// Of a product with a constant on the left of it: `d weight`, and of the update `d b` and `d^T mixed`.
+    /// The gradient of the left operand of a product, `d weight`; also that of the update, `d b`.
     fn linear_backward(d: &FloatTensor<Self>, weight: &FloatTensor<Self>) -> FloatTensor<Self>;
 
-    /// Of a product with a quantised constant: `d weight`.
+    /// The gradient of the input of a product with a quantised weight, `d weight`.
     fn quantized_linear_backward(d: &FloatTensor<Self>, weight: &QuantizedTensor<Self>) -> FloatTensor<Self>;
 
     /// `d^T right`.
     fn outer(d: &FloatTensor<Self>, right: &FloatTensor<Self>) -> FloatTensor<Self>;
 
-    /// In x and a.
+    /// The gradients of `x` and `a`, those that are `wanted`.
     fn adapter_input_backward(
         x: FloatTensor<Self>,
         a: FloatTensor<Self>,
@@ -90,7 +91,7 @@ pub(crate) trait Adjoints: Kernels {
 
     fn gate_scores_backward(scores: FloatTensor<Self>, d: FloatTensor<Self>) -> FloatTensor<Self>;
 
-    /// In logits and bias.
+    /// The gradients of the logits and the bias.
     fn threshold_scores_backward(scores: FloatTensor<Self>, d: FloatTensor<Self>) -> [FloatTensor<Self>; 2];
 
     fn margins_backward(tau_max: f32, d: FloatTensor<Self>) -> FloatTensor<Self>;
@@ -133,8 +134,8 @@ pub(crate) trait Adjoints: Kernels {
     fn scaled_softmax_backward(probs: FloatTensor<Self>, scale: f32, d: FloatTensor<Self>) -> FloatTensor<Self>;
 }
 
-/// A node with N parents: its parameters, its state, and from these, the gradient `d` of its result and which parents
-/// want one, the parents' gradients.
+/// Defines a node with N parents by its parameters, its state, and an expression for the parents' gradients. The expression
+/// sees parameters, state, the gradient `d` of the result, and which parents need a gradient.
 macro_rules! node {
     ($name:ident { $($field:ident: $type:ty),* }, $n:literal, $state:ty, |$this:pat_param, $kept:pat_param, $d:ident, $wanted:pat_param| $body:expr) => {
         #[derive(Debug)]
@@ -207,7 +208,7 @@ node!(ScaledSoftmax { scale: f32 }, 1, FloatTensor<B>, |this, probs, d, _| {
     [Some(B::scaled_softmax_backward(probs, this.scale, d))]
 });
 
-/// Runs `forward`, and where a parent is tracked, registers the node with the state that `keep` makes of the result.
+/// Runs `forward`. Where a parent is tracked, registers the node with the state that `keep` computes from the result.
 macro_rules! run {
     ($node:expr, [$($parent:expr),*], $forward:expr, |$y:ident| $keep:expr) => {
         match $node.prepare::<C>([$($parent),*]).compute_bound().stateful() {

@@ -1,4 +1,4 @@
-//! The operations. Each has a composed form, which works on every device, and is fused where there is a kernel for it.
+//! The operations. Each has a composed form for every device, and a fused one where there is a kernel.
 
 use crate::Dropout;
 use burn::tensor::{DType, Device, Int, Tensor, quantization::QuantScheme};
@@ -9,25 +9,25 @@ use {
     burn::backend::Dispatch,
 };
 
-/// Whether a tensor is on the CPU in float32, for which there are kernels.
+/// Whether there are kernels for this tensor: on the CPU, in float32.
 #[cfg(feature = "flex")]
 fn is_fused<const D: usize>(tensor: &Tensor<D>) -> bool {
     tensor.dtype() == DType::F32 && is_cpu(&tensor.device())
 }
 
-/// Whether this is Burn's CPU backend, with autodiff or without.
+/// Whether the device is Burn's CPU backend, with or without autodiff.
 #[cfg(feature = "flex")]
 pub(crate) fn is_cpu(device: &Device) -> bool {
     *device == Device::flex()
 }
 
-/// Whether this is Burn's CPU backend, with autodiff or without.
+/// Whether the device is Burn's CPU backend, which this build does not have.
 #[cfg(not(feature = "flex"))]
 pub(crate) fn is_cpu(_: &Device) -> bool {
     false
 }
 
-/// `x weight^T + mixed b^T`: a frozen linear and what an adapter adds to it. `x` `[T, d_in]`, `weight` `[d_out, d_in]`,
+/// A frozen linear plus the update of its adapter, `x weight^T + mixed b^T`: `x` `[T, d_in]`, `weight` `[d_out, d_in]`,
 /// `mixed` `[T, n]`, `b` `[d_out, n]` to `[T, d_out]`.
 ///
 /// Gradients reach `x`, `mixed` and `b`. `weight` is a constant.
@@ -40,16 +40,16 @@ pub fn linear_with_update(x: Tensor<2>, weight: Tensor<2>, mixed: Tensor<2>, b: 
     composed::linear_with_update(x, weight, mixed, b)
 }
 
-/// Whether a device can keep weights of this quantised type and make floats of them.
+/// Whether a device can keep weights in this quantisation scheme and dequantise them.
 pub fn can_dequantize(device: &Device, scheme: QuantScheme) -> bool {
-    // What Burn says of a device is whether it also computes with them, which its CPU backend does not, and nobody here does.
+    // `supports_dtype` also asks for arithmetic on quantised values, which the CPU backend lacks and no caller needs.
     is_cpu(device) || device.supports_dtype(DType::QFloat(scheme))
 }
 
-/// `x weight^T` with a quantised constant: `x` `[T, d_in]`, `weight` `[d_out, d_in]` to `[T, d_out]`.
+/// A linear with a quantised weight, `x weight^T`: `x` `[T, d_in]`, `weight` `[d_out, d_in]` to `[T, d_out]`.
 ///
-/// The gradient reaches `x`. On the CPU the quantised weight alone waits for the backward pass; elsewhere it is the weight as
-/// floats, so that only activations that are computed again save its memory.
+/// The gradient reaches `x`. `weight` is a constant. On the CPU the graph keeps the quantised weight; on other devices it
+/// keeps the dequantised one, so that only activation checkpointing saves that memory.
 pub fn quantized_linear(x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
     #[cfg(feature = "flex")]
     if is_cpu(&x.device()) {
@@ -60,9 +60,9 @@ pub fn quantized_linear(x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
     composed::quantized_linear(x, weight)
 }
 
-/// What an adapter takes from its input, `dropout(x) a^T`: `x` `[T, d_in]`, `a` `[n, d_in]` to `[T, n]`.
+/// The input projection of an adapter, `dropout(x) a^T`: `x` `[T, d_in]`, `a` `[n, d_in]` to `[T, n]`.
 ///
-/// Gradients reach both; the mask is made again in the backward pass.
+/// Gradients reach both. The backward pass recomputes the mask.
 pub fn adapter_input(x: Tensor<2>, a: Tensor<2>, dropout: Option<Dropout>) -> Tensor<2> {
     #[cfg(feature = "flex")]
     if is_fused(&x) {
@@ -71,8 +71,8 @@ pub fn adapter_input(x: Tensor<2>, a: Tensor<2>, dropout: Option<Dropout>) -> Te
     composed::adapter_input(x, a, dropout)
 }
 
-/// The scores of a gate from its logits: the softmax of N columns, `[T, N]`. With the bias of a threshold, `[1]`, the
-/// logits have one more column, `[T, N + 1]`, and so have the scores: the sigmoid of that column and the bias.
+/// The scores of a gate: the softmax of the logits, `[T, N]` to `[T, N]`. With a `threshold_bias`, `[1]`, logits and scores
+/// are `[T, N + 1]`, and the last column is the sigmoid of its logit plus the bias.
 pub fn gate_scores(logits: Tensor<2>, threshold_bias: Option<Tensor<1>>) -> Tensor<2> {
     #[cfg(feature = "flex")]
     if is_fused(&logits) {
@@ -86,8 +86,8 @@ pub fn gate_scores(logits: Tensor<2>, threshold_bias: Option<Tensor<1>>) -> Tens
     composed::gate_scores(logits, threshold_bias)
 }
 
-/// By how much each probability is above the row's threshold: `scores` `[T, N + 1]`, N probabilities and a share s, to
-/// `p_i - tau_max s`, `[T, N]`.
+/// The margins of the probabilities over the row's threshold, `p_i - tau_max s`: `scores` `[T, N + 1]`, N probabilities
+/// and a share s, to `[T, N]`.
 pub fn margins(scores: Tensor<2>, tau_max: f32) -> Tensor<2> {
     #[cfg(feature = "flex")]
     if is_fused(&scores) {
@@ -96,10 +96,10 @@ pub fn margins(scores: Tensor<2>, tau_max: f32) -> Tensor<2> {
     composed::margins(scores, tau_max)
 }
 
-/// The selected scores of each row, divided by their sum: `[T, N]`, `[T, N]` of 0 and 1 to `[T, N]`. A row whose sum is 0
-/// is not divided, and nothing flows back through a divisor there.
+/// The selected scores of each row, divided by their sum: `scores` `[T, N]` and `selected` `[T, N]` of 0 and 1 to `[T, N]`.
+/// A row with the sum 0 is not divided, and no gradient flows through its divisor.
 ///
-/// The gradient reaches the scores. What is selected is a constant.
+/// The gradient reaches the scores. `selected` is a constant.
 pub fn normalised(scores: Tensor<2>, selected: Tensor<2>) -> Tensor<2> {
     #[cfg(feature = "flex")]
     if is_fused(&scores) {
@@ -108,7 +108,7 @@ pub fn normalised(scores: Tensor<2>, selected: Tensor<2>) -> Tensor<2> {
     composed::normalised(scores, selected)
 }
 
-/// The sum over the rows, each by its weight: `[T, N]`, `[T, 1]` to `[1, N]`.
+/// The weighted sum of the rows: `values` `[T, N]` and `weights` `[T, 1]` to `[1, N]`.
 ///
 /// The gradient reaches the values. The weights are constants.
 pub fn weighted_sum(values: Tensor<2>, weights: Tensor<2>) -> Tensor<2> {
@@ -119,8 +119,8 @@ pub fn weighted_sum(values: Tensor<2>, weights: Tensor<2>) -> Tensor<2> {
     composed::weighted_sum(values, weights)
 }
 
-/// The experts' inner activations, each weighted: `hidden` `[T, N r]`, the experts side by side, and `weights` `[T, N]` to
-/// `scale weights_i hidden_i`, `[T, N r]`.
+/// The weighted inner activations of the experts, `scale weights_i hidden_i`: `hidden` `[T, N r]`, expert by expert, and
+/// `weights` `[T, N]` to `[T, N r]`.
 pub fn weighted_experts(hidden: Tensor<2>, weights: Tensor<2>, scale: f32) -> Tensor<2> {
     #[cfg(feature = "flex")]
     if is_fused(&hidden) {
@@ -133,7 +133,7 @@ pub fn weighted_experts(hidden: Tensor<2>, weights: Tensor<2>, scale: f32) -> Te
     composed::weighted_experts(hidden, weights, scale)
 }
 
-/// `silu(gate) * up`, of one shape (Shazeer 2020).
+/// SwiGLU, `silu(gate) * up`, for operands of the same shape (Shazeer 2020).
 pub fn swiglu(gate: Tensor<2>, up: Tensor<2>) -> Tensor<2> {
     #[cfg(feature = "flex")]
     if is_fused(&gate) {
@@ -142,7 +142,8 @@ pub fn swiglu(gate: Tensor<2>, up: Tensor<2>) -> Tensor<2> {
     composed::swiglu(gate, up)
 }
 
-/// `gelu(gate) * up`, of one shape, with GELU's approximation by tanh (Shazeer 2020, Hendrycks & Gimpel 2016).
+/// GEGLU, `gelu(gate) * up`, for operands of the same shape, with the tanh approximation of GELU (Shazeer 2020, Hendrycks &
+/// Gimpel 2016).
 pub fn geglu(gate: Tensor<2>, up: Tensor<2>) -> Tensor<2> {
     #[cfg(feature = "flex")]
     if is_fused(&gate) {
@@ -151,7 +152,8 @@ pub fn geglu(gate: Tensor<2>, up: Tensor<2>) -> Tensor<2> {
     composed::geglu(gate, up)
 }
 
-/// `x / sqrt(mean(x^2) + eps) * weight` over the last dimension: `[T, d]`, `[d]` to `[T, d]` (Zhang & Sennrich 2019).
+/// RMSNorm over the last dimension, `x / sqrt(mean(x^2) + eps) * weight`: `[T, d]`, `[d]` to `[T, d]` (Zhang & Sennrich
+/// 2019).
 ///
 /// The gradient reaches `x`. `weight` is a constant.
 pub fn rms_norm(x: Tensor<2>, weight: Tensor<1>, eps: f32) -> Tensor<2> {
@@ -162,8 +164,8 @@ pub fn rms_norm(x: Tensor<2>, weight: Tensor<1>, eps: f32) -> Tensor<2> {
     composed::rms_norm(x, weight, eps)
 }
 
-/// Splits `[B L, heads d]` into heads, `[B, heads, L, d]`, and turns them by their positions, in the half-split layout
-/// (Su et al. 2021). `cos` and `sin` are `[1, 1, L, d]`, both halves alike, and constants.
+/// Splits `[B L, heads d]` into heads, `[B, heads, L, d]`, and applies the rotary position embedding in the half-split
+/// layout (Su et al. 2021). `cos` and `sin` are constants, `[1, 1, L, d]`, with two equal halves.
 pub fn rotated_heads(x: Tensor<2>, cos: Tensor<4>, sin: Tensor<4>, heads: usize) -> Tensor<4> {
     #[cfg(feature = "flex")]
     if is_fused(&x) {
@@ -173,8 +175,8 @@ pub fn rotated_heads(x: Tensor<2>, cos: Tensor<4>, sin: Tensor<4>, heads: usize)
     composed::rotated_heads(x, cos, sin, heads)
 }
 
-/// `softmax(scale scores + bias)` over the last dimension: `[B, heads, queries, keys]` with a bias of
-/// `[1 or B, 1, queries, keys]`, which is a constant.
+/// The attention softmax, `softmax(scale scores + bias)` over the last dimension: `scores` `[B, heads, queries, keys]` with
+/// a constant `bias` `[1 or B, 1, queries, keys]`.
 pub fn scaled_softmax(scores: Tensor<4>, bias: Tensor<4>, scale: f32) -> Tensor<4> {
     #[cfg(feature = "flex")]
     if is_fused(&scores) {
@@ -183,8 +185,8 @@ pub fn scaled_softmax(scores: Tensor<4>, bias: Tensor<4>, scale: f32) -> Tensor<
     composed::scaled_softmax(scores, bias, scale)
 }
 
-/// `-log softmax(logits)[target]` of each row, `[T, 1]`, and its gradient in the logits, `[T, vocab]`, in the place of
-/// the logits where nobody else has them. Not differentiable: for tensors without autodiff.
+/// The cross-entropy of each row, `-log softmax(logits)[target]`, `[T, 1]`, and its gradient in the logits, `[T, vocab]`.
+/// The gradient overwrites the logits where they have no other owner. For tensors without autodiff.
 pub fn cross_entropy_gradient(logits: Tensor<2>, targets: Tensor<1, Int>) -> (Tensor<2>, Tensor<2>) {
     #[cfg(feature = "flex")]
     if is_fused(&logits) {
@@ -194,7 +196,7 @@ pub fn cross_entropy_gradient(logits: Tensor<2>, targets: Tensor<1, Int>) -> (Te
     composed::cross_entropy_gradient(logits, targets)
 }
 
-/// The same operations, composed of Burn's own: what the fused ones are tested against.
+/// The operations composed of Burn's own, which the fused ones are tested against.
 pub mod composed {
     use crate::Dropout;
     use burn::tensor::{
@@ -286,10 +288,10 @@ pub mod composed {
         softmax(scores * scale + bias, 3)
     }
 
-    /// One element of each row: `[T, N]` and columns `[T]` to `[T, 1]`.
+    /// One element of each row: `values` `[T, N]` and `columns` `[T]` to `[T, 1]`.
     ///
-    /// What `gather` does, by `select` from the flat elements: where Burn 0.22.1 fuses a `gather` with operations on the wider
-    /// matrix that it reads, on GPUs, what comes out is wrong.
+    /// Uses `select` on the flattened elements instead of `gather`: on GPUs, Burn 0.22.1 gives wrong results where it fuses a
+    /// `gather` with operations on the matrix that it reads.
     pub fn picked(values: Tensor<2>, columns: Tensor<1, Int>) -> Tensor<2> {
         let ([rows, width], dtype) = (values.dims(), columns.dtype());
         let starts = Tensor::<1, Int>::arange(0..rows as i64, (&columns.device(), dtype)) * width as i64;

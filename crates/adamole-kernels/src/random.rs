@@ -1,7 +1,7 @@
-//! A generator whose every output is a function of a key and a counter, so that initialisation and dropout
-//! depend on nothing but seeds: not on the backend, not on thread timing, not on what ran before.
+//! A counter-based random number generator. Each output is a function of a key and a counter, so that initial values and
+//! dropout depend on seeds alone, not on the backend, on threads or on earlier draws.
 
-/// SplitMix64 (Steele, Lea & Flood 2014): a 64-bit counter passed through a mixing function.
+/// SplitMix64 (Steele, Lea & Flood 2014): a mixing function of a 64-bit counter.
 #[derive(Debug, Clone)]
 pub struct CounterRng {
     counter: u64,
@@ -9,7 +9,7 @@ pub struct CounterRng {
 
 pub(crate) const GOLDEN_GAMMA: u64 = 0x9E37_79B9_7F4A_7C15;
 
-/// What [`mix`] shifts by and multiplies with.
+/// Shifts and multipliers of [`mix`].
 pub(crate) const SHIFTS: [u32; 3] = [30, 27, 31];
 pub(crate) const MULTIPLIERS: [u64; 2] = [0xBF58_476D_1CE4_E5B9, 0x94D0_49BB_1331_11EB];
 
@@ -21,7 +21,7 @@ pub(crate) fn mix(mut z: u64) -> u64 {
 }
 
 impl CounterRng {
-    /// The stream named by `key`: different keys give unrelated streams, the same key the same stream.
+    /// The stream of `key`. Different keys give unrelated streams.
     pub fn new(key: &[u64]) -> Self {
         let counter = key
             .iter()
@@ -29,7 +29,7 @@ impl CounterRng {
         Self { counter }
     }
 
-    /// Where the stream is: after n more numbers, n times the golden gamma further.
+    /// The counter. Each draw adds the golden gamma to it.
     pub fn counter(&self) -> u64 {
         self.counter
     }
@@ -40,8 +40,8 @@ impl CounterRng {
         mix(self.counter)
     }
 
-    /// Uniform in `[0, 1)`, on a grid of 2^-24.
-    pub fn unit(&mut self) -> f32 {
+    /// A value uniform in `[0, 1)`, a multiple of 2^-24.
+    fn unit(&mut self) -> f32 {
         (self.next_u64() >> 40) as f32 / (1u32 << 24) as f32
     }
 
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_names_a_stream() {
+    fn each_key_has_its_stream() {
         let draw = |key: &[u64]| CounterRng::new(key).next_u64();
         assert_eq!(draw(&[1, 2]), draw(&[1, 2]));
         assert_ne!(draw(&[1, 2]), draw(&[2, 1]));
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn uniform_and_normal_have_their_moments() {
+    fn uniform_and_normal_values_have_the_expected_moments() {
         let moments = |v: &[f32]| {
             let mean = v.iter().sum::<f32>() / v.len() as f32;
             (mean, v.iter().map(|x| (x - mean).powi(2)).sum::<f32>() / v.len() as f32)

@@ -1,4 +1,4 @@
-//! Every fused operation beside its composed form: values, and gradients of a weighted sum of them.
+//! Every fused operation against its composed form: values, and gradients of their weighted sum.
 #![cfg(feature = "flex")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -18,7 +18,7 @@ fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().try_to_vec().unwrap()
 }
 
-/// Within 2e-6 of the largest for values; gradients cancel, and are within 2e-5.
+/// Asserts that values agree within 2e-6 of the largest. Gradients cancel, and agree within 2e-5.
 #[track_caller]
 fn assert_close(what: &str, found: &[f32], expected: &[f32]) {
     let tolerance = if what.starts_with("gradient") { 2e-5 } else { 2e-6 };
@@ -29,7 +29,7 @@ fn assert_close(what: &str, found: &[f32], expected: &[f32]) {
     }
 }
 
-/// Result and gradients of both forms of an operation on these inputs.
+/// Compares values and gradients of both forms of an operation.
 fn compare<const N: usize, const D: usize>(
     inputs: [Tensor<2>; N],
     fused: impl Fn([Tensor<2>; N]) -> Tensor<D>,
@@ -55,7 +55,9 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn a_linear_and_its_update(rows in 1..40_usize, d_in in 1..40_usize, d_out in 1..40_usize, width in 1..20_usize) {
+    fn a_linear_with_update_equals_its_composed_form(
+        rows in 1..40_usize, d_in in 1..40_usize, d_out in 1..40_usize, width in 1..20_usize,
+    ) {
         let weight = random::<2>(1, [d_out, d_in]);
         let of = |form: fn(Tensor<2>, Tensor<2>, Tensor<2>, Tensor<2>) -> Tensor<2>| {
             let weight = weight.clone();
@@ -69,7 +71,7 @@ proptest! {
     }
 
     #[test]
-    fn an_adapter_s_input(
+    fn an_adapter_input_equals_its_composed_form(
         rows in 1..40_usize, d_in in 1..40_usize, width in 1..20_usize, dropout in prop::option::of(0.0_f32..0.9),
     ) {
         let dropout = dropout.map(|p| Dropout::new(7, p));
@@ -78,7 +80,7 @@ proptest! {
     }
 
     #[test]
-    fn scores_of_a_gate(rows in 1..40_usize, experts in 1..40_usize, size in 0.1_f32..20.0) {
+    fn gate_scores_equal_their_composed_form(rows in 1..40_usize, experts in 1..40_usize, size in 0.1_f32..20.0) {
         let logits = random::<2>(2, [rows, experts]) * size;
         compare([logits], |[x]| gate_scores(x, None), |[x]| composed::gate_scores(x, None));
         let inputs = [random::<2>(2, [rows, experts + 1]) * size, random(3, [1, 1])];
@@ -87,13 +89,13 @@ proptest! {
     }
 
     #[test]
-    fn margins_above_a_threshold(rows in 1..40_usize, experts in 1..40_usize, tau_max in 0.0_f32..1.0) {
+    fn margins_equal_their_composed_form(rows in 1..40_usize, experts in 1..40_usize, tau_max in 0.0_f32..1.0) {
         compare([random(2, [rows, experts + 1])], |[x]| margins(x, tau_max), |[x]| composed::margins(x, tau_max));
     }
 
     #[test]
-    fn selected_scores_normalised(rows in 1..40_usize, experts in 1..40_usize, share in 0.0_f32..1.0) {
-        // Positive, as what is selected is; some rows have nothing that is.
+    fn normalised_scores_equal_their_composed_form(rows in 1..40_usize, experts in 1..40_usize, share in 0.0_f32..1.0) {
+        // Selected scores are positive. Some rows have none.
         let scores = random::<2>(2, [rows, experts]).square() + 0.01;
         let selected: Vec<f32> =
             CounterRng::new(&[3]).uniform(rows * experts, 1.0).iter().map(|u| f32::from(u.abs() < share)).collect();
@@ -111,7 +113,7 @@ proptest! {
     }
 
     #[test]
-    fn a_weighted_sum(rows in 1..40_usize, columns in 1..40_usize) {
+    fn a_weighted_sum_equals_its_composed_form(rows in 1..40_usize, columns in 1..40_usize) {
         let of = |form: fn(Tensor<2>, Tensor<2>) -> Tensor<2>| {
             move |[x]: [Tensor<2>; 1]| {
                 let weights = random(3, [rows, 1]);
@@ -122,7 +124,9 @@ proptest! {
     }
 
     #[test]
-    fn weighted_experts_in_groups(rows in 1..40_usize, experts in 1..10_usize, rank in 1..9_usize, scale in 0.1_f32..4.0) {
+    fn weighted_experts_equal_their_composed_form(
+        rows in 1..40_usize, experts in 1..10_usize, rank in 1..9_usize, scale in 0.1_f32..4.0,
+    ) {
         let inputs = [random(1, [rows, experts * rank]), random(2, [rows, experts])];
         compare(
             inputs,
@@ -132,14 +136,14 @@ proptest! {
     }
 
     #[test]
-    fn a_gated_activation(rows in 1..40_usize, width in 1..70_usize, size in 0.1_f32..30.0) {
+    fn gated_units_equal_their_composed_forms(rows in 1..40_usize, width in 1..70_usize, size in 0.1_f32..30.0) {
         let inputs = [random::<2>(1, [rows, width]) * size, random(2, [rows, width])];
         compare(inputs.clone(), |[gate, up]| swiglu(gate, up), |[gate, up]| composed::swiglu(gate, up));
         compare(inputs, |[gate, up]| geglu(gate, up), |[gate, up]| composed::geglu(gate, up));
     }
 
     #[test]
-    fn a_normalisation(rows in 1..40_usize, width in 1..70_usize, size in 0.01_f32..30.0) {
+    fn rms_norm_equals_its_composed_form(rows in 1..40_usize, width in 1..70_usize, size in 0.01_f32..30.0) {
         let weight = Tensor::<1>::from_data(TensorData::new(CounterRng::new(&[5]).normal(width, 1.0), [width]), &Device::flex());
         let of = |form: fn(Tensor<2>, Tensor<1>, f32) -> Tensor<2>| {
             let weight = weight.clone();
@@ -152,7 +156,9 @@ proptest! {
     }
 
     #[test]
-    fn heads_turned_by_position(batch in 1..4_usize, length in 1..9_usize, heads in 1..4_usize, half in 1..20_usize) {
+    fn rotated_heads_equal_their_composed_form(
+        batch in 1..4_usize, length in 1..9_usize, heads in 1..4_usize, half in 1..20_usize,
+    ) {
         let dim = 2 * half;
         let table = |f: fn(f32) -> f32| {
             let angle = |i: usize| f((i / dim) as f32 * 0.3 + (i % half) as f32);
@@ -171,12 +177,12 @@ proptest! {
     }
 
     #[test]
-    fn a_masked_softmax(
+    fn scaled_softmax_equals_its_composed_form(
         batch in 1..3_usize, heads in 1..4_usize, queries in 1..9_usize, keys in 1..40_usize, scale in 0.01_f32..2.0,
         per_sequence: bool, hidden in 0..40_usize,
     ) {
         let rows = if per_sequence { batch } else { 1 };
-        // At times every key is hidden, which makes all alike.
+        // In some cases every key is hidden, and all get the same weight.
         let bias: Vec<f32> = (0..rows * queries * keys)
             .map(|i| if (i * 7) % 40 < hidden { f32::MIN } else { 0.0 })
             .collect();
@@ -193,7 +199,9 @@ proptest! {
     }
 
     #[test]
-    fn a_loss_and_its_gradient(rows in 1..20_usize, vocabulary in 1..3000_usize, size in 0.1_f32..20.0) {
+    fn the_loss_and_its_gradient_equal_their_composed_forms(
+        rows in 1..20_usize, vocabulary in 1..3000_usize, size in 0.1_f32..20.0,
+    ) {
         let logits = random::<2>(1, [rows, vocabulary]).inner() * size;
         let targets: Vec<i32> = (0..rows).map(|row| (row * 31 % vocabulary) as i32).collect();
         let targets = Tensor::<1, Int>::from_data(TensorData::new(targets, [rows]), &Device::flex());
@@ -205,7 +213,7 @@ proptest! {
 }
 
 #[test]
-fn what_is_shared_is_not_overwritten() {
+fn shared_tensors_are_not_overwritten() {
     let scores = random::<4>(1, [1, 1, 2, 3]).inner();
     let before = values(scores.clone());
     let bias = Tensor::zeros([1, 1, 2, 3], &Device::flex());

@@ -1,16 +1,14 @@
-//! Adapters as PEFT folders: `adapter_config.json` with `adapter_model.safetensors`, or with the `adapter_model.bin` of
-//! the published implementation.
+//! Adapters as PEFT folders: `adapter_config.json` with `adapter_model.safetensors`, or with the `adapter_model.bin` of the
+//! reference implementation.
 //!
-//! A plain LoRA is written in the form that HF PEFT reads; gated mixtures use the key names and fields of the
-//! published AdaMoLE implementation, plus a format version.
+//! A plain LoRA is saved in the format of PEFT. Mixtures use the keys and fields of the reference implementation, plus a
+//! format version.
 
 use crate::{
     AdapterLayout, CausalLm, LinearShapes, MismatchCause, ModelError, TensorFile, TensorMismatch,
     adapter_config::{self, RawAdapterConfig},
-    adapter_keys::{self, adapter_tensors},
-    adapter_names::AdapterNames,
+    adapter_keys::{self, AdapterNames, adapter_tensors},
     base_folder::other_weights,
-    check_for_placeholders,
     pickle_file::PickleFile,
     regular_file,
     tensor_file::{write_atomically, write_tensors},
@@ -19,11 +17,11 @@ use adamole_core::AdapterConfig;
 use burn::tensor::{DType, TensorData};
 use std::{collections::BTreeMap, fs, path::Path};
 
-/// What stands before a linear's name in adapter files.
+/// The prefix of a linear's name in adapter files.
 pub const KEY_PREFIX: &str = "base_model.model.";
 
-/// Writes the model's adapters to `folder`, which is created; `base` says what they were trained on. Each file is
-/// written whole or not at all.
+/// Saves the adapters of a model to `folder`, which is created if necessary. `base` names the base model. Each file is
+/// written atomically.
 ///
 /// # Errors
 /// A file cannot be written.
@@ -42,20 +40,19 @@ pub fn save_adapter(model: &CausalLm, base: Option<&str>, folder: &Path) -> Resu
     write_atomically(&path, format!("{config}\n").as_bytes())
 }
 
-/// Puts the adapters of `folder` on the model, in place of any that it has. The model is left as it was on error. Keys are
-/// read in every spelling that stands for one tensor only. What was read in a way that may not have been meant is among
-/// [`CausalLm::warnings`].
+/// Loads the adapters of `folder` into a model, in place of its own. Keys are accepted in all unambiguous spellings.
+/// Warnings are added to [`CausalLm::warnings`]. On error the model is unchanged.
 ///
 /// # Errors
-/// A file is missing, truncated or foreign; the config is not supported, or its sizes are not the tensors'; tensors are
-/// missing, unexpected or misshaped, in which case all of them are listed; or a value is not finite. Nothing of the
-/// adapter's size is allocated before its tensors have been compared with the file's.
+/// A file is missing, truncated or of another format; the config is not supported; tensors are missing, unexpected or
+/// misshaped, which lists all of them; or a value is not finite. Memory for the adapters is allocated only after the tensors
+/// of the config have been compared with those of the file.
 pub fn load_adapter(model: &mut CausalLm, folder: &Path) -> Result<AdapterLayout, ModelError> {
     let path = folder.join("adapter_config.json");
     if !regular_file::exists(&path) {
         check_for_named(folder)?;
     }
-    check_for_placeholders(folder)?;
+    regular_file::check_folder(folder)?;
     let (config, warning) = RawAdapterConfig::from_file(&path)?;
     let linears = linear_names(model);
     let layout = config.resolve(&path, &linears)?;
@@ -69,7 +66,7 @@ pub fn load_adapter(model: &mut CausalLm, folder: &Path) -> Result<AdapterLayout
     adapted.adapt(&layout, 0);
     for (linear, module) in adapted.linears_mut() {
         if let Some(adapter) = &mut module.adapter {
-            // Every name has been found.
+            // `compare` has found every name.
             adapter_keys::join(adapter, |key| {
                 let name = format!("{linear}.{key}");
                 file.weight(names.find(&name).unwrap_or(&name))
@@ -80,7 +77,7 @@ pub fn load_adapter(model: &mut CausalLm, folder: &Path) -> Result<AdapterLayout
     Ok(layout)
 }
 
-/// Compares the tensors of adapted linears with those of the file.
+/// Compares the tensors of the adapted linears with those of the file.
 fn compare<'a>(
     adapted: impl Iterator<Item = (&'a str, &'a AdapterConfig)>,
     shapes: LinearShapes<'_>,
@@ -92,9 +89,9 @@ fn compare<'a>(
     let mut unread: BTreeMap<&str, &str> = names.iter().collect();
     let mut found_any = false;
     for (linear, adapter) in adapted {
-        // Before they are counted up: a config may say any number.
+        // Before they are enumerated: a config may hold any number.
         if adapter.num_experts() > names.len() {
-            let expected = format!("no more than the file has tensors, {}", names.len());
+            let expected = format!("no more than {}, the number of tensors in the file", names.len());
             return Err(ModelError::unsupported(config, "num_experts", adapter.num_experts(), expected));
         }
         let Some(shape) = shapes.of_linear(linear) else { continue };
@@ -109,7 +106,7 @@ fn compare<'a>(
             }
         }
     }
-    // The published implementation stores every expert a second time under this name.
+    // The reference implementation stores every expert a second time under this name.
     mismatch.unexpected.extend(unread.into_values().filter(|key| !key.contains(".moe_layer.")).map(str::to_owned));
     if mismatch.is_empty() {
         return Ok(());
@@ -125,17 +122,17 @@ fn compare<'a>(
     Err(ModelError::Mismatch { path: file.path().to_owned(), what: "adapter", mismatch, cause })
 }
 
-/// The modules that were saved as a whole, embedding or output projection.
+/// The full modules in the file: embedding or output projection.
 fn whole_modules(unexpected: &[String]) -> Vec<String> {
     let is_of = |key: &String, module: &str| key.split('.').any(|part| part == module) && !key.contains("lora_");
     let modules = ["embed_tokens", "lm_head"].into_iter();
     modules.filter(|module| unexpected.iter().any(|key| is_of(key, module))).map(str::to_owned).collect()
 }
 
-/// Looks for adapters one folder further down, where PEFT puts those that have names.
+/// Checks that the subfolders hold no adapters, where PEFT saves named ones.
 ///
 /// # Errors
-/// There are some; they are named.
+/// The subfolders that do.
 fn check_for_named(folder: &Path) -> Result<(), ModelError> {
     let entries = fs::read_dir(folder).map_err(ModelError::io(folder))?;
     let mut names: Vec<String> = entries
@@ -151,7 +148,7 @@ fn linear_names(model: &CausalLm) -> Vec<String> {
     model.linears().into_iter().map(|(name, _)| name).collect()
 }
 
-/// Either file that an adapter's tensors are found in.
+/// The file with the tensors of an adapter, in one of two formats.
 enum AdapterFile {
     Safetensors(TensorFile),
     Pickle(PickleFile),

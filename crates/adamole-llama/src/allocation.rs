@@ -1,16 +1,17 @@
-//! How many of something each layer gets: the same everywhere, or more in some parts of the model than in others.
+//! Allocation of a number, such as the number of experts, to the layers of a model.
 
+use adamole_core::SettingError;
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
-/// One number for each of a model's layers, given for equal groups of them.
+/// A number for each layer of a model. The layers are divided into groups of equal size, each with one number.
 ///
-/// MoLA (Gao et al. 2024) divides the layers into four groups; its allocations of experts are presets here.
+/// The presets are the expert allocations of MoLA (Gao et al. 2024), which has four groups.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Spelling", into = "Spelling")]
 pub struct Allocation(Vec<usize>);
 
-/// MoLA's allocations by name: experts in each quarter of the layers, from the bottom.
+/// The allocations of MoLA: experts in each quarter of the layers, from the first layer on.
 const PRESETS: [(&str, [usize; 4]); 4] = [
     ("triangle", [8, 6, 4, 2]),
     ("inverted-triangle", [2, 4, 6, 8]),
@@ -19,50 +20,48 @@ const PRESETS: [(&str, [usize; 4]); 4] = [
 ];
 
 impl Allocation {
-    /// The same number in every layer.
+    /// The same number for all layers.
     pub fn uniform(number: usize) -> Self {
         Self(vec![number])
     }
 
-    /// The number of layer `layer` among `layers`.
+    /// The number of layer `layer` of `layers`.
     pub fn at(&self, layer: usize, layers: usize) -> usize {
         self.0[(layer * self.0.len() / layers.max(1)).min(self.0.len() - 1)]
     }
 
-    /// The largest of the numbers.
+    /// The largest number of a layer.
     pub fn max(&self) -> usize {
         self.0.iter().copied().max().unwrap_or(0)
     }
 
-    /// Number of groups that the layers divide into.
+    /// The number of groups.
     pub fn groups(&self) -> usize {
         self.0.len()
     }
 
-    fn from_groups(groups: Vec<usize>) -> Result<Self, String> {
-        if groups.is_empty() {
-            return Err("an empty list, expected a number for each group of layers".into());
-        }
-        Ok(Self(groups))
+    fn from_groups(groups: Vec<usize>) -> Result<Self, SettingError> {
+        if groups.is_empty() { Err(invalid("empty")) } else { Ok(Self(groups)) }
     }
 }
 
 impl FromStr for Allocation {
-    type Err = String;
+    type Err = SettingError;
 
-    /// `8`, `8,6,4,2`, or a preset's name.
-    fn from_str(text: &str) -> Result<Self, String> {
+    /// Parses `8`, `8,6,4,2`, or the name of a preset.
+    fn from_str(text: &str) -> Result<Self, SettingError> {
         if let Some((_, groups)) = PRESETS.iter().find(|(name, _)| *name == text) {
             return Ok(Self(groups.to_vec()));
         }
         let numbers: Result<Vec<usize>, _> = text.split(',').map(|number| number.trim().parse()).collect();
-        numbers.map_err(|_| not_valid(text)).and_then(Self::from_groups)
+        numbers.map_err(|_| invalid(text)).and_then(Self::from_groups)
     }
 }
 
-fn not_valid(text: &str) -> String {
+fn invalid(value: &str) -> SettingError {
     let names: Vec<&str> = PRESETS.iter().map(|(name, _)| *name).collect();
-    format!("{text} is no allocation, expected a number, a number for each group of layers, or {}", names.join(", "))
+    let expected = format!("a number, a number for each group of layers, or one of {}", names.join(", "));
+    SettingError::invalid("allocation", value, expected)
 }
 
 impl fmt::Display for Allocation {
@@ -72,7 +71,7 @@ impl fmt::Display for Allocation {
     }
 }
 
-/// The forms in a configuration file.
+/// The forms of an allocation in a configuration file.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
 enum Spelling {
@@ -82,8 +81,8 @@ enum Spelling {
 }
 
 impl TryFrom<Spelling> for Allocation {
-    type Error = String;
-    fn try_from(spelling: Spelling) -> Result<Self, String> {
+    type Error = SettingError;
+    fn try_from(spelling: Spelling) -> Result<Self, SettingError> {
         match spelling {
             Spelling::Number(number) => Ok(Self::uniform(number)),
             Spelling::Groups(groups) => Self::from_groups(groups),
@@ -111,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn groups_are_spread_over_the_layers() {
+    fn groups_divide_the_layers() {
         assert_eq!(over(3, "8"), [8, 8, 8]);
         assert_eq!(over(8, "inverted-triangle"), [2, 2, 4, 4, 6, 6, 8, 8]);
         assert_eq!(over(6, "triangle"), [8, 8, 6, 4, 4, 2]);
@@ -119,14 +118,14 @@ mod tests {
     }
 
     #[test]
-    fn the_presets_share_out_the_same_number() {
+    fn presets_have_the_same_total() {
         for (name, groups) in PRESETS {
             assert_eq!(groups.iter().sum::<usize>(), 20, "{name}");
         }
     }
 
     #[test]
-    fn what_is_no_allocation_is_refused() {
+    fn invalid_allocations_are_refused() {
         for text in ["", "many", "8,", "-1"] {
             assert!(text.parse::<Allocation>().is_err(), "{text}");
         }

@@ -1,5 +1,4 @@
-//! Weights from one float type to another, piece by piece, with a look at each value: what is not finite never gets into
-//! a model.
+//! Conversion of weights between float types. Every value is checked: no value that is not finite gets into a model.
 
 use crate::{ModelError, Precision};
 use burn::tensor::{DType, Element, TensorData};
@@ -7,11 +6,11 @@ use half::{bf16, f16};
 use safetensors::Dtype;
 use std::path::Path;
 
-/// Bytes of a file that are converted at a time; a multiple of every width. What was converted is looked at while it is
-/// still in the processor's cache.
+/// Bytes that are converted at a time; a multiple of every width. The converted values are checked while they are in the
+/// processor's cache.
 const PIECE: usize = 1 << 20;
 
-/// A float type that can be read.
+/// The float types of weight files.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Source {
     F32,
@@ -20,7 +19,7 @@ pub(crate) enum Source {
 }
 
 impl Source {
-    /// `None` for other types.
+    /// The source type of a safetensors type; `None` where it is not one.
     pub(crate) fn of(dtype: Dtype) -> Option<Self> {
         match dtype {
             Dtype::F32 => Some(Self::F32),
@@ -30,10 +29,21 @@ impl Source {
         }
     }
 
+    /// Bytes of an element.
     fn width(self) -> usize {
         match self {
             Self::F32 => 4,
             Self::F16 | Self::BF16 => 2,
+        }
+    }
+
+    /// Appends little-endian elements to `values`.
+    pub(crate) fn decode<T: Weight>(self, bytes: &[u8], values: &mut Vec<T>) {
+        let (quads, pairs) = (bytes.as_chunks::<4>().0, bytes.as_chunks::<2>().0);
+        match self {
+            Self::F32 => values.extend(quads.iter().map(|bytes| T::from_f32(f32::from_le_bytes(*bytes)))),
+            Self::F16 => values.extend(pairs.iter().map(|bytes| T::from_f32(f16::from_le_bytes(*bytes).to_f32()))),
+            Self::BF16 => values.extend(pairs.iter().map(|bytes| T::from_f32(bf16::from_le_bytes(*bytes).to_f32()))),
         }
     }
 }
@@ -41,7 +51,7 @@ impl Source {
 /// The first value that is not finite.
 #[derive(Debug)]
 pub(crate) struct NotFinite {
-    /// In the file; a finite one is beyond the range of the type that was asked for.
+    /// The value in the file. A finite one is outside the range of the target type.
     value: f32,
     precision: &'static str,
     element: usize,
@@ -54,36 +64,19 @@ impl NotFinite {
     }
 }
 
-/// A float type that weights are kept in.
-trait Weight: Element {
+/// The float types of weights in memory.
+pub(crate) trait Weight: Element {
     const PRECISION: Precision;
     fn from_f32(value: f32) -> Self;
-    fn to_f32(self) -> f32;
     fn is_finite(self) -> bool;
 }
 
-impl Weight for f32 {
-    const PRECISION: Precision = Precision::Float32;
-    fn from_f32(value: f32) -> Self {
-        value
-    }
-    fn to_f32(self) -> f32 {
-        self
-    }
-    fn is_finite(self) -> bool {
-        Self::is_finite(self)
-    }
-}
-
-macro_rules! half_weight {
-    ($type:ty, $precision:ident) => {
+macro_rules! weight {
+    ($type:ty, $precision:ident, $from_f32:expr) => {
         impl Weight for $type {
             const PRECISION: Precision = Precision::$precision;
             fn from_f32(value: f32) -> Self {
-                Self::from_f32(value)
-            }
-            fn to_f32(self) -> f32 {
-                Self::to_f32(self)
+                $from_f32(value)
             }
             fn is_finite(self) -> bool {
                 Self::is_finite(self)
@@ -92,13 +85,14 @@ macro_rules! half_weight {
     };
 }
 
-half_weight!(f16, Float16);
-half_weight!(bf16, BFloat16);
+weight!(f32, Float32, std::convert::identity);
+weight!(f16, Float16, f16::from_f32);
+weight!(bf16, BFloat16, bf16::from_f32);
 
-/// The floats of a file as another type of float; `done` is told of each piece that has been read.
+/// The elements of `bytes` as tensor data of type `to`. `done` is called with each piece that has been read.
 ///
 /// # Errors
-/// A value is not finite in the file, or not in the type.
+/// A value is not finite in the file or in the target type.
 pub(crate) fn converted(
     bytes: &[u8],
     from: Source,
@@ -113,19 +107,19 @@ pub(crate) fn converted(
     })
 }
 
-/// That every value is finite.
+/// Checks that every value is finite.
 ///
 /// # Errors
-/// The first that is not.
+/// The first value that is not.
 pub(crate) fn check_finite(data: &TensorData) -> Result<(), NotFinite> {
     fn first<T: Weight>(data: &TensorData) -> Result<(), NotFinite> {
         let values = data.as_slice::<T>().unwrap_or_default();
         match all_finite(values) {
             true => Ok(()),
-            false => Err(values.iter().position(|value| !value.is_finite()).map_or_else(
-                || NotFinite { value: f32::NAN, precision: T::PRECISION.name(), element: 0 },
-                |element| NotFinite { value: values[element].to_f32(), precision: T::PRECISION.name(), element },
-            )),
+            false => {
+                let element = values.iter().take_while(|value| value.is_finite()).count();
+                Err(NotFinite { value: values[element].to_f32(), precision: T::PRECISION.name(), element })
+            }
         }
     }
     match data.dtype() {
@@ -140,28 +134,19 @@ fn values<T: Weight>(bytes: &[u8], from: Source, done: impl Fn(&[u8])) -> Result
     let mut values: Vec<T> = Vec::with_capacity(bytes.len() / from.width());
     for piece in bytes.chunks(PIECE) {
         let start = values.len();
-        let (quads, pairs) = (piece.as_chunks::<4>().0, piece.as_chunks::<2>().0);
-        match from {
-            Source::F32 => values.extend(quads.iter().map(|bytes| T::from_f32(f32::from_le_bytes(*bytes)))),
-            Source::F16 => values.extend(pairs.iter().map(|bytes| T::from_f32(f16::from_le_bytes(*bytes).to_f32()))),
-            Source::BF16 => values.extend(pairs.iter().map(|bytes| T::from_f32(bf16::from_le_bytes(*bytes).to_f32()))),
-        }
+        from.decode(piece, &mut values);
         if !all_finite(&values[start..]) {
             let element = start + values[start..].iter().take_while(|value| value.is_finite()).count();
-            let at = &bytes[element * from.width()..];
-            let value = match from {
-                Source::F32 => f32::from_le_bytes(at.first_chunk().copied().unwrap_or_default()),
-                Source::F16 => f16::from_le_bytes(at.first_chunk().copied().unwrap_or_default()).to_f32(),
-                Source::BF16 => bf16::from_le_bytes(at.first_chunk().copied().unwrap_or_default()).to_f32(),
-            };
-            return Err(NotFinite { value, precision: T::PRECISION.name(), element });
+            let mut value = Vec::new();
+            from.decode::<f32>(&bytes[element * from.width()..][..from.width()], &mut value);
+            return Err(NotFinite { value: value[0], precision: T::PRECISION.name(), element });
         }
         done(piece);
     }
     Ok(values)
 }
 
-/// Without an early end, so that several values are looked at with one instruction.
+/// Whether all values are finite. Without an early return, so that the loop is vectorised.
 fn all_finite<T: Weight>(values: &[T]) -> bool {
     values.iter().fold(true, |all, value| all & value.is_finite())
 }
@@ -186,14 +171,14 @@ mod tests {
     }
 
     #[test]
-    fn a_value_beyond_the_types_range_is_not_finite() {
+    fn a_value_outside_the_range_of_the_type_is_not_finite() {
         assert!(read(&[65504.0, -1e5], DType::BF16).is_ok());
         let bad = read(&[65504.0, -1e5], DType::F16).unwrap_err();
         assert_eq!((bad.element, bad.value, bad.precision), (1, -1e5, "float16"));
     }
 
     #[test]
-    fn tensors_in_memory_are_looked_at_too() {
+    fn tensors_in_memory_are_checked_too() {
         let data = TensorData::new(vec![f16::ONE, f16::NAN], [2]);
         assert_eq!(check_finite(&data).unwrap_err().element, 1);
         assert!(check_finite(&TensorData::new(vec![f32::MAX], [1])).is_ok());

@@ -1,14 +1,14 @@
-//! Which tokens end a text, as a model's own files say.
+//! End-of-text tokens.
 
 use crate::{ModelError, regular_file};
 use serde_json::{Map, Value};
 use std::path::Path;
 
-/// The ids that a model ends its texts with: `eos_token_id` of `generation_config.json`, one or several, or of
-/// `config.json` where that file says nothing. Empty where neither does.
+/// The end-of-text tokens of a model folder: `eos_token_id`, one or several, of `generation_config.json`, else of
+/// `config.json`. Empty if neither has it.
 ///
 /// # Errors
-/// A file is not JSON, or the field holds something else than ids.
+/// A file is not JSON, or the field does not hold token ids.
 pub fn end_tokens(folder: &Path) -> Result<Vec<u32>, ModelError> {
     for file in ["generation_config.json", "config.json"] {
         let path = folder.join(file);
@@ -20,7 +20,7 @@ pub fn end_tokens(folder: &Path) -> Result<Vec<u32>, ModelError> {
         match fields.get("eos_token_id") {
             None | Some(Value::Null) => {}
             Some(value) => {
-                let expected = "a token's id, or a list of them";
+                let expected = "a token id or a list of token ids";
                 return ids(value).ok_or_else(|| ModelError::unsupported(&path, "eos_token_id", value, expected));
             }
         }
@@ -28,7 +28,7 @@ pub fn end_tokens(folder: &Path) -> Result<Vec<u32>, ModelError> {
     Ok(Vec::new())
 }
 
-/// One id or several. A negative one stands for none.
+/// One id or several. A negative id stands for none.
 fn ids(value: &Value) -> Option<Vec<u32>> {
     let list = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
     let ids: Option<Vec<i64>> = list.iter().map(Value::as_i64).collect();
@@ -41,7 +41,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn one_id_or_several_are_read() {
+    fn one_id_and_several_ids_are_read() {
         assert_eq!(ids(&json!(2)), Some(vec![2]));
         assert_eq!(ids(&json!([1, 1768])), Some(vec![1, 1768]));
         assert_eq!(ids(&json!(-1)), Some(vec![]));

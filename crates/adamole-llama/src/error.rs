@@ -1,50 +1,52 @@
-//! Errors of loading and saving: each names the file and the thing, says what was expected, and carries its cause.
+//! Errors and warnings of loading, saving and generating. Each names the file and the tensor or field.
 
-mod mismatch;
-mod refusal;
+mod causes;
 
-pub use mismatch::{MismatchCause, TensorMismatch};
-pub use refusal::AdapterRefusal;
+pub use causes::{AdapterRefusal, MismatchCause, TensorMismatch};
 
 use crate::quantization::BLOCK;
-use std::path::{Path, PathBuf};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
-/// What can go wrong between a folder and a model.
+/// An error about a model or an adapter.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ModelError {
     /// A file could not be opened, read or written.
     #[error("{}: {source}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// A name stands for something that has no end or no content, such as a named pipe.
+    /// A path is not a regular file: a folder, a named pipe, a socket or a device.
     #[error("{}: {found}, expected a file", path.display())]
     NotAFile {
-        /// What was to be read.
+        /// The path.
         path: PathBuf,
         /// What it is.
         found: &'static str,
     },
-    /// A link leads nowhere: what it stands for was not copied along with it.
+    /// A symbolic link is broken: its target was not copied with it.
     #[error("{}: a link to {}, which does not exist", path.display(), target.display())]
     DeadLink {
         /// The link.
         path: PathBuf,
-        /// Where it leads.
+        /// Its target.
         target: PathBuf,
     },
-    /// Git LFS has left a note in the place of a large file.
-    #[error("{}: a Git LFS pointer of {size} bytes, expected the file that it stands for", path.display())]
+    /// A file is a Git LFS pointer instead of the large file.
+    #[error("{}: a Git LFS pointer of {size} bytes, expected the file itself", path.display())]
     LfsPointer {
-        /// The note.
+        /// The file.
         path: PathBuf,
-        /// Its size.
+        /// Its size in bytes.
         size: usize,
     },
-    /// A JSON file does not parse or lacks a field.
+    /// A JSON file is invalid or lacks a field.
     #[error("{}: {source}", path.display())]
     Json {
         /// The file.
@@ -52,7 +54,7 @@ pub enum ModelError {
         /// Line, column and what was expected.
         source: serde_json::Error,
     },
-    /// A model folder holds no weights that can be read.
+    /// A model folder has no readable weights.
     #[error(
         "{}: no model.safetensors and no model.safetensors.index.json{}",
         folder.display(),
@@ -61,10 +63,10 @@ pub enum ModelError {
     NoWeights {
         /// The folder.
         folder: PathBuf,
-        /// Weights of other kinds in it.
+        /// Weight files of other formats in it.
         others: Vec<String>,
     },
-    /// An adapter folder holds no tensors that can be read.
+    /// An adapter folder has no readable weights.
     #[error(
         "{}: no adapter_model.safetensors and no adapter_model.bin{}",
         folder.display(),
@@ -73,69 +75,69 @@ pub enum ModelError {
     NoAdapterWeights {
         /// The folder.
         folder: PathBuf,
-        /// Weights of other kinds in it.
+        /// Weight files of other formats in it.
         others: Vec<String>,
     },
-    /// A folder holds no adapter itself, but its subfolders do, as PEFT writes adapters that have names.
+    /// The adapters are in subfolders, where PEFT writes named adapters.
     #[error("{}: no adapter_config.json, only in its subfolder {}", folder.display(), names.join(" and "))]
     NamedAdapters {
         /// The folder.
         folder: PathBuf,
-        /// The subfolders with an adapter.
+        /// The subfolders that hold an adapter.
         names: Vec<String>,
     },
-    /// A folder holds an adapter of MLX, whose files are other ones.
+    /// An adapter is in the format of MLX.
     #[error("{}: an adapter of MLX, expected one of PEFT", path.display())]
     MlxAdapter {
-        /// Its config.
+        /// Its config file.
         path: PathBuf,
     },
-    /// A safetensors file is truncated or is something else.
-    #[error("{}: not a whole safetensors file: {source}", path.display())]
+    /// A safetensors file is truncated or invalid.
+    #[error("{}: not a complete safetensors file: {source}", path.display())]
     Safetensors {
         /// The file.
         path: PathBuf,
-        /// What the reader said.
+        /// The error of the reader.
         source: safetensors::SafeTensorError,
     },
-    /// A file of `torch.save` is damaged, or is something else.
+    /// A file of `torch.save` is damaged or invalid.
     #[error("{}: not a PyTorch file: {source}", path.display())]
     Pickle {
         /// The file.
         path: PathBuf,
-        /// What the reader said.
+        /// The error of the reader.
         source: Box<pytorch_reader::PytorchError>,
     },
-    /// A weight is infinite or not a number, so that whatever is computed with it is, too.
+    /// A weight is infinite or NaN, or overflows the type that it is converted to.
     #[error("{}: {tensor} holds {value} at element {element}, expected numbers that are finite in {precision}", path.display())]
     NotFinite {
         /// The file.
         path: PathBuf,
         /// The first such tensor.
         tensor: String,
-        /// The value in the file; a finite one is beyond the range of the type.
+        /// The value in the file. A finite one is outside the range of the type.
         value: f32,
-        /// The type that it was to be kept in.
+        /// The type that it is converted to.
         precision: &'static str,
-        /// Its first place, in row-major order.
+        /// The index of the first such element, in row-major order.
         element: usize,
     },
-    /// Activations overflowed on the way through the model, although its weights are finite.
+    /// Activations overflow, although the weights are finite.
     #[error("the scores of the token after position {position} are not finite")]
     ScoresNotFinite {
-        /// Tokens before it.
+        /// The number of tokens before it.
         position: usize,
     },
-    /// A token is outside the vocabulary, so that the embedding has no row for it.
+    /// A token is outside the vocabulary: the embedding has no row for it.
     #[error("the tokenizer gives token {id}, but the model's vocabulary has {rows}: they are not of one model")]
     TokenOutsideVocabulary {
         /// The token.
         id: u32,
-        /// Rows of the embedding.
+        /// The rows of the embedding.
         rows: usize,
     },
-    /// A routed mixture cannot be folded into one matrix.
-    #[error("{linear} has a routed mixture, expected a plain LoRA: what a mixture adds depends on the token")]
+    /// A routed mixture of experts cannot be merged into one matrix.
+    #[error("{linear} has a mixture of experts, expected a plain LoRA: the update of a mixture depends on the token")]
     NotMergeable {
         /// The first such linear.
         linear: String,
@@ -143,54 +145,54 @@ pub enum ModelError {
     /// The device cannot compute with weights of this type.
     #[error("the device cannot compute with {types} weights")]
     UnsupportedType {
-        /// The type that was asked for.
+        /// The requested type.
         types: String,
     },
-    /// A parameter is not of the type that was asked for.
+    /// A parameter has another type than requested.
     #[error("{name} is {found}, expected {expected}")]
     WrongType {
         /// The parameter.
         name: String,
         /// Its type.
         found: String,
-        /// The type that it should have.
+        /// The requested type.
         expected: String,
     },
-    /// A linear's rows do not divide into blocks of one scale each.
-    #[error("{linear} has rows of {width}, expected a multiple of {}: the weights of a block share a scale", BLOCK)]
+    /// The rows of a linear do not divide into quantisation blocks.
+    #[error("{linear} has rows of {width} weights, expected a multiple of {}, the block that shares a scale", BLOCK)]
     NotQuantizable {
         /// The linear.
         linear: String,
-        /// Length of its rows.
+        /// The length of its rows.
         width: usize,
     },
-    /// Weights that were quantised when they were loaded cannot be written or folded into.
+    /// An adapter cannot be merged into a quantised linear.
     #[error("{linear} is quantised, expected floats")]
     Quantized {
         /// The first such linear.
         linear: String,
     },
-    /// A model folder holds weights that another program has quantised.
+    /// The weights of a model were quantised by another program.
     #[error("{}: a base quantised by {method}, expected weights as floats", path.display())]
     QuantizedBase {
-        /// The file that says so.
+        /// The config file or the folder.
         path: PathBuf,
         /// The program or the format.
         method: String,
     },
-    /// A config describes a model or an adapter that is not implemented, or contradicts itself.
+    /// A field has a value that is not supported or contradicts another field.
     #[error("{}: {field} is {value}, expected {expected}", path.display())]
     Unsupported {
-        /// The config file.
+        /// The file.
         path: PathBuf,
         /// The field.
         field: String,
         /// Its value.
         value: String,
-        /// What is supported.
+        /// The supported values.
         expected: String,
     },
-    /// An adapter's config asks for a computation that is not implemented.
+    /// A field of `adapter_config.json` requires a computation that is not implemented.
     #[error("{}: {field} is {value}, expected {refusal}", path.display())]
     AdapterField {
         /// The config file.
@@ -199,35 +201,35 @@ pub enum ModelError {
         field: String,
         /// Its value.
         value: String,
-        /// What the field would change.
+        /// The reason.
         refusal: AdapterRefusal,
     },
-    /// Two keys of a file stand for the same tensor.
-    #[error("{}: {first} and {second} are names of one tensor, expected one of them", path.display())]
+    /// Two keys of a file name the same tensor.
+    #[error("{}: {first} and {second} name the same tensor, expected one of them", path.display())]
     AmbiguousKeys {
         /// The file.
         path: PathBuf,
-        /// The one.
+        /// One key.
         first: String,
-        /// The other.
+        /// The other key.
         second: String,
     },
-    /// The tensors of a file are not those that the model has.
+    /// The tensors of a file are not those of the model or the adapter.
     #[error("{}: tensors do not fit the {what}: {mismatch}{cause}", path.display())]
     Mismatch {
         /// The file or folder.
         path: PathBuf,
         /// "model" or "adapter".
         what: &'static str,
-        /// All that differs.
+        /// All differences.
         mismatch: TensorMismatch,
-        /// What the file seems to be.
+        /// The probable cause.
         cause: MismatchCause,
     },
 }
 
 impl ModelError {
-    /// Whether numbers that are not finite are the cause.
+    /// Whether the cause is a value that is not finite.
     pub fn is_not_finite(&self) -> bool {
         matches!(self, Self::NotFinite { .. } | Self::ScoresNotFinite { .. })
     }
@@ -257,7 +259,23 @@ impl ModelError {
     }
 }
 
-/// The names after `before`, or nothing.
+/// `before` and the names, or nothing where there are none.
 fn listed(before: &str, names: &[String]) -> String {
     if names.is_empty() { String::new() } else { format!("{before}{}", names.join(", ")) }
+}
+
+/// A warning about a file of a model or an adapter: it was read, but perhaps not as its author intended. Libraries print
+/// nothing; show [`CausalLm::warnings`](crate::CausalLm::warnings) to the user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelWarning {
+    /// The file.
+    pub path: PathBuf,
+    /// What the file says, and how it is read.
+    pub what: String,
+}
+
+impl fmt::Display for ModelWarning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path.display(), self.what)
+    }
 }

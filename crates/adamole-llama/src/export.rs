@@ -1,4 +1,4 @@
-//! What belongs to a model beside its weights, kept as it is.
+//! The files of a model folder beside its weights, which an export copies unchanged.
 
 use crate::{ModelError, regular_file};
 use burn::tensor::DType;
@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Ends of the names of files that hold weights, in any form, or say where they are.
+/// Name endings of weight files of any format, of their indices, and of unfinished files.
 const WEIGHTS: [&str; 22] = [
     ".safetensors",
     ".index.json",
@@ -35,14 +35,14 @@ const WEIGHTS: [&str; 22] = [
     ".incomplete",
 ];
 
-/// Files that say how other weights than those of the model are read. Beside a model without them they mislead.
+/// The config files of weights, which an export does not copy.
 const OF_WEIGHTS: [&str; 2] = ["config.json", "adapter_config.json"];
 
-/// How deep folders lie in one another.
+/// The limit of nested folders.
 const DEEPEST: usize = 8;
 
-/// The files of a model folder that hold no weights, by their paths in it, apart from `config.json`; and the links to
-/// folders or to places outside of it, which may hold anything. A link into the `blobs` of a hub cache is of the model.
+/// The relative paths of the files of a model folder, without weights and `config.json`; and those of the links to folders
+/// or out of the model folder, which may lead to anything. Links into the `blobs` of a hub cache belong to the model.
 pub(crate) fn companions(base: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>), ModelError> {
     let roots = roots(base)?;
     let (mut found, mut left_out) = (Vec::new(), Vec::new());
@@ -74,7 +74,7 @@ pub(crate) fn companions(base: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>), Mo
     Ok((found, left_out))
 }
 
-/// Where the files of a model lie: its folder, and for a snapshot of a hub cache the repository's blobs.
+/// The folders with the files of a model: its own, and the blobs of the repository for a snapshot of a hub cache.
 fn roots(base: &Path) -> Result<Vec<PathBuf>, ModelError> {
     let base = base.canonicalize().map_err(ModelError::io(base))?;
     let repository = base.parent().filter(|snapshots| snapshots.ends_with("snapshots")).and_then(Path::parent);
@@ -95,10 +95,10 @@ pub(crate) fn copy(base: &Path, files: &[PathBuf], folder: &Path) -> Result<(), 
     Ok(())
 }
 
-/// The text of a `config.json` for weights of this type: as it is, apart from the type where that is another one.
+/// The text of a `config.json`, with the type of the weights replaced if it differs.
 ///
 /// # Errors
-/// It is not JSON.
+/// The text is not JSON.
 pub(crate) fn config_as(mut text: String, weights: DType) -> serde_json::Result<String> {
     for field in ["dtype", "torch_dtype"] {
         let span = value_of(&text, field)?;
@@ -112,7 +112,7 @@ pub(crate) fn config_as(mut text: String, weights: DType) -> serde_json::Result<
     Ok(text)
 }
 
-/// A type of weights, as `config.json` names it.
+/// The name of a type of weights in `config.json`.
 pub(crate) fn name(weights: DType) -> &'static str {
     match weights {
         DType::BF16 => "bfloat16",
@@ -121,9 +121,9 @@ pub(crate) fn name(weights: DType) -> &'static str {
     }
 }
 
-/// Where the value of a field of the outermost object stands in the text.
+/// The span of the value of a field of the outermost object in the text.
 fn value_of(text: &str, field: &str) -> serde_json::Result<Option<Range<usize>>> {
-    // What is before the first brace of an object is space.
+    // Only whitespace precedes the first brace.
     let mut at = text.find('{').map_or(text.len(), |brace| brace + 1);
     loop {
         at += skipped(&text[at..], &[',']);
@@ -141,12 +141,12 @@ fn value_of(text: &str, field: &str) -> serde_json::Result<Option<Range<usize>>>
     }
 }
 
-/// Length of the space and of these signs that `text` begins with.
+/// The length of the leading whitespace and `signs` of `text`.
 fn skipped(text: &str, signs: &[char]) -> usize {
     text.len() - text.trim_start_matches(|c: char| c.is_ascii_whitespace() || signs.contains(&c)).len()
 }
 
-/// The JSON value that `text` begins with, and its length.
+/// The leading JSON value of `text`, and its length.
 fn next<'a, T: Deserialize<'a>>(text: &'a str) -> serde_json::Result<(T, usize)> {
     let mut values = serde_json::Deserializer::from_str(text).into_iter::<T>();
     let value = values.next().unwrap_or_else(|| serde_json::from_str(""))?;
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_type_of_the_weights_is_edited() {
+    fn only_the_type_of_the_weights_is_replaced() {
         let config = "{ \"b\": {\"dtype\": \"float16\"},\t\"torch_dtype\" : \"bfloat16\",\n\"a\": [1.0, \"}\"]}\n";
         assert_eq!(edited(config), config.replace("bfloat16", "float32"));
     }
@@ -187,7 +187,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_else_a_config_holds_is_kept(
+        fn all_other_fields_are_kept(
             fields in prop::collection::btree_map(r#"["{},:a-z]{0,8}"#, any_value(), 0..6),
             dtype in prop::option::of("bfloat16|float16|float32"),
             is_pretty in any::<bool>(),
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn what_says_the_same_or_nothing_stays_as_it_is() {
+    fn a_config_with_the_same_type_or_none_is_unchanged() {
         for config in [
             "{\"dtype\":\"float32\",\"eos_token_id\":[1,2]}",
             "{\"torch_dtype\":\"torch.float32\"}",

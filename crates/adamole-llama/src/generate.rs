@@ -1,49 +1,46 @@
-//! Text generation with cached keys and values.
+//! Text generation with a key-value cache.
 
 use crate::{AttentionMask, CausalLm, KvCache, ModelError, TokenBatch};
 use adamole_core::{CounterRng, ForwardContext};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
-/// How the next token is chosen.
+/// The sampling of the next token.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Sampling {
-    /// The most probable; the first among equals.
+    /// The most probable token; the first among equals.
     Greedy,
-    /// Drawn from the distribution.
+    /// A random draw from the distribution.
     Random {
-        /// Logits are divided by this; above 0.
+        /// The divisor of the logits, above 0.
         temperature: f32,
-        /// Draws from the fewest tokens whose probabilities reach this share; 1 for all.
+        /// Nucleus sampling: the draw is among the fewest tokens whose probabilities reach this share; 1 for all.
         top_p: f32,
-        /// Together with a token's place it determines the draw.
+        /// The seed. With the row and the step it determines the draw.
         seed: u64,
     },
 }
 
-/// The limits of a generation.
+/// Options of a generation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Generation {
-    /// Tokens to add at most.
+    /// The largest number of new tokens.
     pub max_new_tokens: usize,
-    /// How each is chosen.
+    /// The sampling.
     pub sampling: Sampling,
-    /// A sequence ends with any of these, which is kept.
+    /// End-of-text tokens. A sequence ends with the first of them, which is kept.
     pub eos: Vec<u32>,
-    /// Whether keys and values are kept from step to step; without it every step runs over the whole text, with the
-    /// same result.
+    /// Whether keys and values are cached. Without the cache each step processes the whole text, with the same result.
     pub cached: bool,
 }
 
-/// Scores of a query and a key, over all heads, that are held together. A longer prompt is read in pieces, so that the
-/// memory that it takes grows with its length and not with the square of it.
+/// The largest number of attention scores of a pass, over all heads. Longer prompts are processed in pieces, so that memory
+/// grows with their length and not with its square.
 const MOST_SCORES: usize = 1 << 26;
 
-/// Continues each prompt; returns the new tokens alone.
-///
-/// Prompts of different lengths are filled up on the left by tokens that nothing sees.
+/// Continues each prompt and returns the new tokens. Prompts of different lengths are padded on the left.
 ///
 /// # Errors
-/// A prompt has a token outside the vocabulary, or activations overflow so that no token can be chosen.
+/// A token of a prompt is outside the vocabulary, or activations overflow.
 pub fn generate(
     model: &CausalLm,
     prompts: &[Vec<u32>],
@@ -73,17 +70,17 @@ pub fn generate(
             if !done[row] && !logits.iter().all(|logit| logit.is_finite()) {
                 return Err(ModelError::ScoresNotFinite { position: length - first_token[row] });
             }
-            let next = choose(logits, options.sampling, row, step);
+            let next = sample(logits, options.sampling, row, step);
             texts[row].push(next);
-            // What follows an end is dropped below.
+            // Tokens after the end are dropped below.
             done[row] |= options.eos.contains(&next);
         }
     }
     Ok(texts.into_iter().map(|text| until_end(&text[width..], &options.eos)).collect())
 }
 
-/// Logits of the token after the first `length`, `[rows, vocab]` flattened. The positions that the cache has not passed
-/// join it.
+/// The logits of the token after position `length`, `[rows, vocab]` flattened. Positions that are not cached yet are added
+/// to the cache.
 fn next_logits(
     model: &CausalLm,
     texts: &[Vec<u32>],
@@ -112,7 +109,7 @@ fn next_logits(
     logits.and_then(|logits| logits.as_slice::<f32>().map(<[f32]>::to_vec).ok()).unwrap_or_default()
 }
 
-fn choose(logits: &[f32], sampling: Sampling, row: usize, step: usize) -> u32 {
+fn sample(logits: &[f32], sampling: Sampling, row: usize, step: usize) -> u32 {
     let best = |best: usize, i: usize| if logits[i] > logits[best] { i } else { best };
     let Sampling::Random { temperature, top_p, seed } = sampling else {
         return (0..logits.len()).fold(0, best) as u32;

@@ -1,42 +1,38 @@
-//! Which linears of a model carry adapters, and each how.
+//! The adapter layout: which linears of a model are adapted, and with what settings.
 
-use adamole_core::{AdapterConfig, MethodKind};
+use adamole_core::{AdapterConfig, MethodKind, SettingError};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt};
 
 /// The linears that can be adapted, by their names in Hugging Face checkpoints, in the order of the forward pass.
-pub const TARGETS: [&str; 7] = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
+pub(crate) const TARGETS: [&str; 7] = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
 
-/// A set of linears to adapt, in every layer.
+/// The linears to adapt in each layer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Vec<String>", into = "Vec<String>")]
 pub struct Targets(Vec<&'static str>);
 
 impl Targets {
-    /// q, k, v and o: the paper's choice.
+    /// `q_proj`, `k_proj`, `v_proj` and `o_proj`, as in the paper.
     pub fn attention() -> Self {
         Self(TARGETS[..4].to_vec())
     }
 
-    /// Every linear of the attention and the feed-forward block.
+    /// All linears of attention and feed-forward block.
     pub fn all() -> Self {
         Self(TARGETS.to_vec())
-    }
-
-    /// Whether the linear of this name is one of them.
-    pub fn contains(&self, name: &str) -> bool {
-        self.0.contains(&name)
     }
 }
 
 impl TryFrom<Vec<String>> for Targets {
-    type Error = String;
-    fn try_from(names: Vec<String>) -> Result<Self, String> {
+    type Error = SettingError;
+    fn try_from(names: Vec<String>) -> Result<Self, SettingError> {
+        let invalid = |value: &str| SettingError::invalid("targets", value, format!("some of {}", TARGETS.join(", ")));
         if let Some(unknown) = names.iter().find(|name| !TARGETS.contains(&name.as_str())) {
-            return Err(format!("target {unknown} is unknown, expected some of {}", TARGETS.join(", ")));
+            return Err(invalid(unknown));
         }
         match TARGETS.into_iter().filter(|target| names.iter().any(|name| name == target)).collect::<Vec<_>>() {
-            targets if targets.is_empty() => Err("no target is named, expected at least one".into()),
+            targets if targets.is_empty() => Err(invalid("empty")),
             targets => Ok(Self(targets)),
         }
     }
@@ -54,34 +50,34 @@ impl fmt::Display for Targets {
     }
 }
 
-/// The settings of every adapted linear, by its name (`model.layers.0.self_attn.q_proj`).
+/// The adapter settings of each adapted linear, by its name (`model.layers.0.self_attn.q_proj`).
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct AdapterLayout(BTreeMap<String, AdapterConfig>);
 
 impl AdapterLayout {
-    /// The same adapter on the targets of each of `layers` layers.
+    /// The same adapter on the targets of all `layers` layers.
     pub fn uniform(config: AdapterConfig, targets: &Targets, layers: usize) -> Self {
         Self::per_layer(&vec![config; layers], targets)
     }
 
-    /// An adapter of its own kind for every layer, on the targets.
+    /// One adapter for each layer, on its targets.
     pub fn per_layer(configs: &[AdapterConfig], targets: &Targets) -> Self {
         let layers = configs.iter().enumerate();
         let linears = layers.flat_map(|(i, config)| targets.0.iter().map(move |t| (linear_name(i, t), config.clone())));
         Self(linears.collect())
     }
 
-    /// What sits on the linear of this name.
+    /// The adapter settings of a linear; `None` if it is not adapted.
     pub fn get(&self, linear: &str) -> Option<&AdapterConfig> {
         self.0.get(linear)
     }
 
-    /// Every adapted linear.
+    /// Name and settings of every adapted linear.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &AdapterConfig)> {
         self.0.iter().map(|(name, config)| (name.as_str(), config))
     }
 
-    /// The method, which is one for all; `None` where nothing is adapted.
+    /// The method, the same for all linears; `None` if the layout is empty.
     pub fn method(&self) -> Option<&'static MethodKind> {
         self.0.values().next().map(|config| config.method.kind())
     }
@@ -99,7 +95,7 @@ pub(crate) fn linear_name(layer: usize, target: &str) -> String {
     format!("model.layers.{layer}.{block}.{target}")
 }
 
-/// Layer and target of a linear's name.
+/// The layer and the target of an adaptable linear, by its name; `None` for other names.
 pub fn layer_and_target(linear: &str) -> Option<(usize, &'static str)> {
     let (layer, rest) = linear.strip_prefix("model.layers.")?.split_once('.')?;
     let target = rest.rsplit('.').next()?;

@@ -1,4 +1,4 @@
-//! The sizes of a model's weights, before there is a model.
+//! The sizes of a model's weights, computed from its config.
 
 use crate::{AdapterLayout, ModelConfig, TARGETS, layout::layer_and_target};
 use adamole_core::{AdapterConfig, ParameterSpec};
@@ -8,12 +8,12 @@ use adamole_core::{AdapterConfig, ParameterSpec};
 pub struct LinearShapes<'a>(&'a ModelConfig);
 
 impl<'a> LinearShapes<'a> {
-    /// Those of a model of this shape.
+    /// The shapes of a model with this config.
     pub fn of(config: &'a ModelConfig) -> Self {
         Self(config)
     }
 
-    /// `[d_out, d_in]` of the linear of this name (`model.layers.0.self_attn.q_proj`); `None` where there is none.
+    /// The shape `[d_out, d_in]` of a linear (`model.layers.0.self_attn.q_proj`); `None` if the model does not have it.
     pub fn of_linear(self, name: &str) -> Option<[usize; 2]> {
         let (layer, target) = layer_and_target(name)?;
         (layer < self.0.num_hidden_layers).then(|| self.of_target(target))
@@ -30,7 +30,7 @@ impl<'a> LinearShapes<'a> {
         }
     }
 
-    /// Elements of all adapters of this layout.
+    /// The number of parameters of all adapters of a layout.
     pub fn adapter_elements(self, layout: &AdapterLayout) -> usize {
         let of_linear = |(name, adapter): (&str, &AdapterConfig)| {
             let [d_out, d_in] = self.of_linear(name)?;
@@ -39,13 +39,13 @@ impl<'a> LinearShapes<'a> {
         layout.iter().filter_map(of_linear).sum()
     }
 
-    /// Elements of the seven linears of all layers, biases apart.
+    /// The number of weights of the linears of all layers, without biases.
     pub fn linear_elements(self) -> usize {
         let of_layer: usize = TARGETS.iter().map(|target| self.of_target(target).iter().product::<usize>()).sum();
         of_layer * self.0.num_hidden_layers
     }
 
-    /// Elements of all weights: linears, norms, the embedding, and the output projection where it is one of its own.
+    /// The number of weights of the model: linears, norms, embedding, and output projection unless it is tied.
     pub fn elements(self) -> usize {
         let config = self.0;
         let embeddings = if config.tie_word_embeddings { 1 } else { 2 };

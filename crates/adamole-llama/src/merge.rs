@@ -1,14 +1,14 @@
-//! Plain LoRAs folded into the weights that they adapt.
+//! Merging of plain LoRAs into the weights that they adapt, and chains of LoRA.
 
-use crate::{CausalLm, ModelError, precision::narrowed};
-use adamole_core::AdaptedLinear;
+use crate::{AdapterLayout, CausalLm, ModelError, precision::narrowed};
+use adamole_core::{AdaptedLinear, AdapterConfig};
 use burn::tensor::{DType, Tensor};
+use std::collections::BTreeMap;
 
-/// The model with every adapter folded into its linear, `W + s B A`, and no adapter left.
+/// Merges every adapter into its linear, `W + s B A`. The result has no adapters.
 ///
 /// # Errors
-/// An adapter is a routed mixture: which experts it adds depends on the token, so that no single matrix does the same;
-/// or a linear is quantised.
+/// An adapter is a routed mixture, whose update depends on the token; or a linear is quantised.
 pub fn merge(mut model: CausalLm) -> Result<CausalLm, ModelError> {
     if let Some((linear, ..)) = model.routed().into_iter().next() {
         return Err(ModelError::NotMergeable { linear });
@@ -27,4 +27,97 @@ pub fn merge(mut model: CausalLm) -> Result<CausalLm, ModelError> {
         }
     }
     Ok(model)
+}
+
+/// A chain of LoRA (Xia et al. 2024): LoRAs trained one after the other. Each finished LoRA is merged into the model, and
+/// training continues with a new one. On the base of the chain, all of them are one plain LoRA, whose rank is the sum of
+/// their ranks.
+#[derive(Debug, Clone)]
+pub struct ChainOfLora {
+    base: CausalLm,
+    /// A `[r, d_in]` and B `[d_out, r]` of each finished LoRA, by linear.
+    links: BTreeMap<String, Vec<(Tensor<2>, Tensor<2>)>>,
+}
+
+impl ChainOfLora {
+    /// An empty chain on the base of `model`.
+    pub fn new(model: &CausalLm) -> Self {
+        let mut base = model.clone();
+        base.adapt(&AdapterLayout::default(), 0);
+        Self { base, links: BTreeMap::new() }
+    }
+
+    /// The number of finished LoRAs, the same for every adapted linear.
+    fn count(&self) -> usize {
+        self.links.values().next().map_or(0, Vec::len)
+    }
+
+    /// The finished LoRAs: name of the linear, index in the chain, A and B.
+    pub fn links(&self) -> impl Iterator<Item = (&str, usize, &Tensor<2>, &Tensor<2>)> {
+        let of_linear = |(name, links)| {
+            let (name, links): (&String, &Vec<(Tensor<2>, Tensor<2>)>) = (name, links);
+            links.iter().enumerate().map(move |(index, (a, b))| (name.as_str(), index, a, b))
+        };
+        self.links.iter().flat_map(of_linear)
+    }
+
+    /// Finishes the LoRAs of `model`: merges them into its weights and adds new ones.
+    ///
+    /// # Errors
+    /// Those of [`merge`].
+    pub fn link(&mut self, model: CausalLm, seed: u64) -> Result<CausalLm, ModelError> {
+        let layout = model.layout();
+        let links = factors(&model);
+        let mut next = merge(model)?;
+        for (name, link) in links {
+            self.links.entry(name).or_default().push(link);
+        }
+        // Other initial values than those of the previous LoRAs.
+        next.adapt(&layout, seed.wrapping_add(self.count() as u64));
+        Ok(next)
+    }
+
+    /// The layout of the plain LoRA that is equal to a chain of `links` LoRAs with the layout `link`: the sum of the ranks,
+    /// with the same scale alpha / rank.
+    pub fn whole_layout(link: &AdapterLayout, links: usize) -> AdapterLayout {
+        let longer = |config: &AdapterConfig| {
+            // Every rank is at least 1, and so is the sum.
+            let rank = (config.rank.get() * links).try_into().unwrap_or(config.rank);
+            AdapterConfig { rank, alpha: config.alpha * links as f32, ..config.clone() }
+        };
+        link.iter().map(|(name, config)| (name.to_owned(), longer(config))).collect()
+    }
+
+    /// The base of the chain with one plain LoRA, equal to the finished LoRAs and the adapters of `model`.
+    pub fn whole(&self, model: &CausalLm) -> CausalLm {
+        if self.count() == 0 {
+            return model.clone();
+        }
+        let mut links = self.links.clone();
+        for (name, link) in factors(model) {
+            links.entry(name).or_default().push(link);
+        }
+        let mut whole = self.base.clone();
+        whole.adapt(&Self::whole_layout(&model.layout(), self.count() + 1), 0);
+        for (name, linear) in whole.linears_mut() {
+            if let (Some(adapter), Some(links)) = (&mut linear.adapter, links.remove(&name)) {
+                let (a, b): (Vec<_>, Vec<_>) = links.into_iter().unzip();
+                adapter.set("a", Tensor::cat(a, 0).into_data());
+                adapter.set("b", Tensor::cat(b, 1).into_data());
+            }
+        }
+        whole
+    }
+}
+
+/// Name, A and B of every adapted linear, without autodiff.
+fn factors(model: &CausalLm) -> Vec<(String, (Tensor<2>, Tensor<2>))> {
+    let plain = |t: Tensor<2>| if t.is_autodiff() { t.inner() } else { t };
+    let linears = model.linears().into_iter();
+    linears
+        .filter_map(|(name, linear)| {
+            let adapter = linear.adapter.as_ref()?;
+            Some((name, (plain(adapter.a()), plain(adapter.b()))))
+        })
+        .collect()
 }

@@ -1,4 +1,4 @@
-//! Files of `torch.save`, read only.
+//! Reading of `torch.save` files.
 
 use crate::{
     ModelError,
@@ -9,7 +9,7 @@ use burn::tensor::{DType as Target, TensorData};
 use pytorch_reader::{DType, PytorchReader};
 use std::path::{Path, PathBuf};
 
-/// An open checkpoint. No code in it is run: the reader knows tensors and plain values only.
+/// An open checkpoint. The reader supports tensors and plain values only, and executes no code.
 pub(crate) struct PickleFile {
     path: PathBuf,
     reader: PytorchReader,
@@ -35,14 +35,13 @@ impl PickleFile {
         self.reader.get(name).map(|tensor| tensor.shape())
     }
 
-    /// A weight as float32; one that is not finite is an error.
+    /// A weight as float32.
+    ///
+    /// # Errors
+    /// The file does not have the tensor, its type is not supported, or a value is not finite.
     pub(crate) fn weight(&self, name: &str) -> Result<TensorData, ModelError> {
-        let unsupported = |value: String| ModelError::Unsupported {
-            path: self.path.clone(),
-            field: "dtype".into(),
-            value,
-            expected: "float32, float16 or bfloat16".into(),
-        };
+        let unsupported =
+            |value: String| ModelError::unsupported(&self.path, "dtype", value, "float32, float16 or bfloat16");
         let tensor = self.reader.get(name).ok_or_else(|| unsupported(format!("absent in {name}")))?;
         let from = match tensor.dtype() {
             DType::F32 => Source::F32,

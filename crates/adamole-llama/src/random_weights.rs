@@ -1,4 +1,4 @@
-//! Models to train from nothing.
+//! Models with random weights, to train from scratch.
 
 use crate::{CausalLm, ModelConfig, model::TensorSource};
 use adamole_core::CounterRng;
@@ -8,12 +8,12 @@ use burn::{
 };
 
 impl CausalLm {
-    /// A model with all weights trainable, as a function of `seed`: the embedding normal with deviation 0.5, or with
-    /// deviation 1 once it is scaled where the family scales it; linears normal with variance 1 / d_in, biases 0,
-    /// normalisations without effect.
+    /// A model with random weights, all trainable, as a function of `seed`. The embedding is normal with deviation 0.5, or
+    /// 1 after scaling in families that scale it; linears are normal with variance 1 / d_in, biases 0, normalisations the
+    /// identity.
     ///
-    /// Where queries and keys have one shape, the keys start close to the queries (correlation 0.9), so that a head looks
-    /// for tokens like its own from the beginning. Small models learn to look things up in a fraction of the steps.
+    /// Where the query and key projections have the same shape, they start with correlation 0.9, so that a head attends to
+    /// similar tokens from the start. Small models then learn retrieval in a fraction of the steps.
     pub fn random(config: ModelConfig, seed: u64, device: &Device) -> Self {
         let norm_offset = config.norm_offset();
         let embedding = config.embedding_scale().map_or(0.5, f32::recip);
@@ -22,13 +22,13 @@ impl CausalLm {
     }
 }
 
-/// Initial weights for training from nothing; see [`CausalLm::random`].
+/// The initial weights of [`CausalLm::random`].
 struct RandomSource<'a> {
     seed: u64,
     drawn: u64,
     queries: Vec<f32>,
     norm_offset: f32,
-    /// Deviation of the embedding.
+    /// The deviation of the embedding.
     embedding: f32,
     device: &'a Device,
 }

@@ -1,34 +1,43 @@
-//! Opening files that come from outside: what is not a file is refused before anything waits for it.
+//! Opening files of models and adapters. Named pipes, broken links and placeholders are refused before they are read.
 
 use crate::ModelError;
 use std::{
     fs::{self, File, FileType},
     io,
-    path::Path,
+    path::{Path, PathBuf},
 };
+
+/// The first bytes of a Git LFS pointer.
+pub(crate) const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
+
+/// Name endings of the files that are read from a model or adapter folder.
+const READ: [&str; 5] = [".json", ".safetensors", ".bin", ".model", ".jinja"];
+
+/// The size limit of placeholders in bytes.
+const LARGEST_PLACEHOLDER: u64 = 1024;
 
 /// Opens a file for reading. Links are followed.
 ///
 /// # Errors
-/// There is no such file; the link leads nowhere; or it is a folder, a named pipe, a socket or a device, which could be
-/// waited for or read for ever.
+/// The file does not exist, is a broken link, or is not a regular file: reading a named pipe, a socket or a device may
+/// never end.
 pub(crate) fn open(path: &Path) -> Result<File, ModelError> {
     check(path)?;
     File::open(path).map_err(ModelError::io(path))
 }
 
-/// The text of a file; the errors are those of [`open`].
+/// Reads a file as text. The errors are those of [`open`].
 pub(crate) fn read_to_string(path: &Path) -> Result<String, ModelError> {
     check(path)?;
     fs::read_to_string(path).map_err(ModelError::io(path))
 }
 
-/// Whether there is something of this name, be it a link that leads nowhere.
+/// Whether the path exists. Broken links do.
 pub(crate) fn exists(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
 }
 
-/// That `path` is a file that can be read to its end.
+/// Checks that `path` is a regular file.
 pub(crate) fn check(path: &Path) -> Result<(), ModelError> {
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_file() => Ok(()),
@@ -54,5 +63,43 @@ fn kind(file_type: FileType) -> &'static str {
             return "a device";
         }
     }
-    if file_type.is_dir() { "a folder" } else { "no file" }
+    if file_type.is_dir() { "a folder" } else { "not a regular file" }
+}
+
+/// Checks that the files of a model or adapter folder are regular files and not placeholders: broken links, as in a
+/// snapshot of a hub cache that was copied without its blobs; the text of such a link, where an archive was unpacked
+/// without link support; Git LFS pointers.
+///
+/// # Errors
+/// The first file that is not. A folder that cannot be listed is not an error here.
+pub(crate) fn check_folder(folder: &Path) -> Result<(), ModelError> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let is_read = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        READ.iter().any(|end| name.ends_with(end))
+    };
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(is_read).collect();
+    paths.sort();
+    paths.iter().try_for_each(|path| check_content(path))
+}
+
+fn check_content(path: &Path) -> Result<(), ModelError> {
+    let dead = |target: PathBuf| Err(ModelError::DeadLink { path: path.to_owned(), target });
+    let Ok(metadata) = fs::metadata(path) else {
+        return fs::read_link(path).map_or(Ok(()), dead);
+    };
+    if metadata.is_dir() || metadata.len() > LARGEST_PLACEHOLDER {
+        return Ok(());
+    }
+    check(path)?;
+    let Ok(bytes) = fs::read(path) else { return Ok(()) };
+    if bytes.starts_with(LFS_POINTER) {
+        return Err(ModelError::LfsPointer { path: path.to_owned(), size: bytes.len() });
+    }
+    let is_link =
+        |text: &&str| text.starts_with("../") && text.contains("blobs/") && !text.contains(char::is_whitespace);
+    match std::str::from_utf8(&bytes).ok().map(str::trim_end).filter(is_link) {
+        Some(target) => dead(target.into()),
+        None => Ok(()),
+    }
 }

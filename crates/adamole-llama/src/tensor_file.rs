@@ -1,9 +1,11 @@
-//! Memory-mapped safetensors files, read; and written through a temporary name.
+//! Reading of memory-mapped safetensors files, and atomic writing.
 
-use crate::convert::{Source, converted};
-use crate::{ModelError, placeholder::LFS_POINTER, regular_file};
+use crate::{
+    ModelError,
+    convert::{Source, converted},
+    regular_file::{self, LFS_POINTER},
+};
 use burn::tensor::{DType, TensorData};
-use half::{bf16, f16};
 use memmap2::Mmap;
 use safetensors::{
     Dtype, SafeTensors,
@@ -16,10 +18,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The types that weights are read from.
+/// The supported types of weights.
 const FLOATS: &str = "F32, F16 or BF16";
 
-/// An open safetensors file. Tensors are read from the mapping when asked for.
+/// An open safetensors file. Tensors are read from the mapping on request.
 #[derive(Debug)]
 pub struct TensorFile {
     path: PathBuf,
@@ -29,14 +31,14 @@ pub struct TensorFile {
 }
 
 impl TensorFile {
-    /// Maps the file and checks its header against its length.
+    /// Maps a file and checks its header against its length.
     ///
     /// # Errors
-    /// The file cannot be opened, is truncated, is a pointer of Git LFS, or is not safetensors.
+    /// The file cannot be opened, is truncated, is a Git LFS pointer, or is not a safetensors file.
     pub fn open(path: &Path) -> Result<Self, ModelError> {
         let file = regular_file::open(path)?;
-        // SAFETY: the mapping is read-only; a file that another process shortens meanwhile would fault, which every
-        // memory-mapped loader accepts.
+        // SAFETY: the mapping is read-only. A file that another process truncates meanwhile faults, as with every
+        // memory-mapped loader.
         let map = unsafe { Mmap::map(&file) }.map_err(ModelError::io(path))?;
         if map.starts_with(LFS_POINTER) {
             return Err(ModelError::LfsPointer { path: path.to_owned(), size: map.len() });
@@ -46,84 +48,78 @@ impl TensorFile {
         Ok(Self { path: path.to_owned(), map, metadata, data_start: header + 8 })
     }
 
-    /// Where the file is.
-    pub fn path(&self) -> &Path {
+    /// The path of the file.
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The names of all tensors, sorted.
+    /// The names of all tensors, in sorted order.
     pub fn names(&self) -> Vec<String> {
         let mut names = self.metadata.offset_keys();
         names.sort();
         names
     }
 
-    /// The shape of a tensor; `None` where there is no such tensor.
+    /// The shape of a tensor; `None` if the file does not have it.
     pub fn shape(&self, name: &str) -> Option<&[usize]> {
         self.metadata.info(name).map(|info| info.shape.as_slice())
     }
 
-    /// A float tensor (f32, f16 or bf16) as float32, whatever its values.
+    /// The values of a float tensor (f32, f16 or bf16) as float32. They are not checked.
     ///
     /// # Errors
-    /// There is no such tensor, or it is of another type.
+    /// The file does not have the tensor, or it is of another type.
     pub fn floats(&self, name: &str) -> Result<TensorData, ModelError> {
         let (dtype, shape, bytes) = self.raw(name)?;
-        let values: Vec<f32> = match dtype {
-            Dtype::F32 => bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect(),
-            Dtype::F16 => bytes.as_chunks().0.iter().map(|bytes| f16::from_le_bytes(*bytes).to_f32()).collect(),
-            Dtype::BF16 => bytes.as_chunks().0.iter().map(|bytes| bf16::from_le_bytes(*bytes).to_f32()).collect(),
-            other => return Err(self.wrong_type(name, other, FLOATS)),
-        };
+        let mut values: Vec<f32> = Vec::new();
+        self.source(name, dtype)?.decode(bytes, &mut values);
         Ok(TensorData::new(values, shape))
     }
 
-    /// A weight (f32, f16 or bf16) as another float type. What was read of the file leaves the memory again.
+    /// A weight (f32, f16 or bf16), converted to another float type. The pages that were read are released.
     ///
     /// # Errors
-    /// Those of [`TensorFile::floats`], and a value that is not finite, be it that it is beyond the range of `target`.
+    /// Those of [`TensorFile::floats`], and a value that is not finite in the file or in `target`.
     pub(crate) fn weight(&self, name: &str, target: DType) -> Result<TensorData, ModelError> {
         let (dtype, shape, bytes) = self.raw(name)?;
-        let from = Source::of(dtype).ok_or_else(|| self.wrong_type(name, dtype, FLOATS))?;
+        let from = self.source(name, dtype)?;
         let release = |piece: &[u8]| self.release(piece);
         converted(bytes, from, target, shape, release).map_err(|bad| bad.in_tensor(&self.path, name))
     }
 
-    /// Whether a tensor here and another one have the same type, shape and bytes.
+    /// Whether a tensor and a tensor of another file have the same type, shape and bytes.
     pub(crate) fn is_same(&self, name: &str, (other, other_name): (&Self, &str)) -> bool {
         matches!((self.raw(name), other.raw(other_name)), (Ok(one), Ok(two)) if one == two)
     }
 
-    /// The type of a tensor, as safetensors names it; `None` where there is no such tensor.
+    /// The type of a tensor; `None` if the file does not have it.
     pub(crate) fn dtype(&self, name: &str) -> Option<Dtype> {
         self.metadata.info(name).map(|info| info.dtype)
     }
 
-    /// Tells the system that these pages have been read: otherwise they stay beside the copy that was made of them, and
-    /// loading takes twice the model's size.
+    /// Tells the operating system to drop pages that have been read. Otherwise they stay in memory beside the converted
+    /// copy, and loading takes twice the size of the model.
     fn release(&self, bytes: &[u8]) {
         #[cfg(unix)]
         {
             let start = bytes.as_ptr() as usize - self.map.as_ptr() as usize;
-            // SAFETY: the mapping is of a file and read-only, so that pages dropped are read again when asked for.
+            // SAFETY: the mapping is of a file and read-only, so that dropped pages are read again on access.
             let advised =
                 unsafe { self.map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, start, bytes.len()) };
-            // Advice only: without it loading takes more memory.
+            // Without it, loading takes more memory.
             drop(advised);
         }
     }
 
-    /// An int64, int32 or uint8 tensor as int64 values with its shape.
+    /// Values and shape of an integer tensor (int64, int32, uint8 or bool).
     ///
     /// # Errors
-    /// There is no such tensor, or it is of another type.
+    /// The file does not have the tensor, or it is of another type.
     pub fn integers(&self, name: &str) -> Result<(Vec<i64>, Vec<usize>), ModelError> {
         let (dtype, shape, bytes) = self.raw(name)?;
         let values = match dtype {
-            Dtype::I64 => bytes.chunks_exact(8).map(|b| i64::from_le_bytes(b.try_into().unwrap_or_default())).collect(),
-            Dtype::I32 => {
-                bytes.chunks_exact(4).map(|b| i32::from_le_bytes(b.try_into().unwrap_or_default()).into()).collect()
-            }
+            Dtype::I64 => bytes.as_chunks().0.iter().map(|bytes| i64::from_le_bytes(*bytes)).collect(),
+            Dtype::I32 => bytes.as_chunks().0.iter().map(|bytes| i32::from_le_bytes(*bytes).into()).collect(),
             Dtype::U8 | Dtype::BOOL => bytes.iter().map(|&b| i64::from(b)).collect(),
             other => return Err(self.wrong_type(name, other, "I64, I32 or U8")),
         };
@@ -139,13 +135,16 @@ impl TensorFile {
         Ok((info.dtype, info.shape.clone(), &self.map[self.data_start + start..self.data_start + end]))
     }
 
+    fn source(&self, name: &str, dtype: Dtype) -> Result<Source, ModelError> {
+        Source::of(dtype).ok_or_else(|| self.wrong_type(name, dtype, FLOATS))
+    }
+
     fn wrong_type(&self, name: &str, found: Dtype, expected: &str) -> ModelError {
         ModelError::unsupported(&self.path, "dtype", format!("{found:?} in {name}"), expected)
     }
 }
 
-/// Writes float, int64 and uint8 tensors as safetensors: complete under a temporary name first, then renamed, so that no
-/// reader ever sees half a file.
+/// Writes float, int64 and uint8 tensors as a safetensors file, atomically as [`write_atomically`] does.
 ///
 /// # Errors
 /// The file cannot be written.
@@ -160,7 +159,7 @@ pub fn write_tensors(path: &Path, tensors: &[(String, TensorData)]) -> Result<()
                 DType::I64 => Dtype::I64,
                 DType::BF16 => Dtype::BF16,
                 DType::F16 => Dtype::F16,
-                // Another type has another size, which the view refuses.
+                // Other types differ in size, which the view refuses.
                 _ => Dtype::F32,
             };
             Ok((name.as_str(), TensorView::new(dtype, shape, data.as_bytes())?))
@@ -172,8 +171,8 @@ pub fn write_tensors(path: &Path, tensors: &[(String, TensorData)]) -> Result<()
     write_atomically(path, &bytes)
 }
 
-/// Writes a whole file: under a temporary name in the same folder, onto the disk, then renamed. Whatever happens
-/// meanwhile, `path` is what it was or what it is to be.
+/// Writes a file atomically: under a temporary name in the same folder, synced to disk, then renamed. `path` always holds
+/// the previous content or the new one.
 ///
 /// # Errors
 /// The file cannot be written.

@@ -1,13 +1,13 @@
-//! Readers of what items and their tokens are made of.
+//! Readers of benchmarks, rows and tokenizers.
 
 use super::scratch::Scratch;
 use adamole::data::{Benchmark, EncodeOptions, Encoder, OnBadRow, Row, Split, SplitReader, Tokenizer};
 use serde_json::{Map, Value, json};
 
-/// Texts with letters, digits, signs of several bytes, spaces and the names of special tokens.
+/// Texts with letters, digits, multi-byte characters, spaces and names of special tokens.
 const TEXTS: [&str; 4] = ["", "The café closed early. Answer: A", "<s> 12\n\t \u{1f980}</s>", "aa ab ba"];
 
-/// `tokenizer.json`, and `tokenizer_config.json` after it; some texts there and back.
+/// `tokenizer.json`, followed by `tokenizer_config.json`; encodes and decodes some texts.
 pub(super) fn tokenizer(bytes: &[u8]) {
     thread_local!(static SCRATCH: Scratch = Scratch::new());
     SCRATCH.with(|scratch| {
@@ -28,7 +28,7 @@ pub(super) fn tokenizer(bytes: &[u8]) {
     });
 }
 
-/// Rows of JSON; the first byte chooses the benchmark.
+/// Rows in JSON Lines; the first byte selects the benchmark.
 pub(super) fn json_lines(bytes: &[u8]) {
     thread_local!(static SCRATCH: Scratch = Scratch::new());
     SCRATCH.with(|scratch| {
@@ -38,7 +38,7 @@ pub(super) fn json_lines(bytes: &[u8]) {
     });
 }
 
-/// Rows of a table of texts; the first byte chooses between commas and tabs, and the benchmark.
+/// Rows in CSV or TSV; the first byte selects the separator and the benchmark.
 pub(super) fn separated(bytes: &[u8]) {
     thread_local!(static SCRATCHES: [Scratch; 2] = [Scratch::new(), Scratch::new()]);
     SCRATCHES.with(|scratches| {
@@ -49,7 +49,7 @@ pub(super) fn separated(bytes: &[u8]) {
     });
 }
 
-/// Rows of Parquet; the first byte chooses the benchmark.
+/// Rows in Parquet; the first byte selects the benchmark.
 pub(super) fn parquet(bytes: &[u8]) {
     thread_local!(static SCRATCH: Scratch = Scratch::new());
     SCRATCH.with(|scratch| {
@@ -59,7 +59,7 @@ pub(super) fn parquet(bytes: &[u8]) {
     });
 }
 
-/// A benchmark of one's own, and rows of it.
+/// The definition of a benchmark, applied to [`rows`].
 pub(super) fn benchmark(bytes: &[u8]) {
     thread_local!(static SCRATCH: Scratch = Scratch::new());
     SCRATCH.with(|scratch| {
@@ -73,7 +73,7 @@ pub(super) fn benchmark(bytes: &[u8]) {
     });
 }
 
-/// Rows that some benchmark might have.
+/// Rows with fields of several benchmarks.
 fn rows() -> [Row; 4] {
     let row = |value| match value {
         Value::Object(fields) => Row::new(fields),

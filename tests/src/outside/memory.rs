@@ -1,4 +1,4 @@
-//! How much memory a thread takes.
+//! Memory use of a thread.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -6,12 +6,12 @@ use std::{
     thread::AccessError,
 };
 
-/// The system's allocator, which counts what each thread has.
+/// The system allocator, counting the memory of each thread.
 #[derive(Debug)]
 pub struct Metered;
 
 thread_local! {
-    /// Bytes that are allocated; what another thread frees counts there.
+    /// Allocated bytes. A deallocation counts for the thread that makes it.
     static HELD: Cell<isize> = const { Cell::new(0) };
     static PEAK: Cell<isize> = const { Cell::new(0) };
 }
@@ -21,7 +21,7 @@ fn count(bytes: isize) {
         held.set(held.get() + bytes);
         PEAK.try_with(|peak| peak.set(peak.get().max(held.get())))
     });
-    // A thread that ends is no longer counted.
+    // A thread that ends is not counted any more.
     let _: Result<_, AccessError> = counted;
 }
 
@@ -29,30 +29,30 @@ fn count(bytes: isize) {
 unsafe impl GlobalAlloc for Metered {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size() as isize);
-        // SAFETY: as the caller promises.
+        // SAFETY: the contract of the caller.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         count(layout.size() as isize);
-        // SAFETY: as the caller promises.
+        // SAFETY: the contract of the caller.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         count(size as isize - layout.size() as isize);
-        // SAFETY: as the caller promises.
+        // SAFETY: the contract of the caller.
         unsafe { System.realloc(block, layout, size) }
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         count(-(layout.size() as isize));
-        // SAFETY: as the caller promises.
+        // SAFETY: the contract of the caller.
         unsafe { System.dealloc(block, layout) }
     }
 }
 
-/// The most memory that this thread takes beyond what it has, while `work` is done.
+/// The peak of the memory that this thread allocates during `work`.
 pub(super) fn peak_of(work: impl FnOnce()) -> usize {
     let before = HELD.get();
     PEAK.set(before);

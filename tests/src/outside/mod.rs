@@ -1,5 +1,5 @@
-//! What reads bytes from outside, one function each: whatever the bytes are, it neither panics nor hangs, and takes no
-//! more memory than a small multiple of them. Property tests and the fuzz targets in `fuzz` call the same functions.
+//! Readers of files from outside. For any bytes, a reader must not panic or hang, and its memory is bounded by a small
+//! multiple of the input. Property tests and the fuzz targets in `fuzz` call the same functions.
 
 mod data;
 mod memory;
@@ -9,21 +9,21 @@ mod scratch;
 
 pub use memory::Metered;
 
-/// A reader of bytes.
+/// A reader of files.
 #[derive(Debug, Clone, Copy)]
 pub struct Reader {
-    /// Its name, which is also that of its fuzz target and of its seeds.
+    /// Its name, also that of its fuzz target and its seeds.
     pub name: &'static str,
     read: fn(&[u8]),
-    /// Bytes of memory that it may take for each byte that it is given.
+    /// The memory limit per byte of input.
     per_byte: usize,
-    /// And beside that, whatever it is given.
+    /// The memory limit beside that, in bytes.
     fixed: usize,
 }
 
 const MIB: usize = 1 << 20;
 
-/// Every one of them.
+/// All readers.
 pub const READERS: [Reader; 13] = [
     Reader { name: "safetensors", read: model::safetensors, per_byte: 64, fixed: MIB },
     Reader { name: "shard_index", read: model::shard_index, per_byte: 64, fixed: MIB },
@@ -41,27 +41,26 @@ pub const READERS: [Reader; 13] = [
 ];
 
 impl Reader {
-    /// The reader of this name.
+    /// The reader of this name; panics if there is none.
     pub fn named(name: &str) -> Self {
         let found = READERS.into_iter().find(|reader| reader.name == name);
-        found.unwrap_or_else(|| panic!("no reader is called {name}"))
+        found.unwrap_or_else(|| panic!("no reader {name}"))
     }
 
-    /// Reads the bytes; panics where that takes too much memory, which is seen in programs whose allocator is
-    /// [`Metered`].
+    /// Reads the bytes. Panics if that exceeds the memory limit, which needs [`Metered`] as the allocator.
     pub fn read(&self, bytes: &[u8]) {
         let peak = memory::peak_of(|| (self.read)(bytes));
         let allowed = self.fixed + self.per_byte * bytes.len();
         assert!(
             peak <= allowed,
-            "{}: {} bytes take {peak} bytes of memory, allowed are {allowed}",
+            "{}: {} bytes of input take {peak} bytes of memory, at most {allowed} are allowed",
             self.name,
             bytes.len()
         );
     }
 }
 
-/// The seeds of a reader, which its fuzz target begins with: small files as they should be.
+/// The seeds of a reader: small valid files, which fuzzing starts with.
 pub fn seeds(name: &str) -> Vec<Vec<u8>> {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/seeds").join(name);
     let entries = std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
@@ -70,7 +69,7 @@ pub fn seeds(name: &str) -> Vec<Vec<u8>> {
     paths.iter().map(|path| std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))).collect()
 }
 
-/// The bytes before the first one that is no part of any text, and those after it: some readers take two files.
+/// The bytes before and after the first byte FF, which does not occur in UTF-8: the input of readers of two files.
 fn halves(bytes: &[u8]) -> (&[u8], Option<&[u8]>) {
     let mut halves = bytes.splitn(2, |byte| *byte == 0xff);
     (halves.next().unwrap_or_default(), halves.next())

@@ -1,4 +1,4 @@
-//! Readers of models and adapters. Where a model is needed, it is a very small one.
+//! Readers of models and adapters, on a very small model.
 
 use super::scratch::Scratch;
 use adamole::core::{AdapterConfig, Lora};
@@ -9,7 +9,7 @@ use adamole::llama::{
 use burn::tensor::Device;
 use std::fs;
 
-/// The header and the values of a safetensors file.
+/// A safetensors file: header and values.
 pub(super) fn safetensors(bytes: &[u8]) {
     thread_local!(static SCRATCH: Scratch = Scratch::new());
     SCRATCH.with(|scratch| read_tensors(scratch, bytes));
@@ -25,7 +25,7 @@ fn read_tensors(scratch: &Scratch, bytes: &[u8]) {
     }
 }
 
-/// `model.safetensors.index.json` of a model in two files, and the model.
+/// `model.safetensors.index.json` of a model in two shards.
 pub(super) fn shard_index(bytes: &[u8]) {
     thread_local!(static MODEL: Tiny = Tiny::sharded());
     MODEL.with(|tiny| {
@@ -34,7 +34,7 @@ pub(super) fn shard_index(bytes: &[u8]) {
     });
 }
 
-/// `config.json`, and `generation_config.json` after it, beside the weights of another model.
+/// `config.json`, followed by `generation_config.json`, beside the weights of a model.
 pub(super) fn model_config(bytes: &[u8]) {
     thread_local!(static MODEL: Tiny = Tiny::new());
     MODEL.with(|tiny| {
@@ -47,7 +47,7 @@ pub(super) fn model_config(bytes: &[u8]) {
     });
 }
 
-/// `adapter_config.json` and, after it, the header of its weights, whose values are zeros.
+/// `adapter_config.json`, followed by the header of its weights, whose values are zeros.
 pub(super) fn adapter_config(bytes: &[u8]) {
     thread_local!(static MODEL: Tiny = Tiny::adapted());
     MODEL.with(|tiny| {
@@ -59,7 +59,7 @@ pub(super) fn adapter_config(bytes: &[u8]) {
     });
 }
 
-/// A safetensors file of this header.
+/// A safetensors file with this header and zeros.
 fn with_zeros(header: &[u8]) -> Vec<u8> {
     let mut file = (header.len() as u64).to_le_bytes().to_vec();
     file.extend(header);
@@ -67,7 +67,7 @@ fn with_zeros(header: &[u8]) -> Vec<u8> {
     file
 }
 
-/// `adapter_model.bin`: a file as it is, or the pickle in an archive of `torch.save`. The first byte chooses.
+/// `adapter_model.bin`: the file, or the pickle in an archive of `torch.save`. The first byte selects.
 pub(super) fn pickle(bytes: &[u8]) {
     thread_local!(static MODEL: Tiny = Tiny::pickled());
     let Some((choice, rest)) = bytes.split_first() else { return };
@@ -114,7 +114,7 @@ fn archive(pickle: &[u8]) -> Vec<u8> {
     file
 }
 
-/// A model of one layer with a plain LoRA of rank 1 on its queries, in which it trains.
+/// A model of one layer with a plain LoRA of rank 1 on `q_proj`.
 pub(super) fn adapted_tiny() -> CausalLm {
     let mut model = Tiny::new().model;
     let adapter = AdapterConfig::new(Lora, 1, 1.0, 0.05).unwrap_or_else(|error| panic!("{error}"));
@@ -123,12 +123,12 @@ pub(super) fn adapted_tiny() -> CausalLm {
     model
 }
 
-/// A model of one layer in a folder.
+/// A model of one layer and its folder.
 struct Tiny {
     folder: Scratch,
     device: Device,
     model: CausalLm,
-    /// The weights of an adapter of it.
+    /// The weights of an adapter.
     adapter: Vec<u8>,
 }
 
@@ -158,7 +158,7 @@ impl Tiny {
         Self { folder, device, model, adapter: Vec::new() }
     }
 
-    /// The same with an adapter beside it.
+    /// With an adapter in the folder.
     fn adapted() -> Self {
         let mut tiny = Self::new();
         let mut adapted = tiny.model.clone();
@@ -168,7 +168,7 @@ impl Tiny {
         tiny
     }
 
-    /// The same with its weights in two files, the second of which has the norms.
+    /// With the weights in two files.
     fn sharded() -> Self {
         let tiny = Self::new();
         let weights = tiny.read("model.safetensors");
@@ -178,7 +178,7 @@ impl Tiny {
         tiny
     }
 
-    /// The same with the config of a plain LoRA, whose weights are to be a pickle.
+    /// With the config of a plain LoRA, without its weights.
     fn pickled() -> Self {
         let tiny = Self::new();
         let config = br#"{"peft_type": "LORA", "r": 2, "lora_alpha": 4, "target_modules": ["q_proj"]}"#;

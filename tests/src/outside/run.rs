@@ -1,4 +1,4 @@
-//! Readers of what runs are begun with and leave behind.
+//! Readers of settings and of run directories.
 
 use super::scratch::Scratch;
 use adamole::{
@@ -7,7 +7,7 @@ use adamole::{
     train::{Checkpoint, RunDirectory, RunLock},
 };
 
-/// A checkpoint, and with whatever digest its state on a small model.
+/// A checkpoint, and its state on a small model, with any digest.
 pub(super) fn checkpoint(bytes: &[u8]) {
     thread_local!(static SCRATCH: Scratch = Scratch::new());
     thread_local!(static MODEL: CausalLm = super::model::adapted_tiny());
@@ -18,7 +18,7 @@ pub(super) fn checkpoint(bytes: &[u8]) {
     });
 }
 
-/// A configuration file, or with a `{` at its beginning the `settings.json` of a run.
+/// A configuration file in TOML or, if it begins with `{`, the `settings.json` of a run.
 pub(super) fn run_config(bytes: &[u8]) {
     thread_local!(static SCRATCH: Scratch = Scratch::new());
     SCRATCH.with(|scratch| match bytes.first() {
@@ -30,7 +30,7 @@ pub(super) fn run_config(bytes: &[u8]) {
     });
 }
 
-/// `metrics.jsonl` of a run that goes on.
+/// `metrics.jsonl` of a resumed run.
 pub(super) fn metrics(bytes: &[u8]) {
     thread_local!(static SCRATCH: Scratch = Scratch::new());
     SCRATCH.with(|scratch| {

@@ -1,4 +1,4 @@
-//! Folders for what is read from files, in memory where the system has such a place.
+//! Temporary folders, in memory where the system supports it.
 
 use std::{
     fs,
@@ -6,7 +6,7 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// A folder of a thread's own.
+/// A temporary folder of a thread.
 pub(super) struct Scratch(TempDir);
 
 impl Scratch {
@@ -20,7 +20,7 @@ impl Scratch {
         self.0.path()
     }
 
-    /// Writes a file and says where it is.
+    /// Writes a file and returns its path.
     pub(super) fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
         let path = self.path().join(name);
         fs::write(&path, bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()));

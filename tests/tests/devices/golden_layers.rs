@@ -1,4 +1,4 @@
-//! One adapted linear against the published layers: outputs, routing, auxiliary loss and every gradient.
+//! Adapted linears against the reference implementation: outputs, routing, load balancing loss and every gradient.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use adamole::{
@@ -81,7 +81,7 @@ fn fill(adapter: &mut Adapter, case: &Case, device: &Device) {
 }
 
 #[test]
-fn layers_equal_the_published_ones() {
+fn layers_equal_the_reference_implementation() {
     let device = device().autodiff();
     for name in CASES {
         let case = Case::open(&format!("layers/{name}"));
@@ -102,7 +102,7 @@ fn layers_equal_the_published_ones() {
         let loss = (y * rows("upstream")).sum();
         check_gradients(name, "grad_task", &case, check_input_gradient(name, "grad_task", &case, loss, &x, &layer));
 
-        // A graph serves one backward pass.
+        // A graph supports one backward pass.
         let x = rows("x").require_grad();
         let mut context = ForwardContext::evaluation().recording(RoutingDetail::Rows);
         layer.forward(x.clone(), &mut context);
@@ -147,7 +147,7 @@ fn check_input_gradient(
     adapter_gradients(layer.adapter.as_ref().unwrap(), &GradientsParams::from_grads(gradients, layer))
 }
 
-/// Every recorded gradient is ours too; where the published code has none, ours is absent or zero.
+/// Compares every recorded gradient. Where the reference implementation has none, ours is absent or zero.
 fn check_gradients(name: &str, kind: &str, case: &Case, gradients: Vec<(String, TensorData)>) {
     let mut ours: BTreeMap<String, Vec<f32>> = gradients.into_iter().map(|(key, data)| (key, values(data))).collect();
     let prefix = format!("{kind}.");
@@ -161,8 +161,8 @@ fn check_gradients(name: &str, kind: &str, case: &Case, gradients: Vec<(String, 
     }
 }
 
-/// SiRA has no published code; the numbers are from an implementation of the paper's text, and the gate's dropout mask
-/// is part of the input.
+/// SiRA has no reference implementation. The numbers come from an implementation of the paper's text, with the gate's
+/// dropout mask as an input.
 #[test]
 fn sira_follows_its_definition() {
     let device = device().autodiff();
@@ -171,7 +171,7 @@ fn sira_follows_its_definition() {
         let [groups, length] = ["/groups", "/seq"].map(|key| case.number(key) as usize);
         let [experts, rank] = ["/num_experts", "/rank"].map(|key| case.number(key) as usize);
         let (k, capacity) = (case.number("/top_k"), case.number("/capacity"));
-        // Half a token less than the capacity, which is rounded up.
+        // The capacity is rounded up.
         let factor = (capacity - 0.5) * experts as f64 / (k * length as f64);
         let router = Sira {
             num_experts: experts.try_into().unwrap(),
@@ -193,7 +193,7 @@ fn sira_follows_its_definition() {
         let rows = Rows::new(groups * length, groups, None);
         let logits = x.clone().matmul(gate.clone().transpose());
         let dropout = case.number("/gate_dropout");
-        // Recorded as kept or not.
+        // The recorded mask is 0 or 1.
         let gate_mask = (dropout > 0.0).then(|| flat("dropout_mask") / (1.0 - dropout));
         let adapter = Adapter::new(AdapterConfig::new(router, rank, 1.0, 0.0).unwrap(), d_in, d_out, &[0], &device);
         let input = RouterInput { x: &x, logits, adapter: &adapter, gate_mask, rows: &rows };
@@ -214,7 +214,7 @@ fn sira_follows_its_definition() {
         let balance = router.auxiliary_loss(&routing, &rows);
         let expected = case.number("/aux_loss") as f32;
         assert_close(name, &values(balance.clone().into_data()), &[expected], 1e-7, 1e-5);
-        // A graph serves one backward pass: the sum's gradients are the sums of the recorded ones.
+        // A graph supports one backward pass: the gradients of the sum are the sums of the recorded ones.
         let gradients = ((y * flat("upstream")).sum() + balance).backward();
         let sum = |key: &str| -> Vec<f32> {
             let task = case.floats(&format!("grad_task.{key}"));

@@ -1,4 +1,4 @@
-//! The loss by itself: value and gradient are the CPU's. A wrong value beside a right gradient would be seen by nobody else.
+//! The loss alone: value and gradient equal those of the CPU. Other tests do not detect a wrong value with a right gradient.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use adamole::{core::CounterRng, llama::frozen_cross_entropy};
@@ -19,7 +19,7 @@ fn inputs(device: &Device) -> (Tensor<2>, Tensor<2>, Tensor<1, Int>) {
 }
 
 #[test]
-fn value_and_gradient_are_those_of_the_cpu() {
+fn value_and_gradient_equal_those_of_the_cpu() {
     let of = |device: &Device| {
         let (hidden, projection, targets) = inputs(&device.clone().autodiff());
         let hidden = hidden.require_grad();

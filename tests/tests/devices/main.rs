@@ -1,6 +1,5 @@
-//! What holds on every device, in one program, so that a GPU's backend compiles its kernels once: `ADAMOLE_TEST_DEVICE` names
-//! the device. Tolerances are those of the golden files; where a device that rounds otherwise needs another, it is stated
-//! with its reason.
+//! Tests that hold on every device. They are one program, so that a GPU backend compiles its kernels once;
+//! `ADAMOLE_TEST_DEVICE` names the device. Tolerances are those of the golden files; others are stated with their reason.
 
 mod frozen;
 mod golden_layers;

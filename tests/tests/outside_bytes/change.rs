@@ -1,4 +1,4 @@
-//! Ways in which a file comes to be another than it should be.
+//! Random changes of files.
 
 use proptest::{
     prelude::{Strategy, any},
@@ -9,25 +9,25 @@ use proptest::{
 /// One change of a file.
 #[derive(Debug, Clone)]
 pub(crate) enum Change {
-    /// A bit is another.
+    /// Flips a bit.
     Flip(Index, u8),
-    /// A byte is another.
+    /// Replaces a byte.
     Set(Index, u8),
-    /// The end is missing.
+    /// Truncates the file.
     Cut(Index),
-    /// A part is missing.
+    /// Removes a part.
     Drop(Index, usize),
-    /// A part is there twice.
+    /// Repeats a part.
     Repeat(Index, usize),
-    /// A part of another file of the kind lies here.
+    /// Inserts a part of another seed.
     Splice(Index, usize, Index, usize),
-    /// A number, or whatever else stands between two signs of a text, is this.
+    /// Replaces a value of a text file.
     Value(Index, &'static str),
-    /// Eight bytes are this number.
+    /// Replaces eight bytes by a number.
     Number(Index, u64),
 }
 
-/// Values that readers are not prepared for.
+/// Unusual values.
 const VALUES: [&str; 28] = [
     "0",
     "-1",
@@ -59,10 +59,10 @@ const VALUES: [&str; 28] = [
     ",",
 ];
 
-/// Numbers that sizes are not prepared for.
+/// Unusual sizes.
 const NUMBERS: [u64; 6] = [0, 1, 1 << 31, 1 << 32, 1 << 62, u64::MAX];
 
-/// Any change; parts of others are of so many files.
+/// A strategy for any change, with parts of `files` seeds.
 pub(crate) fn change(files: usize) -> impl Strategy<Value = Change> {
     let place = any::<Index>;
     let choices: Vec<BoxedStrategy<Change>> = vec![
@@ -81,7 +81,7 @@ pub(crate) fn change(files: usize) -> impl Strategy<Value = Change> {
 }
 
 impl Change {
-    /// Makes the change, where there is anything to change.
+    /// Applies the change. Empty files are unchanged.
     pub(crate) fn apply(&self, bytes: &mut Vec<u8>, others: &[Vec<u8>]) {
         if bytes.is_empty() {
             return;

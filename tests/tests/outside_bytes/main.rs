@@ -1,5 +1,5 @@
-//! Whatever bytes come from outside, reading them neither panics nor takes more memory than a small multiple of them. The
-//! fuzz targets in `fuzz` call the same functions with millions of inputs; here the seeds are changed a few hundred times.
+//! Readers of files from outside: for any bytes, they must not panic, and their memory is bounded by a small multiple of the
+//! input. Here the seeds are changed a few hundred times; the fuzz targets in `fuzz` do the same with millions of inputs.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod change;
@@ -17,12 +17,12 @@ use std::fmt;
 #[global_allocator]
 static ALLOCATOR: Metered = Metered;
 
-/// The seeds as they are, then changed ones: bits, numbers, pieces of other seeds, ends.
+/// Reads the seeds, then changed seeds.
 fn survives(name: &str) {
     let (reader, seeds) = (Reader::named(name), seeds(name));
     assert!(!seeds.is_empty(), "{name} has no seeds");
     for seed in &seeds {
-        // What is made once takes its memory now.
+        // Allocates what is initialised once.
         drop(std::panic::catch_unwind(|| reader.read(seed)));
         reader.read(seed);
     }
@@ -40,7 +40,7 @@ fn survives(name: &str) {
     outcome.unwrap_or_else(|error| panic!("{name}: {error}"));
 }
 
-/// Bytes that are shown as a text with escapes.
+/// Bytes, shown with escapes.
 struct Bytes(Vec<u8>);
 
 impl fmt::Debug for Bytes {
@@ -75,7 +75,7 @@ readers! {
     any_bytes_as_rows_of_json: "json_lines",
     any_bytes_as_tables_of_texts: "separated",
     any_bytes_as_rows_of_parquet: "parquet",
-    any_bytes_as_benchmarks_of_ones_own: "benchmark",
+    any_bytes_as_definitions_of_benchmarks: "benchmark",
     any_bytes_as_checkpoints: "checkpoint",
     any_bytes_as_settings_of_runs: "run_config",
     any_bytes_as_metrics_of_runs: "metrics",

@@ -1,21 +1,21 @@
-//! What surrounds the products of attention.
+//! Rotary embedding and softmax of attention.
 
 use super::{elementwise::sum, exp::exp};
 use pulp::Arch;
 
-/// `[B L, heads d]` to `[B, heads, L, d]`, turned.
+/// The rotary embedding: `[B L, heads d]` to `[B, heads, L, d]`.
 pub(super) fn rotated_heads(x: &[f32], cos: &[f32], sin: &[f32], sizes: [usize; 3]) -> Vec<f32> {
-    turned(x, cos, sin, sizes, 1.0, |[by_position, by_head]| (by_position, by_head))
+    rotated(x, cos, sin, sizes, 1.0, |[by_position, by_head]| (by_position, by_head))
 }
 
-/// `[B, heads, L, d]` to `[B L, heads d]`, turned back.
+/// The gradient of [`rotated_heads`]: `[B, heads, L, d]` to `[B L, heads d]`.
 pub(super) fn rotated_heads_backward(d: &[f32], cos: &[f32], sin: &[f32], sizes: [usize; 3]) -> Vec<f32> {
-    turned(d, cos, sin, sizes, -1.0, |[by_position, by_head]| (by_head, by_position))
+    rotated(d, cos, sin, sizes, -1.0, |[by_position, by_head]| (by_head, by_position))
 }
 
-/// Turns each head at each position by its angle times `sign`. `places` chooses where it is in `x` and in the result, of
-/// where it is in an order by position and then head, and in one by head and then position.
-fn turned(
+/// Rotates each head at each position by its angle times `sign`. `places` maps the head's indices in the orders
+/// (position, head) and (head, position) to its indices in `x` and in the result.
+fn rotated(
     x: &[f32],
     cos: &[f32],
     sin: &[f32],
@@ -45,7 +45,8 @@ fn turned(
     y
 }
 
-/// In place. The bias has a row of scores for each query, for every sequence or one for all.
+/// The softmax of `scale scores + bias`, in place. `bias` is `[queries, keys]`, or `[B, queries, keys]` with
+/// `bias_per_sequence`.
 pub(super) fn scaled_softmax(
     scores: &mut [f32],
     [_, heads, queries, keys]: [usize; 4],
@@ -70,7 +71,7 @@ pub(super) fn scaled_softmax(
     });
 }
 
-/// In place of the gradient `d`: `scale p (d - sum(d p))`.
+/// The gradient of [`scaled_softmax`], `scale p (d - sum(d p))`, in place of `d`.
 pub(super) fn scaled_softmax_backward(d: &mut [f32], probs: &[f32], keys: usize, scale: f32) {
     Arch::new().dispatch(|| {
         for (d, probs) in d.chunks_exact_mut(keys.max(1)).zip(probs.chunks_exact(keys.max(1))) {

@@ -1,4 +1,4 @@
-//! Passes over activations.
+//! Elementwise operations and normalisation.
 
 use super::exp::exp;
 use crate::nodes::GateCurve;
@@ -16,7 +16,7 @@ pub(super) fn gated(gate: &[f32], up: &[f32], curve: GateCurve) -> Vec<f32> {
     }
 }
 
-/// The gradients of gate and up.
+/// The gradients of `gate` and `up`.
 pub(super) fn gated_backward(gate: &[f32], up: &[f32], curve: GateCurve, d: &[f32]) -> (Vec<f32>, Vec<f32>) {
     match curve {
         GateCurve::Silu => gated_by_backward(gate, up, d, silu_exponent),
@@ -24,13 +24,13 @@ pub(super) fn gated_backward(gate: &[f32], up: &[f32], curve: GateCurve, d: &[f3
     }
 }
 
-/// What the sigmoid takes, and its derivative.
+/// The argument of the sigmoid in SiLU, and its derivative.
 #[inline(always)]
 fn silu_exponent(g: f32) -> (f32, f32) {
     (g, 1.0)
 }
 
-/// `(1 + tanh(u)) / 2` is `sigmoid(2 u)`.
+/// The argument of the sigmoid in GELU, and its derivative: `(1 + tanh(u)) / 2` is `sigmoid(2 u)`.
 #[inline(always)]
 fn gelu_exponent(g: f32) -> (f32, f32) {
     const SCALE: f32 = std::f32::consts::FRAC_2_SQRT_PI * std::f32::consts::SQRT_2;
@@ -65,7 +65,7 @@ fn gated_by_backward(
     (of_gate, of_up)
 }
 
-/// Groups of values, each times its weight and the scale.
+/// Groups of values, each multiplied by its weight and the scale.
 pub(super) fn weighted(values: &[f32], weights: &[f32], scale: f32) -> Vec<f32> {
     let size = values.len() / weights.len().max(1);
     let mut y = Vec::with_capacity(values.len());
@@ -78,7 +78,7 @@ pub(super) fn weighted(values: &[f32], weights: &[f32], scale: f32) -> Vec<f32> 
     y
 }
 
-/// The products of two rows of so many groups, group by group, times the scale.
+/// The dot products of corresponding groups, times the scale.
 pub(super) fn grouped_dots(left: &[f32], right: &[f32], groups: usize, scale: f32) -> Vec<f32> {
     let size = (left.len() / groups.max(1)).max(1);
     Arch::new().dispatch(|| {
@@ -87,7 +87,7 @@ pub(super) fn grouped_dots(left: &[f32], right: &[f32], groups: usize, scale: f3
     })
 }
 
-/// A sum in sixteen lanes, so that it does not wait for itself. Its order is fixed.
+/// A sum in sixteen lanes, which do not depend on one another. The order is fixed.
 #[inline(always)]
 pub(super) fn sum(values: impl ExactSizeIterator<Item = f32>) -> f32 {
     let mut lanes = [0.0_f32; 16];
@@ -124,7 +124,7 @@ pub(super) fn rms_norm(x: &[f32], weight: &[f32], eps: f32) -> Vec<f32> {
     y
 }
 
-/// With r the inverse root, `dx = r w d - x r^3 mean(w d x)`.
+/// The gradient of [`rms_norm`]: with r the inverse root, `dx = r w d - x r^3 mean(w d x)`.
 pub(super) fn rms_norm_backward(x: &[f32], weight: &[f32], eps: f32, d: &[f32]) -> Vec<f32> {
     let width = weight.len().max(1);
     let mut of_x = Vec::with_capacity(x.len());

@@ -1,11 +1,11 @@
-//! The exponential function, without branches, so that a loop over it becomes vectors.
+//! The exponential function without branches, which the compiler vectorises.
 
 /// `e^x` within two units in the last place; 0 below -87.3, where float32 has no normal numbers, and infinite above 88.7.
 ///
 /// `e^x = 2^n e^r` with n the integer nearest to `x / ln 2`, and a polynomial for `e^r` (Cephes).
 #[inline(always)]
 pub(super) fn exp(x: f32) -> f32 {
-    // Adding and taking away 1.5 * 2^23 rounds to an integer, which is then in the low bits.
+    // Adding 1.5 * 2^23 rounds to an integer, which is then in the low bits.
     const ROUND: f32 = 12_582_912.0;
     let scaled = x.clamp(-87.336_54, 88.722_83) * std::f32::consts::LOG2_E + ROUND;
     let n = scaled - ROUND;
@@ -19,7 +19,7 @@ pub(super) fn exp(x: f32) -> f32 {
     let p = p * r + 1.666_666_5e-1;
     let p = p * r + 0.5;
     let y = p * r * r + r + 1.0;
-    // 2^n in two factors: n reaches 128, which one float's exponent does not.
+    // 2^n as two factors: n reaches 128, beyond the exponent of one float.
     let half = |bits: i32| f32::from_bits(((bits + 127) << 23) as u32);
     let n = scaled.to_bits() as i32 - ROUND.to_bits() as i32;
     let y = y * half(n >> 1) * half(n - (n >> 1));
@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_the_exponential_function() {
+    fn values_equal_the_exponential_function() {
         for i in -880_000..=880_000 {
             let x = i as f32 * 1e-4;
             let expected = f64::from(x).exp();

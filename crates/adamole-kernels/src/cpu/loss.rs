@@ -1,9 +1,9 @@
-//! Cross-entropy with its gradient, row by row: a row of the vocabulary stays in the cache.
+//! Cross-entropy and its gradient, row by row: a row of logits fits the cache.
 
 use super::exp::exp;
 use pulp::Arch;
 
-/// Losses of the rows; in place of the logits, their gradients.
+/// The losses of the rows. The gradients overwrite the logits.
 pub(super) fn cross_entropy_gradient(logits: &mut [f32], vocabulary: usize, targets: &[usize]) -> Vec<f32> {
     let rows = logits.chunks_exact_mut(vocabulary.max(1)).zip(targets);
     rows.map(|(row, &target)| {
@@ -15,11 +15,11 @@ pub(super) fn cross_entropy_gradient(logits: &mut [f32], vocabulary: usize, targ
     .collect()
 }
 
-/// Replaces a row by its softmax; its maximum and the sum of exponentials above it.
+/// Replaces a row by its softmax. Returns the maximum m and the sum of `exp(x - m)`.
 #[inline(always)]
 fn exponentials(row: &mut [f32]) -> (f32, f32) {
     let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    // In lanes, and these in pieces: a sum over a vocabulary in one go would lose digits.
+    // Lanes within pieces: one float32 sum over a whole vocabulary loses digits.
     let mut sum = 0.0_f64;
     for piece in row.chunks_mut(1024) {
         let mut lanes = [0.0_f32; 16];

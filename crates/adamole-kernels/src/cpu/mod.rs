@@ -1,7 +1,7 @@
 //! The kernels of Burn's CPU backend, on slices of float32.
 //!
-//! They run on the calling thread but for the products, which use the thread pool that they are called in. Loops are
-//! written so that the compiler makes vectors of them, for the widest ones that the processor turns out to have.
+//! Products use the thread pool of the caller; all else runs on the calling thread. The compiler vectorises the loops, and
+//! `pulp` selects the widest vectors of the processor at run time.
 
 mod attention;
 mod elementwise;
@@ -24,7 +24,7 @@ use burn::{
 };
 use product::{Matrix, add_product, product};
 
-/// The elements, which are copied only where a view is strided.
+/// The elements of a tensor. Only strided views are copied.
 struct Floats(FlexTensor);
 
 impl Floats {
@@ -46,7 +46,7 @@ impl Floats {
     }
 }
 
-/// The elements to be overwritten: where nobody else has them, without a copy.
+/// The elements of a tensor, to be overwritten. They are not copied where the tensor has no other owner.
 fn taken(tensor: FlexTensor) -> Vec<f32> {
     let tensor = if tensor.is_contiguous() { tensor } else { tensor.to_contiguous() };
     tensor.into_data().try_into_vec().expect("float32")
@@ -136,14 +136,13 @@ impl Kernels for Flex {
 
     fn scaled_softmax(scores: FlexTensor, bias: FlexTensor, scale: f32) -> FlexTensor {
         let (shape, bias_shape) = (scores.shape().dims::<4>(), bias.shape().dims::<4>());
-        // A single owner's elements are overwritten.
         let mut values = taken(scores);
         attention::scaled_softmax(&mut values, shape, Floats::of(&bias).slice(), bias_shape[0] > 1, scale);
         tensor(values, shape)
     }
 }
 
-/// `x` with dropout; `None` where nothing is dropped.
+/// `x` after dropout; `None` without dropout.
 fn dropped(x: &Floats, dropout: Option<Dropout>) -> Option<Vec<f32>> {
     dropout.map(|dropout| {
         let mut dropped = x.slice().to_vec();

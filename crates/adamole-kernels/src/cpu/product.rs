@@ -1,11 +1,11 @@
-//! Matrix products, straight into the buffers where they are wanted.
+//! Matrix products into given buffers.
 
 use gemm::{Parallelism, gemm};
 
-/// Above so many multiplications the thread pool is worth waking; Burn's own limit.
+/// Multiplications from which on a product uses the thread pool: Burn's limit.
 const PARALLEL: usize = 192 * 192 * 192;
 
-/// A matrix in a slice, perhaps seen from the side.
+/// A matrix view of a slice, possibly transposed.
 #[derive(Clone, Copy)]
 pub(super) struct Matrix<'a> {
     values: &'a [f32],
@@ -31,7 +31,7 @@ impl<'a> Matrix<'a> {
         }
     }
 
-    /// One more than the last element that is read.
+    /// One more than the index of the last element.
     fn end(&self) -> usize {
         match self.rows * self.columns {
             0 => 0,
@@ -40,7 +40,7 @@ impl<'a> Matrix<'a> {
     }
 }
 
-/// `left right`, row by row.
+/// `left right`, in row-major order.
 pub(super) fn product(left: Matrix<'_>, right: Matrix<'_>) -> Vec<f32> {
     let (rows, columns) = (left.rows, right.columns);
     if left.columns == 0 {
@@ -70,7 +70,7 @@ unsafe fn write(y: *mut f32, accumulate: bool, left: Matrix<'_>, right: Matrix<'
     let (m, n, k) = (left.rows, right.columns, left.columns);
     assert!(k == right.rows && left.end() <= left.values.len() && right.end() <= right.values.len());
     let parallelism = if m * n * k >= PARALLEL { Parallelism::Rayon(0) } else { Parallelism::None };
-    // SAFETY: the caller vouches for `y`, the assertion for what is read.
+    // SAFETY: the caller guarantees the size of `y`, the assertion that of the operands.
     unsafe {
         gemm(
             m,

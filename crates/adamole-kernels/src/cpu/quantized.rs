@@ -1,12 +1,12 @@
-//! Quantised weights as floats again.
+//! Dequantisation.
 
 use burn::{
     backend::{Flex, TensorMetadata, flex::FlexQTensor, ops::QTensorOps},
     tensor::FloatDType,
 };
 
-/// `scale code` for every element, row by row. Where the blocks lie in rows, as those of this workspace do, it is one pass
-/// over the codes; other layouts are left to Burn.
+/// The dequantised weights, `scale code`, in row-major order. Blocks within rows, the layout of this workspace, take one pass
+/// over the codes; Burn handles the other layouts.
 pub(super) fn floats(tensor: &FlexQTensor) -> Vec<f32> {
     let shape = tensor.tensor().shape();
     let (elements, scales) = (shape.num_elements(), tensor.scales());

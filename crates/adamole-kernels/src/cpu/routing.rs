@@ -1,4 +1,4 @@
-//! Passes over the scores of a gate, whose rows are short.
+//! Operations on the scores of a gate, whose rows are short.
 
 use super::{
     elementwise::{dot, sigmoid, sum},
@@ -25,26 +25,26 @@ fn softmax_row(row: &mut [f32]) {
     row.iter_mut().for_each(|p| *p *= inverse);
 }
 
-/// `p (d - sum(d p))`, in place of the gradient `d`.
+/// The gradient of [`softmax_row`], `p (d - sum(d p))`, in place of `d`.
 #[inline(always)]
 fn softmax_row_backward(d: &mut [f32], probs: &[f32]) {
     let mean = dot(d, probs);
     d.iter_mut().zip(probs).for_each(|(d, p)| *d = p * (*d - mean));
 }
 
-/// In place.
+/// The softmax of each row, in place.
 pub(super) fn softmax(logits: &mut [f32], columns: usize) {
     Arch::new().dispatch(|| rows_mut(logits, columns).for_each(softmax_row));
 }
 
-/// In place of the gradient `d`.
+/// The gradient of [`softmax`], in place of `d`.
 pub(super) fn softmax_backward(d: &mut [f32], probs: &[f32], columns: usize) {
     Arch::new().dispatch(|| {
         rows_mut(d, columns).zip(rows(probs, columns)).for_each(|(d, probs)| softmax_row_backward(d, probs));
     });
 }
 
-/// In place: the softmax of all columns but the last, and its sigmoid.
+/// The softmax of all columns but the last, and the sigmoid of the last plus `bias`, in place.
 pub(super) fn threshold_scores(logits: &mut [f32], columns: usize, bias: f32) {
     Arch::new().dispatch(|| {
         for row in rows_mut(logits, columns) {
@@ -56,7 +56,7 @@ pub(super) fn threshold_scores(logits: &mut [f32], columns: usize, bias: f32) {
     });
 }
 
-/// In place of the gradient `d`; returns the bias's.
+/// The gradient of [`threshold_scores`], in place of `d`. Returns the gradient of the bias.
 pub(super) fn threshold_scores_backward(d: &mut [f32], scores: &[f32], columns: usize) -> f32 {
     let mut of_bias = 0.0;
     Arch::new().dispatch(|| {
@@ -71,7 +71,7 @@ pub(super) fn threshold_scores_backward(d: &mut [f32], scores: &[f32], columns: 
     of_bias
 }
 
-/// `p_i - tau_max s` of rows that hold the probabilities and s.
+/// `p_i - tau_max s`, for rows of the probabilities and s.
 pub(super) fn margins(scores: &[f32], columns: usize, tau_max: f32) -> Vec<f32> {
     let mut y = Vec::with_capacity(scores.len());
     Arch::new().dispatch(|| {
@@ -105,8 +105,8 @@ pub(super) fn normalised(scores: &[f32], selected: &[f32], columns: usize) -> Ve
     y
 }
 
-/// With w the weights and D the divisor, `selected (d - sum(d w)) / D`; in place of the gradient `d`. Where the sum is
-/// 0, D is the constant 1 and the mean has no part.
+/// The gradient of [`normalised`], in place of `d`: with w the weights and D the divisor, `selected (d - sum(d w)) / D`.
+/// Where the sum is 0, D is the constant 1 and `sum(d w)` is left out.
 pub(super) fn normalised_backward(d: &mut [f32], scores: &[f32], selected: &[f32], columns: usize) {
     Arch::new().dispatch(|| {
         for ((d, scores), selected) in rows_mut(d, columns).zip(rows(scores, columns)).zip(rows(selected, columns)) {

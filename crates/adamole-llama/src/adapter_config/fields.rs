@@ -1,12 +1,12 @@
-//! Which fields of `adapter_config.json` are understood. A field that would change what is computed, and that is not
-//! implemented, is refused unless it is neutral; so is one that nobody here knows.
+//! The supported fields of `adapter_config.json`. Unless its value is neutral, a field is refused if it changes the
+//! computation in a way that is not implemented, or if it is unknown.
 
 use crate::{AdapterRefusal, ModelError, ModelWarning};
 use adamole_core::METHODS;
 use serde_json::{Map, Value};
 use std::path::Path;
 
-/// What [`read`](super::read) reads, the settings of methods apart.
+/// The fields of [`RawAdapterConfig`](super::RawAdapterConfig), without the settings of methods.
 const READ: [&str; 15] = [
     "peft_type",
     "r",
@@ -25,13 +25,13 @@ const READ: [&str; 15] = [
     "fan_in_fan_out",
 ];
 
-/// Whether a field is a setting of a method, or its values of single linears.
+/// Whether a field is a setting of a method, or its `_pattern`.
 fn is_of_method(field: &str) -> bool {
     let setting = field.strip_suffix("_pattern").unwrap_or(field);
     METHODS.iter().any(|kind| kind.settings.iter().any(|own| kind.file_key(own.name) == setting))
 }
 
-/// What says where an adapter comes from, how its training began, or how its gradients were computed.
+/// Fields about the origin, the initialisation and the training of an adapter. They do not change the computation.
 const HARMLESS: [&str; 34] = [
     "auto_mapping",
     "author",
@@ -69,7 +69,7 @@ const HARMLESS: [&str; 34] = [
     "_name_or_path",
 ];
 
-/// What changes the computation, as far as PEFT has it.
+/// PEFT's fields that change the computation in a way that is not implemented.
 const REFUSED: [(&str, AdapterRefusal); 19] = [
     ("use_dora", AdapterRefusal::OtherMethod),
     ("use_qalora", AdapterRefusal::OtherMethod),
@@ -92,10 +92,10 @@ const REFUSED: [(&str, AdapterRefusal); 19] = [
     ("layer_replication", AdapterRefusal::OtherLayers),
 ];
 
-/// Settings of a method of which PEFT takes the defaults where the object is empty.
+/// Fields of which PEFT uses the defaults for an empty object.
 const SET_BY_AN_EMPTY_OBJECT: [&str; 4] = ["use_bdlora", "arrow_config", "kasa_config", "monteclora_config"];
 
-/// Checks every field that [`super::read`] does not read. Warns of those that are taken as PEFT takes them.
+/// Checks all fields. Returns a warning about a field that is ignored, as PEFT does.
 pub(super) fn check(path: &Path, fields: &Map<String, Value>) -> Result<Option<ModelWarning>, ModelError> {
     let refused = |field: &str, value: &Value, refusal| ModelError::AdapterField {
         path: path.to_owned(),
@@ -103,13 +103,14 @@ pub(super) fn check(path: &Path, fields: &Map<String, Value>) -> Result<Option<M
         value: shown(value),
         refusal,
     };
-    // By name first: what is known tells more than what is not.
+    // Known fields first: their errors say more than that a field is unknown.
     for (field, refusal) in REFUSED {
         if let Some(value) = fields.get(field).filter(|value| !is_neutral(field, value)) {
             return Err(refused(field, value, refusal));
         }
     }
-    if let Some((value, refusal)) = fields.get("init_lora_weights").and_then(|value| Some((value, of_start(value)?))) {
+    if let Some((value, refusal)) = fields.get("init_lora_weights").and_then(|value| Some((value, changed_by(value)?)))
+    {
         return Err(refused("init_lora_weights", value, refusal));
     }
     let is_known = |field: &str| READ.contains(&field) || HARMLESS.contains(&field) || is_of_method(field);
@@ -117,12 +118,12 @@ pub(super) fn check(path: &Path, fields: &Map<String, Value>) -> Result<Option<M
         return Err(refused(field, value, AdapterRefusal::Unknown));
     }
     let transposed = fields.get("fan_in_fan_out").is_some_and(|value| !is_neutral("fan_in_fan_out", value));
-    let what = "fan_in_fan_out is set, which linears of this family are not, and is left out of account";
+    let what = "fan_in_fan_out is set, but the linears of this model family are not transposed; it is ignored";
     Ok(transposed.then(|| ModelWarning { path: path.to_owned(), what: what.into() }))
 }
 
-/// What a way of starting did to the base; `None` where it left it alone.
-fn of_start(start: &Value) -> Option<AdapterRefusal> {
+/// Why an initialisation of an adapter is refused; `None` if it leaves the base unchanged.
+fn changed_by(start: &Value) -> Option<AdapterRefusal> {
     let Some(name) = start.as_str() else {
         return (!start.is_boolean() && !start.is_null()).then_some(AdapterRefusal::Unknown);
     };
@@ -135,7 +136,7 @@ fn of_start(start: &Value) -> Option<AdapterRefusal> {
     }
 }
 
-/// Whether a field says that nothing is changed.
+/// Whether a value of a field changes nothing.
 fn is_neutral(field: &str, value: &Value) -> bool {
     match value {
         Value::Null | Value::Bool(false) => true,
@@ -147,7 +148,7 @@ fn is_neutral(field: &str, value: &Value) -> bool {
     }
 }
 
-/// The beginning of a value.
+/// A value, shortened.
 fn shown(value: &Value) -> String {
     let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     match text.char_indices().nth(60) {
@@ -169,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn what_changes_the_computation_is_refused_unless_neutral() {
+    fn fields_that_change_the_computation_are_refused_unless_neutral() {
         for (field, expected) in REFUSED {
             for neutral in [json!(null), json!(false), json!([]), json!("")] {
                 assert_eq!(refusal(field, neutral), None, "{field}");
@@ -183,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_that_nobody_knows_is_refused_unless_neutral() {
+    fn unknown_fields_are_refused_unless_neutral() {
         for value in [json!(1), json!("x"), json!({"x": null}), json!(true), json!([0])] {
             assert_eq!(refusal("lora_ultra", value), Some(AdapterRefusal::Unknown));
         }
@@ -193,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn starts_that_changed_the_base_are_refused() {
+    fn initialisations_that_change_the_base_are_refused() {
         for start in ["pissa", "PiSSA", "pissa_niter_16", "olora", "corda", "lora_ga"] {
             assert_eq!(refusal("init_lora_weights", json!(start)), Some(AdapterRefusal::ChangedBase), "{start}");
         }

@@ -1,4 +1,4 @@
-//! Which linears an adapter is on, and which of them have values of their own: PEFT's rules.
+//! Selection of the adapted linears, and of the linears with values of their own, by the rules of PEFT.
 
 use crate::{
     ModelError,
@@ -8,7 +8,7 @@ use fancy_regex::Regex;
 use serde_json::{Map, Value, json};
 use std::path::Path;
 
-/// The fields that choose linears.
+/// The fields that select linears.
 pub(super) struct Targeting<'a> {
     pub(super) path: &'a Path,
     pub(super) target_modules: &'a Value,
@@ -18,12 +18,12 @@ pub(super) struct Targeting<'a> {
 }
 
 impl Targeting<'_> {
-    /// Those of `linears` that are chosen. A name in a list that no linear has chooses none: the tensors tell whether one
-    /// was meant.
-    pub(super) fn choose<'a>(&self, linears: &'a [String]) -> Result<Vec<&'a String>, ModelError> {
+    /// The selected linears among `linears`. Names in a list that match no linear are ignored: a linear that should have
+    /// matched shows up when the tensors are compared.
+    pub(super) fn select<'a>(&self, linears: &'a [String]) -> Result<Vec<&'a String>, ModelError> {
         let refused = |value: &Value, expected: String| self.refused("target_modules", value, expected);
         let expected = || format!("a list of linears, among them {}", TARGETS.join(", "));
-        // PEFT adapts these, too, if they are named; here they carry no adapter.
+        // PEFT supports adapters on these modules; we do not.
         let named = self.target_modules.as_array().into_iter().flatten();
         let outside = |target: &&Value| {
             ["lm_head", "embed_tokens"].iter().any(|end| target.as_str().is_some_and(|t| suffixed(t, end)))
@@ -39,13 +39,13 @@ impl Targeting<'_> {
             Value::Null => Names::List(Vec::new()),
             Value::String(none) if none.is_empty() => Names::List(Vec::new()),
             value => {
-                let expected = "a list of linears, or an expression for their names".to_owned();
+                let expected = "a list of linears or a regular expression".to_owned();
                 let refused = || self.refused("exclude_modules", value, expected);
                 self.names("exclude_modules", value)?.ok_or_else(refused)?
             }
         };
         let layers = self.layers()?;
-        let mut chosen = Vec::new();
+        let mut selected = Vec::new();
         for name in linears {
             let is_in = |layers: &Vec<usize>| layer_and_target(name).is_some_and(|(layer, _)| layers.contains(&layer));
             let matches = |names: &Names, field| names.contain(name).map_err(|reason| self.not_matched(field, &reason));
@@ -53,13 +53,13 @@ impl Targeting<'_> {
                 && !matches(&excluded, "exclude_modules")?
                 && layers.as_ref().is_none_or(is_in)
             {
-                chosen.push(name);
+                selected.push(name);
             }
         }
-        if chosen.is_empty() { Err(refused(self.target_modules, expected())) } else { Ok(chosen) }
+        if selected.is_empty() { Err(refused(self.target_modules, expected())) } else { Ok(selected) }
     }
 
-    /// The numbers of the layers, where they are given.
+    /// The numbers of the layers; `None` if they are not given.
     fn layers(&self) -> Result<Option<Vec<usize>>, ModelError> {
         let is_unset = |value: &Value| value.is_null() || *value == json!([]) || *value == json!("");
         if is_unset(self.layers_to_transform) {
@@ -69,22 +69,22 @@ impl Targeting<'_> {
             Value::Number(_) => json!([self.layers_to_transform]),
             list => list.clone(),
         };
-        let expected = "a layer's number, or a list of them".to_owned();
+        let expected = "the number of a layer or a list of numbers".to_owned();
         let layers = serde_json::from_value(list)
             .map_err(|_| self.refused("layers_to_transform", self.layers_to_transform, expected))?;
-        // The layers of all families here are called so.
+        // The name of the layers in all supported families.
         let is_layers = |value: &Value| value.as_str() == Some("layers");
         let pattern = self.layers_pattern;
         if !(is_unset(pattern)
             || is_layers(pattern)
             || pattern.as_array().is_some_and(|list| list.iter().any(is_layers)))
         {
-            return Err(self.refused("layers_pattern", pattern, "layers, as they are called here".into()));
+            return Err(self.refused("layers_pattern", pattern, "layers".into()));
         }
         Ok(Some(layers))
     }
 
-    /// A list of names or an expression; `None` for other values.
+    /// A list of names or a regular expression; `None` for other values.
     fn names(&self, field: &str, value: &Value) -> Result<Option<Names>, ModelError> {
         match value {
             Value::String(pattern) => match Regex::new(&format!("^(?:{pattern})$")) {
@@ -104,7 +104,7 @@ impl Targeting<'_> {
     }
 
     fn not_understood(&self, field: &str, value: &Value, reason: &str) -> ModelError {
-        self.refused(field, value, format!("an expression that is understood: {reason}"))
+        self.refused(field, value, format!("a valid regular expression: {reason}"))
     }
 
     fn not_matched(&self, field: &str, reason: &str) -> ModelError {
@@ -116,9 +116,9 @@ impl Targeting<'_> {
 /// A set of linears.
 enum Names {
     All,
-    /// Names, or what stands after a dot at their end.
+    /// Names, or their last parts.
     List(Vec<String>),
-    /// An expression for the whole name.
+    /// A regular expression for the whole name.
     Expression(Box<Regex>),
 }
 
@@ -132,12 +132,12 @@ impl Names {
     }
 }
 
-/// Whether `name` is `end`, or has it after a dot at its end.
+/// Whether `name` is `end` or ends in `.end`.
 fn suffixed(name: &str, end: &str) -> bool {
     name.strip_suffix(end).is_some_and(|front| front.is_empty() || front.ends_with('.'))
 }
 
-/// Values by the names that they belong to, matched as PEFT does: at the end of the linear's name, after a dot.
+/// The `_pattern` values of a field. As in PEFT, a pattern matches the end of a linear's name, after a dot.
 pub(super) struct Patterns<'a> {
     path: &'a Path,
     field: String,
@@ -153,7 +153,7 @@ impl<'a> Patterns<'a> {
         let field = field.into();
         let pattern = |(key, value): (&String, &'a Value)| {
             let regex = Regex::new(&format!(r"^(?:.*\.)?(?:{key})$")).map_err(|error| {
-                let expected = format!("a linear's name or an expression that is understood: {error}");
+                let expected = format!("the name of a linear or a valid regular expression: {error}");
                 ModelError::unsupported(path, &field, key, expected)
             })?;
             Ok((regex, value))
@@ -162,7 +162,7 @@ impl<'a> Patterns<'a> {
         Ok(Self { path, field, values })
     }
 
-    /// The integer of a linear, where it has one of its own.
+    /// The integer of the first pattern that matches a linear.
     pub(super) fn integer(&self, name: &str) -> Result<Option<usize>, ModelError> {
         let whole = |value: &Value| {
             let float = value.as_f64().filter(|number| number.fract() == 0.0 && (0.0..9e15).contains(number));
@@ -171,7 +171,7 @@ impl<'a> Patterns<'a> {
         self.value(name, whole, "an integer of at least 0")
     }
 
-    /// The number of a linear, where it has one of its own.
+    /// The number of the first pattern that matches a linear.
     pub(super) fn number(&self, name: &str) -> Result<Option<f32>, ModelError> {
         let finite = |value: &Value| value.as_f64().map(|number| number as f32).filter(|number| number.is_finite());
         self.value(name, finite, "a number")
@@ -200,7 +200,7 @@ mod tests {
     use super::*;
     use crate::layout::linear_name;
 
-    fn chosen(target: Value, exclude: Value) -> Result<Vec<String>, String> {
+    fn selected(target: Value, exclude: Value) -> Result<Vec<String>, String> {
         let linears: Vec<String> =
             (0..2).flat_map(|layer| TARGETS.iter().map(move |target| linear_name(layer, target))).collect();
         let targeting = Targeting {
@@ -210,40 +210,40 @@ mod tests {
             layers_to_transform: &Value::Null,
             layers_pattern: &Value::Null,
         };
-        let chosen = targeting.choose(&linears).map_err(|error| error.to_string())?;
-        Ok(chosen.into_iter().cloned().collect())
+        let selected = targeting.select(&linears).map_err(|error| error.to_string())?;
+        Ok(selected.into_iter().cloned().collect())
     }
 
     #[test]
-    fn lists_match_the_end_of_a_name_after_a_dot() {
-        assert_eq!(chosen(json!(["q_proj", "layers.1.mlp.up_proj"]), Value::Null).unwrap().len(), 3);
-        assert_eq!(chosen(json!(["q_proj", "c_attn"]), Value::Null).unwrap().len(), 2);
-        assert!(chosen(json!(["_proj"]), Value::Null).is_err());
-        assert!(chosen(json!(["q_proj", "lm_head"]), Value::Null).unwrap_err().contains("lm_head"));
+    fn lists_match_the_last_parts_of_a_name() {
+        assert_eq!(selected(json!(["q_proj", "layers.1.mlp.up_proj"]), Value::Null).unwrap().len(), 3);
+        assert_eq!(selected(json!(["q_proj", "c_attn"]), Value::Null).unwrap().len(), 2);
+        assert!(selected(json!(["_proj"]), Value::Null).is_err());
+        assert!(selected(json!(["q_proj", "lm_head"]), Value::Null).unwrap_err().contains("lm_head"));
     }
 
     #[test]
-    fn expressions_match_the_whole_name_and_may_look_ahead() {
-        assert_eq!(chosen(json!("^(?!.*vision_tower).*(?:q_proj|v_proj).*"), Value::Null).unwrap().len(), 4);
-        assert_eq!(chosen(json!(r"(?<!x)model\.layers\.0\..*"), Value::Null).unwrap().len(), 7);
-        assert!(chosen(json!("q_proj"), Value::Null).is_err());
-        assert!(chosen(json!("(q_proj"), Value::Null).unwrap_err().contains("understood"));
+    fn expressions_match_the_whole_name_and_may_use_look_around() {
+        assert_eq!(selected(json!("^(?!.*vision_tower).*(?:q_proj|v_proj).*"), Value::Null).unwrap().len(), 4);
+        assert_eq!(selected(json!(r"(?<!x)model\.layers\.0\..*"), Value::Null).unwrap().len(), 7);
+        assert!(selected(json!("q_proj"), Value::Null).is_err());
+        assert!(selected(json!("(q_proj"), Value::Null).unwrap_err().contains("a valid regular expression"));
     }
 
     #[test]
-    fn excluded_linears_are_left_out() {
+    fn excluded_linears_are_not_adapted() {
         let mlp = json!(["gate_proj", "up_proj", "down_proj"]);
-        assert_eq!(chosen(json!("all-linear"), mlp).unwrap().len(), 8);
-        assert_eq!(chosen(json!("All-Linear"), json!(r".*\.mlp\..*")).unwrap().len(), 8);
-        assert_eq!(chosen(json!(["q_proj", "v_proj"]), json!("q_proj")).unwrap().len(), 4);
-        assert_eq!(chosen(json!(["q_proj"]), json!(["layers.1.self_attn.q_proj"])).unwrap().len(), 1);
-        assert!(chosen(json!(["q_proj"]), json!(["q_proj"])).is_err());
-        assert!(chosen(json!(["q_proj"]), json!({"a": 1})).unwrap_err().contains("exclude_modules"));
+        assert_eq!(selected(json!("all-linear"), mlp).unwrap().len(), 8);
+        assert_eq!(selected(json!("All-Linear"), json!(r".*\.mlp\..*")).unwrap().len(), 8);
+        assert_eq!(selected(json!(["q_proj", "v_proj"]), json!("q_proj")).unwrap().len(), 4);
+        assert_eq!(selected(json!(["q_proj"]), json!(["layers.1.self_attn.q_proj"])).unwrap().len(), 1);
+        assert!(selected(json!(["q_proj"]), json!(["q_proj"])).is_err());
+        assert!(selected(json!(["q_proj"]), json!({"a": 1})).unwrap_err().contains("exclude_modules"));
     }
 
     #[test]
-    fn an_expression_that_never_ends_is_refused() {
-        let error = chosen(json!(r"(?=x*)(\w|\.|\w\.|[a-z.]+)*!"), Value::Null).unwrap_err();
+    fn an_expression_with_unbounded_backtracking_is_refused() {
+        let error = selected(json!(r"(?=x*)(\w|\.|\w\.|[a-z.]+)*!"), Value::Null).unwrap_err();
         assert!(error.contains("target_modules"), "{error}");
     }
 }

@@ -1,18 +1,16 @@
-//! Tensor names of checkpoints that were saved from inside a wrapper.
+//! Tensor names of checkpoints that were saved with the prefixes of wrappers.
 
-/// What wrappers put between the parts of a name: `torch.compile`, FSDP, activation checkpointing.
+/// The names that wrappers insert: `torch.compile`, FSDP, activation checkpointing.
 const WRAPPERS: [&str; 3] = ["_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"];
 
-/// The parts of a name without what wrappers have put there: `_orig_mod.module.model.norm.weight` is
-/// `model.norm.weight`.
+/// The parts of a name without those of wrappers: `_orig_mod.module.model.norm.weight` is `model.norm.weight`.
 pub(crate) fn unwrapped(name: &str) -> Vec<&str> {
-    // `module` is what data parallelism puts before everything.
+    // Data parallelism puts `module` before everything.
     let parts = name.split('.').filter(|part| !WRAPPERS.contains(part));
     parts.skip_while(|part| *part == "module").collect()
 }
 
-/// The name that a tensor of a base has in a checkpoint of the whole model, where it was saved from inside a wrapper,
-/// from a field named `model`, or from the decoder alone.
+/// The usual name of a tensor that was saved from a wrapper, from a field `model`, or from the decoder alone.
 pub(crate) fn of_base(name: &str) -> String {
     let parts = unwrapped(name);
     let parts = match parts[..] {
@@ -28,7 +26,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn wrappers_leave_the_name_as_it_was() {
+    fn names_from_wrappers_are_normalised() {
         for name in [
             "model.layers.0.mlp.up_proj.weight",
             "_orig_mod.model.layers.0.mlp.up_proj.weight",

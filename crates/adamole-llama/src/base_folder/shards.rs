@@ -1,4 +1,4 @@
-//! The weight files of one model: one, or several with an index.
+//! The weight files of a model: a single file, or shards with an index.
 
 use super::keys;
 use crate::{ModelError, TensorFile, regular_file};
@@ -10,18 +10,18 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-/// Files that hold weights in a form that is not read.
+/// File extensions of weights.
 const OTHER_WEIGHTS: [&str; 9] = ["safetensors", "bin", "pt", "pth", "ckpt", "gguf", "h5", "msgpack", "onnx"];
 
-/// The tensors of a model by the names that checkpoints usually have.
+/// The tensors of a model by their usual names.
 pub(super) struct Shards {
     files: Vec<TensorFile>,
-    /// The usual name of a tensor, with its file's place in `files` and its name there.
+    /// The index into `files` and the name there, by usual name.
     index: BTreeMap<String, (usize, String)>,
 }
 
 impl Shards {
-    /// Opens `model.safetensors`, or what `model.safetensors.index.json` names.
+    /// Opens `model.safetensors`, or the files of `model.safetensors.index.json`.
     pub(super) fn open(folder: &Path) -> Result<Self, ModelError> {
         let single = folder.join("model.safetensors");
         if regular_file::exists(&single) {
@@ -51,7 +51,7 @@ impl Shards {
         Ok(Self { files, index })
     }
 
-    /// All tensors by their usual names.
+    /// The usual names of all tensors.
     pub(super) fn names(&self) -> BTreeSet<String> {
         self.index.keys().cloned().collect()
     }
@@ -60,7 +60,7 @@ impl Shards {
         self.index.contains_key(name)
     }
 
-    /// Names a tensor otherwise.
+    /// Renames a tensor.
     pub(super) fn rename(&mut self, from: &str, to: &str) {
         if let Some(place) = self.index.remove(from) {
             self.index.insert(to.to_owned(), place);
@@ -75,12 +75,12 @@ impl Shards {
         self.find(name).and_then(|(file, name)| file.dtype(name))
     }
 
-    /// The values of a tensor that is there.
+    /// The values of a tensor; `None` if it does not exist.
     pub(super) fn weight(&self, name: &str, dtype: DType) -> Result<Option<TensorData>, ModelError> {
         self.find(name).map(|(file, name)| file.weight(name, dtype)).transpose()
     }
 
-    /// Whether two tensors hold the same values.
+    /// Whether two tensors have the same values.
     pub(super) fn are_same(&self, one: &str, other: &str) -> Result<bool, ModelError> {
         let (Some((file, name)), Some(second)) = (self.find(one), self.find(other)) else { return Ok(false) };
         if self.dtype(one) == self.dtype(other) || self.shape(one) != self.shape(other) {
@@ -89,7 +89,7 @@ impl Shards {
         Ok(self.weight(one, DType::F32)? == self.weight(other, DType::F32)?)
     }
 
-    /// One more than the highest number of a layer.
+    /// The number of layers: one more than the highest index.
     pub(super) fn layers(&self) -> usize {
         let layer = |name: &String| name.strip_prefix("model.layers.")?.split('.').next()?.parse::<usize>().ok();
         self.index.keys().filter_map(layer).max().map_or(0, |last| last.saturating_add(1))
@@ -100,7 +100,7 @@ impl Shards {
     }
 }
 
-/// The file of each tensor. Only files of the folder are meant.
+/// Reads the file of each tensor from an index. The files have to be in its folder.
 fn read_index(path: &Path) -> Result<BTreeMap<String, PathBuf>, ModelError> {
     #[derive(Deserialize)]
     struct Index {
@@ -115,7 +115,7 @@ fn read_index(path: &Path) -> Result<BTreeMap<String, PathBuf>, ModelError> {
     }
 }
 
-/// The names of files in `folder` that hold weights of some kind.
+/// The names of the files in `folder` that hold weights of any format.
 pub(crate) fn other_weights(folder: &Path) -> Result<Vec<String>, ModelError> {
     let entries = fs::read_dir(folder).map_err(ModelError::io(folder))?;
     let names = entries.flatten().map(|entry| PathBuf::from(entry.file_name()));

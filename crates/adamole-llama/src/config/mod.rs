@@ -1,6 +1,5 @@
-//! `config.json` of a Hugging Face folder, in the spellings before and after transformers 5.
+//! `config.json` of a Hugging Face folder, in the formats before and after transformers 5.
 
-mod quantized;
 mod read;
 mod rope;
 
@@ -10,44 +9,44 @@ use read::RawConfig;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// The families that are implemented. They differ in details around the same blocks.
+/// The supported model families. They share the same blocks and differ in details.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Family {
-    /// Llama 2 and 3, SmolLM2, and all that call themselves so.
+    /// Llama 2 and 3, SmolLM2, and other models with this type.
     Llama,
     /// Gemma 1: embeddings times `sqrt(hidden_size)`, normalisation by `1 + w`.
     Gemma,
 }
 
-/// The non-linearity of the feed-forward block.
+/// The activation function of the feed-forward block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Activation {
     /// `x sigmoid(x)`.
     #[serde(rename = "silu")]
     Silu,
-    /// `x Phi(x)`, exact. Gemma's first release says this.
+    /// GELU, `x Phi(x)`, exact; in the config of Gemma's first release.
     #[serde(rename = "gelu")]
     Gelu,
-    /// The tanh approximation. Gemma's later config files, and transformers from 4.39 on, say this.
+    /// The tanh approximation of GELU; in Gemma's later config files and transformers since 4.39.
     #[serde(rename = "gelu_pytorch_tanh")]
     GeluTanh,
 }
 
-/// Llama 3's stretching of the long rotary wavelengths.
+/// The rotary scaling of Llama 3, which stretches long wavelengths.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Llama3Rope {
-    /// Wavelengths beyond the longest band are stretched by this.
+    /// The factor of the stretched wavelengths.
     pub factor: f32,
-    /// `original_max_position_embeddings / low_freq_factor` is where the stretched band begins.
+    /// Wavelengths above `original_max_position_embeddings / low_freq_factor` are stretched by `factor`.
     pub low_freq_factor: f32,
-    /// `original_max_position_embeddings / high_freq_factor` is where the untouched band ends.
+    /// Wavelengths below `original_max_position_embeddings / high_freq_factor` are unchanged.
     pub high_freq_factor: f32,
-    /// The context that the model was first trained for.
+    /// The context length of the original training.
     pub original_max_position_embeddings: usize,
 }
 
-/// The shape of a decoder-only model of the Llama family.
+/// The configuration of a decoder-only model of the Llama family.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelConfig {
     /// The family.
@@ -66,11 +65,11 @@ pub struct ModelConfig {
     pub head_dim: usize,
     /// Rows of the embedding.
     pub vocab_size: usize,
-    /// Epsilon of the normalisations.
+    /// The epsilon of RMSNorm.
     pub rms_norm_eps: f32,
-    /// Base of the rotary wavelengths.
+    /// The base of the rotary wavelengths.
     pub rope_theta: f32,
-    /// Scaling of the rotary wavelengths.
+    /// The scaling of the rotary wavelengths.
     pub rope_scaling: Option<Llama3Rope>,
     /// Whether the output projection is the embedding.
     pub tie_word_embeddings: bool,
@@ -78,28 +77,24 @@ pub struct ModelConfig {
     pub attention_bias: bool,
     /// Whether the feed-forward linears have biases.
     pub mlp_bias: bool,
-    /// The feed-forward block's non-linearity.
+    /// The activation function of the feed-forward block.
     pub activation: Activation,
-    /// Longest sequence that the positions were trained for.
+    /// The largest number of positions in training.
     pub max_position_embeddings: usize,
 }
 
 impl ModelConfig {
-    /// [`ModelConfig::read`] without its warnings.
+    /// Reads and checks `config.json` in `folder`.
     ///
     /// # Errors
-    /// Those of [`ModelConfig::read`].
+    /// The file is missing or not JSON, lacks a field, has impossible sizes, or describes an unsupported model.
     pub fn from_folder(folder: &Path) -> Result<Self, ModelError> {
         Self::read(folder).map(|(config, _)| config)
     }
 
-    /// Reads and checks `config.json` in `folder`, as transformers 5 does where two of its fields say different things.
-    /// The warnings are about those.
-    ///
-    /// # Errors
-    /// The file is missing or not JSON, lacks a field, has sizes that cannot be, or describes a model that is not
-    /// implemented.
-    pub fn read(folder: &Path) -> Result<(Self, Vec<ModelWarning>), ModelError> {
+    /// [`ModelConfig::from_folder`] with warnings about contradictory and ignored fields, which are resolved as in
+    /// transformers 5.
+    pub(crate) fn read(folder: &Path) -> Result<(Self, Vec<ModelWarning>), ModelError> {
         let path = folder.join("config.json");
         let text = regular_file::read_to_string(&path)?;
         let raw: RawConfig = serde_json::from_str(&text).map_err(ModelError::json(&path))?;
@@ -109,7 +104,7 @@ impl ModelConfig {
         Ok((config, notes.into_iter().map(warning).collect()))
     }
 
-    /// The `config.json` of this model with weights of this type.
+    /// The content of `config.json` for weights of this type.
     pub(crate) fn to_json(&self, weights: DType) -> serde_json::Value {
         let architecture = match self.family {
             Family::Llama => "LlamaForCausalLM",
@@ -143,12 +138,12 @@ impl ModelConfig {
         })
     }
 
-    /// What embeddings are multiplied by.
+    /// The factor of the embeddings; `None` if they are not scaled.
     pub(crate) fn embedding_scale(&self) -> Option<f32> {
         (self.family == Family::Gemma).then(|| (self.hidden_size as f32).sqrt())
     }
 
-    /// What is added to the weights of the normalisations.
+    /// The constant that is added to the weights of RMSNorm.
     pub(crate) fn norm_offset(&self) -> f32 {
         match self.family {
             Family::Llama => 0.0,

@@ -1,12 +1,12 @@
-//! From the file to a [`ModelConfig`]: read loosely, checked once.
+//! Parsing and validation of `config.json`.
 
-use super::{Activation, Family, ModelConfig, quantized, rope::RawRope};
+use super::{Activation, Family, ModelConfig, rope::RawRope};
 use crate::ModelError;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use std::path::Path;
 
-/// The file as it is found; everything that has a usual value is optional.
+/// The fields of the file. Fields with a default are optional.
 #[derive(Deserialize)]
 pub(super) struct RawConfig {
     model_type: String,
@@ -14,7 +14,7 @@ pub(super) struct RawConfig {
     intermediate_size: usize,
     num_hidden_layers: usize,
     num_attention_heads: usize,
-    /// Absent is one thing and null another, for some families.
+    /// `None` if absent, `Some(None)` if null, which differ for some families.
     #[serde(default, deserialize_with = "given")]
     num_key_value_heads: Option<Option<usize>>,
     head_dim: Option<usize>,
@@ -35,21 +35,21 @@ pub(super) struct RawConfig {
     layer_types: Option<Vec<String>>,
     use_bidirectional_attention: Option<Value>,
     quantization_config: Option<Value>,
-    /// MLX's field.
+    /// The field of MLX.
     quantization: Option<Value>,
 }
 
-/// A field that is there, with a value or null.
+/// Deserializes a field that is present, with a value or null.
 fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(field: D) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(field).map(Some)
 }
 
-/// The largest sizes of anything that is a model: beyond them a file is damaged, and products of sizes may overflow.
+/// Upper bounds of the sizes. Beyond them a file is damaged, and products of sizes may overflow.
 const MOST_LAYERS: usize = 1 << 12;
 const WIDEST: usize = 1 << 22;
 const LARGEST_VOCABULARY: usize = 1 << 24;
 
-/// What transformers takes for a Mistral whose file does not speak of them.
+/// The defaults of transformers for Mistral.
 const MISTRAL_WINDOW: usize = 4096;
 const MISTRAL_KV_HEADS: usize = 8;
 const MISTRAL_POSITIONS: usize = 4096 * 32;
@@ -60,15 +60,15 @@ impl RawConfig {
             |field: &str, value: String, expected: &str| Err(ModelError::unsupported(path, field, value, expected));
         let (family, is_mistral) = match self.model_type.as_str() {
             "llama" => (Family::Llama, false),
-            // A Mistral that sees all positions is a Llama by another name.
+            // A Mistral with full attention is a Llama.
             "mistral" => (Family::Llama, true),
             "gemma" => (Family::Gemma, false),
             _ => return unsupported("model_type", self.model_type, "llama, mistral or gemma"),
         };
-        if let Some(method) = quantized::method(self.quantization_config.as_ref(), self.quantization.as_ref()) {
+        if let Some(method) = quantization_method(self.quantization_config.as_ref(), self.quantization.as_ref()) {
             return Err(ModelError::QuantizedBase { path: path.to_owned(), method });
         }
-        // Where a file names both, the second was added to mend the first.
+        // `hidden_activation` was added to correct `hidden_act`.
         let named = self.hidden_activation.as_deref().or(self.hidden_act.as_deref());
         let activation = match (family, named) {
             (Family::Llama, None | Some("silu" | "swish")) => Activation::Silu,
@@ -105,7 +105,7 @@ impl RawConfig {
         if is_mistral {
             self.check_mistral(path, positions)?;
         } else if let Some(Some(window)) = self.sliding_window {
-            notes.push(format!("sliding_window is {window}; models of this family see all positions before theirs"));
+            notes.push(format!("sliding_window is {window}, but this family uses full attention; it is ignored"));
         }
         if let Some(value) = self.use_bidirectional_attention.as_ref().filter(|value| **value != Value::Bool(false)) {
             return unsupported("use_bidirectional_attention", value.to_string(), "false");
@@ -131,7 +131,7 @@ impl RawConfig {
         })
     }
 
-    /// That every size is one of a model.
+    /// Checks the bounds of the sizes.
     fn check_sizes(&self, path: &Path) -> Result<(), ModelError> {
         let sizes = [
             ("hidden_size", self.hidden_size, WIDEST),
@@ -148,7 +148,7 @@ impl RawConfig {
         }
     }
 
-    /// That a Mistral of so many positions computes what a Llama does.
+    /// Checks that a Mistral with this number of positions computes the same as a Llama.
     fn check_mistral(&self, path: &Path, positions: usize) -> Result<(), ModelError> {
         let window = match self.sliding_window {
             Some(window) => window,
@@ -160,7 +160,7 @@ impl RawConfig {
             return Err(ModelError::unsupported(path, "sliding_window", format!("{value}{window}"), expected));
         }
         if let Some(kind) = self.layer_types.iter().flatten().find(|kind| *kind != "full_attention") {
-            return Err(ModelError::unsupported(path, "layer_types", kind, "full_attention everywhere"));
+            return Err(ModelError::unsupported(path, "layer_types", kind, "full_attention for all layers"));
         }
         match [("attention_bias", self.attention_bias), ("mlp_bias", self.mlp_bias)].iter().find(|(_, set)| *set) {
             Some((field, _)) => Err(ModelError::unsupported(path, *field, true, "false for a Mistral")),
@@ -169,11 +169,41 @@ impl RawConfig {
     }
 }
 
+/// The quantisation method, by the fields `quantization_config` of transformers and `quantization` of MLX; `None` if they are
+/// empty.
+fn quantization_method(transformers: Option<&Value>, mlx: Option<&Value>) -> Option<String> {
+    let is_set = |value: &&Value| !value.is_null() && value.as_object().is_none_or(|fields| !fields.is_empty());
+    if let Some(fields) = mlx.filter(is_set) {
+        return Some(with_bits("MLX", fields));
+    }
+    let fields = transformers.filter(is_set)?;
+    let name = match fields["quant_method"].as_str() {
+        Some("bitsandbytes") => "bitsandbytes",
+        Some("gptq") => "GPTQ",
+        Some("awq") => "AWQ",
+        Some("fp8" | "fbgemm_fp8") => "FP8",
+        Some(other) => other,
+        None if fields["load_in_4bit"].is_boolean() || fields["load_in_8bit"].is_boolean() => "bitsandbytes",
+        None => "a method without a name",
+    };
+    Some(with_bits(name, fields))
+}
+
+fn with_bits(method: &str, fields: &Value) -> String {
+    let bits = match (&fields["load_in_4bit"], &fields["load_in_8bit"]) {
+        (Value::Bool(true), _) => Some(4),
+        (_, Value::Bool(true)) => Some(8),
+        _ => fields["bits"].as_u64(),
+    };
+    bits.map_or_else(|| method.to_owned(), |bits| format!("{method} to {bits} bits"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::LinearShapes;
     use proptest::prelude::*;
+    use serde_json::json;
 
     fn any_size() -> impl Strategy<Value = usize> {
         prop_oneof![0_usize..9, Just(32), (0_u32..64).prop_map(|bit| 1 << bit), any::<usize>()]
@@ -181,10 +211,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn sizes_that_are_accepted_do_not_overflow(
+        fn accepted_sizes_do_not_overflow(
             [hidden, inner, layers, heads, kv_heads, head_dim, vocabulary] in prop::array::uniform7(any_size()),
         ) {
-            let config = serde_json::json!({
+            let config = json!({
                 "model_type": "llama", "hidden_size": hidden, "intermediate_size": inner, "num_hidden_layers": layers,
                 "num_attention_heads": heads, "num_key_value_heads": kv_heads, "head_dim": head_dim,
                 "vocab_size": vocabulary,
@@ -196,9 +226,25 @@ mod tests {
                 let linears = 2 * hidden * (heads + kv_heads) * head_dim + 3 * hidden * inner;
                 let expected = layers * (linears + 2 * hidden) + hidden + 2 * vocabulary * hidden;
                 prop_assert_eq!(LinearShapes::of(&config).elements() as u128, expected);
-                // In bytes, with moments, and once more for whatever is counted beside it.
+                // Room for bytes per weight, moments, and further terms of an estimate.
                 prop_assert!(expected < 1 << 60);
             }
         }
+    }
+
+    #[test]
+    fn quantization_methods_are_named() {
+        for (fields, expected) in [
+            (json!({"quant_method": "gptq", "bits": 4, "group_size": 128}), Some("GPTQ to 4 bits")),
+            (json!({"load_in_4bit": true, "bnb_4bit_quant_type": "nf4"}), Some("bitsandbytes to 4 bits")),
+            (json!({"quant_method": "compressed-tensors"}), Some("compressed-tensors")),
+            (json!({"quant_method": "fp8", "weight_block_size": [128, 128]}), Some("FP8")),
+            (json!({}), None),
+            (json!(null), None),
+        ] {
+            assert_eq!(quantization_method(Some(&fields), None).as_deref(), expected, "{fields}");
+        }
+        let mlx = json!({"group_size": 64, "bits": 4});
+        assert_eq!(quantization_method(Some(&mlx), Some(&mlx)).as_deref(), Some("MLX to 4 bits"));
     }
 }

@@ -1,5 +1,5 @@
-//! The rotary embedding's fields, in all the spellings that transformers has had. Where they contradict each other, the
-//! one counts that counts in transformers 5.
+//! The fields of the rotary embedding, in all spellings of transformers. Where they contradict each other, the one that
+//! takes precedence in transformers 5 does so here.
 
 use super::Llama3Rope;
 use crate::ModelError;
@@ -7,10 +7,10 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::path::Path;
 
-/// Base of the wavelengths where a file says none.
+/// The default base of the wavelengths.
 const THETA: f32 = 10_000.0;
 
-/// The fields of `config.json` about rotation.
+/// The fields of `config.json` about the rotary embedding.
 #[derive(Deserialize)]
 pub(super) struct RawRope {
     rope_theta: Option<f32>,
@@ -55,7 +55,7 @@ impl Parameters {
         }
     }
 
-    /// What belongs to a scaling, by name.
+    /// The names of the given fields of a scaling.
     fn scaling_fields(&self) -> Vec<&str> {
         let known = [
             ("factor", self.factor.is_some()),
@@ -69,8 +69,8 @@ impl Parameters {
 }
 
 impl RawRope {
-    /// The base of the wavelengths and their scaling, for a model of so many positions. What is taken in a way that the
-    /// author may not expect is added to `notes`.
+    /// The base of the wavelengths and their scaling, for a model with this number of positions. Contradictions are added
+    /// to `notes`.
     pub(super) fn validate(
         self,
         path: &Path,
@@ -81,7 +81,7 @@ impl RawRope {
         let (name, rope) = match (given(self.rope_scaling), given(self.rope_parameters)) {
             (Some(scaling), Some(parameters)) => {
                 if scaling != parameters {
-                    notes.push("rope_scaling and rope_parameters are both given; rope_scaling counts".into());
+                    notes.push("rope_scaling and rope_parameters are both given; rope_scaling takes precedence".into());
                 }
                 ("rope_scaling", scaling)
             }
@@ -91,7 +91,7 @@ impl RawRope {
         };
         let theta = match (rope.rope_theta, self.rope_theta) {
             (Some(inner), Some(outer)) if inner != outer => {
-                notes.push(format!("rope_theta is {inner} in {name} and {outer} beside it; {inner} counts"));
+                notes.push(format!("rope_theta is {inner} in {name} and {outer} outside; {inner} takes precedence"));
                 inner
             }
             (inner, outer) => inner.or(outer).unwrap_or(THETA),
@@ -101,15 +101,15 @@ impl RawRope {
         }
         let rope_type = match (rope.rope_type.as_deref(), rope.old_type.as_deref()) {
             (Some(new), Some(old)) if new != old => {
-                notes.push(format!("{name} has rope_type {new} and type {old}; {new} counts"));
+                notes.push(format!("{name} has rope_type {new} and type {old}; {new} takes precedence"));
                 new
             }
             (new, old) => new.or(old).unwrap_or("default"),
         };
         let partial = rope.partial_rotary_factor.or(self.partial_rotary_factor).filter(|factor| *factor != 1.0);
         if let Some((kind, _)) = rope.others.iter().find(|(_, value)| value.is_object()) {
-            let expected = "one rotation for all layers";
-            return Err(ModelError::unsupported(path, name, format!("one of its own for {kind}"), expected));
+            let expected = "the same rotation for all layers";
+            return Err(ModelError::unsupported(path, name, format!("specific to {kind}"), expected));
         }
         let scaling = match rope_type {
             "default" => {
@@ -119,8 +119,7 @@ impl RawRope {
                     notes.push(format!("{name} has {fields}, but no rope_type that uses them; nothing is scaled"));
                 }
                 if let Some(factor) = partial {
-                    notes
-                        .push(format!("partial_rotary_factor is {factor}; models of this family rotate all of a head"));
+                    notes.push(format!("partial_rotary_factor is {factor}, but this family rotates full heads"));
                 }
                 None
             }
@@ -160,7 +159,7 @@ fn llama3(rope: &Parameters, path: &Path, positions: usize, notes: &mut Vec<Stri
     }
     let original_max_position_embeddings = rope.original_max_position_embeddings.unwrap_or_else(|| {
         notes.push(format!(
-            "the llama3 scaling has no original_max_position_embeddings; max_position_embeddings, {positions}, counts"
+            "the llama3 scaling has no original_max_position_embeddings; max_position_embeddings, {positions}, is used"
         ));
         positions
     });

@@ -63,12 +63,7 @@ pub(super) fn of(error: &ModelError) -> Option<String> {
         ModelError::AdapterField { refusal, .. } => return of_refusal(*refusal),
         ModelError::AmbiguousKeys { path, .. } => several(path),
         ModelError::Mismatch { what, cause, .. } => return of_mismatch(what, cause),
-        ModelError::Io { .. }
-        | ModelError::Json { .. }
-        | ModelError::Pickle { .. }
-        | ModelError::WrongType { .. }
-        | ModelError::Quantized { .. }
-        | ModelError::Unsupported { .. } => return None,
+        _ => return None,
     })
 }
 
@@ -118,10 +113,10 @@ fn of_refusal(refusal: AdapterRefusal) -> Option<String> {
                 "give the base whose weights LoftQ has changed to --model, with this field true, or {MERGE_WITH_PEFT}"
             )
         }
-        AdapterRefusal::PartOfTokens => return None,
         AdapterRefusal::Unknown => {
             format!("if the field changes nothing, take it out of adapter_config.json; if it does, {MERGE_WITH_PEFT}")
         }
+        _ => return None,
     })
 }
 
@@ -149,5 +144,6 @@ fn of_mismatch(what: &str, cause: &MismatchCause) -> Option<String> {
                 .into()
         }
         MismatchCause::Incomplete => "fetch the weights again, and config.json from the same place".into(),
+        _ => return None,
     })
 }
