@@ -1,17 +1,15 @@
 //! The decoder-only language model: embedding, layers, output projection.
 
 use crate::{
-    AdapterLayout, ModelConfig, ModelError, ModelWarning, TARGETS, TokenBatch,
-    attention::{Attention, LayerCache},
+    AdapterLayout, ModelConfig, ModelError, ModelWarning, TokenBatch,
+    attention::LayerCache,
+    layer::{DecoderLayer, RmsNorm, frozen},
     layout::linear_name,
-    mlp::Mlp,
-    norm::RmsNorm,
     precision::widened,
-    token_batch::Sequences,
 };
 use adamole_core::{AdaptedLinear, Adapter, ForwardContext, router::Router};
 use burn::{
-    module::{Module, Param, ParamId},
+    module::{Module, Param},
     tensor::{DType, Device, Int, Tensor},
 };
 
@@ -30,38 +28,6 @@ pub(crate) trait TensorSource {
 pub(crate) struct Embedding {
     /// `[vocab, hidden]`.
     pub(crate) weight: Param<Tensor<2>>,
-}
-
-#[derive(Module, Debug)]
-pub(crate) struct DecoderLayer {
-    pub(crate) input_layernorm: RmsNorm,
-    pub(crate) self_attn: Attention,
-    pub(crate) post_attention_layernorm: RmsNorm,
-    pub(crate) mlp: Mlp,
-}
-
-impl DecoderLayer {
-    pub(crate) fn forward(
-        &self,
-        x: Tensor<2>,
-        sequences: &Sequences,
-        cache: Option<&mut Option<LayerCache>>,
-        context: &mut ForwardContext,
-    ) -> Tensor<2> {
-        let x = self.attend(x, sequences, cache, context);
-        x.clone() + self.mlp.forward(self.post_attention_layernorm.forward(x), context)
-    }
-
-    /// The first half of the layer.
-    pub(crate) fn attend(
-        &self,
-        x: Tensor<2>,
-        sequences: &Sequences,
-        cache: Option<&mut Option<LayerCache>>,
-        context: &mut ForwardContext,
-    ) -> Tensor<2> {
-        x.clone() + self.self_attn.forward(self.input_layernorm.forward(x), sequences, cache, context)
-    }
 }
 
 /// What the layers keep of the positions that a generation has passed.
@@ -108,52 +74,11 @@ pub struct CausalLm {
 impl CausalLm {
     /// Puts a model together from named tensors, all frozen.
     pub(crate) fn build(config: ModelConfig, source: &mut impl TensorSource) -> Self {
-        let (hidden, inner) = (config.hidden_size, config.intermediate_size);
-        let q_width = config.num_attention_heads * config.head_dim;
-        let kv_width = config.num_key_value_heads * config.head_dim;
+        let hidden = config.hidden_size;
         let embed_tokens =
             Embedding { weight: frozen(source.tensor("model.embed_tokens.weight", [config.vocab_size, hidden])) };
-        let layers = (0..config.num_hidden_layers)
-            .map(|i| {
-                let prefix = format!("model.layers.{i}");
-                let mut linear = |name: &str, d_out: usize, d_in: usize, bias: bool| {
-                    let weight = source.linear(&format!("{prefix}.{name}.weight"), [d_out, d_in]);
-                    let bias = bias.then(|| source.tensor(&format!("{prefix}.{name}.bias"), [d_out]));
-                    AdaptedLinear::frozen(weight, bias)
-                };
-                let self_attn = Attention {
-                    q_proj: linear("self_attn.q_proj", q_width, hidden, config.attention_bias),
-                    k_proj: linear("self_attn.k_proj", kv_width, hidden, config.attention_bias),
-                    v_proj: linear("self_attn.v_proj", kv_width, hidden, config.attention_bias),
-                    o_proj: linear("self_attn.o_proj", hidden, q_width, config.attention_bias),
-                    num_heads: config.num_attention_heads,
-                    num_kv_heads: config.num_key_value_heads,
-                    head_dim: config.head_dim,
-                };
-                let mlp = Mlp {
-                    gate_proj: linear("mlp.gate_proj", inner, hidden, config.mlp_bias),
-                    up_proj: linear("mlp.up_proj", inner, hidden, config.mlp_bias),
-                    down_proj: linear("mlp.down_proj", hidden, inner, config.mlp_bias),
-                    activation: config.activation,
-                };
-                let mut norm = |name: &str| RmsNorm {
-                    weight: frozen(source.tensor(&format!("{prefix}.{name}.weight"), [hidden])),
-                    eps: config.rms_norm_eps,
-                    offset: config.norm_offset(),
-                };
-                DecoderLayer {
-                    input_layernorm: norm("input_layernorm"),
-                    post_attention_layernorm: norm("post_attention_layernorm"),
-                    self_attn,
-                    mlp,
-                }
-            })
-            .collect();
-        let norm = RmsNorm {
-            weight: frozen(source.tensor("model.norm.weight", [hidden])),
-            eps: config.rms_norm_eps,
-            offset: config.norm_offset(),
-        };
+        let layers = (0..config.num_hidden_layers).map(|i| DecoderLayer::build(i, &config, source)).collect();
+        let norm = RmsNorm::build("model.norm", &config, source);
         let lm_head = (!config.tie_word_embeddings)
             .then(|| Embedding { weight: frozen(source.tensor("lm_head.weight", [config.vocab_size, hidden])) });
         Self { model: Decoder { embed_tokens, layers, norm }, lm_head, config, warnings: Vec::new() }
@@ -226,21 +151,8 @@ impl CausalLm {
     /// Every linear with its key prefix (`model.layers.0.self_attn.q_proj`), in the order of the forward pass.
     pub fn linears(&self) -> Vec<(String, &AdaptedLinear)> {
         let layers = self.model.layers.iter().enumerate();
-        layers
-            .flat_map(|(i, layer)| {
-                let (attention, mlp) = (&layer.self_attn, &layer.mlp);
-                let linears = [
-                    &attention.q_proj,
-                    &attention.k_proj,
-                    &attention.v_proj,
-                    &attention.o_proj,
-                    &mlp.gate_proj,
-                    &mlp.up_proj,
-                    &mlp.down_proj,
-                ];
-                TARGETS.into_iter().zip(linears).map(move |(target, linear)| (linear_name(i, target), linear))
-            })
-            .collect()
+        let linears = layers.flat_map(|(i, layer)| layer.linears().map(move |(target, linear)| (i, target, linear)));
+        linears.map(|(i, target, linear)| (linear_name(i, target), linear)).collect()
     }
 
     /// The routed layers with adapter and router, in the order of a forward pass.
@@ -256,21 +168,9 @@ impl CausalLm {
 
     pub(crate) fn linears_mut(&mut self) -> Vec<(String, &mut AdaptedLinear)> {
         let layers = self.model.layers.iter_mut().enumerate();
-        layers
-            .flat_map(|(i, layer)| {
-                let (attention, mlp) = (&mut layer.self_attn, &mut layer.mlp);
-                let linears = [
-                    &mut attention.q_proj,
-                    &mut attention.k_proj,
-                    &mut attention.v_proj,
-                    &mut attention.o_proj,
-                    &mut mlp.gate_proj,
-                    &mut mlp.up_proj,
-                    &mut mlp.down_proj,
-                ];
-                TARGETS.into_iter().zip(linears).map(move |(target, linear)| (linear_name(i, target), linear))
-            })
-            .collect()
+        let linears =
+            layers.flat_map(|(i, layer)| layer.linears_mut().map(move |(target, linear)| (i, target, linear)));
+        linears.map(|(i, target, linear)| (linear_name(i, target), linear)).collect()
     }
 
     /// The final hidden states of a batch of B sequences of L tokens, after the last norm: `[B L, hidden]`. The context takes
@@ -330,8 +230,4 @@ impl CausalLm {
     pub fn dtype(&self) -> DType {
         self.model.norm.weight.dtype()
     }
-}
-
-fn frozen<const D: usize>(value: Tensor<D>) -> Param<Tensor<D>> {
-    Param::initialized(ParamId::new(), value).set_require_grad(false)
 }

@@ -75,7 +75,7 @@ pub(crate) fn by_layers(
     let LossWeights { divisor, share, coefficient } = weights;
     let labels = (Tensor::from_inner(batch.label_positions), Tensor::from_inner(batch.label_targets));
     let head = |hidden| task_loss(model, hidden, labels, divisor);
-    let (task, gradients) = model.gradients_by_blocks(&batch.tokens, &mut context, share * coefficient, head);
+    let (task, gradients) = model.gradients_by_layers(&batch.tokens, &mut context, share * coefficient, head);
     let losses = read(task, context.auxiliary_loss().map(|loss| loss * share));
     (gradients, losses, RoutingStatistics::read(&context.into_layers()))
 }

@@ -1,17 +1,17 @@
-//! Backward block by block (Chen et al. 2016): the forward pass keeps the inputs of the layers alone, and the backward pass
-//! does each layer again. It costs a second forward pass of the layers and holds the activations of one at a time.
+//! Activation checkpointing by layers (Chen et al. 2016): the forward pass keeps the inputs of the layers, and the backward
+//! pass recomputes one layer at a time. It costs a second forward pass and holds the activations of one layer.
 
-use crate::{CausalLm, TokenBatch, model::DecoderLayer, precision::widened, token_batch::Sequences};
+use crate::{CausalLm, TokenBatch, layer::DecoderLayer, precision::widened, token_batch::Sequences};
 use adamole_core::ForwardContext;
 use burn::{module::Module, optim::GradientsParams, tensor::Tensor};
 
 impl CausalLm {
-    /// The gradients of `head(hidden) + auxiliary_weight * auxiliary_loss` in the adapters of each layer, and the value of the
-    /// head. `hidden` is what [`CausalLm::hidden`] gives, `[B L, hidden]`, on the model's autodiff device.
+    /// The value of `head(hidden)`, and the gradients of `head(hidden) + auxiliary_weight * auxiliary_loss` in the adapters
+    /// of each layer. `hidden` is that of [`CausalLm::hidden`], `[B L, hidden]`, on the model's autodiff device.
     ///
-    /// The model lives on an autodiff device; ids `[B, L]`, mask and pass on the plain one beneath. The pass records what
-    /// it would in a plain forward pass, its auxiliary loss without a gradient.
-    pub fn gradients_by_blocks(
+    /// The model lives on an autodiff device, the batch on the plain one beneath. The context records what it records in a
+    /// plain forward pass; its auxiliary loss has no gradient.
+    pub fn gradients_by_layers(
         &self,
         batch: &TokenBatch,
         context: &mut ForwardContext,
@@ -59,7 +59,7 @@ impl DecoderLayer {
         let down = &self.mlp.down_proj;
         let output = match &down.adapter {
             Some(_) => down.forward(gated, context),
-            // The output itself is not wanted, and without an adapter its gradient is known before it.
+            // The output itself is not needed, and without an adapter its gradient is known beforehand.
             None => {
                 let of_gated = down.input_gradient(d.clone());
                 return inner_product(attended, d) + inner_product(gated, of_gated);
