@@ -1,5 +1,5 @@
-//! Forms that must agree: the fused mixture with a loop over experts, the chunked loss with the plain one, any number of
-//! workers with one, a padded batch with its rows alone.
+//! Equivalent forms: the fused mixture and a loop over experts, the chunked loss and the plain one, any number of workers, a
+//! padded batch and single sequences.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use adamole::{
@@ -25,7 +25,7 @@ fn random<const D: usize>(seed: u64, shape: [usize; D], device: &Device) -> Tens
     Tensor::from_data(TensorData::new(values, shape), device)
 }
 
-/// A layer whose B is not zero, so that its experts matter.
+/// A layer with an adapter whose B is not zero.
 fn layer(config: AdapterConfig, d_in: usize, d_out: usize, seed: u64, device: &Device) -> AdaptedLinear {
     let mut layer = AdaptedLinear::frozen(random(seed, [d_out, d_in], device), None);
     layer.adapt(config, &[seed]);
@@ -35,7 +35,7 @@ fn layer(config: AdapterConfig, d_in: usize, d_out: usize, seed: u64, device: &D
     layer
 }
 
-/// The definition, expert by expert and token by token.
+/// The definition of AdaMoLE, token by token and expert by expert.
 fn loop_over_experts(layer: &AdaptedLinear, x: &[f32], rows: usize) -> Vec<f32> {
     let adapter = layer.adapter.as_ref().unwrap();
     let (experts, rank) = (adapter.config().num_experts(), adapter.config().rank.get());
@@ -94,7 +94,7 @@ proptest! {
     }
 
     #[test]
-    fn one_expert_is_a_plain_lora(rows in 1_usize..6, d_in in 1_usize..12, d_out in 1_usize..12, rank in 1_usize..5, seed: u32) {
+    fn one_expert_equals_a_plain_lora(rows in 1_usize..6, d_in in 1_usize..12, d_out in 1_usize..12, rank in 1_usize..5, seed: u32) {
         let device = device();
         let seed = u64::from(seed);
         let mixture = layer(adamole(1, rank, 0.0), d_in, d_out, seed, &device);
@@ -152,7 +152,7 @@ fn examples() -> Vec<Example> {
         .collect()
 }
 
-/// Padded with a token that no text has, so that every token but the first is a label.
+/// A batch padded with a token that does not occur in the texts: every token but the first has a loss.
 fn texts(examples: &[Example], indices: &[usize]) -> Batch {
     padded(examples, indices, Padding::Right)
 }
@@ -182,7 +182,7 @@ fn a_step_does_not_depend_on_the_number_of_workers() {
 }
 
 #[test]
-fn a_step_by_blocks_is_the_step_at_once() {
+fn activation_checkpointing_does_not_change_a_step() {
     let device = device().autodiff();
     let all_linears = AdapterLayout::uniform(adamole(4, 2, 0.3), &Targets::all(), 2);
     let mut everywhere = adapted_model(&device, 0.3);
@@ -210,11 +210,11 @@ fn compare_by_blocks(model: &CausalLm) {
 }
 
 #[test]
-fn micro_batches_count_by_their_labels_or_alike() {
+fn micro_batches_are_weighted_by_their_labels_or_equally() {
     let device = device().autodiff();
     let model = adapted_model(&device, 0.0);
     let examples = examples();
-    // 5 labels, and 14 + 13.
+    // 5 labels, and 14 + 13 labels.
     let batches = [texts(&examples, &[0]), texts(&examples, &[9, 8])];
     let loss = |batches: &[Batch], accumulation| {
         let recipe = Recipe { seed: 5, accumulation, ..Recipe::default() };
@@ -228,7 +228,7 @@ fn micro_batches_count_by_their_labels_or_alike() {
     let close = |found: f64, expected: f64| assert!((found - expected).abs() < 1e-5, "{found}, expected {expected}");
     close(alike.0, (few.0 + many.0) / 2.0);
     close(by_labels.0, (5.0 * few.0 + 27.0 * many.0) / 32.0);
-    // Tokens are one more than labels in every text.
+    // Every text has one more token than labels.
     close(alike.1, (few.1 + many.1) / 2.0);
     close(by_labels.1, (6.0 * few.1 + 29.0 * many.1) / 35.0);
     let mean = few.2.iter().zip(&many.2).map(|(few, many)| (few + many) / 2.0);
@@ -236,7 +236,7 @@ fn micro_batches_count_by_their_labels_or_alike() {
 }
 
 #[test]
-fn dropout_is_drawn_from_the_step_and_changes_the_gradient() {
+fn dropout_depends_on_the_step_and_changes_the_gradient() {
     let device = device().autodiff();
     let examples = examples();
     let batches = [texts(&examples, &[7, 8])];
@@ -252,7 +252,7 @@ fn dropout_is_drawn_from_the_step_and_changes_the_gradient() {
 }
 
 #[test]
-fn a_balance_loss_of_no_weight_leaves_the_gradients_alone() {
+fn a_load_balancing_loss_with_coefficient_0_does_not_change_the_gradients() {
     let device = device().autodiff();
     let model = adapted_model(&device, 0.0);
     let batches = [texts(&examples(), &[3, 8])];
@@ -262,7 +262,7 @@ fn a_balance_loss_of_no_weight_leaves_the_gradients_alone() {
         flat_gradients(&model, &accumulate(&model, input, &Workers::new(1), &Replicas::default()).gradients)
     };
     let batch = DeviceBatch::new(&batches[0], &device);
-    // Nothing recorded, so no balance loss at all.
+    // Without recording there is no load balancing loss.
     let hidden = model.hidden(&batch.tokens, &mut ForwardContext::evaluation()).select(0, batch.label_positions);
     let labels = batch.label_targets.dims()[0];
     let loss = frozen_cross_entropy(hidden, model.projection(), batch.label_targets, labels as f32);
@@ -272,7 +272,7 @@ fn a_balance_loss_of_no_weight_leaves_the_gradients_alone() {
 }
 
 #[test]
-fn padding_changes_nothing_for_the_tokens() {
+fn padding_does_not_change_the_hidden_states_of_tokens() {
     let device = device();
     let model = adapted_model(&device, 0.0);
     let examples = examples();

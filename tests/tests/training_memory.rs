@@ -1,4 +1,4 @@
-//! What a process holds does not grow with the steps it has done. The only test of its process.
+//! The memory of a training process does not grow with the number of steps. The only test of its process.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -11,13 +11,12 @@ use adamole::{
 use adamole_tests::{device, memory};
 use std::path::Path;
 
-/// Steps between two looks.
+/// Steps between two measurements.
 const EVERY: usize = 100;
-/// Looks after which every length of batch has come, on every worker, and every buffer is there.
+/// Measurements until every batch length has occurred on every worker, and all buffers are allocated.
 const WARM_UP: usize = 2;
 const STEPS: usize = 500;
-/// What the process may hold more at the end, in bytes: the allocator alone moves it by 5 MB either way. A leak of
-/// 32 KiB a step would be more.
+/// The allowed growth in bytes. The allocator alone accounts for 5 MB either way; a leak of 32 KiB a step exceeds it.
 const GROWTH: u64 = 8 << 20;
 
 #[test]
@@ -42,19 +41,19 @@ fn memory_does_not_grow_with_the_steps() {
     let checkpoints = Checkpoints::new(folder.path().to_owned(), EVERY, 1);
     let recipe = Recipe { epochs: 20, batch_size: 8, micro_batch_size: 4, warmup_steps: 5, ..Recipe::default() };
     let data = TrainingData { train: &training, validation: &validation, pad_id: 0 };
-    let mut held = Vec::new();
+    let mut measured = Vec::new();
     let mut observer = |event: &TrainEvent| {
         if let TrainEvent::Step(step) = event
             && (step.step + 1).is_multiple_of(EVERY)
         {
-            held.push(memory("VmRSS"));
+            measured.push(memory("VmRSS"));
         }
         Ok(())
     };
     let trainer = Trainer::new(&recipe).workers(&Workers::new(2)).checkpoints(&checkpoints);
     trainer.fit(model, data, &mut observer).unwrap();
-    eprintln!("bytes after every {EVERY} steps: {held:?}");
-    assert_eq!(held.len(), STEPS / EVERY);
-    let growth = held[held.len() - 1].saturating_sub(held[WARM_UP - 1]);
-    assert!(growth < GROWTH, "{growth} bytes more than after {} steps: {held:?}", WARM_UP * EVERY);
+    eprintln!("bytes after every {EVERY} steps: {measured:?}");
+    assert_eq!(measured.len(), STEPS / EVERY);
+    let growth = measured[measured.len() - 1].saturating_sub(measured[WARM_UP - 1]);
+    assert!(growth < GROWTH, "{growth} bytes more than after {} steps: {measured:?}", WARM_UP * EVERY);
 }

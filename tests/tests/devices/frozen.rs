@@ -1,4 +1,4 @@
-//! Frozen means frozen: no base weight gets a gradient, every adapter parameter does.
+//! Frozen base weights get no gradient; every adapter parameter does.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use adamole::{

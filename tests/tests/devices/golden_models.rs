@@ -1,5 +1,5 @@
-//! Whole models against the published implementation: logits, routing, losses, gradients, parameters after its
-//! optimizer's steps, and generated text. Tolerances are those that the golden files state.
+//! Models against the reference implementation: logits, routing, losses, gradients, parameters after optimizer steps, and
+//! generated text. Tolerances are those of the golden files.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use adamole::{
@@ -41,11 +41,10 @@ const CASES: [&str; 25] = [
     "llama_gqa_tied__mole_top2",
 ];
 
-/// The cases that are run: all, or those that `ADAMOLE_TEST_CASES` names, for a device on which all of them take long.
+/// The tested cases: all, or those of `ADAMOLE_TEST_CASES`, for devices on which all take too long.
 fn cases() -> Vec<&'static str> {
     let Ok(named) = std::env::var("ADAMOLE_TEST_CASES") else { return CASES.to_vec() };
-    let known =
-        |name: &str| *CASES.iter().find(|case| **case == name).unwrap_or_else(|| panic!("there is no case {name}"));
+    let known = |name: &str| *CASES.iter().find(|case| **case == name).unwrap_or_else(|| panic!("no case {name}"));
     named.split(',').map(known).collect()
 }
 
@@ -75,7 +74,7 @@ fn strings(json: &serde_json::Value) -> BTreeSet<String> {
 }
 
 #[test]
-fn models_equal_the_published_ones() {
+fn models_equal_the_reference_implementation() {
     let device = device().autodiff();
     eprintln!("{:36} {}", "largest differences", Differences::HEADER);
     for name in cases() {
@@ -134,11 +133,11 @@ fn compare(name: &str, case: &Case, model: &CausalLm, traced: &Trace, difference
     assert_eq!(ours.len(), recorded.names().len(), "{name}: every recorded gradient, and no other");
 }
 
-/// The recorded optimizer steps, then the parameters and logits they lead to. Where the published code has no gradient,
-/// its optimizer leaves the parameter and its count of steps alone.
+/// Repeats the recorded optimizer steps and compares the resulting parameters and logits. Where the reference implementation
+/// has no gradient, its optimizer changes neither the parameter nor its step count.
 fn steps(name: &str, case: &Case, model: &mut CausalLm, device: &Device, differences: &mut Differences) {
     let mut optimizer = AdamW::new(AdamWSettings::default());
-    // The smallest gradient that each element had in any step.
+    // The smallest absolute gradient of each element in any step.
     let mut smallest: BTreeMap<String, Vec<f32>> = BTreeMap::new();
     for (i, step) in case.json["optim"]["steps"].as_array().unwrap().iter().enumerate() {
         let traced = traced(case, model, device);
@@ -166,10 +165,10 @@ fn steps(name: &str, case: &Case, model: &mut CausalLm, device: &Device, differe
         for (key, data) in linear.adapter.iter().flat_map(adapter_tensors) {
             let key = format!("{KEY_PREFIX}{module}.{key}");
             let (actual, expected) = (values(data), floats(&after, &key));
-            // Parameters that never had a gradient are where they were.
+            // Parameters without a gradient are unchanged.
             let gradient = smallest.get(&key).cloned().unwrap_or_else(|| vec![1.0; actual.len()]);
-            // Adam divides by the gradient's size, so that a rounding error of 1e-7 in a small gradient moves the steps
-            // by its share; gradients that are zero but for rounding are left out.
+            // Adam divides by the size of the gradient, so that a rounding error of 1e-7 changes a step by its share of the
+            // gradient. Gradients that consist of rounding errors are left out.
             let kept: Vec<usize> = (0..actual.len()).filter(|&i| gradient[i] > 1e-7).collect();
             for &i in &kept {
                 let (allowed, difference) = (2e-5 + rates * 1e-7 / gradient[i], (actual[i] - expected[i]).abs());
@@ -186,7 +185,7 @@ fn steps(name: &str, case: &Case, model: &mut CausalLm, device: &Device, differe
 }
 
 #[test]
-fn generated_text_is_the_published_one() {
+fn generated_text_equals_the_reference_implementation() {
     let device = device();
     for name in cases() {
         let case = Case::open(name);
@@ -202,11 +201,11 @@ fn generated_text_is_the_published_one() {
         let expected = case.integers("generated_ids");
         let count = expected.len() / prompts.len();
         for cached in [true, false] {
-            // The recorded rows go on after an end, so none is named here.
+            // The recorded generation does not stop at the end token.
             let options = Generation { max_new_tokens: count, sampling: Sampling::Greedy, eos: Vec::new(), cached };
             let generated = generate(&model, &prompts, &options, &device).unwrap();
             for (row, recorded) in generated.iter().zip(expected.chunks(count)) {
-                // An end of text, 2, is followed by filling.
+                // The end token, 2, is followed by padding.
                 let end = recorded.iter().position(|&id| id == 2).map_or(count, |end| end + 1);
                 let recorded: Vec<u32> = recorded[..end].iter().map(|&id| id as u32).collect();
                 assert_eq!(row[..end], recorded, "{name}, cached: {cached}");
@@ -228,7 +227,7 @@ fn generated_text_is_the_published_one() {
 }
 
 #[test]
-fn drawn_text_is_the_same_with_and_without_a_cache() {
+fn sampled_text_is_the_same_with_and_without_a_cache() {
     let device = device();
     for name in ["llama_gqa__ada_1", "gemma__mole_top2", "llama3_short__lora"] {
         let model = load(&Case::open(name), &device);
@@ -240,7 +239,7 @@ fn drawn_text_is_the_same_with_and_without_a_cache() {
         };
         assert_eq!(draw(true, 3), draw(false, 3), "{name}");
         assert_ne!(draw(true, 3), draw(true, 4), "{name}");
-        // A row does not depend on what is beside it.
+        // A row does not depend on the other rows of the batch.
         let sampling = Sampling::Greedy;
         let options = Generation { max_new_tokens: 12, sampling, eos: vec![2], cached: true };
         let together = generate(&model, &prompts, &options, &device).unwrap();
@@ -251,7 +250,7 @@ fn drawn_text_is_the_same_with_and_without_a_cache() {
 }
 
 #[test]
-fn the_base_alone_is_another_model() {
+fn the_base_without_adapter_has_other_logits() {
     let device = device();
     let case = Case::open("llama_gqa__ada_1");
     let base = load_base(&golden("bases/llama_gqa_s11"), &device).unwrap();

@@ -1,5 +1,5 @@
-//! The first twenty steps of the shipped base, against the curve that is kept here: what changes it is seen. On another
-//! device than the CPU, the two curves side by side.
+//! The first twenty steps of the shipped base against a recorded loss curve, which shows any change. On devices other than the
+//! CPU, both curves are printed.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use adamole::train::{TrainEvent, Trainer, TrainingData};
@@ -9,11 +9,11 @@ use adamole_tests::{
     workers,
 };
 
-/// Task loss, auxiliary loss and gradient norm of each step on the CPU.
+/// Task loss, load balancing loss and gradient norm of each step on the CPU.
 const CURVE: &str = include_str!("../../loss_curve.json");
 
 #[test]
-fn the_first_twenty_steps_are_as_they_were() {
+fn the_first_twenty_steps_equal_the_recorded_ones() {
     let [training, validation] = examples(160, 4);
     let device = device().autodiff();
     let data = TrainingData { train: &training, validation: &validation, pad_id: 0 };
@@ -35,8 +35,8 @@ fn the_first_twenty_steps_are_as_they_were() {
             eprintln!("| {step} | {:.6} | {:.6} | {:.6} | {:.6} |", kept[0], found[0], kept[1], found[1]);
         }
     }
-    // Adam turns a gradient's rounding into a step of its share, and twenty of them add up: a device that rounds otherwise
-    // is within ten times the bound for one that does not.
+    // Adam scales rounding errors of gradients up to steps, and twenty of them add up: devices that round differently get ten
+    // times the bound.
     let tolerance = if device_name() == "cpu" { 1e-5 } else { 1e-4 };
     let far = |(found, kept): (&f64, &f64)| (found - kept).abs() > tolerance * kept.abs().max(1.0);
     let differs = curve.len() != kept.len() || curve.iter().flatten().zip(kept.iter().flatten()).any(far);

@@ -1,5 +1,5 @@
-//! A base in fewer bits against the published numbers, which are of float32: logits, loss and gradients, and the types that
-//! parameters have. `-- --nocapture` prints the differences.
+//! Bases in half precision and quantised bases against the float32 reference: logits, loss and gradients, and the types of the
+//! parameters. `-- --nocapture` prints the differences.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use adamole::{
@@ -26,8 +26,8 @@ const FLOAT16: WeightTypes = WeightTypes { precision: Precision::Float16, quanti
 const INT8: WeightTypes = WeightTypes { precision: Precision::Float32, quantization: Some(Quantization::Int8) };
 const INT4: WeightTypes = WeightTypes { precision: Precision::Float32, quantization: Some(Quantization::Int4) };
 
-/// What a rounding of each weight and activation to this type may do, as shares of the largest logit and of the loss, and the
-/// least cosine of the gradients: bfloat16 has 8 bits and float16 11; int8 has 7 and int4 3 of the largest in a block.
+/// Tolerances by type: the error of the logits relative to the largest, the relative error of the loss, and the least cosine of
+/// the gradients. The precision is 8 bits for bfloat16, 11 for float16, 7 for int8 and 3 for int4.
 const TYPES: [(&str, WeightTypes, f32, f64, f64); 4] = [
     ("bfloat16", BFLOAT16, 0.15, 0.005, 0.99),
     ("float16", FLOAT16, 0.08, 0.005, 0.995),
@@ -54,7 +54,7 @@ fn load(case: &Case, types: WeightTypes, device: &Device) -> Result<CausalLm, Mo
     Ok(model)
 }
 
-/// The cosine of the angle between our gradients and the recorded ones, where both have one: rounding may turn an expert on.
+/// The cosine of our gradients and the recorded ones, over the parameters that have both: rounding may activate an expert.
 fn cosine(case: &Case, model: &CausalLm, traced: &Trace) -> f64 {
     let recorded = TensorFile::open(&case.folder.join("grads.safetensors")).unwrap();
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
@@ -74,7 +74,7 @@ fn cosine_of(a: &[f32], b: &[f32]) -> f64 {
 }
 
 #[test]
-fn a_base_in_fewer_bits_is_near_the_published_one() {
+fn a_base_with_fewer_bits_is_close_to_the_reference() {
     let device = device().autodiff();
     let cases =
         ["llama_gqa__ada_1", "llama_gqa__lora", "llama_gqa_tied__mole_top2", "gemma__mole_top2", "llama3_short__ada_1"];
@@ -108,7 +108,7 @@ fn a_base_in_fewer_bits_is_near_the_published_one() {
     }
 }
 
-/// The weights as floats again.
+/// Dequantises the weights.
 struct Dequantized;
 
 impl ModuleMapper for Dequantized {
@@ -121,13 +121,13 @@ impl ModuleMapper for Dequantized {
 }
 
 #[test]
-fn a_quantized_base_computes_with_the_floats_that_its_codes_stand_for() {
+fn a_quantized_base_equals_its_dequantized_weights() {
     let device = device().autodiff();
     let case = Case::open("llama_gqa__ada_1");
     for types in [INT8, INT4] {
         let quantized = load(&case, types, &device).unwrap();
         let floats = quantized.clone().map(&mut Dequantized);
-        // Factored: the base is left as it is, and nothing but the adapters gets a gradient.
+        // Only the adapters get gradients.
         let run = |model: &CausalLm| {
             let ids = Tensor::<2, Int>::from_data([[1, 5, 9, 33, 70, 2]], &device);
             let targets = Tensor::<1, Int>::from_data([5, 9, 33, 70, 2, 4], &device);
@@ -146,9 +146,9 @@ fn a_quantized_base_computes_with_the_floats_that_its_codes_stand_for() {
     }
 }
 
-/// Dropout, several micro-batches and their own copies of the model: what a run does.
+/// With dropout and several micro-batches, each on a copy of the model, as in training.
 #[test]
-fn a_quantized_base_stays_so_in_training() {
+fn a_quantized_base_stays_quantized_in_training() {
     let device = device().autodiff();
     let [examples, _] = examples(4, 1);
     let batches = micro_batches(&examples, 2);
@@ -167,7 +167,7 @@ fn a_quantized_base_stays_so_in_training() {
         for checkpoint_blocks in [false, true] {
             assert_close("gradients", &gradients(&model, checkpoint_blocks), &expected, 1e-6, 1e-4);
         }
-        // Activations of half a float's bits beside it.
+        // With activations in half precision.
         for precision in [Precision::BFloat16, Precision::Float16] {
             if device.supports_dtype(precision.dtype()) {
                 let model = adapted_base_as(of(precision), &device);

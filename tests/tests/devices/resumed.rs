@@ -1,4 +1,4 @@
-//! A run that was stopped and goes on from its checkpoint is the unbroken one, to the last bit, on every device.
+//! A resumed run equals an uninterrupted run, bit for bit, on every device.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use adamole::{
@@ -17,14 +17,14 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
-/// What a run leaves behind: its task losses and gradient norms, and the bytes of its adapter.
+/// The result of a run: task losses, gradient norms, and the bytes of its adapter.
 #[derive(Debug, PartialEq)]
 struct Trace {
     steps: Vec<[f64; 2]>,
     adapter: Vec<u8>,
 }
 
-/// Keeps the steps of a run, counts them, and saves the best adapter.
+/// Records the steps of a run and saves the best adapter.
 struct Recorder<'a> {
     steps: Vec<[f64; 2]>,
     done: &'a AtomicUsize,
@@ -50,7 +50,7 @@ fn newest(checkpoints: &Checkpoints) -> Option<Checkpoint> {
 }
 
 #[test]
-fn a_resumed_run_is_the_unbroken_one() {
+fn a_resumed_run_equals_an_uninterrupted_run() {
     let folder = tempfile::tempdir().unwrap();
     let [training, validation] = examples(48, 4);
     let data = TrainingData { train: &training, validation: &validation, pad_id: 0 };
@@ -81,14 +81,14 @@ fn a_resumed_run_is_the_unbroken_one() {
     assert_eq!(Trace { steps, adapter: bytes("broken") }, whole);
 }
 
-/// Whenever it is asked whether to stop, it does, the next time it is asked after what came of that.
+/// Stops a run at each check of the stop condition, in turn, and resumes it.
 #[test]
-fn a_run_that_is_stopped_between_any_two_micro_batches_is_the_unbroken_one() {
+fn a_run_stopped_between_any_two_micro_batches_equals_an_uninterrupted_run() {
     let folder = tempfile::tempdir().unwrap();
     let [training, validation] = examples(24, 4);
     let data = TrainingData { train: &training, validation: &validation, pad_id: 0 };
     let device = device().autodiff();
-    // Two links: the first step of the second epoch is also where a link begins.
+    // A chain of two LoRAs: the second one begins with the second epoch.
     let recipe = Recipe { chain_links: 2, ..recipe(2) };
     let run = |name: &str, stop_at: usize| {
         let checkpoints = Checkpoints::new(folder.path().join(name), 100, 1);
@@ -106,7 +106,7 @@ fn a_run_that_is_stopped_between_any_two_micro_batches_is_the_unbroken_one() {
             let mut saved = fitted.model.without_adapters();
             load_adapter(&mut saved, &adapter).unwrap();
             let values = |model: &CausalLm| model.parameter_values(ParameterKind::Adapter);
-            assert_eq!(values(&fitted.best.model), values(&saved), "the result is what was saved");
+            assert_eq!(values(&fitted.best.model), values(&saved), "the result equals the saved adapter");
             fitted.best.evaluation.predictions
         };
         (result.map(saved), asked.load(Ordering::Relaxed))

@@ -1,5 +1,5 @@
-//! A step that several devices share is the step of one. On the CPU the second device is the first again; with a GPU's backend
-//! it is the same adapter under its other name, with a memory and queues of its own.
+//! A step on several devices equals the step on one. On the CPU both devices are the same; with a GPU backend, the second one is
+//! the same GPU under another name, with separate memory and queues.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use adamole::{
@@ -22,13 +22,12 @@ fn second() -> Device {
     device()
 }
 
-/// A GPU's backend measures which kernels are fastest for each device by itself, and may choose kernels that round otherwise;
-/// the CPU's does not.
+/// The tolerance: a GPU backend selects the fastest kernels for each device, which may round differently.
 fn rounding() -> f32 {
     if adamole::device::is_cpu(&device()) { 0.0 } else { 1e-6 }
 }
 
-/// Losses and norms, as they are reported: within `relative` of the expected ones, which at 0 is their last bit.
+/// Asserts that losses and norms agree within `relative`; 0 asks for equality.
 #[track_caller]
 fn assert_near(found: &[f64], expected: &[f64], relative: f32) {
     assert_eq!(found.len(), expected.len());
@@ -37,7 +36,7 @@ fn assert_near(found: &[f64], expected: &[f64], relative: f32) {
 }
 
 #[test]
-fn gradients_of_several_devices_are_those_of_one() {
+fn gradients_of_several_devices_equal_those_of_one() {
     let [training, _] = examples(9, 1);
     let (device, second) = (device().autodiff(), second().autodiff());
     let mut model = adapted_base(&device);
@@ -57,13 +56,13 @@ fn gradients_of_several_devices_are_those_of_one() {
     };
     compare(&model, 1, false);
     compare(&model, 1, true);
-    // Other adapters: the replicas have to follow.
+    // The replicas follow new adapters.
     model.adapt(&model.layout(), 99);
     compare(&model, 2, false);
 }
 
 #[test]
-fn a_run_of_several_devices_is_that_of_one() {
+fn a_run_on_several_devices_equals_that_on_one() {
     let [training, validation] = examples(32, 4);
     let data = TrainingData { train: &training, validation: &validation, pad_id: 0 };
     let (device, second) = (device().autodiff(), second().autodiff());
@@ -85,9 +84,9 @@ fn a_run_of_several_devices_is_that_of_one() {
     assert_near(&curve(&[second]), &one, 10.0 * rounding());
 }
 
-/// Burn's own collective is for CUDA alone. Should it come to other backends, this fails, and gradients can go its way.
+/// Burn's collective operations support CUDA only. If this fails, they have come to other backends, and gradients can use them.
 #[test]
-fn burns_collectives_do_not_exist_here() {
+fn burns_collective_operations_do_not_support_this_device() {
     use burn::tensor::{
         Tensor,
         distributed::{ReduceOperation, all_reduce},

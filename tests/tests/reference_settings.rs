@@ -1,4 +1,4 @@
-//! A training step with the published implementation's choices, beside the one that the golden numbers hold.
+//! A training step with the settings of the reference implementation equals the pass that the golden numbers hold.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use adamole::{
@@ -25,7 +25,7 @@ fn example(tokens: usize) -> Example {
 }
 
 #[test]
-fn padding_at_the_left_counts_as_in_the_published_step() {
+fn a_step_with_left_padding_equals_that_of_the_reference_implementation() {
     let device = device().autodiff();
     for name in ["llama_gqa__ada_max1", "llama_gqa__mole_top2"] {
         let case = Case::open(name);
