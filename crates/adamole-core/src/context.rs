@@ -197,8 +197,8 @@ mod tests {
         let device = Device::default();
         let seed = DropoutSeed { run: 1, step: 2, micro_batch: 3 };
         let half = Probability::try_from(0.5).expect("valid");
-        let masks = |scope, site| {
-            let dropouts = ForwardContext::training(seed).with_dropout_scope(scope).input_dropout(half, site, 3);
+        let masks = |scope, adapter| {
+            let dropouts = ForwardContext::training(seed).with_dropout_scope(scope).input_dropout(half, adapter, 3);
             let values =
                 |dropout: Dropout| dropout.mask([50, 40], &device).into_data().try_to_vec::<f32>().expect("float32");
             dropouts.expect("dropped").into_iter().map(values).collect::<Vec<_>>()

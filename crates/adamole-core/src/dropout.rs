@@ -1,4 +1,4 @@
-//! Inverted dropout whose mask is a function of (seed, step, micro-batch, site, element): the same on every
+//! Inverted dropout whose mask is a function of (seed, step, micro-batch, adapter, element): the same on every
 //! backend, for any number of workers and after any interruption.
 
 use crate::{CounterRng, Probability};
@@ -28,9 +28,9 @@ pub struct DropoutSeed {
 }
 
 impl DropoutSeed {
-    /// The mask of a site, or of anything else that has a number of its own.
-    pub(crate) fn dropout(self, site: usize, p: Probability) -> Dropout {
-        let key = CounterRng::new(&[self.run, self.step, self.micro_batch, site as u64]).counter();
+    /// The dropout of an adapter, or of anything else with a number of its own.
+    pub(crate) fn dropout(self, adapter: usize, p: Probability) -> Dropout {
+        let key = CounterRng::new(&[self.run, self.step, self.micro_batch, adapter as u64]).counter();
         Dropout::new(key, p.get())
     }
 }

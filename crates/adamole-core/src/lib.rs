@@ -1,7 +1,6 @@
 #![doc = include_str!("../README.md")]
 
 mod adapter;
-mod balance;
 mod context;
 mod dropout;
 mod error;
@@ -16,7 +15,6 @@ pub mod setting;
 
 pub use adamole_kernels::CounterRng;
 pub use adapter::{Adapter, AdapterConfig};
-pub use balance::load_balancing_loss;
 pub use context::{ForwardContext, LayerRouting, RoutingDetail};
 pub use dropout::{DropoutScope, DropoutSeed};
 pub use error::SettingError;
@@ -24,5 +22,6 @@ pub use linear::AdaptedLinear;
 pub use method::{AdaMole, Lora, METHODS, Method, MethodKind, MethodSettings, Mole, Selection, Sira};
 pub use numbers::{CapacityFactor, NumExperts, Probability, Rank, TauMax, TopK, TopP};
 pub use parameters::{AdapterShape, Initial, ParameterSpec, ParameterValue};
+pub use router::load_balancing_loss;
 pub use rows::{Rows, ValidRows};
 pub use setting::{Setting, SettingDefault, SettingGroup, SettingKind, SettingMap};

@@ -1,6 +1,6 @@
 //! Routers: from a token's gate logits to the weights of its experts.
 
-use crate::{Adapter, Probability, Rows, load_balancing_loss};
+use crate::{Adapter, Probability, Rows};
 use adamole_kernels::{gate_scores, margins, normalised};
 use burn::tensor::{Int, Tensor};
 use std::fmt::Debug;
@@ -157,4 +157,17 @@ pub fn top_choices(scores: Tensor<2>, k: usize) -> Vec<Tensor<2>> {
             best.float()
         })
         .collect()
+}
+
+/// The load balancing loss `L = N sum_i f_i P_i` over the tokens (Fedus et al. 2022, as the AdaMoLE authors apply it).
+///
+/// - `active_tokens` `[1, N]`: tokens that request expert i; no gradient;
+/// - `balance_sum` `[1, N]`: the sum over tokens of the gate's score, which is the probability p, and `p - tau`
+///   (unmasked, so possibly negative) for AdaMoLE;
+/// - `tokens`: the number of tokens summed over.
+///
+/// Uniform routing to k experts gives k, since f is not divided by k. Returns a tensor of one element.
+pub fn load_balancing_loss(active_tokens: Tensor<2>, balance_sum: Tensor<2>, tokens: f32) -> Tensor<1> {
+    let num_experts = active_tokens.dims()[1] as f32;
+    (active_tokens * balance_sum).sum() * (num_experts / (tokens * tokens))
 }

@@ -26,7 +26,6 @@ mod precision;
 mod quantization;
 mod random_weights;
 mod regular_file;
-mod rope;
 mod tensor_file;
 mod token_batch;
 

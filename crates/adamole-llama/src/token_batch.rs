@@ -1,6 +1,6 @@
 //! A batch of token ids on a device, with all that a forward pass has to know of its layout.
 
-use crate::{AttentionMask, ModelConfig, rope::Rotary};
+use crate::{AttentionMask, ModelConfig, attention::Rotary};
 use adamole_core::{Rows, ValidRows};
 use burn::tensor::{Int, Tensor};
 
