@@ -20,7 +20,7 @@ impl Replicas {
     }
 
     /// Devices in all, the main one included.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         1 + self.others.len()
     }
 
