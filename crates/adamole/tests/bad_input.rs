@@ -163,7 +163,7 @@ fn wrong_use_exits_with_2() {
     scene.fails("train", &["--targets", "q_proj,z_proj"], 2, &["z_proj"]);
     scene.fails("train", &["--learning-rate", "nan"], 2, &["learning_rate is NaN"]);
     scene.fails("train", &["--batch-size", "many"], 2, &["many"]);
-    scene.fails("evaluate", &["--split", "dev"], 2, &["unknown split `dev`"]);
+    scene.fails("evaluate", &["--split", "dev"], 2, &["unknown name `dev`"]);
     scene.write("run.toml", "epochs = 3\nepoch = 4\n");
     scene.fails("train", &["--config", "run.toml"], 2, &["run.toml", "unknown field `epoch`"]);
 }
