@@ -7,20 +7,25 @@ thread_local! {
     static GUARDED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether this thread is within a call of which a panic becomes a [`DataError`](crate::DataError). The panic hook
-/// of a program may keep quiet then: the error says what there is to say.
+/// Whether a panic of this thread is going to be caught and returned as a [`DataError`](crate::DataError). The panic hook of a
+/// program should then print nothing.
 pub fn panics_are_caught() -> bool {
     GUARDED.get()
 }
 
-/// Runs `call`; of a panic the message.
-pub(crate) fn guarded<T>(call: impl FnOnce() -> T) -> Result<T, String> {
+/// A panic of a library, with its message.
+#[derive(Debug, PartialEq, thiserror::Error)]
+#[error("the library gave up: {0}")]
+pub(crate) struct Panicked(String);
+
+/// Runs `call` and catches its panic.
+pub(crate) fn guarded<T>(call: impl FnOnce() -> T) -> Result<T, Panicked> {
     let outer = GUARDED.replace(true);
     let result = catch_unwind(AssertUnwindSafe(call));
     GUARDED.set(outer);
     result.map_err(|panic| {
         let message = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-        message.or_else(|| panic.downcast_ref().cloned()).unwrap_or_else(|| "the reader gave up".into())
+        Panicked(message.or_else(|| panic.downcast_ref().cloned()).unwrap_or_else(|| "no message".into()))
     })
 }
 
@@ -31,7 +36,7 @@ mod tests {
     #[test]
     fn a_panic_is_a_message_and_the_thread_goes_on() {
         assert_eq!(guarded(panics_are_caught), Ok(true));
-        assert_eq!(guarded(|| -> u8 { panic!("no {}", 1) }), Err("no 1".into()));
+        assert_eq!(guarded(|| -> u8 { panic!("no {}", 1) }), Err(Panicked("no 1".into())));
         assert!(!panics_are_caught());
     }
 }

@@ -1,53 +1,52 @@
-//! The items of a split, one at a time.
+//! The items of a split: all of them, or one at a time.
 
 use std::collections::VecDeque;
-use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use strum::{Display, EnumString, VariantNames};
 
-use crate::files::{self, Rows, SplitFile};
-use crate::named::named;
+use crate::error::unknown_name;
+use crate::files::{RowOf, RowReader};
 use crate::{Benchmark, DataError, MultipleChoice, NumberedRow, Split};
 
-/// How many bad rows are described; beyond that they are only counted.
+/// The most bad rows that a report describes; further ones are only counted.
 const DESCRIBED: usize = 100;
 
-/// How many rows after a bad first one are looked at, to tell a bad row from a file of another kind.
+/// How many rows after a bad first one are read, to tell a bad row from a file of another kind.
 const LOOKED_AT: usize = 16;
 
-/// What is done about a row that is not as its benchmark has it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+/// What is done about a row that does not fit its benchmark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, Display, EnumString, VariantNames)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase", parse_err_ty = DataError, parse_err_fn = unknown_name::<Self>)]
 pub enum OnBadRow {
     /// Reading ends with an error.
     #[default]
     Fail,
-    /// The row is left out and counted.
+    /// The row is skipped and counted.
     Skip,
 }
 
-named!(OnBadRow, "way with bad rows", { Self::Fail => "fail", Self::Skip => "skip" });
-
-/// What has been read.
+/// Counts of what was read.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ReadReport {
-    /// Rows, bad ones included.
+    /// Rows, including bad ones.
     pub rows: usize,
-    /// Items that came of them.
+    /// Items.
     pub items: usize,
     /// Items without an answer.
     pub unlabelled: usize,
     /// Rows that the benchmark leaves out, such as questions about an image.
     pub left_out: usize,
-    /// Rows that were skipped because they are bad.
+    /// Bad rows that were skipped.
     pub bad_rows: usize,
-    /// What is wrong with them and where: the first 100.
+    /// The problems of the first 100 bad rows, with their places.
     pub bad: Vec<String>,
 }
 
 impl ReadReport {
-    /// Adds what was read after this.
+    /// Adds the counts of what was read later.
     pub fn add(&mut self, next: Self) {
         self.rows += next.rows;
         self.items += next.items;
@@ -59,20 +58,20 @@ impl ReadReport {
     }
 }
 
-/// The items of a split, and what became of its rows.
+/// The items of a split and the counts of its rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SplitItems {
-    /// In the order of the files.
+    /// The items in the order of the files.
     pub items: Vec<MultipleChoice>,
-    /// Counts.
+    /// The counts.
     pub report: ReadReport,
 }
 
-/// Reads a split from the files in `folder`, at most `limit` items of it.
+/// Reads a split from the files in `folder`, at most `limit` items.
 ///
 /// # Errors
 ///
-/// Those of [`SplitReader`], and [`DataError::Empty`] if not a single item is there.
+/// Those of [`SplitReader`], and [`DataError::Empty`] if there is no item.
 pub fn read_split(
     benchmark: &Benchmark,
     folder: &Path,
@@ -90,7 +89,7 @@ pub fn read_split(
 ///
 /// # Errors
 ///
-/// [`DataError::Unlabelled`] with the row of the first item that has none.
+/// [`DataError::Unlabelled`] with the row of the first item without an answer.
 pub fn require_labels(items: &[MultipleChoice]) -> Result<(), DataError> {
     match items.iter().find(|item| item.answer.is_none()) {
         Some(item) => Err(DataError::Unlabelled { benchmark: item.benchmark.to_string(), row: item.row }),
@@ -98,90 +97,14 @@ pub fn require_labels(items: &[MultipleChoice]) -> Result<(), DataError> {
     }
 }
 
-/// A row, and the benchmark that it is of.
-type RowOf<'a> = Result<(&'a Benchmark, NumberedRow), DataError>;
-
-/// The rows of a split, file after file; of a mixture, part after part. A file of any size takes the memory of a row,
-/// or of a page of Parquet.
-pub struct RowReader<'a> {
-    files: VecDeque<(&'a Benchmark, SplitFile)>,
-    current: Option<(&'a Benchmark, Rows)>,
-    /// Rows of the files before the current one.
-    before: usize,
-    last: usize,
-    first: PathBuf,
-    split: Split,
-}
-
-impl fmt::Debug for RowReader<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RowReader").field("first", &self.first).field("left", &self.files).finish_non_exhaustive()
-    }
-}
-
-impl<'a> RowReader<'a> {
-    /// Finds the files of a split. JSON Lines (plain, `.gz` or `.zst`), CSV and TSV (likewise) and Parquet are read,
-    /// in the layouts that data sets on the hub have: `train.jsonl`, `train-00000-of-00002.parquet`,
-    /// `data/train-...`, `<configuration>/train-...`, `<configuration>/train/0000.parquet`.
-    ///
-    /// # Errors
-    ///
-    /// [`DataError::MissingFile`], which lists what the folder has, [`DataError::MissingShard`],
-    /// [`DataError::AmbiguousSplit`] or [`DataError::FileKind`].
-    pub fn open(benchmark: &'a Benchmark, folder: &Path, split: Split) -> Result<Self, DataError> {
-        let mut all = VecDeque::new();
-        for part in benchmark.parts() {
-            all.extend(files::find(part, folder, split)?.into_iter().map(|file| (part, file)));
-        }
-        let first = all.front().map_or_else(|| folder.into(), |(_, file)| file.path.clone());
-        Ok(Self { files: all, current: None, before: 0, last: 0, first, split })
-    }
-
-    /// The next row, and the benchmark that it is of.
-    fn advance(&mut self) -> Option<RowOf<'a>> {
-        loop {
-            if let Some((benchmark, rows)) = &mut self.current {
-                match rows.next() {
-                    Some(Ok(mut row)) => {
-                        self.last = row.number;
-                        row.number += self.before;
-                        return Some(Ok((benchmark, row)));
-                    }
-                    Some(Err(error)) => return Some(Err(error)),
-                    None => {}
-                }
-            }
-            let (benchmark, file) = self.files.pop_front()?;
-            self.before = match &self.current {
-                Some((previous, _)) if std::ptr::eq(*previous, benchmark) => self.before + self.last,
-                _ => 0,
-            };
-            self.last = 0;
-            match files::rows(&file, benchmark) {
-                Ok(rows) => self.current = Some((benchmark, rows)),
-                Err(error) => return Some(Err(error)),
-            }
-        }
-    }
-}
-
-impl Iterator for RowReader<'_> {
-    type Item = Result<NumberedRow, DataError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.advance().map(|row| row.map(|(_, row)| row))
-    }
-}
-
-/// The items of a split, read row by row.
+/// An iterator over the items of a split.
 ///
-/// A row that cannot be read is an error with its file, line or row group, field and value, or is skipped and counted,
-/// as [`Self::on_bad_row`] says. After an error about a row the rows after it can still be read; after any other the
-/// iterator ends.
+/// A row that cannot be read is an error with its file, line or row group, field and value, or is skipped and counted, as set by
+/// [`Self::on_bad_row`]. After an error about a row the rows after it can still be read; any other error ends the iterator.
 #[derive(Debug)]
 pub struct SplitReader<'a> {
     rows: RowReader<'a>,
-    /// Rows that were looked at, but not handed out.
+    /// Rows that were read ahead.
     ahead: VecDeque<RowOf<'a>>,
     on_bad_row: OnBadRow,
     report: ReadReport,
@@ -189,48 +112,42 @@ pub struct SplitReader<'a> {
 }
 
 impl<'a> SplitReader<'a> {
-    /// Opens a split as [`RowReader::open`] does; bad rows are errors.
+    /// Opens a split, as [`RowReader::open`] does. Bad rows are errors.
     ///
     /// # Errors
     ///
     /// Those of [`RowReader::open`].
     pub fn open(benchmark: &'a Benchmark, folder: &Path, split: Split) -> Result<Self, DataError> {
-        let rows = RowReader::open(benchmark, folder, split)?;
-        Ok(Self {
-            rows,
-            ahead: VecDeque::new(),
-            on_bad_row: OnBadRow::Fail,
-            report: ReadReport::default(),
-            ended: false,
-        })
+        let (rows, on_bad_row) = (RowReader::open(benchmark, folder, split)?, OnBadRow::Fail);
+        Ok(Self { rows, ahead: VecDeque::new(), on_bad_row, report: ReadReport::default(), ended: false })
     }
 
-    /// Decides about bad rows.
+    /// Sets what is done about bad rows.
     #[must_use]
     pub fn on_bad_row(self, on_bad_row: OnBadRow) -> Self {
         Self { on_bad_row, ..self }
     }
 
-    /// What has been read so far.
+    /// The counts of what was read so far.
     pub fn report(&self) -> &ReadReport {
         &self.report
     }
 
-    /// What has been read in all.
+    /// The counts of all that was read.
     ///
     /// # Errors
     ///
-    /// [`DataError::Empty`] if no item came of it.
+    /// [`DataError::Empty`] if there was no item.
     pub fn finish(self) -> Result<ReadReport, DataError> {
         match self.report.items {
-            0 => Err(DataError::Empty { path: self.rows.first, report: Box::new(self.report) }),
+            0 => Err(DataError::Empty { path: self.rows.first_file().into(), report: Box::new(self.report) }),
             _ => Ok(self.report),
         }
     }
 
     fn item(&mut self, row: RowOf<'a>) -> Result<Option<MultipleChoice>, DataError> {
         let (benchmark, row) = row?;
-        let item = question(benchmark, self.rows.split, &row)?;
+        let item = question(benchmark, self.rows.split(), &row)?;
         match &item {
             Some(item) => {
                 self.report.items += 1;
@@ -241,7 +158,7 @@ impl<'a> SplitReader<'a> {
         Ok(item)
     }
 
-    /// The error about a row; if it is the first, and those after it are bad in the same way, about all of them.
+    /// The error of a bad row, or of all rows if this is the first one and the rows after it have the same problem.
     fn explain(&mut self, error: DataError) -> DataError {
         let DataError::Row { place, problem } = error else { return error };
         if self.report.rows > 1 {
@@ -249,7 +166,7 @@ impl<'a> SplitReader<'a> {
         }
         self.ahead.extend(std::iter::from_fn(|| self.rows.advance()).take(LOOKED_AT));
         let is_alike = |row: &RowOf<'a>| {
-            let found = row.as_ref().map(|(benchmark, row)| question(benchmark, self.rows.split, row));
+            let found = row.as_ref().map(|(benchmark, row)| question(benchmark, self.rows.split(), row));
             matches!(found, Ok(Err(DataError::Row { problem: other, .. })) if other.field() == problem.field())
         };
         match self.ahead.iter().all(is_alike) {

@@ -1,20 +1,71 @@
-//! One row of a file, and typed access to its fields.
+//! A row of a file: its place, and typed access to its fields.
+
+use std::fmt;
+use std::path::PathBuf;
 
 use serde_json::{Map, Value};
 
 use crate::RowError;
-use crate::row_error::wrong_type;
+use crate::error::wrong_type;
 
-/// The fields of a row. A dot leads into a nested object: `choices.label`. A bar parts alternatives: `label|answer` is
-/// `label`, or `answer` where the row has no `label`. Fields that nobody asks for are ignored.
+/// The fields of a row. A dot leads into a nested object: `choices.label`. A bar separates alternatives: `label|answer` is
+/// `label`, or `answer` where the row has no `label`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
     fields: Map<String, Value>,
 }
 
-/// What a path of names leads to: a value, or a list of objects and the rest of the path within each of them.
+/// A row with its number and its place.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NumberedRow {
+    /// The fields.
+    pub row: Row,
+    /// The line in a text file, the index in Parquet or a JSON list, counted from 1. In a split of several files the numbers
+    /// continue from file to file.
+    pub number: usize,
+    /// The place.
+    pub place: Place,
+}
+
+/// The place of a row in a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The file.
+    pub path: PathBuf,
+    /// The place within the file.
+    pub spot: Spot,
+}
+
+/// A place within a file, counted from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spot {
+    /// A line of a text file; of a record that spans several lines, the first.
+    Line(usize),
+    /// An element of a JSON list.
+    Element(usize),
+    /// A row of a row group of a Parquet file.
+    Row {
+        /// The row group.
+        group: usize,
+        /// The row within the group.
+        row: usize,
+    },
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path.display();
+        match self.spot {
+            Spot::Line(line) => write!(f, "{path}:{line}"),
+            Spot::Element(number) => write!(f, "{path}: row {number}"),
+            Spot::Row { group, row } => write!(f, "{path}: row group {group}, row {row}"),
+        }
+    }
+}
+
+/// The value at a path of names, or a list of objects and the rest of the path within each of them.
 struct Found<'a, 'f> {
-    /// The names up to here.
+    /// The names up to the value.
     path: &'f str,
     value: &'a Value,
     rest: Option<&'f str>,
@@ -26,12 +77,12 @@ impl Row {
         Self { fields }
     }
 
-    /// Whether the field is there and not null.
+    /// Whether the row has the field and it is not null.
     pub fn has(&self, field: &str) -> bool {
         self.find(field).is_ok_and(|found| !found.value.is_null())
     }
 
-    /// A text.
+    /// The field as a text.
     ///
     /// # Errors
     ///
@@ -41,7 +92,7 @@ impl Row {
         value.as_str().ok_or_else(|| wrong_type(path, "a string", value))
     }
 
-    /// A list of texts: `choices.text` is the list `text` of the object `choices`, or the texts `text` of the list of
+    /// The field as a list of texts: `choices.text` is the list `text` of the object `choices`, or the texts `text` of the list of
     /// objects `choices`.
     ///
     /// # Errors
@@ -65,8 +116,8 @@ impl Row {
         texts.collect()
     }
 
-    /// An integer. A number without a fraction is one, as `1.0`, and so is a text of such a number: tables know texts
-    /// only, and where one number of a column is missing many programs write all of them with a fraction.
+    /// The field as an integer. A number without a fraction counts, as `1.0`, and so does its text: tables hold texts only, and
+    /// where one number of a column is missing many programs write all of them with a fraction.
     ///
     /// # Errors
     ///
@@ -76,33 +127,30 @@ impl Row {
         integer_of(value).ok_or_else(|| wrong_type(path, "an integer", value))
     }
 
-    /// An offset or other count.
+    /// The field as an offset or another count.
     ///
     /// # Errors
     ///
     /// [`RowError::MissingField`] or [`RowError::WrongType`].
     pub fn count(&self, field: &str) -> Result<usize, RowError> {
-        let expected = "an integer of at least 0";
-        let integer = self.integer(field).map_err(|error| match error {
-            RowError::WrongType { field, found, .. } => RowError::WrongType { field, expected, found },
-            other => other,
-        })?;
-        usize::try_from(integer).map_err(|_| wrong_type(field, expected, &Value::from(integer)))
+        let (path, value) = self.value(field)?;
+        let count = integer_of(value).and_then(|integer| usize::try_from(integer).ok());
+        count.ok_or_else(|| wrong_type(path, "an integer of at least 0", value))
     }
 
-    /// The name that a field has in this row: the first alternative that is there.
+    /// The name of a field in this row: its first alternative that is not null.
     pub(crate) fn name<'f>(&self, field: &'f str) -> &'f str {
         alternatives(field).find(|name| self.has(name)).unwrap_or(field)
     }
 
-    /// The value of a field, and the name that it has in this row.
+    /// The value of a field and its name in this row.
     pub(crate) fn value<'f>(&self, field: &'f str) -> Result<(&'f str, &Value), RowError> {
         self.find(field)?.end()
     }
 
-    /// The first alternative that the row has and that is not null; else the first that it has.
+    /// The first alternative that is not null; if there is none, the first that the row has.
     fn find<'f>(&self, field: &'f str) -> Result<Found<'_, 'f>, RowError> {
-        // A name with a bar may be that of a column.
+        // A column's name may hold a bar.
         if !field.contains('|') || self.fields.contains_key(field) {
             return descend(&self.fields, field);
         }
@@ -110,7 +158,7 @@ impl Row {
         let is_there = |found: &Found<'_, '_>| !found.value.is_null();
         let best = found.iter().position(|(_, found)| found.as_ref().is_ok_and(is_there));
         let best = best.or_else(|| found.iter().position(|(_, found)| found.is_ok()));
-        // Of an error the most is learnt where at least the path's beginning is there.
+        // The error of a path whose beginning exists says most.
         let begins = |name: &str| name.split('.').next().is_some_and(|first| self.fields.contains_key(first));
         match best.or_else(|| found.iter().position(|(name, _)| begins(name))) {
             Some(best) => {
@@ -121,7 +169,7 @@ impl Row {
     }
 }
 
-/// The names that a field may have, the first that is there counts.
+/// The alternative names of a field.
 pub(crate) fn alternatives(field: &str) -> impl Iterator<Item = &str> {
     field.split('|')
 }
@@ -130,7 +178,7 @@ pub(crate) fn alternatives(field: &str) -> impl Iterator<Item = &str> {
 fn descend<'a, 'f>(fields: &'a Map<String, Value>, path: &'f str) -> Result<Found<'a, 'f>, RowError> {
     let (mut fields, mut rest) = (fields, path);
     loop {
-        // A name with a dot may be that of a column.
+        // A column's name may hold a dot.
         if let Some(value) = fields.get(rest) {
             return Ok(Found { path, value, rest: None });
         }
@@ -148,7 +196,7 @@ fn descend<'a, 'f>(fields: &'a Map<String, Value>, path: &'f str) -> Result<Foun
 }
 
 impl<'a, 'f> Found<'a, 'f> {
-    /// The value, if it is not within a list.
+    /// The value, unless it is within a list.
     fn end(self) -> Result<(&'f str, &'a Value), RowError> {
         match self.rest {
             None => Ok((self.path, self.value)),
@@ -157,9 +205,9 @@ impl<'a, 'f> Found<'a, 'f> {
     }
 }
 
-/// The integer that a value is or spells out.
+/// The integer of a number or of the text of a number.
 pub(crate) fn integer_of(value: &Value) -> Option<i64> {
-    // Beyond this, floats do not tell integers apart.
+    // Larger integers are not exact as floats.
     const EXACT: f64 = (1_u64 << 53) as f64;
     let whole = |float: f64| (float.fract() == 0.0 && float.abs() <= EXACT).then_some(float as i64);
     match value {

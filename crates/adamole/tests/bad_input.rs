@@ -163,7 +163,7 @@ fn wrong_use_exits_with_2() {
     scene.fails("train", &["--targets", "q_proj,z_proj"], 2, &["z_proj"]);
     scene.fails("train", &["--learning-rate", "nan"], 2, &["--learning-rate", "expected a finite number"]);
     scene.fails("train", &["--batch-size", "many"], 2, &["many"]);
-    scene.fails("evaluate", &["--split", "dev"], 2, &["unknown split `dev`"]);
+    scene.fails("evaluate", &["--split", "dev"], 2, &["unknown name `dev`"]);
     for (file, part) in [
         ("epochs = 3\nepoch = 4\n", "run.toml:2:1: there is no setting `epoch`, did you mean `epochs`?"),
         ("[train]\nepochs = 3\n", "run.toml:1:2: there is no setting `train`"),

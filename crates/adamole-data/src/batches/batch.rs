@@ -1,73 +1,76 @@
-//! Examples side by side, ready to be made tensors.
+//! A batch of token ids with its padding and labels.
 
 use serde::{Deserialize, Serialize};
+use strum::{Display, EnumString, VariantNames};
 
 use super::Buckets;
 use crate::Example;
-use crate::named::named;
+use crate::error::{DataError, unknown_name};
 
-/// Which tokens are trained on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+/// The tokens that have a loss.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, Display, EnumString, VariantNames,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase", parse_err_ty = DataError, parse_err_fn = unknown_name::<Self>)]
 pub enum LabelScope {
     /// The answer's token alone.
     #[default]
     Answer,
-    /// The whole text, as published: every token but the first, and but the end of sequence where that is also the
-    /// padding. The published code pads with it, and so never teaches a model to stop.
+    /// The full text, as in the reference implementation: every token except the first, and except the end of sequence where that is
+    /// also the padding token. The reference implementation pads with it and thus never trains a model to stop.
     Text,
 }
 
-named!(LabelScope, "label scope", { Self::Answer => "answer", Self::Text => "text" });
-
-/// Where rows are filled up, and what for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+/// The side of a row that is padded.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, Display, EnumString, VariantNames,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase", parse_err_ty = DataError, parse_err_fn = unknown_name::<Self>)]
 pub enum Padding {
-    /// At the right, where no token sees it. It counts for nothing.
+    /// The right side. No token attends to the padding, and it is not counted anywhere.
     #[default]
     Right,
-    /// At the left, to a multiple of 8, as published. It counts as tokens do in the auxiliary loss and in what experts
-    /// fire, and under [`LabelScope::Text`] the last of it is taught to predict the first token.
+    /// The left side, to a multiple of 8, as in the reference implementation. Padding counts as tokens in the load balancing loss and
+    /// in the number of active experts, and under [`LabelScope::Text`] its last token is trained to predict the first token.
     Left,
 }
 
-named!(Padding, "padding", { Self::Right => "right", Self::Left => "left" });
-
-/// How training texts become a batch.
+/// How texts are put together to a training batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Collation {
-    /// The token that fills up rows. It is never a label.
+    /// The padding token, which is never a label.
     pub pad_id: u32,
-    /// Which tokens are trained on.
+    /// The tokens that have a loss.
     pub labels: LabelScope,
-    /// Where rows are filled up.
+    /// The side that is padded.
     pub padding: Padding,
 }
 
-/// A batch of `rows` texts in `cols` columns. Indices into it are flat: `row * cols + column`.
+/// A batch of `rows` texts in `cols` columns. Positions in it are flat: `row * cols + column`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
     /// Token ids, `[rows * cols]`.
     pub ids: Vec<u32>,
-    /// Number of texts.
+    /// The number of texts.
     pub rows: usize,
-    /// Length of the longest text, rounded up to a bucket.
+    /// The length of the longest text, rounded up to a bucket.
     pub cols: usize,
-    /// Where rows are filled up.
+    /// The side that is padded.
     pub padding: Padding,
-    /// Tokens of each row that are not padding, `[rows]`.
+    /// The number of valid tokens of each row, `[rows]`.
     pub lengths: Vec<usize>,
-    /// Flat positions whose output predicts a label, ascending; none in a batch of prompts.
+    /// The positions whose output predicts a label, ascending, `[labels]`; none in a batch of prompts.
     pub label_positions: Vec<usize>,
-    /// The token each of them is to predict.
+    /// The token that each of them is to predict, `[labels]`.
     pub label_targets: Vec<u32>,
 }
 
 impl Batch {
-    /// Puts the training texts of the examples with the given indices side by side.
+    /// The batch of the training texts of the examples with these indices.
     ///
-    /// An example without an answer in its text has no label under [`LabelScope::Answer`].
+    /// Under [`LabelScope::Answer`], an example without an answer in its text has no label.
     ///
     /// # Panics
     ///
@@ -92,7 +95,7 @@ impl Batch {
         batch
     }
 
-    /// Puts the prompts of the examples with the given indices side by side, padded with `pad_id`.
+    /// The batch of the prompts of the examples with these indices, padded on the right with `pad_id`.
     ///
     /// # Panics
     ///
@@ -119,7 +122,7 @@ impl Batch {
         batch
     }
 
-    /// Flat position of a row's first token.
+    /// The position of the first token of a row.
     fn start_of(&self, row: usize) -> usize {
         match self.padding {
             Padding::Right => row * self.cols,
@@ -136,7 +139,7 @@ impl Batch {
         mask
     }
 
-    /// Flat positions of the last token of each row, `[rows]`: where the choices of a prompt are scored.
+    /// The position of the last token of each row, `[rows]`, where the choices of a prompt are scored.
     pub fn last_positions(&self) -> Vec<usize> {
         (0..self.rows).map(|row| self.start_of(row) + self.lengths[row].saturating_sub(1)).collect()
     }
@@ -188,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_padded_at_the_left_teaches_its_first_token() {
+    fn a_batch_padded_on_the_left_has_a_loss_on_its_first_token() {
         let examples = [example(0, 3, Some(1)), example(1, 6, Some(0))];
         let collation = Collation { pad_id: PAD, labels: LabelScope::Text, padding: Padding::Left };
         let batch = Batch::of_texts(&examples, &[0, 1], collation, &Buckets::fitting(&[8], 1));
@@ -205,7 +208,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn padding_is_at_the_right_and_never_a_label(
+        fn padding_is_on_the_right_and_never_a_label(
             rows in prop::collection::vec((1..60_usize, prop::option::of(0..2_usize)), 0..12),
             whole: bool, most in 0..4_usize,
         ) {

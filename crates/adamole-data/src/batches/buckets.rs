@@ -1,29 +1,29 @@
-//! How wide batches are: a few lengths, so that a GPU sees few shapes, chosen so that little is padding.
+//! The padded lengths of batches: few, so that a GPU compiles few shapes, and chosen for little padding.
 
-/// The numbers of columns that batches have.
+/// The padded lengths of batches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Buckets {
     /// Ascending.
     lengths: Vec<usize>,
 }
 
-/// Columns are a multiple of this, which matrix kernels like.
+/// Lengths are a multiple of this, for the matrix kernels.
 const MULTIPLE: usize = 4;
 
 impl Buckets {
-    /// How many lengths are few.
+    /// The number of buckets for training.
     pub const FEW: usize = 16;
 
-    /// At most `most` lengths, each a multiple of 4, that hold texts of these `lengths` with the least padding.
+    /// At most `most` buckets, each a multiple of 4, with the least padding for texts of these `lengths`.
     ///
-    /// The shortest path through the texts' own lengths: dynamic programming over the last length of each bucket.
+    /// Dynamic programming over the longest text of each bucket finds them.
     pub fn fitting(lengths: &[usize], most: usize) -> Self {
         let mut counts = std::collections::BTreeMap::<usize, usize>::new();
         for length in lengths {
             *counts.entry(length.next_multiple_of(MULTIPLE)).or_default() += 1;
         }
         let (widths, counts): (Vec<usize>, Vec<usize>) = counts.into_iter().unzip();
-        // Sums up to each width, so that the padding of a bucket takes one subtraction.
+        // Sums up to each width, so that the padding of a bucket is a difference.
         let mut sums = vec![(0, 0)];
         for (width, count) in widths.iter().zip(&counts) {
             let (texts, tokens) = sums.last().copied().unwrap_or_default();
@@ -34,7 +34,7 @@ impl Buckets {
             texts * widths[to - 1] - tokens
         };
 
-        // best[to] is the least padding of the first `to` widths in the buckets so far; each round allows one more.
+        // best[to] is the least padding of the first `to` widths; each round allows one more bucket.
         let mut best: Vec<usize> = (0..=widths.len()).map(|to| if to == 0 { 0 } else { padding(0, to) }).collect();
         let mut rounds = vec![vec![0; widths.len() + 1]];
         for _ in 1..most.max(1).min(widths.len()) {
@@ -57,13 +57,13 @@ impl Buckets {
         Self { lengths: chosen }
     }
 
-    /// As many lengths as there are multiples of 8.
+    /// Every multiple of 8.
     pub fn any() -> Self {
         Self { lengths: Vec::new() }
     }
 
-    /// The columns of a batch whose longest text has `length` tokens: the next of the lengths, or of the multiples of
-    /// 8 where that is beyond them all.
+    /// The padded length of a batch whose longest text has `length` tokens: the next bucket, or the next multiple of 8 beyond the
+    /// largest bucket.
     pub fn columns(&self, length: usize) -> usize {
         let bucket = self.lengths.get(self.lengths.partition_point(|bucket| *bucket < length));
         bucket.copied().unwrap_or_else(|| length.next_multiple_of(8))

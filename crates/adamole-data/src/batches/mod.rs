@@ -1,4 +1,4 @@
-//! Examples to batches: in which order, in which company, and how wide.
+//! Batches of examples: their order, their composition and their padded lengths.
 
 mod batch;
 mod buckets;
@@ -8,7 +8,7 @@ mod order;
 pub(crate) mod shuffle;
 
 #[cfg(feature = "burn")]
-pub use self::burn::{ExampleBatcher, Examples, TensorBatch};
+pub use self::burn::{ExampleBatcher, TensorBatch};
 pub use batch::{Batch, Collation, LabelScope, Padding};
 pub use buckets::Buckets;
 pub use order::{Order, epoch_batches, evaluation_batches};

@@ -1,38 +1,40 @@
-//! Which examples go together: the batches of an epoch and those of an evaluation.
+//! The batches of an epoch and of an evaluation, as indices of examples.
 
 use serde::{Deserialize, Serialize};
+use strum::{Display, EnumString, VariantNames};
 
 use super::Buckets;
 use super::shuffle::Stream;
-use crate::named::named;
+use crate::error::{DataError, unknown_name};
 
-/// Optimizer batches within which examples are sorted by length. More of them would save little padding and make
-/// the batches less random.
+/// The number of optimizer batches within which examples are sorted by length. More would save little padding and make the batches
+/// less random.
 const WINDOW: usize = 16;
 
-/// The order of the examples of an epoch. Every example comes exactly once, whichever it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+/// The order of the examples of an epoch, each of which comes exactly once.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, Display, EnumString, VariantNames,
+)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case", parse_err_ty = DataError, parse_err_fn = unknown_name::<Self>)]
 pub enum Order {
-    /// The examples are permuted and cut into windows of 16 batches. A window is sorted by length and dealt out to its
-    /// micro-batches, whose order is random. So a micro-batch holds examples of similar length, which keeps padding
-    /// small, while a batch mixes lengths and is made up differently in every epoch.
+    /// Micro-batches of similar length in random order. The examples are permuted and cut into windows of 16 batches; a window is
+    /// sorted by length and dealt out to its micro-batches, whose order is random. Padding is small, and yet a batch mixes lengths
+    /// and is composed differently in every epoch.
     #[default]
     Bucketed,
-    /// As published (the length-grouped sampler of transformers 4.38): the permutation is cut into windows of up to
-    /// 50 batches, each sorted from its longest example to its shortest, and the longest of all changes places with
-    /// the first. So whole batches are of one length, and an epoch begins with the longest.
+    /// The length-grouped sampler of transformers 4.38, which the reference implementation uses: the permutation is cut into windows
+    /// of up to 50 batches, each sorted by descending length, and the longest example of all is swapped with the first. Whole
+    /// batches have one length, and an epoch begins with the longest example.
     LengthGrouped,
 }
 
-named!(Order, "order", { Self::Bucketed => "bucketed", Self::LengthGrouped => "length-grouped" });
-
-/// The batches of one training epoch: optimizer batches, each a list of micro-batches, each a list of indices into
-/// `lengths`.
+/// The batches of one training epoch: a list of optimizer batches, which are lists of micro-batches, which are lists of indices
+/// into `lengths`.
 ///
-/// It depends on its arguments alone, so that a run that is resumed at batch `n` skips the first `n` batches and finds
-/// the rest. An optimizer batch has `batch_size` examples, the last one what is left over; its micro-batches have
-/// `micro_batch` examples, the last one fewer if `batch_size` is no multiple. Sizes of 0 count as 1.
+/// The result depends on the arguments alone, so that a run that resumes at batch `n` skips the first `n` batches. An optimizer
+/// batch has `batch_size` examples, the last one the remainder; its micro-batches have `micro_batch` examples, the last one the
+/// remainder. A size of 0 counts as 1.
 pub fn epoch_batches(
     lengths: &[usize],
     batch_size: usize,
@@ -64,7 +66,7 @@ fn bucketed(
 ) -> Vec<Vec<Vec<usize>>> {
     let mut batches = Vec::with_capacity(lengths.len().div_ceil(batch_size));
     for window in permutation.chunks_mut(batch_size.saturating_mul(WINDOW)) {
-        // Every micro-batch of the window as (its batch, its size).
+        // The batch and the size of every micro-batch of the window.
         let mut slots = Vec::new();
         for batch in window.chunks(batch_size) {
             slots.extend(batch.chunks(micro_batch).map(|micro| (batches.len(), micro.len())));
@@ -82,13 +84,13 @@ fn bucketed(
     batches
 }
 
-/// The published sampler's order. Its sort is stable.
+/// The order of the length-grouped sampler. Its sort is stable.
 fn length_grouped(mut permutation: Vec<usize>, lengths: &[usize], batch_size: usize) -> Vec<usize> {
     let windows = (lengths.len() / batch_size.saturating_mul(4)).clamp(1, 50);
     for window in permutation.chunks_mut(batch_size.saturating_mul(windows)) {
         window.sort_by_key(|example| std::cmp::Reverse(lengths[*example]));
     }
-    // The first of equals, as each window begins with its longest.
+    // Of equally long examples the first, which is the first of its window.
     let longest = (0..permutation.len()).rev().max_by_key(|place| lengths[permutation[*place]]);
     if let Some(longest) = longest {
         permutation.swap(0, longest);
@@ -96,11 +98,10 @@ fn length_grouped(mut permutation: Vec<usize>, lengths: &[usize], batch_size: us
     permutation
 }
 
-/// The batches of an evaluation: lists of indices into `lengths`, each example exactly once.
+/// The batches of an evaluation: lists of indices into `lengths`, with each example exactly once.
 ///
-/// Longest first, so that a batch holds examples of similar length and memory that does not suffice shows at once.
-/// A batch has at most `max_tokens_per_batch` tokens with its padding to one of `buckets`; an example that is longer
-/// than that is a batch of its own.
+/// The longest examples come first, so that a batch holds examples of similar length and a lack of memory shows at once. A batch has
+/// at most `max_tokens_per_batch` tokens, including its padding to one of `buckets`; a longer example is a batch of its own.
 pub fn evaluation_batches(lengths: &[usize], buckets: &Buckets, max_tokens_per_batch: usize) -> Vec<Vec<usize>> {
     let mut order: Vec<usize> = (0..lengths.len()).collect();
     order.sort_by_key(|&example| std::cmp::Reverse(lengths[example]));

@@ -1,30 +1,27 @@
-//! The random order of an epoch, from its seed and number alone.
-//!
-//! The generator is SplitMix64 (Steele, Lea and Flood, 2014, "Fast splittable pseudorandom number generators"): its
-//! n-th number is a mix of a counter, so that it has no state beyond the counter, and its numbers are the same on
-//! every machine and in every version of this crate.
+//! The random order of an epoch, which depends on its seed and number alone.
 
-/// A stream of random numbers that belongs to one `(seed, epoch)`.
-pub(crate) struct Stream(u64);
+use rand_xoshiro::SplitMix64;
+use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
-/// 2^64 divided by the golden ratio, made odd.
+/// A stream of random numbers for one `(seed, epoch)`.
+///
+/// The generator is SplitMix64 (Steele, Lea and Flood, 2014): its numbers are the same on every machine, and orders of epochs
+/// that follow from them must not change between versions.
+pub(crate) struct Stream(SplitMix64);
+
+/// What SplitMix64 adds to its state before each number.
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl Stream {
+    /// The seed and the epoch are both mixed, so that neighbouring ones give unrelated streams.
     pub(crate) fn new(seed: u64, epoch: u64) -> Self {
-        // Mixed twice, so that neighbouring seeds and epochs start far from each other.
-        Self(mix(mix(seed.wrapping_add(STEP)) ^ epoch))
+        let first = |state| SplitMix64::seed_from_u64(state).next_u64();
+        Self(SplitMix64::seed_from_u64(first((first(seed) ^ epoch).wrapping_sub(STEP))))
     }
 
-    /// The next number of the stream.
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(STEP);
-        mix(self.0)
-    }
-
-    /// A number below `bound`. Uniform to within `bound / 2^64`.
+    /// A number below `bound`, uniform to within `bound / 2^64`.
     fn below(&mut self, bound: usize) -> usize {
-        ((u128::from(self.next()) * bound as u128) >> 64) as usize
+        ((u128::from(self.0.next_u64()) * bound as u128) >> 64) as usize
     }
 
     /// Puts `items` in random order (Fisher and Yates).
@@ -35,22 +32,15 @@ impl Stream {
     }
 }
 
-fn mix(z: u64) -> u64 {
-    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_generator_is_splitmix64() {
-        // The first numbers of the published generator for the state 1234567.
-        let mut stream = Stream(1_234_567);
-        let numbers = [stream.next(), stream.next(), stream.next()];
-        assert_eq!(numbers, [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]);
+    fn a_shuffle_is_that_of_its_seed_and_epoch() {
+        let mut items: Vec<u32> = (0..10).collect();
+        Stream::new(7, 3).shuffle(&mut items);
+        assert_eq!(items, [0, 1, 8, 4, 3, 7, 9, 6, 2, 5]);
     }
 
     #[test]

@@ -1,22 +1,24 @@
-//! Which of a row's choices is right.
+//! The right choice of a row.
 
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::definition::{DefinitionError, invalid};
+use super::question::Choice;
+use crate::error::{out_of_range, wrong_type};
 use crate::row::integer_of;
-use crate::row_error::{describe, wrong_type};
-use crate::{Choice, Row, RowError};
+use crate::{Row, RowError};
 
-/// Which choice is right.
+/// How a row names the right choice.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(untagged, expecting = "expected a table with the field of the answer as `index`, `label` or `text`")]
 pub(super) enum Answer {
-    /// A field with the number of the choice, counted from `first`, or with one of `names`; -1, empty or null where
-    /// there is none. Without names, true and false are the second and the first of two choices.
+    /// A field with the number of the choice, counted from `first`, or with one of `names`; -1, empty or null if there is no
+    /// answer. Without names, true and false are the second and the first of two choices.
     Index(IndexAnswer),
-    /// A field with the letter of the choice, or with one of `labels`; empty or null where there is none.
+    /// A field with the letter of the choice, or with one of `labels`; empty or null if there is no answer.
     Label(LabelAnswer),
-    /// A field with the text of the choice; empty or null where there is none.
+    /// A field with the text of the choice; empty or null if there is no answer.
     Text(TextAnswer),
 }
 
@@ -43,7 +45,7 @@ pub(super) struct TextAnswer {
 }
 
 impl Answer {
-    /// The field that is read for it.
+    /// The field of the answer.
     pub(super) fn field(&self) -> &str {
         match self {
             Self::Index(IndexAnswer { index, .. }) => index,
@@ -52,20 +54,20 @@ impl Answer {
         }
     }
 
-    /// Whether the names of an [`IndexAnswer`] can be told from numbers and from each other.
-    pub(super) fn check(&self) -> Result<(), String> {
+    /// Checks that the names of an [`IndexAnswer`] differ from numbers and from each other.
+    pub(super) fn check(&self) -> Result<(), DefinitionError> {
         let Self::Index(IndexAnswer { names: Some(names), .. }) = self else { return Ok(()) };
         let unclear =
             |(i, name): (usize, &String)| names[..i].contains(name) || integer_of(&name.as_str().into()).is_some();
         match names.iter().enumerate().find(|name| unclear(*name)) {
-            Some((_, name)) => Err(format!("`answer.names`: expected words that differ, found {name:?}")),
+            Some((_, name)) => Err(invalid("answer.names", format!("expected words that differ, found {name:?}"))),
             None => Ok(()),
         }
     }
 
-    /// The index of the right one of `choices`; `None` if the row is not labelled.
+    /// The index of the right choice; `None` if the row is not labelled.
     pub(super) fn read(&self, row: &Row, choices: &[Choice]) -> Result<Option<usize>, RowError> {
-        // A field that is missing altogether is an error: it may be a misspelling.
+        // A missing field is an error, since its name may be misspelled.
         let (field, value) = row.value(self.field())?;
         if value.is_null() || value.as_str().is_some_and(|text| text.trim().is_empty()) {
             return Ok(None);
@@ -111,15 +113,11 @@ impl IndexAnswer {
     }
 }
 
-/// What two choices are called where nothing else is said: as numbers, false is 0 and true is 1.
+/// The names of two choices that have no others. As numbers, false is 0 and true is 1.
 const BOOLEANS: [&str; 2] = ["false", "true"];
 
-fn out_of_range(field: &str, expected: String, found: &Value) -> RowError {
-    RowError::LabelOutOfRange { field: field.into(), expected, found: describe(found) }
-}
-
-/// Which of `names` a label is. A number without a fraction goes by its digits, a truth value by `true` or `false`,
-/// which programs also write with capitals.
+/// The index of a label in `names`. A number without a fraction is compared by its digits, a truth value as `true` or `false`,
+/// which some programs capitalise.
 fn named(value: &Value, names: &[&str]) -> Option<usize> {
     let find = |name: &str| names.iter().position(|known| *known == name);
     let boolean = |text: &str| BOOLEANS.into_iter().find(|name| name.eq_ignore_ascii_case(text));

@@ -1,5 +1,5 @@
-//! The benchmarks that come with the crate. To add one, add its file here, and what the published code makes of its
-//! rows, if that formats it, to `tests/format`.
+//! The built-in benchmarks. To add one, add its file to the list here and, if the reference implementation formats it, its rows
+//! and their published prompts to `tests/format`.
 
 use std::sync::LazyLock;
 
@@ -12,7 +12,7 @@ macro_rules! definitions {
     };
 }
 
-/// Name and file; mixtures after their parts.
+/// Names and files; mixtures come after their parts.
 const DEFINITIONS: [(&str, &str); 15] = definitions![
     "commonsense_qa",
     "cosmos_qa",
@@ -35,28 +35,28 @@ pub(super) fn all() -> &'static [Benchmark] {
     static ALL: LazyLock<Vec<Benchmark>> = LazyLock::new(|| {
         let mut all = Vec::with_capacity(DEFINITIONS.len());
         for (name, text) in DEFINITIONS {
-            // The files are part of the crate, and its tests read every one of them.
+            // The files are part of the crate and its tests read all of them.
             let benchmark = Benchmark::parse(text, &all);
-            all.push(benchmark.unwrap_or_else(|message| panic!("benchmarks/{name}.toml: {message}")));
+            all.push(benchmark.unwrap_or_else(|error| panic!("benchmarks/{name}.toml: {error}")));
         }
         all
     });
     &ALL
 }
 
-/// The one of `known` that is called `name`.
+/// The known benchmark called `name`.
 pub(super) fn by_name<'a>(known: &'a [Benchmark], name: &str) -> Result<&'a Benchmark, DataError> {
     let wanted = bare(name);
     known.iter().find(|benchmark| bare(&benchmark.name) == wanted).ok_or_else(|| {
         let names: Vec<String> = known.iter().map(|benchmark| benchmark.name.to_string()).collect();
         let distance = |name: &&String| strsim::levenshtein(&bare(name), &wanted);
-        // Beyond half of the name wrong, a guess is noise.
+        // A name of which more than half differs is not a likely misspelling.
         let nearest = names.iter().min_by_key(distance).filter(|name| distance(name) * 2 <= bare(name).len());
         DataError::UnknownBenchmark { name: name.into(), nearest: nearest.cloned(), known: names }
     })
 }
 
-/// What counts of a name.
+/// A name without what is ignored in a comparison.
 fn bare(name: &str) -> String {
     let name = name.rsplit('/').next().unwrap_or(name);
     name.chars().filter(|c| !matches!(c, '_' | '-')).flat_map(char::to_lowercase).collect()
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
     use crate::Row;
 
-    /// For every benchmark, rows as they are on the hub and what the published code makes of them:
+    /// For every benchmark, rows of the hub and what the reference implementation makes of them:
     /// `{example, prompt, text, answer, num_choices}`.
     #[test]
     fn prompts_are_as_published() {
@@ -83,7 +83,7 @@ mod tests {
                 let item = benchmark.question(&row, i + 1).unwrap().expect("a row without an image");
                 assert_eq!(Value::from(item.prompt_published()), expected["prompt"], "{name} {i}");
                 assert_eq!(Value::from(benchmark.published_letters()), expected["num_choices"], "{name}");
-                // For an unlabelled row the published code takes the last label, or none.
+                // For an unlabelled row the reference implementation takes the last label, or none.
                 if let Some(text) = item.text() {
                     assert_eq!(Value::from(text), expected["text"], "{name} {i}");
                     let answer = item.answer.map(|answer| item.choices[answer].letter.as_str());

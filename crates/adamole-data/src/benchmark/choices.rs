@@ -1,25 +1,27 @@
-//! Which choices a row offers.
+//! The choices of a row.
 
 use serde::Deserialize;
 
+use super::definition::{DefinitionError, invalid};
+use super::question::Choice;
 use super::template::Template;
-use crate::row_error::inconsistent;
-use crate::{Choice, Row, RowError};
+use crate::error::unexpected;
+use crate::{Row, RowError};
 
-/// As many as there are letters.
-const MOST_CHOICES: usize = 26;
+/// The most choices of an item, one for each letter.
+pub(super) const MOST_CHOICES: usize = 26;
 
-/// Where the choices come from.
+/// The source of the choices.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(try_from = "Written")]
 pub(super) enum Choices {
-    /// Texts, which may have places for fields.
+    /// Texts with places for fields.
     Templates(Vec<Template>),
     /// Fields with lists.
     Lists(Lists),
 }
 
-/// A field with a list of texts, and perhaps one with their letters. Both may lead into a list of objects.
+/// A field with a list of texts, and optionally one with their letters. Both may lead into a list of objects.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Lists {
@@ -27,7 +29,7 @@ pub(super) struct Lists {
     labels: Option<String>,
 }
 
-/// The choices as a benchmark's file has them.
+/// The choices in a benchmark's file.
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "expected a list of texts, or a table with the fields `texts` and perhaps `labels`")]
 enum Written {
@@ -36,23 +38,24 @@ enum Written {
 }
 
 impl TryFrom<Written> for Choices {
-    type Error = String;
+    type Error = DefinitionError;
 
-    fn try_from(written: Written) -> Result<Self, String> {
+    fn try_from(written: Written) -> Result<Self, DefinitionError> {
         match written {
             Written::Lists(lists) => Ok(Self::Lists(lists)),
             Written::Templates(texts) if !(2..=MOST_CHOICES).contains(&texts.len()) => {
-                Err(format!("expected 2 to {MOST_CHOICES} choices, found {}", texts.len()))
+                Err(invalid("choices", format!("expected 2 to {MOST_CHOICES} choices, found {}", texts.len())))
             }
             Written::Templates(texts) => {
-                texts.iter().map(|text| Template::parse(text)).collect::<Result<_, _>>().map(Self::Templates)
+                let texts = texts.iter().map(|text| Template::parse(text)).collect::<Result<_, _>>();
+                texts.map(Self::Templates).map_err(|error| invalid("choices", error))
             }
         }
     }
 }
 
 impl Choices {
-    /// How many there always are, if that does not depend on the row.
+    /// The number of choices, if it does not depend on the row.
     pub(super) fn count(&self) -> Option<usize> {
         match self {
             Self::Templates(texts) => Some(texts.len()),
@@ -60,7 +63,7 @@ impl Choices {
         }
     }
 
-    /// The fields that are read for it.
+    /// The fields that are read for the choices.
     pub(super) fn fields(&self) -> Vec<&str> {
         match self {
             Self::Templates(texts) => texts.iter().flat_map(Template::fields).collect(),
@@ -73,7 +76,7 @@ impl Choices {
             Self::Templates(texts) => {
                 let fill = |text: &Template| {
                     let filled = text.fill(None, |field| row.has(field), |field| Ok(row.text(field)?.into()));
-                    filled.map(|filled| filled.text)
+                    filled.map(|(text, _)| text)
                 };
                 Ok(lettered(texts.iter().map(fill).collect::<Result<Vec<_>, _>>()?))
             }
@@ -82,7 +85,7 @@ impl Choices {
                 let (letters, found) = (list(row, labels)?, list(row, texts)?);
                 if letters.len() != found.len() {
                     let expected = format!("{} texts, one per label", letters.len());
-                    return Err(inconsistent(row.name(texts), expected, found.len()));
+                    return Err(unexpected(row.name(texts), expected, found.len()));
                 }
                 let choice = |(letter, text): (&str, &str)| Choice { letter: letter.into(), text: text.into() };
                 Ok(letters.into_iter().zip(found).map(choice).collect())
@@ -95,11 +98,11 @@ fn list<'a>(row: &'a Row, field: &str) -> Result<Vec<&'a str>, RowError> {
     let texts = row.texts(field)?;
     match (2..=MOST_CHOICES).contains(&texts.len()) {
         true => Ok(texts),
-        false => Err(inconsistent(row.name(field), "2 to 26 choices", texts.len())),
+        false => Err(unexpected(row.name(field), "2 to 26 choices", texts.len())),
     }
 }
 
-/// Choices lettered `A`, `B`, ... in order, at most 26.
+/// At most 26 choices with the letters `A`, `B`, ... in order.
 pub(super) fn lettered(texts: impl IntoIterator<Item = String>) -> Vec<Choice> {
     ('A'..='Z').zip(texts).map(|(letter, text)| Choice { letter: letter.into(), text }).collect()
 }

@@ -1,11 +1,11 @@
-//! Words of a field that are put in brackets.
+//! Words of a field that the prompt marks with brackets.
 
 use serde::Deserialize;
 
-use crate::row_error::inconsistent;
+use crate::error::unexpected;
 use crate::{Row, RowError};
 
-/// Which words of which field.
+/// A field and the words in it that are marked.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(untagged, expecting = "expected a table with a `field` and its `characters` or `words`")]
 pub(super) enum Mark {
@@ -20,7 +20,7 @@ pub(super) struct CharacterMark {
     characters: Characters,
 }
 
-/// The fields with the offsets of a span's first character and of the one after its last.
+/// The fields with the offsets of the first character of a span and of the one after its last.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Characters {
@@ -35,7 +35,7 @@ pub(super) struct WordMark {
     words: Vec<Words>,
 }
 
-/// The fields with the place of a span's first word and with the span's text.
+/// The fields with the index of the first word of a span and with its text.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Words {
@@ -50,7 +50,7 @@ impl Mark {
         }
     }
 
-    /// The fields that are read besides the one that is marked.
+    /// The fields that are read beside the marked one.
     pub(super) fn places(&self) -> Vec<&str> {
         match self {
             Self::Characters(CharacterMark { characters, .. }) => vec![&characters.start, &characters.end],
@@ -58,7 +58,7 @@ impl Mark {
         }
     }
 
-    /// The text of the field with `<` and `>` around the words.
+    /// The text of the field with `<` and `>` around the marked words.
     pub(super) fn apply(&self, row: &Row) -> Result<String, RowError> {
         match self {
             Self::Characters(CharacterMark { field, characters }) => {
@@ -74,16 +74,17 @@ fn mark_characters(row: &Row, field: &str, start: &str, end: &str) -> Result<Str
     let (text, from, to) = (row.text(field)?, row.count(start)?, row.count(end)?);
     let length = text.chars().count();
     if from >= to || to > length {
-        return Err(inconsistent(end, format!("an offset after {from} and at most {length}"), to));
+        return Err(unexpected(end, format!("an offset after {from} and at most {length}"), to));
     }
     let byte = |offset| text.char_indices().nth(offset).map_or(text.len(), |(byte, _)| byte);
     let (from, to) = (byte(from), byte(to));
     Ok(format!("{}<{}>{}", &text[..from], &text[from..to], &text[to..]))
 }
 
-/// The text with all spans in brackets, its words parted by single spaces. Indices count words.
+/// The text with all spans in brackets and its words separated by single spaces. Indices count words.
 ///
-/// A word gives way to the span's text whole, punctuation included, as published for WSC. Spans may come in any order.
+/// The text of a span replaces whole words with their punctuation, as in the reference implementation for WSC. Spans may come in
+/// any order.
 fn mark_words(row: &Row, field: &str, spans: &[Words]) -> Result<String, RowError> {
     let words: Vec<&str> = row.text(field)?.split_whitespace().collect();
     let place = |span: &Words| {
@@ -91,14 +92,14 @@ fn mark_words(row: &Row, field: &str, spans: &[Words]) -> Result<String, RowErro
         let end = start.saturating_add(text.split_whitespace().count());
         match end <= words.len() && start < end {
             true => Ok((start, end, format!("<{text}>"))),
-            false => Err(inconsistent(&span.index, format!("a place of {text:?} among {} words", words.len()), start)),
+            false => Err(unexpected(&span.index, format!("a place of {text:?} among {} words", words.len()), start)),
         }
     };
     let mut spans = spans.iter().map(place).collect::<Result<Vec<_>, _>>()?;
     spans.sort_by_key(|(start, ..)| *start);
     let (mut marked, mut done) = (Vec::new(), 0);
     for (start, end, text) in &spans {
-        // Nothing stands between spans of which one holds the other, as in "their mothers" and "their".
+        // There is nothing between spans of which one contains the other, as in "their mothers" and "their".
         marked.extend(words.get(done..*start).unwrap_or_default());
         marked.push(text.as_str());
         done = *end;

@@ -1,4 +1,4 @@
-//! What a benchmark needs of a Parquet file's columns, and their values as those of a row.
+//! The columns of a Parquet file that a benchmark reads, and their values as JSON.
 
 use std::collections::BTreeSet;
 
@@ -8,21 +8,21 @@ use parquet::record::{Field, Row as Record};
 use parquet::schema::types::{Type, TypePtr};
 use serde_json::{Map, Number, Value};
 
+use crate::error::unexpected;
 use crate::row::alternatives;
-use crate::row_error::wrong_type_of;
 use crate::{Benchmark, RowError};
 
 /// Which columns are read, and how.
 ///
-/// The path of a value is that of its names, as in `choices.text`; a list is no part of it.
+/// The path of a value consists of the names of its groups, as in `choices.text`; lists add nothing to it.
 pub(super) struct Columns {
-    /// The paths that the benchmark reads.
+    /// Paths that the benchmark reads.
     fields: Vec<String>,
-    /// The paths of which it wants to know only whether they are null.
+    /// Paths of which the benchmark reads only whether they are null.
     presence: Vec<String>,
-    /// The paths of texts that hold JSON.
+    /// Paths of texts that hold JSON.
     json: BTreeSet<String>,
-    /// The columns that are not read.
+    /// Columns that are not read.
     unread: Vec<String>,
 }
 
@@ -47,12 +47,12 @@ impl Columns {
         self.fields.iter().any(|field| leads_to(path, field) || leads_to(field, path))
     }
 
-    /// Whether only that there is a value at `path` is of interest.
+    /// Whether only the presence of a value at `path` is read.
     pub(super) fn is_presence(&self, path: &str) -> bool {
         self.presence.iter().any(|presence| presence == path)
     }
 
-    /// The fields of a row. What is not read is null, so that an error can name what there is.
+    /// The fields of a row. Columns that are not read are null, so that errors can name all columns.
     pub(super) fn fields(&self, record: &Record) -> Result<Map<String, Value>, RowError> {
         let read = record.get_column_iter().filter(|(name, _)| self.needs(name));
         let read = read.map(|(name, field)| Ok((name.clone(), self.value(field, name)?)));
@@ -63,7 +63,7 @@ impl Columns {
     fn value(&self, field: &Field, path: &str) -> Result<Value, RowError> {
         let finite = |float: f64| match Number::from_f64(float) {
             Some(number) => Ok(Value::Number(number)),
-            None => Err(wrong_type_of(path, "a finite number", float.to_string())),
+            None => Err(unexpected(path, "a finite number", float)),
         };
         Ok(match field {
             Field::Null => Value::Null,
@@ -98,7 +98,7 @@ impl Columns {
         })
     }
 
-    /// A text, or what it spells out where it is declared as JSON.
+    /// A text, or its JSON value where the column is declared as JSON.
     fn text(&self, text: String, path: &str) -> Value {
         let nested = self.json.contains(path) && text.trim_start().starts_with(['{', '[']);
         match nested.then(|| serde_json::from_str(&text)) {
@@ -108,15 +108,15 @@ impl Columns {
     }
 }
 
-/// The text of a column that is declared as bytes: many writers declare no text. In columns of one width, shorter texts
-/// are filled up with zeros.
+/// The text of a column of bytes, which many writers do not declare as text. Columns of fixed width pad shorter texts with
+/// zeros.
 fn utf8(bytes: &ByteArray, path: &str) -> Result<String, RowError> {
     let bytes = bytes.data();
     match std::str::from_utf8(bytes) {
         Ok(text) => Ok(text.trim_end_matches('\0').to_owned()),
         Err(error) => {
             let (length, byte) = (bytes.len(), error.valid_up_to() + 1);
-            Err(wrong_type_of(path, "a text", format!("{length} bytes that are not UTF-8 from byte {byte} on")))
+            Err(unexpected(path, "a text", format!("{length} bytes that are not UTF-8 from byte {byte} on")))
         }
     }
 }
@@ -134,7 +134,7 @@ fn note_json(column: &TypePtr, path: String, json: &mut BTreeSet<String>) {
     for part in column.get_fields() {
         match is_list {
             false => note_json(part, format!("{path}.{}", part.name()), json),
-            // Neither the group that repeats nor what it repeats is part of the path.
+            // Neither the repeated group nor its element is part of the path.
             true if part.is_group() && part.get_fields().len() == 1 => {
                 note_json(&part.get_fields()[0], path.clone(), json)
             }

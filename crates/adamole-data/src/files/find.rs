@@ -1,12 +1,141 @@
-//! Which files a split is in.
+//! Which files a split is in. One declaration of the possible places serves the search in a folder and the choice of what is
+//! fetched from the hub.
+//!
+//! Below the data set's folder there may be one for the configuration and one for the split or `data`: `train.jsonl`,
+//! `data/train-00000-of-00002.parquet`, `copa/train/0000.parquet`, `default/train/0000.parquet`.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::layout::{Folder, Format, Shard, folders, kind_of, roots, searched};
 use super::open::{Compression, cannot_open};
 use crate::{Benchmark, DataError, Split};
+
+/// The format of a file with rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Format {
+    /// An object per line, or one list of objects.
+    Json,
+    /// Columns separated by this byte, with their names in the first line.
+    Separated(u8),
+    Parquet,
+}
+
+/// The endings of file names, with format and compression.
+const ENDINGS: [(&str, Format, Compression); 13] = [
+    (".parquet", Format::Parquet, Compression::None),
+    (".jsonl", Format::Json, Compression::None),
+    (".jsonl.gz", Format::Json, Compression::Gzip),
+    (".jsonl.zst", Format::Json, Compression::Zstandard),
+    (".json", Format::Json, Compression::None),
+    (".json.gz", Format::Json, Compression::Gzip),
+    (".json.zst", Format::Json, Compression::Zstandard),
+    (".csv", Format::Separated(b','), Compression::None),
+    (".csv.gz", Format::Separated(b','), Compression::Gzip),
+    (".csv.zst", Format::Separated(b','), Compression::Zstandard),
+    (".tsv", Format::Separated(b'\t'), Compression::None),
+    (".tsv.gz", Format::Separated(b'\t'), Compression::Gzip),
+    (".tsv.zst", Format::Separated(b'\t'), Compression::Zstandard),
+];
+
+/// A file name without its ending, the format and the compression; `None` of a name without a known ending.
+fn kind_of(name: &str) -> Option<(&str, Format, Compression)> {
+    ENDINGS.iter().find_map(|(ending, format, compression)| Some((name.strip_suffix(ending)?, *format, *compression)))
+}
+
+/// The names of a split in file and folder names, the usual one first.
+fn names(split: Split) -> &'static [&'static str] {
+    match split {
+        Split::Train => &["train"],
+        Split::Validation => &["validation", "valid", "val", "dev"],
+        Split::Test => &["test"],
+    }
+}
+
+/// A folder in which a split may be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Folder {
+    /// The path, which is empty or ends with a slash.
+    path: String,
+    /// The name of the split there.
+    name: &'static str,
+    /// Whether all files in the folder belong to the split.
+    is_splits_own: bool,
+}
+
+/// The folders below which a benchmark's rows may be, each empty or with a slash at its end. All splits are read from below
+/// the first one that has rows of any split; the other folders of a data set belong to other configurations.
+fn roots(benchmark: &Benchmark) -> Vec<String> {
+    let config = benchmark.hub().and_then(|hub| hub.config.as_deref());
+    let own = config.into_iter().chain([benchmark.name()]).chain(benchmark.folder());
+    let mut roots: Vec<String> = own.map(|name| format!("{name}/")).collect();
+    roots.extend([String::new(), "default/".into()]);
+    roots.dedup();
+    roots
+}
+
+/// The folders below `root` in which `split` may be, in the order of preference. Folders that differ in the split's name only
+/// form one group.
+fn folders(root: &str, split: Split) -> Vec<Vec<Folder>> {
+    let paths = [root.to_owned(), format!("{root}data/")];
+    let shared = paths.iter().map(|path| {
+        names(split).iter().map(|name| Folder { path: path.clone(), name, is_splits_own: false }).collect()
+    });
+    let own = paths.iter().map(|path| {
+        names(split).iter().map(|name| Folder { path: format!("{path}{name}/"), name, is_splits_own: true }).collect()
+    });
+    shared.chain(own).collect()
+}
+
+/// The splits whose files the benchmark's definition does not name.
+fn searched(benchmark: &Benchmark) -> impl Iterator<Item = Split> {
+    benchmark.splits().iter().copied().filter(|split| benchmark.file(*split).is_none())
+}
+
+impl Folder {
+    /// Shard, format and compression of a file with this name; `None` if it does not belong to the split.
+    fn has(&self, name: &str) -> Option<(Option<Shard>, Format, Compression)> {
+        let (stem, format, compression) = kind_of(name)?;
+        let shard = Shard::parse(stem, self.name);
+        // Files that programs keep beside the rows.
+        let about = name.starts_with(['.', '_']) || ["dataset_info", "dataset_infos", "state"].contains(&stem);
+        let is_splits = shard.is_some() || stem == self.name || (self.is_splits_own && !about);
+        is_splits.then_some((shard, format, compression))
+    }
+
+    /// Patterns that match every file name which [`Self::has`] accepts.
+    fn patterns(&self) -> impl Iterator<Item = String> {
+        let Self { path, name, is_splits_own } = self;
+        let stems = if *is_splits_own { vec!["*".into()] } else { vec![(*name).to_owned(), format!("{name}-*-of-*")] };
+        let of_stem = move |stem: String| ENDINGS.iter().map(move |(ending, ..)| format!("{path}{stem}{ending}"));
+        stems.into_iter().flat_map(of_stem)
+    }
+}
+
+/// For each of the [`roots`], glob patterns that match every file which is read for the benchmark's splits.
+pub(crate) fn patterns(benchmark: &Benchmark) -> Vec<Vec<String>> {
+    let below = |root: String| {
+        let folders = searched(benchmark).flat_map(|split| folders(&root, split)).flatten();
+        folders.flat_map(|folder| folder.patterns().collect::<Vec<_>>()).collect()
+    };
+    roots(benchmark).into_iter().map(below).collect()
+}
+
+/// The number of a shard, as in `train-00002-of-00005`, which a hash may follow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Shard {
+    index: usize,
+    of: usize,
+}
+
+impl Shard {
+    fn parse(stem: &str, split: &str) -> Option<Self> {
+        let rest = stem.strip_prefix(split)?.strip_prefix('-')?;
+        let mut parts = rest.splitn(4, '-');
+        let (index, word, of) = (parts.next()?, parts.next()?, parts.next()?);
+        Some(Self { index: index.parse().ok()?, of: of.parse().ok().filter(|_| word == "of")? })
+    }
+}
 
 /// A file with rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,12 +147,11 @@ pub(crate) struct SplitFile {
 
 /// The files of `split` in `folder`, in the order of their rows.
 ///
-/// The folder may be that of the benchmark, of its data set (with a folder for the configuration) or of several
-/// benchmarks; [`folders`] knows where in it the split may be.
+/// The folder may be that of the benchmark, of its data set (with a folder for the configuration) or of several benchmarks.
 pub(crate) fn find(benchmark: &Benchmark, folder: &Path, split: Split) -> Result<Vec<SplitFile>, DataError> {
     if let Some(name) = benchmark.file(split) {
         let path = folder.join(name);
-        let (_, format, compression) = kind_of(name).ok_or_else(|| DataError::FileKind { path: path.clone() })?;
+        let (_, format, compression) = kind_of(name).ok_or_else(|| DataError::FileKind(path.clone()))?;
         return match path.exists() {
             true => Ok(vec![SplitFile { path, format, compression }]),
             false => Err(cannot_open(&path, std::io::ErrorKind::NotFound.into())),
@@ -33,7 +161,7 @@ pub(crate) fn find(benchmark: &Benchmark, folder: &Path, split: Split) -> Result
     for names in with_rows.iter().flat_map(|root| folders(root, split)) {
         let found = names.iter().map(|place| files_in(&folder.join(&place.path), place, split));
         let found: Vec<Vec<SplitFile>> = found.collect::<Result<_, _>>()?;
-        // The usual name counts before the others.
+        // The usual name of the split has precedence.
         if let Some(files) = found.first().filter(|files| !files.is_empty()) {
             return Ok(files.clone());
         }
@@ -59,10 +187,10 @@ fn ambiguous<'a>(split: Split, paths: impl IntoIterator<Item = &'a PathBuf>) -> 
     DataError::AmbiguousSplit { split, paths: paths.into_iter().cloned().collect() }
 }
 
-/// A file, and its place among several.
+/// A file, with its number if it is a shard.
 type Found = (Option<Shard>, PathBuf);
 
-/// The files of `split` right in `folder`.
+/// The files of `split` directly in `folder`.
 fn files_in(folder: &Path, place: &Folder, split: Split) -> Result<Vec<SplitFile>, DataError> {
     let mut found: BTreeMap<(Format, Compression), Vec<Found>> = BTreeMap::new();
     for (path, shard, format, compression) in entries(folder, place) {
@@ -82,8 +210,8 @@ fn files_in(folder: &Path, place: &Folder, split: Split) -> Result<Vec<SplitFile
     Ok(files.into_iter().map(|(_, path)| SplitFile { path, format, compression }).collect())
 }
 
-/// What lies right in `folder` under a name that the split's files have. A link to nothing, a pipe and a folder are
-/// among it: when they are opened, it is said what is wrong with them.
+/// The entries of `folder` with a name of the split's files. Dead links, pipes and folders are among them, so that opening them
+/// reports what is wrong.
 fn entries(folder: &Path, place: &Folder) -> impl Iterator<Item = (PathBuf, Option<Shard>, Format, Compression)> {
     fs::read_dir(folder).into_iter().flatten().flatten().filter_map(|entry| {
         let (shard, format, compression) = place.has(entry.file_name().to_str()?)?;
@@ -91,9 +219,9 @@ fn entries(folder: &Path, place: &Folder) -> impl Iterator<Item = (PathBuf, Opti
     })
 }
 
-/// Whether the files are of one set: every one that their names speak of, and none twice.
+/// Checks that the files are one complete set of shards, without duplicates.
 fn check_shards(files: &[Found], split: Split) -> Result<(), DataError> {
-    // Sorted, files that are no shards come first.
+    // In sorted order, files that are not shards come first.
     let Some((Some(last), path)) = files.last() else { return Ok(()) };
     for (expected, (shard, beside)) in files.iter().enumerate() {
         match shard {
@@ -115,118 +243,4 @@ fn check_shards(files: &[Found], split: Split) -> Result<(), DataError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::layout::patterns;
-    use super::*;
-
-    /// Whether a name is what a pattern with stars describes.
-    fn matches(pattern: &str, name: &str) -> bool {
-        let mut rest = Some(name);
-        for (i, part) in pattern.split('*').enumerate() {
-            rest = rest.and_then(|rest| match i {
-                0 => rest.strip_prefix(part),
-                _ => rest.find(part).filter(|at| !rest[..*at].contains('/')).map(|at| &rest[at + part.len()..]),
-            });
-        }
-        rest.is_some_and(|rest| rest.is_empty() || pattern.ends_with('*'))
-    }
-
-    fn find_in(benchmark: &str, files: &[&str]) -> Result<Vec<String>, DataError> {
-        let folder = tempfile::tempdir().unwrap();
-        for file in files {
-            let path = folder.path().join(file);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, "").unwrap();
-        }
-        let found = find(Benchmark::by_name(benchmark).unwrap(), folder.path(), Split::Train)?;
-        let relative = |file: SplitFile| file.path.strip_prefix(folder.path()).unwrap().to_str().unwrap().to_owned();
-        Ok(found.into_iter().map(relative).collect())
-    }
-
-    #[test]
-    fn the_usual_layouts_are_known() {
-        for file in [
-            "train.jsonl",
-            "train.jsonl.gz",
-            "train.jsonl.zst",
-            "train.csv",
-            "train.tsv.gz",
-            "train.parquet",
-            "cb/train.jsonl",
-            "cb/train-00000-of-00001.parquet",
-            "data/train-00000-of-00001-8a2b6d4c.parquet",
-            "cb/train/0000.parquet",
-            "CB/train.jsonl",
-            "default/train/0000.parquet",
-            "default/train-00000-of-00001.parquet",
-            "train/part-0.jsonl.gz",
-            "data/train.csv",
-            "data/train/a.parquet",
-            "train.json",
-        ] {
-            let validation = if file.starts_with("default/") { "default/validation.jsonl" } else { "validation.jsonl" };
-            let beside = [validation, "README.md", "train/dataset_info.json", "train/_SUCCESS.json"];
-            assert_eq!(find_in("cb", &[&[file], &beside[..]].concat()).unwrap(), [file]);
-            assert!(
-                patterns(Benchmark::by_name("cb").unwrap()).concat().iter().any(|pattern| matches(pattern, file)),
-                "{file}"
-            );
-        }
-        assert_eq!(find_in("piqa", &["plain_text/train/0000.parquet"]).unwrap(), ["plain_text/train/0000.parquet"]);
-        assert_eq!(find_in("piqa", &["piqa/train.jsonl", "copa/train.jsonl"]).unwrap(), ["piqa/train.jsonl"]);
-    }
-
-    #[test]
-    fn shards_come_in_order_and_whole() {
-        let shards = ["train-00001-of-00003.parquet", "train-00002-of-00003.parquet", "train-00000-of-00003.parquet"];
-        let mut sorted = shards;
-        sorted.sort();
-        assert_eq!(find_in("cb", &shards).unwrap(), sorted);
-        let error = find_in("cb", &shards[..2]).unwrap_err();
-        assert!(matches!(error, DataError::MissingShard { index: 0, of: 3, .. }), "{error}");
-    }
-
-    #[test]
-    fn two_kinds_of_files_for_one_split_are_an_error() {
-        for other in ["train.csv", "train.json"] {
-            let error = find_in("cb", &["train.jsonl", other]).unwrap_err().to_string();
-            assert!(error.contains("train.jsonl") && error.contains(other), "{error}");
-        }
-    }
-
-    #[test]
-    fn all_splits_are_below_one_folder() {
-        let error = find_in("copa", &["copa/validation.jsonl", "data/train.jsonl"]).unwrap_err().to_string();
-        assert!(error.ends_with("copa/train.jsonl does not exist; its folder has: validation.jsonl"), "{error}");
-    }
-
-    #[test]
-    fn rows_are_not_read_twice() {
-        for files in [
-            ["train.parquet", "train-00000-of-00001.parquet"],
-            ["data/train-00000-of-00001-a.parquet", "data/train-00000-of-00001-b.parquet"],
-            ["data/train-00000-of-00001.parquet", "data/train-00000-of-00002.parquet"],
-        ] {
-            let error = find_in("cb", &files).unwrap_err();
-            assert!(matches!(error, DataError::AmbiguousSplit { .. }), "{files:?}: {error}");
-        }
-    }
-
-    #[test]
-    fn a_split_has_other_names_too() {
-        let find = |files: &[&str]| {
-            let folder = tempfile::tempdir().unwrap();
-            for file in files {
-                std::fs::create_dir_all(folder.path().join(file).parent().unwrap()).unwrap();
-                std::fs::write(folder.path().join(file), "").unwrap();
-            }
-            let found = find(Benchmark::by_name("cb").unwrap(), folder.path(), Split::Validation)?;
-            Ok::<_, DataError>(found[0].path.strip_prefix(folder.path()).unwrap().to_str().unwrap().to_owned())
-        };
-        for file in ["val.jsonl", "dev.tsv", "valid.csv", "dev/a.parquet", "data/val-00000-of-00001.parquet"] {
-            assert_eq!(find(&[file, "train.jsonl"]).unwrap(), file);
-            assert_eq!(find(&["validation.jsonl", file]).unwrap(), "validation.jsonl");
-        }
-        assert!(matches!(find(&["val.jsonl", "dev.jsonl"]), Err(DataError::AmbiguousSplit { .. })));
-    }
-}
+mod tests;

@@ -1,7 +1,9 @@
-//! The footer of a Parquet file, looked at before the library takes memory for what it says.
+//! The footer of a Parquet file, checked before the library allocates memory for the sizes in it.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
+
+use parquet::errors::ParquetError;
 
 /// The schema's field of a footer, and the number of children of a schema's element.
 const SCHEMA: i64 = 2;
@@ -9,9 +11,9 @@ const CHILDREN: i64 = 5;
 /// Structures of a footer lie in one another a few deep.
 const DEPTH: u32 = 32;
 
-/// Refuses a footer with a list or a group of more members than there can be in it. What is no footer is left to the
-/// library, which says so.
-pub(super) fn check(file: &mut File) -> Result<(), String> {
+/// Refuses a footer with a list or a group of more members than fit into it. A malformed footer is left to the library, which
+/// reports it.
+pub(super) fn check(file: &mut File) -> Result<(), ParquetError> {
     match read(file) {
         Some(footer) => Compact { rest: &footer, members: footer.len() as u64 }.structure(0, true).unwrap_or(Ok(())),
         None => Ok(()),
@@ -31,14 +33,14 @@ fn read(file: &mut File) -> Option<Vec<u8>> {
     (tail[4..] == *b"PAR1").then_some(footer)
 }
 
-/// Thrift's compact protocol, read once over. `None` where it is none; an error where it lies.
+/// A reader of Thrift's compact protocol. `None` of what is malformed; an error of a size that is too large.
 struct Compact<'a> {
     rest: &'a [u8],
-    /// No list and no group has more than the footer has bytes.
+    /// The bytes of the footer, which bound the members of a list or group.
     members: u64,
 }
 
-type Looked = Option<Result<(), String>>;
+type Checked = Option<Result<(), ParquetError>>;
 
 impl Compact<'_> {
     fn byte(&mut self) -> Option<u8> {
@@ -47,7 +49,7 @@ impl Compact<'_> {
         Some(*first)
     }
 
-    fn skip(&mut self, count: u64) -> Looked {
+    fn skip(&mut self, count: u64) -> Checked {
         self.rest = self.rest.get(usize::try_from(count).ok()?..)?;
         Some(Ok(()))
     }
@@ -69,22 +71,22 @@ impl Compact<'_> {
         Some((number >> 1) as i64 ^ -((number & 1) as i64))
     }
 
-    fn fits(&self, what: &str, count: u64) -> Result<(), String> {
+    fn fits(&self, what: &str, count: u64) -> Result<(), ParquetError> {
         match count > self.members {
-            true => Err(format!("{what} of {count} in a footer of {} bytes", self.members)),
+            true => Err(ParquetError::General(format!("{what} of {count} in a footer of {} bytes", self.members))),
             false => Ok(()),
         }
     }
 
-    /// The fields of a structure up to its end; `is_footer` of the outermost one.
-    fn structure(&mut self, depth: u32, is_footer: bool) -> Looked {
+    /// The fields of a structure up to its end. `is_footer` is set for the outermost structure.
+    fn structure(&mut self, depth: u32, is_footer: bool) -> Checked {
         self.fields(depth, |own, field, kind| match (is_footer, field, kind) {
             (true, SCHEMA, 9) => own.list(depth + 1, true),
             _ => own.value(kind, depth + 1),
         })
     }
 
-    fn fields(&mut self, depth: u32, mut read: impl FnMut(&mut Self, i64, u8) -> Looked) -> Looked {
+    fn fields(&mut self, depth: u32, mut read: impl FnMut(&mut Self, i64, u8) -> Checked) -> Checked {
         if depth >= DEPTH {
             return None;
         }
@@ -98,15 +100,15 @@ impl Compact<'_> {
                 0 => self.signed()?,
                 more => field.checked_add(i64::from(more))?,
             };
-            if let Err(lie) = read(self, field, head & 0x0f)? {
-                return Some(Err(lie));
+            if let Err(error) = read(self, field, head & 0x0f)? {
+                return Some(Err(error));
             }
         }
     }
 
-    fn value(&mut self, kind: u8, depth: u32) -> Looked {
+    fn value(&mut self, kind: u8, depth: u32) -> Checked {
         match kind {
-            // True and false are in the field's head.
+            // The head of the field holds a truth value.
             1 | 2 => Some(Ok(())),
             3 => self.skip(1),
             4..=6 => self.number().map(|_| Ok(())),
@@ -122,17 +124,17 @@ impl Compact<'_> {
         }
     }
 
-    fn list(&mut self, depth: u32, is_schema: bool) -> Looked {
+    fn list(&mut self, depth: u32, is_schema: bool) -> Checked {
         let head = self.byte()?;
         let count = match head >> 4 {
             15 => self.number()?,
             few => u64::from(few),
         };
-        if let Err(lie) = self.fits("a list", count) {
-            return Some(Err(lie));
+        if let Err(error) = self.fits("a list", count) {
+            return Some(Err(error));
         }
         for _ in 0..count {
-            let looked = match head & 0x0f {
+            let checked = match head & 0x0f {
                 12 if is_schema => self.fields(depth + 1, |own, field, kind| match (field, kind) {
                     (CHILDREN, 5) => {
                         let children = own.signed()?;
@@ -143,8 +145,8 @@ impl Compact<'_> {
                 1 | 2 => self.skip(1),
                 kind => self.value(kind, depth + 1),
             };
-            if let Err(lie) = looked? {
-                return Some(Err(lie));
+            if let Err(error) = checked? {
+                return Some(Err(error));
             }
         }
         Some(Ok(()))
@@ -157,14 +159,14 @@ mod tests {
 
     use super::*;
 
-    /// What is said of a file that ends with this footer.
+    /// The result for a file that ends with this footer.
     fn checked(footer: &[u8]) -> Result<(), String> {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(b"PAR1").unwrap();
         file.write_all(footer).unwrap();
         file.write_all(&(footer.len() as u32).to_le_bytes()).unwrap();
         file.write_all(b"PAR1").unwrap();
-        check(&mut file)
+        check(&mut file).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -173,22 +175,22 @@ mod tests {
         let footer = |children: &[u8]| [&[0x15, 2, 0x19, 0x1c, 0x48, 1, b's', 0x15], children, &[0, 0]].concat();
         assert_eq!(checked(&footer(&[2])), Ok(()));
         let error = checked(&footer(&[0xfe, 0xff, 0xff, 0xff, 0x0f])).unwrap_err();
-        assert_eq!(error, "a group of 2147483647 in a footer of 15 bytes");
+        assert_eq!(error, "Parquet error: a group of 2147483647 in a footer of 15 bytes");
     }
 
     #[test]
     fn a_list_of_more_than_there_can_be_is_refused() {
         let error = checked(&[0x15, 2, 0x19, 0xfc, 0xff, 0xff, 0xff, 0x07, 0]).unwrap_err();
-        assert_eq!(error, "a list of 16777215 in a footer of 9 bytes");
+        assert_eq!(error, "Parquet error: a list of 16777215 in a footer of 9 bytes");
     }
 
     #[test]
-    fn what_is_no_footer_is_left_to_the_library() {
+    fn a_malformed_footer_is_left_to_the_library() {
         for footer in [&[][..], &[0x15], &[0xff; 40], &[0x1c; 200], &[0x18, 200, 1]] {
             assert_eq!(checked(footer), Ok(()), "{footer:?}");
         }
         let mut short = tempfile::tempfile().unwrap();
         short.write_all(b"PAR1").unwrap();
-        assert_eq!(check(&mut short), Ok(()));
+        assert!(check(&mut short).is_ok());
     }
 }

@@ -1,59 +1,125 @@
-//! The files of a split: which they are, and their rows one at a time.
+//! The files of a split and their rows.
 
 mod columns;
-mod content;
 mod find;
 mod footer;
-mod layout;
-mod lines;
-mod list;
+mod json;
 mod open;
 mod pages;
 mod parquet;
 mod table;
 
-pub use content::Content;
-pub(crate) use find::{SplitFile, find};
-pub(crate) use layout::patterns;
-pub(crate) use lines::parse_object;
+use std::collections::VecDeque;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use crate::row::NumberedRow;
+use crate::{Benchmark, DataError, Split};
+use find::{Format, SplitFile};
+
+pub(crate) use find::patterns;
+pub(crate) use json::parse_object;
+pub use open::Content;
 pub(crate) use open::read_text;
 
-use crate::{Benchmark, DataError, Place, Row};
-use layout::Format;
-
-/// Most bytes of a row in a text file. A file without line breaks, or with a quote that is never closed, is one
-/// endless row; it must not fill the memory.
-const MAX_ROW_BYTES: usize = 16 << 20;
-
-/// A row, and where it stands.
-#[derive(Debug, Clone, PartialEq)]
-pub struct NumberedRow {
-    /// Its fields.
-    pub row: Row,
-    /// In a text file its line, in Parquet and in a JSON list its place, counted from 1. In a split of several files the count goes on from
-    /// file to file.
-    pub number: usize,
-    /// Where it stands.
-    pub place: Place,
-}
+/// The most bytes of a row in a text file. A file without line breaks, or with a quote that is never closed, is one endless
+/// row, which must not fill the memory.
+pub(crate) const MAX_ROW_BYTES: usize = 16 << 20;
 
 /// The rows of a file. After an error that [is about a row](DataError::is_about_a_row) the rows after it can be read.
-pub(crate) type Rows = Box<dyn Iterator<Item = Result<NumberedRow, DataError>> + Send>;
+type Rows = Box<dyn Iterator<Item = Result<NumberedRow, DataError>> + Send>;
 
 /// Opens a file, of which only the fields of `benchmark` need be read.
-pub(crate) fn rows(file: &SplitFile, benchmark: &Benchmark) -> Result<Rows, DataError> {
+fn rows(file: &SplitFile, benchmark: &Benchmark) -> Result<Rows, DataError> {
     Ok(match file.format {
-        Format::Json => json(file)?,
+        Format::Json => json::rows(file)?,
         Format::Separated(separator) => Box::new(table::Table::open(file, separator)?),
         Format::Parquet => Box::new(parquet::ParquetRows::open(&file.path, benchmark)?),
     })
 }
 
-/// A file with an object a line, or with one list of objects, whatever its name.
-fn json(file: &SplitFile) -> Result<Rows, DataError> {
-    let (text, prefix) = open::open_text(&file.path, file.compression)?;
-    Ok(match prefix.trim_ascii_start().first() {
-        Some(b'[') => Box::new(list::List::new(text, file.path.clone())),
-        _ => Box::new(lines::Lines::new(text, file.path.clone())),
-    })
+/// A row and its benchmark.
+pub(crate) type RowOf<'a> = Result<(&'a Benchmark, NumberedRow), DataError>;
+
+/// The rows of a split, file after file; of a mixture, part after part. The memory that it takes is that of one row, or of one
+/// page of Parquet, whatever the size of the file.
+pub struct RowReader<'a> {
+    files: VecDeque<(&'a Benchmark, SplitFile)>,
+    current: Option<(&'a Benchmark, Rows)>,
+    /// Rows of the files before the current one.
+    before: usize,
+    /// Number of the last row of the current file.
+    last: usize,
+    first: PathBuf,
+    split: Split,
+}
+
+impl fmt::Debug for RowReader<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RowReader").field("first", &self.first).field("left", &self.files).finish_non_exhaustive()
+    }
+}
+
+impl<'a> RowReader<'a> {
+    /// Finds the files of a split. JSON Lines (plain, `.gz` or `.zst`), CSV and TSV (likewise) and Parquet are read, in the
+    /// layouts of data sets on the hub: `train.jsonl`, `train-00000-of-00002.parquet`, `data/train-...`,
+    /// `<configuration>/train-...`, `<configuration>/train/0000.parquet`.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::MissingFile`], which lists the names in the folder, [`DataError::MissingShard`],
+    /// [`DataError::AmbiguousSplit`] or [`DataError::FileKind`].
+    pub fn open(benchmark: &'a Benchmark, folder: &Path, split: Split) -> Result<Self, DataError> {
+        let mut files = VecDeque::new();
+        for part in benchmark.parts() {
+            files.extend(find::find(part, folder, split)?.into_iter().map(|file| (part, file)));
+        }
+        let first = files.front().map_or_else(|| folder.into(), |(_, file): &(_, SplitFile)| file.path.clone());
+        Ok(Self { files, current: None, before: 0, last: 0, first, split })
+    }
+
+    /// The split that is read.
+    pub(crate) fn split(&self) -> Split {
+        self.split
+    }
+
+    /// The first file of the split.
+    pub(crate) fn first_file(&self) -> &Path {
+        &self.first
+    }
+
+    /// The next row and its benchmark.
+    pub(crate) fn advance(&mut self) -> Option<RowOf<'a>> {
+        loop {
+            if let Some((benchmark, rows)) = &mut self.current {
+                match rows.next() {
+                    Some(Ok(mut row)) => {
+                        self.last = row.number;
+                        row.number += self.before;
+                        return Some(Ok((benchmark, row)));
+                    }
+                    Some(Err(error)) => return Some(Err(error)),
+                    None => {}
+                }
+            }
+            let (benchmark, file) = self.files.pop_front()?;
+            self.before = match &self.current {
+                Some((previous, _)) if std::ptr::eq(*previous, benchmark) => self.before + self.last,
+                _ => 0,
+            };
+            self.last = 0;
+            match rows(&file, benchmark) {
+                Ok(rows) => self.current = Some((benchmark, rows)),
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+}
+
+impl Iterator for RowReader<'_> {
+    type Item = Result<NumberedRow, DataError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.advance().map(|row| row.map(|(_, row)| row))
+    }
 }

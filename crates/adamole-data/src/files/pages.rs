@@ -1,4 +1,4 @@
-//! A Parquet file that takes no more memory for a page than there can be in it.
+//! A Parquet file that allocates no more memory for a page than it can hold.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
@@ -6,14 +6,14 @@ use std::io::{self, BufRead, BufReader};
 use parquet::errors::ParquetError;
 use parquet::file::reader::{ChunkReader, Length};
 
-/// A page may have this size, whatever it was before it was compressed: writers aim at 1 MiB.
+/// Every page may have this size; writers aim at 1 MiB.
 const ALWAYS: u64 = 64 << 20;
 
-/// Beyond that, so many bytes for each compressed one. Deflate cannot reach this, and Zstandard only on repetitions,
-/// which Parquet's dictionaries take out first.
+/// The most bytes of a larger page for each compressed byte. Deflate cannot exceed this, and Zstandard only on repetitions,
+/// which Parquet's dictionaries remove first.
 const RATIO: u64 = 1024;
 
-/// A file whose page headers are looked at before the library allocates what they ask for.
+/// A file whose page headers are checked before the library allocates the sizes in them.
 pub(super) struct Pages {
     file: File,
     length: u64,
@@ -53,8 +53,8 @@ impl ChunkReader for Pages {
     }
 }
 
-/// The sizes of a page, plain and compressed, from its header: in Thrift's compact protocol the second and the third of
-/// three 32-bit integers. `None` for anything else, such as the end of the file.
+/// The sizes of a page, plain and compressed, from its header: in Thrift's compact protocol the second and the third of three
+/// 32-bit integers. `None` of anything else, such as the end of the file.
 fn sizes(mut header: &[u8]) -> Option<(u64, u64)> {
     let mut number = || {
         // A field of type 5, its number one more than that before.

@@ -1,4 +1,4 @@
-//! Parquet, a row at a time and no column more than is needed.
+//! Parquet, row by row, of which only the needed columns are read.
 
 use std::fs::File;
 use std::io::{Read, Seek};
@@ -11,13 +11,14 @@ use parquet::record::reader::RowIter;
 use parquet::schema::types::{Type, TypePtr};
 
 use super::columns::Columns;
-use super::open::open_file;
+use super::footer;
+use super::open::{Content, open_file};
 use super::pages::Pages;
-use super::{Content, NumberedRow, footer};
 use crate::guard::guarded;
-use crate::{Benchmark, DataError, Place, Row, Spot};
+use crate::row::{NumberedRow, Place, Row, Spot};
+use crate::{Benchmark, DataError};
 
-/// The rows of a file, page by page: the memory that it takes does not depend on the number of rows.
+/// The rows of a file, page by page. The memory that it takes does not depend on the number of rows.
 pub(super) struct ParquetRows {
     rows: RowIter<'static>,
     columns: Columns,
@@ -33,16 +34,14 @@ pub(super) struct ParquetRows {
 impl ParquetRows {
     /// Opens a file for the fields of `benchmark`.
     ///
-    /// Of a field whose presence alone counts, such as an image, one small column is read: it is null where the field
-    /// is, so that no picture is ever decoded.
+    /// Of a field of which only the presence is read, such as an image, the smallest column is read, so that no image is decoded.
     pub(super) fn open(path: &Path, benchmark: &Benchmark) -> Result<Self, DataError> {
         let mut file = open_file(path)?;
         if let Some(found) = content(&file).filter(|found| *found != Content::Parquet) {
             return Err(DataError::Content { path: path.into(), expected: "a Parquet file", found });
         }
-        if let Err(message) = footer::check(&mut file) {
-            return Err(DataError::InvalidParquet { place: path.display().to_string(), message });
-        }
+        let invalid = |error| invalid(path.display(), "", error);
+        footer::check(&mut file).map_err(invalid)?;
         let open = || -> Result<Self, ParquetError> {
             let reader = SerializedFileReader::new(Pages::new(file)?)?;
             let columns = Columns::new(reader.metadata().file_metadata().schema(), benchmark);
@@ -52,10 +51,10 @@ impl ParquetRows {
             let rows = RowIter::from_file_into(Box::new(reader)).project(Some(projection.clone()))?;
             Ok(Self { rows, columns, projection, path: path.into(), groups, read: 0, done: false })
         };
-        decode(open).map_err(|message| DataError::InvalidParquet { place: path.display().to_string(), message })
+        decode(open).map_err(invalid)
     }
 
-    /// The column whose part of the current row cannot be decoded.
+    /// The column that cannot be decoded at the current row.
     fn culprit(&self) -> Option<String> {
         let fails = |column: &&TypePtr| {
             let rows = || -> Result<RowIter<'static>, ParquetError> {
@@ -68,7 +67,7 @@ impl ParquetRows {
         self.projection.get_fields().iter().find(fails).map(|column| column.name().to_owned())
     }
 
-    /// Where the row that was read last stands.
+    /// The position of the last row.
     fn spot(&self) -> Spot {
         let (mut group, mut row) = (1, self.read);
         for rows in &self.groups {
@@ -97,17 +96,17 @@ impl Iterator for ParquetRows {
                 Ok(fields) => Ok(NumberedRow { row: Row::new(fields), number: self.read, place }),
                 Err(problem) => Err(DataError::Row { place, problem }),
             }),
-            Err(message) => {
+            Err(error) => {
                 // The columns are no longer at the same row.
                 self.done = true;
                 let column = self.culprit().map(|name| format!("column `{name}`: ")).unwrap_or_default();
-                Some(Err(DataError::InvalidParquet { place: place.to_string(), message: column + &message }))
+                Some(Err(invalid(&place, &column, error)))
             }
         }
     }
 }
 
-/// What the file's first bytes say that it is.
+/// The kind of the file, told by its first bytes.
 fn content(mut file: &File) -> Option<Content> {
     let mut start = Vec::new();
     file.take(64).read_to_end(&mut start).ok()?;
@@ -116,20 +115,21 @@ fn content(mut file: &File) -> Option<Content> {
 }
 
 /// Runs the decoder, which panics on some damaged files.
-fn decode<T>(decode: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, String> {
-    let message = match guarded(decode) {
-        Ok(Ok(decoded)) => return Ok(decoded),
-        Ok(Err(error)) => error.to_string(),
-        Err(panic) => panic,
-    };
-    // Some messages quote all of a value's bytes.
-    Err(match message.split_once(" Bytes: [") {
-        Some((start, _)) => start.to_owned(),
-        None => message,
-    })
+fn decode<T>(decode: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, ParquetError> {
+    guarded(decode).map_err(|panic| ParquetError::External(panic.into())).flatten()
 }
 
-/// The part of the file's schema that is read.
+/// The error of a file, or of a row and column in it. Some messages of the decoder quote all bytes of a value.
+fn invalid(place: impl ToString, column: &str, error: ParquetError) -> DataError {
+    let message = match error {
+        ParquetError::External(panic) => panic.to_string(),
+        error => error.to_string(),
+    };
+    let message = message.split(" Bytes: [").next().unwrap_or_default();
+    DataError::InvalidParquet { place: place.to_string(), message: format!("{column}{message}") }
+}
+
+/// The part of the schema that is read.
 fn projection(reader: &SerializedFileReader<Pages>, needed: &Columns) -> Result<Type, ParquetError> {
     let schema = reader.metadata().file_metadata().schema();
     let mut kept: Vec<TypePtr> = Vec::new();
@@ -141,13 +141,13 @@ fn projection(reader: &SerializedFileReader<Pages>, needed: &Columns) -> Result<
         }
     }
     if kept.is_empty() {
-        // Without a column there is no end to the rows that a damaged file may speak of.
+        // Without a column there is no end to the rows that a damaged file declares.
         kept.extend(schema.get_fields().first().cloned());
     }
     Type::group_type_builder(schema.name()).with_fields(kept).build()
 }
 
-/// The group with that one of its columns which takes least space.
+/// The group with only its smallest column.
 fn smallest_part(reader: &SerializedFileReader<Pages>, column: &TypePtr) -> Result<TypePtr, ParquetError> {
     if column.is_primitive() || column.get_basic_info().logical_type_ref().is_some() {
         return Ok(column.clone());

@@ -1,8 +1,8 @@
-//! Tables of texts: comma-separated values as RFC 4180 has them, and tab-separated values, which know no quotes.
+//! Tables of texts: comma-separated values (CSV) as in RFC 4180, and tab-separated values (TSV) without quotes.
 //!
-//! In CSV a cell in quotes may hold commas, line breaks and, doubled, quotes. What is not so written is an error:
-//! readers that take a quote wherever it comes join cells and rows without a word. In TSV a quote is a character like
-//! any other, and a cell holds neither tabs nor line breaks.
+//! In CSV a quoted cell may hold commas, line breaks and doubled quotes. A quote anywhere else is an error here, because readers
+//! that accept it join cells and rows silently. In TSV a quote is an ordinary character, and a cell holds neither tabs nor line
+//! breaks.
 
 use std::collections::BTreeSet;
 use std::io::BufRead;
@@ -10,9 +10,11 @@ use std::path::PathBuf;
 
 use serde_json::{Map, Value};
 
+use super::MAX_ROW_BYTES;
+use super::find::SplitFile;
 use super::open::{Text, open_text};
-use super::{MAX_ROW_BYTES, NumberedRow, SplitFile};
-use crate::{DataError, Place, Row, Spot};
+use crate::error::{DataError, HeaderError};
+use crate::row::{NumberedRow, Place, Row, Spot};
 
 /// The records of a file whose first line names the columns. An empty cell is null.
 pub(super) struct Table {
@@ -20,26 +22,26 @@ pub(super) struct Table {
     separator: u8,
     columns: Vec<String>,
     path: PathBuf,
-    /// The line that is read next.
+    /// The next line.
     line: usize,
     done: bool,
 }
 
-/// A record as it stands in the file.
+/// A record of the file.
 struct Record {
     line: usize,
     cells: Vec<Vec<u8>>,
-    /// Whether a quote stands where none may.
+    /// Whether a quote is misplaced.
     stray_quote: bool,
 }
 
-/// Where in a cell the reader is.
+/// The position of the reader within a cell.
 #[derive(Clone, Copy, PartialEq)]
 enum State {
     Start,
     Plain,
     Quoted,
-    /// After a quote in quotes: the cell's end, or the first of two.
+    /// After a quote within quotes, which ends the cell or is the first of two.
     Closing,
 }
 
@@ -48,22 +50,21 @@ impl Table {
         let (text, _) = open_text(&file.path, file.compression)?;
         let mut table = Self { text, separator, columns: Vec::new(), path: file.path.clone(), line: 1, done: false };
         let Some(record) = table.record()? else { return Ok(table) };
-        let header = |message: String| DataError::Header { path: file.path.clone(), message };
+        let header = |problem| DataError::Header { path: file.path.clone(), problem };
         if record.stray_quote {
-            return Err(header("a quote stands outside of quotes".into()));
+            return Err(header(HeaderError::StrayQuote));
         }
         let names: Result<Vec<String>, _> = record.cells.into_iter().map(String::from_utf8).collect();
-        let names = names.map_err(|_| header("expected UTF-8".into()))?;
+        let names = names.map_err(|_| header(HeaderError::InvalidUtf8))?;
         table.columns = names.into_iter().map(|name| name.trim().to_owned()).collect();
         let mut seen = BTreeSet::new();
         if let Some(name) = table.columns.iter().find(|name| !seen.insert(name.as_str())) {
-            return Err(header(format!("expected a name for each column, found {name:?} twice")));
+            return Err(header(HeaderError::SameName(name.clone())));
         }
         if let [only] = table.columns.as_slice()
-            && let Some(other) = [',', ';', '\t', '|'].into_iter().find(|other| only.contains(*other))
+            && let Some(found) = [',', ';', '\t', '|'].into_iter().find(|other| only.contains(*other))
         {
-            let expected = char::from(separator);
-            return Err(header(format!("its columns seem to be parted by {other:?}, expected {expected:?}")));
+            return Err(header(HeaderError::Separator { found, expected: char::from(separator) }));
         }
         Ok(table)
     }
@@ -115,7 +116,7 @@ impl Table {
                     state = State::Plain;
                 }
                 _ => {
-                    // `, "a"` is meant as a cell in quotes, but is none.
+                    // `, "a"` looks like a quoted cell and is not one.
                     record.stray_quote |= is_quote && cell.iter().all(|&byte| byte == b' ');
                     cell.push(byte);
                     state = State::Plain;
@@ -136,7 +137,7 @@ impl Table {
         Ok(byte)
     }
 
-    /// Passes over the rest of a line break that began with `byte`.
+    /// Skips the rest of a line break that starts with `byte`.
     fn end_line(&mut self, byte: u8) -> Result<(), DataError> {
         self.line += 1;
         if byte == b'\r' && self.text.fill_buf().is_ok_and(|buffer| buffer.first() == Some(&b'\n')) {
@@ -147,17 +148,17 @@ impl Table {
 
     fn open_quote(&mut self, line: usize) -> DataError {
         self.done = true;
-        DataError::OpenQuote { place: self.place(line) }
+        DataError::OpenQuote(self.place(line))
     }
 
-    /// The error of a record that takes too much memory. The rest of its line is passed over, if that can be told.
+    /// The error of a record that takes too much memory. The rest of its line is skipped where its end can be told.
     fn too_long(&mut self, line: usize, state: State) -> DataError {
         if state == State::Quoted {
             return self.open_quote(line);
         }
         self.line += 1;
         match self.text.skip_until(b'\n') {
-            Ok(_) => DataError::LongRow { place: self.place(line), most: MAX_ROW_BYTES },
+            Ok(_) => DataError::LongRow(self.place(line)),
             Err(source) => {
                 self.done = true;
                 DataError::Io { path: self.path.clone(), source }
@@ -172,9 +173,9 @@ impl Table {
     fn row(&self, Record { line, cells, stray_quote }: Record) -> Result<NumberedRow, DataError> {
         let place = self.place(line);
         if stray_quote {
-            return Err(DataError::StrayQuote { place });
+            return Err(DataError::StrayQuote(place));
         }
-        let (expected, found) = (self.columns.len() as u64, cells.len() as u64);
+        let (expected, found) = (self.columns.len(), cells.len());
         if expected != found {
             return Err(DataError::Columns { place, expected, found });
         }
@@ -206,7 +207,7 @@ impl Iterator for Table {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::layout::Format;
+    use super::super::find::Format;
     use super::super::open::Compression;
     use super::*;
 
@@ -228,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn quotes_are_characters_where_tabs_part_the_cells() {
+    fn quotes_are_characters_where_tabs_separate_the_cells() {
         let rows = read("a\tb\n\"It rained,\" said Ann\t\"\n\"x\t\"y\"\"\"\n\n\"\"\tq\r\n", b'\t').unwrap();
         let expected = [cells(["\"It rained,\" said Ann", "\""]), cells(["\"x", "\"y\"\"\""]), cells(["\"\"", "q"])];
         assert_eq!(rows, expected);
@@ -247,7 +248,7 @@ mod tests {
     fn a_quote_out_of_place_is_an_error_of_its_line() {
         let stray = |line| {
             Err(format!(
-                ":{line}: a quote stands where none may: a cell with quotes is in quotes as a whole, and doubles them"
+                ":{line}: a misplaced quote: a cell that holds quotes is quoted as a whole, and its quotes are doubled"
             ))
         };
         let rows = read("a,b\n\"It rained,\" said Ann,x\n1,2\n3, \"4\"\n\"x\n\"y,z\n", b',').unwrap();
@@ -262,7 +263,7 @@ mod tests {
             [("a;b\n1;2\n", b',', "';', expected ','"), ("a,b\n", b'\t', "',', expected '\\t'")]
         {
             let error = read(text, separator).unwrap_err();
-            assert_eq!(error, format!(": the first line: its columns seem to be parted by {seems}"));
+            assert_eq!(error, format!(": the first line: its columns seem to be separated by {seems}"));
         }
         assert_eq!(read("", b',').unwrap(), []);
     }

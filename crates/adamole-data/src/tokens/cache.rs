@@ -1,7 +1,8 @@
-//! What was tokenised before, in files named by a hash of all that it depends on.
+//! The cache of encoded items, in files that are named by a hash of everything that the encoding depends on.
 //!
-//! A file holds flat arrays: the lists of all examples one after another, and how long each is.
+//! A file holds flat arrays: the concatenated lists of all examples, and the length of each list.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use safetensors::tensor::{Dtype, TensorView};
@@ -11,13 +12,13 @@ use sha2::{Digest, Sha256};
 use super::encode::{EncodeOptions, Example};
 use crate::{MultipleChoice, Tokenizer};
 
-/// Of the layout of the files and of what the encoder makes of an item.
+/// The version of the file layout and of the encoding.
 const VERSION: &str = "1";
 
-/// The token ids of an example, by name.
+/// The names of an example's lists of token ids.
 const LISTS: [&str; 3] = ["text", "prompt", "choice_ids"];
 
-/// No answer, in a list of numbers.
+/// The number that stands for none.
 const NONE: u32 = u32::MAX;
 
 pub(super) fn path(folder: &Path, tokenizer: &Tokenizer, options: &EncodeOptions, items: &[MultipleChoice]) -> PathBuf {
@@ -36,7 +37,7 @@ pub(super) fn path(folder: &Path, tokenizer: &Tokenizer, options: &EncodeOptions
     folder.join(format!("{:x}.safetensors", hash.finalize()))
 }
 
-/// What `path` holds, if that is `items` examples.
+/// The examples in `path`; `None` if the file is missing, damaged or does not hold `items` examples.
 pub(super) fn read(path: &Path, items: usize) -> Option<Vec<Example>> {
     let bytes = std::fs::read(path).ok()?;
     let tensors = SafeTensors::deserialize(&bytes).ok()?;
@@ -73,7 +74,7 @@ pub(super) fn read(path: &Path, items: usize) -> Option<Vec<Example>> {
     Some(examples.collect()).filter(|examples: &Vec<Example>| examples.iter().all(sound))
 }
 
-/// Writes the examples, whole or not at all. That it fails is no error: they will be tokenised again.
+/// Writes the examples, whole or not at all. A failure is ignored: the items are encoded again next time.
 pub(super) fn write(path: &Path, examples: &[Example]) {
     let bytes = |numbers: &mut dyn Iterator<Item = u32>| numbers.flat_map(u32::to_le_bytes).collect::<Vec<u8>>();
     let optional = |number: Option<usize>| number.map_or(NONE, |number| number as u32);
@@ -99,9 +100,13 @@ pub(super) fn write(path: &Path, examples: &[Example]) {
     let (Ok(bytes), Some(folder)) = (serialize(views, None), path.parent()) else { return };
     let write = || -> std::io::Result<()> {
         std::fs::create_dir_all(folder)?;
-        let temporary = tempfile::NamedTempFile::new_in(folder)?;
-        std::fs::write(temporary.path(), bytes)?;
-        temporary.persist(path)?;
+        let mut builder = tempfile::Builder::new();
+        // Those of any new file: other users may share the cache.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let mut file = builder.tempfile_in(folder)?;
+        file.write_all(&bytes)?;
+        file.persist(path)?;
         Ok(())
     };
     let _ = write();

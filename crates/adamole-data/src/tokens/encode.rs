@@ -1,4 +1,4 @@
-//! Items as token ids, with the answer's place known.
+//! Items as token ids with the position of the answer.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -6,51 +6,53 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use strum::{Display, EnumString, VariantNames};
 
 use super::cache;
 use super::letters::{Aligned, Endings, align};
 use super::truncate::Prompt;
-use crate::named::named;
-use crate::{DataError, MultipleChoice, Tokenizer};
+use crate::error::{DataError, unknown_name};
+use crate::{MultipleChoice, Tokenizer};
 
-/// How long an encoded text may be, how it ends, and how it is scored.
+/// How items are encoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EncodeOptions {
-    /// Most tokens of a text, special tokens and answer included; `usize::MAX` never cuts. Default 256.
+    /// The most tokens of a text, including special tokens and answer; `usize::MAX` never truncates. Default 256.
     pub max_tokens: usize,
-    /// What goes of a text that is too long.
+    /// Which part of a text that is too long is cut.
     pub truncation: Truncation,
-    /// Where and with which tokens an item is scored.
+    /// The position and the tokens with which an item is scored.
     pub scoring: Scoring,
-    /// Whether the answer is followed by the end-of-sequence token. Default yes.
+    /// Whether the end-of-sequence token follows the answer. Default true.
     pub append_eos: bool,
 }
 
-/// What goes of a text that is too long.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+/// Which part of a text that is too long is cut.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, Display, EnumString, VariantNames,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase", parse_err_ty = DataError, parse_err_fn = unknown_name::<Self>)]
 pub enum Truncation {
-    /// The end of the passage; in a benchmark without one, and where that is not enough, the front of the prompt. The
-    /// end of the prompt and the answer always stay. Evaluation sees the prompt that training sees.
+    /// The end of the passage, then the start of the prompt. The end of the prompt and the answer are always kept, and evaluation
+    /// uses the prompt of training.
     #[default]
     Passage,
-    /// The end of the training text, as published: a long item loses its choices and its answer, which then is not
-    /// learnt. Evaluation sees whole prompts.
+    /// The end of the training text, as in the reference implementation: a long item loses its choices and its answer, which is then
+    /// not trained. Evaluation uses whole prompts.
     Right,
 }
 
-named!(Truncation, "truncation", { Self::Passage => "passage", Self::Right => "right" });
-
-/// Where and with which tokens an item is scored.
+/// The position and the tokens with which an item is scored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Scoring {
-    /// At the place and with the tokens of training, over the item's own choices.
+    /// The position and the tokens of training, over the item's own choices.
     #[default]
     Aligned,
-    /// As published: after a prompt that ends in a space, with the last token that each letter has when it stands
-    /// alone. Many tokenizers make the space a token of its own there, one that no training text has at this place.
+    /// As in the reference implementation: after a prompt that ends with a space, with the last token of each letter encoded alone.
+    /// Many tokenizers make that space a token of its own, which no training text has at this position.
     Reference {
-        /// Over how many letters from `A` on, whatever choices an item has
+        /// The number of letters from `A` on, whatever choices an item has
         /// ([`Benchmark::published_letters`](crate::Benchmark::published_letters)).
         letters: usize,
     },
@@ -65,29 +67,28 @@ impl Default for EncodeOptions {
 /// An item as token ids.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Example {
-    /// What training sees: prompt, answer and end of sequence; for an unlabelled item, the prompt alone.
+    /// The training text: prompt, answer and end of sequence; the prompt alone if the item is unlabelled.
     pub text: Vec<u32>,
-    /// Where in `text` the answer's token is; `None` if the item is unlabelled or truncation took its answer.
+    /// The index of the answer's token in `text`; `None` if the item is unlabelled or its answer was truncated.
     pub answer_at: Option<usize>,
-    /// What evaluation sees. The output at its last token scores the choices.
+    /// The prompt of evaluation. The output at its last token scores the choices.
     pub prompt: Vec<u32>,
-    /// The token that stands for each choice after the prompt, in the order of the letters.
+    /// The token of each choice after the prompt, in the order of the letters.
     pub choice_ids: Vec<u32>,
-    /// Index of the right one of `choice_ids`, if the item is labelled. Under [`Scoring::Reference`] it is the number
-    /// of `choice_ids` where none of them is right: such an item is always answered wrongly.
+    /// The index of the right token in `choice_ids`, if the item is labelled. Under [`Scoring::Reference`] it is the number of
+    /// `choice_ids` if none of them is right, so that every answer to such an item is wrong.
     pub answer: Option<usize>,
-    /// Whether tokens were cut to fit `max_tokens`.
+    /// Whether the item was truncated.
     pub truncated: bool,
-    /// Which item this is: an index into the items that were encoded.
+    /// The index of the item among those that were encoded.
     pub item: usize,
 }
 
-/// Turns items into token ids such that scoring asks for what training taught.
+/// An encoder of items, which are scored at the position and with the tokens of training.
 ///
-/// The text is the prompt, a space and the letter, tokenised as one. The answer's token is the one by which the texts
-/// of the letters differ, and the prompt is all that stands before it. So an item is scored at the position and with
-/// the tokens that training uses, whatever the tokenizer does with the space: `Answer: B` is `Answer` `:` `▁B` to
-/// Llama 2 and `Answer` `:` ` B` to a byte-level tokenizer.
+/// The text of prompt, space and letter is encoded as a whole. The answer's token is the one by which the texts of the letters
+/// differ, and the prompt consists of the tokens before it, however the tokenizer treats the space: `Answer: B` is `Answer` `:`
+/// `▁B` for Llama 2 and `Answer` `:` ` B` for a byte-level tokenizer.
 #[derive(Clone)]
 pub struct Encoder<'a> {
     tokenizer: &'a Tokenizer,
@@ -97,7 +98,7 @@ pub struct Encoder<'a> {
     progress: Option<&'a (dyn Fn(usize, usize) + Sync)>,
 }
 
-/// What evaluation sees of an item: the fields of an [`Example`].
+/// The fields of an [`Example`] that evaluation uses.
 struct Asked {
     prompt: Vec<u32>,
     choice_ids: Vec<u32>,
@@ -111,11 +112,11 @@ impl fmt::Debug for Encoder<'_> {
 }
 
 impl<'a> Encoder<'a> {
-    /// An encoder for the texts of one tokenizer.
+    /// An encoder with this tokenizer.
     ///
     /// # Errors
     ///
-    /// [`DataError::NoEndOfSequence`] if one is to be appended but the tokenizer has none.
+    /// [`DataError::NoEndOfSequence`] if that token is to be appended and the tokenizer has none.
     pub fn new(tokenizer: &'a Tokenizer, options: &EncodeOptions) -> Result<Self, DataError> {
         let eos = match options.append_eos {
             true => Some(tokenizer.eos().ok_or(DataError::NoEndOfSequence)?),
@@ -124,27 +125,27 @@ impl<'a> Encoder<'a> {
         Ok(Self { tokenizer, options: options.clone(), eos, cache: None, progress: None })
     }
 
-    /// Keeps what was encoded in `folder`, under a hash of tokenizer, options and items, and finds it there again. A
-    /// folder that cannot be written and a file that was damaged cost time, not more.
+    /// Caches the encoded items in `folder` under a hash of tokenizer, options and items. If the folder cannot be written or a file
+    /// in it is damaged, the items are encoded again.
     #[must_use]
     pub fn cached_in(self, folder: &Path) -> Self {
         Self { cache: Some(folder.into()), ..self }
     }
 
-    /// Tells `progress` now and then how many items are encoded, of how many. What comes from the cache is not told.
+    /// Calls `progress` from time to time with the number of encoded items and of all items, unless they come from the cache.
     #[must_use]
     pub fn on_progress(self, progress: &'a (dyn Fn(usize, usize) + Sync)) -> Self {
         Self { progress: Some(progress), ..self }
     }
 
-    /// Encodes `items` on all threads, in their order.
+    /// Encodes `items` on all threads and returns them in their order.
     ///
-    /// Tokens that the tokenizer's own rules put after a text are left out; what ends a text is `append_eos` alone,
-    /// so that there is never more than one end of sequence.
+    /// Tokens that the tokenizer's own rules put after a text are removed; `append_eos` alone decides about the end of a text, so
+    /// that there is never more than one end of sequence.
     ///
     /// # Errors
     ///
-    /// The error of the first item that has one: [`DataError::Unaligned`] if its letters are not single tokens,
+    /// The error of the first item that cannot be encoded: [`DataError::Unaligned`] if its letters are not single tokens,
     /// [`DataError::MaxTokens`], [`DataError::InvalidItem`] or [`DataError::Tokenize`].
     pub fn encode(&self, items: &[MultipleChoice]) -> Result<Vec<Example>, DataError> {
         let Some(folder) = &self.cache else { return self.encode_anew(items) };
@@ -168,7 +169,7 @@ impl<'a> Encoder<'a> {
             }
             example
         });
-        // Collected first, so that the error is that of the first item and not of the fastest thread.
+        // All are collected before an error is looked for: it is that of the first item, not of the fastest thread.
         examples.collect::<Vec<_>>().into_iter().collect()
     }
 
@@ -184,8 +185,8 @@ impl<'a> Encoder<'a> {
         };
         let letter = item.answer.and_then(|answer| letters.get(answer).or(letters.last()).copied());
 
-        // The answer and the end of sequence have their place even if the item has no label: its prompt must be
-        // the same with and without one.
+        // Room for the answer and the end of sequence is reserved for unlabelled items too: an item has the same prompt with and
+        // without a label.
         let reserved = leading + 1 + usize::from(self.eos.is_some());
         if self.options.max_tokens <= reserved {
             return Err(DataError::MaxTokens { max_tokens: self.options.max_tokens, least: reserved + 1 });
@@ -228,7 +229,7 @@ impl<'a> Encoder<'a> {
         Ok(Example { text, answer_at, prompt, choice_ids, answer, truncated, item: index })
     }
 
-    /// A text whose last token is taken for the answer's.
+    /// A text whose last token is taken as the answer's.
     fn whole(&self, text: &str) -> Result<Aligned, DataError> {
         let pieces = self.tokenizer.pieces(text)?;
         let mut prompt = pieces.ids;
@@ -236,7 +237,7 @@ impl<'a> Encoder<'a> {
         Ok(Aligned { prompt, leading: pieces.leading, letters })
     }
 
-    /// What the published evaluation asks: its prompt, the tokens of the letters, and which of them is right.
+    /// The prompt, the tokens of the letters and the index of the right one, as in the reference implementation.
     fn reference(&self, item: &MultipleChoice, letters: usize, room: usize) -> Result<Asked, DataError> {
         let text = item.prompt_published();
         let pieces = self.tokenizer.pieces(&text)?;

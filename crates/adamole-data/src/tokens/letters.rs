@@ -1,4 +1,4 @@
-//! Which token stands for each letter after a prompt.
+//! The token of each letter after a prompt.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -7,21 +7,21 @@ use crate::{DataError, MultipleChoice, Tokenizer};
 
 /// The ids of a prompt and of the letters that may follow it.
 ///
-/// A letter's token is what training sees: the one token by which the texts "prompt letter" differ.
+/// The token of a letter is the one by which the texts "prompt letter" differ.
 pub(crate) struct Aligned {
-    /// The tokens that all texts share, special tokens before the text included.
+    /// The tokens that all texts share, including special tokens before the text.
     pub(crate) prompt: Vec<u32>,
-    /// How many of them stand before the text.
+    /// The number of special tokens before the text.
     pub(crate) leading: usize,
-    /// One token per choice.
+    /// The token of each choice.
     pub(crate) letters: Vec<u32>,
 }
 
-/// The letters' tokens after the last line of a prompt, which all items of a benchmark share.
+/// The tokens of the letters after the last line of a prompt, which all items of a benchmark share.
 ///
-/// With this, an item is tokenised once instead of once per letter. A tokenizer joins text only with its neighbours,
-/// so that the letters of an item follow its prompt as they follow the prompt's last line, provided that the two
-/// agree on the item's own letter and on the token before it. Where they do not, [`align`] takes the long way.
+/// They allow an item to be encoded once instead of once per letter. A tokenizer merges adjacent text only, so that the letters
+/// have the same tokens after the whole prompt as after its last line, provided that the item's own letter and the token before it
+/// agree. Otherwise [`align`] encodes the prompt with every letter.
 pub(crate) struct Endings<'a>(HashMap<&'a str, Ending<'a>>);
 
 struct Ending<'a> {
@@ -49,7 +49,7 @@ impl<'a> Endings<'a> {
         Ok(Self(endings))
     }
 
-    /// The tokens of `item`, from the text of its choice `sample`; `None` if that text does not show them.
+    /// The tokens of `item`, from the text of its choice `sample`; `None` if they cannot be told from that text.
     fn align(&self, item: &MultipleChoice, sample: usize, text: &Pieces) -> Option<Aligned> {
         let ending = self.0.get(last_line(&item.prompt))?;
         let letters = item.choices.iter().map(|choice| ending.letters.get(choice.letter.as_str()).copied());
@@ -64,7 +64,7 @@ impl<'a> Endings<'a> {
     }
 }
 
-/// The tokens of an item's prompt and letters. The item has at least two choices and its answer is one of them.
+/// The tokens of the prompt and the letters of an item, which has at least two choices and an answer among them.
 pub(crate) fn align(tokenizer: &Tokenizer, endings: &Endings<'_>, item: &MultipleChoice) -> Result<Aligned, DataError> {
     let sample = item.answer.unwrap_or(0);
     let text = tokenizer.pieces(&item.text_with(&item.choices[sample].letter))?;
@@ -90,7 +90,7 @@ fn align_every_letter(tokenizer: &Tokenizer, item: &MultipleChoice) -> Result<Al
     })
 }
 
-/// The text that is not the shared prompt and one token of its own, and one to compare it with.
+/// A text that is not the shared prompt and one token of its own, and a text to compare it with.
 struct Misfit {
     shared: usize,
     letter: usize,
@@ -112,13 +112,12 @@ fn shared_prompt(texts: &[Pieces]) -> Result<Aligned, Misfit> {
     Ok(Aligned { prompt: first.ids[..shared].to_vec(), leading: first.leading, letters })
 }
 
-/// The first letter whose token an earlier one has, and that one.
+/// The first letter with the token of an earlier one, and the earlier one.
 fn repeated(letters: &[u32]) -> Option<(usize, usize)> {
     (1..letters.len()).find_map(|i| Some((i, letters[..i].iter().position(|id| *id == letters[i])?)))
 }
 
-/// The prompt from its last line break on. The line break is kept: without it the last line would be the beginning
-/// of a text, where many tokenizers put a space.
+/// The prompt from its last line break on. The line break is kept, because many tokenizers put a space at the start of a text.
 fn last_line(prompt: &str) -> &str {
     &prompt[prompt.rfind('\n').unwrap_or(0)..]
 }

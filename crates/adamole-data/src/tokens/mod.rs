@@ -1,4 +1,4 @@
-//! Texts to token ids.
+//! Items as token ids.
 
 mod cache;
 mod encode;

@@ -1,4 +1,4 @@
-//! Which tokens begin and end a text, as the files beside `tokenizer.json` say.
+//! The tokens that begin and end a text, from the files beside `tokenizer.json`.
 
 use std::path::Path;
 
@@ -7,16 +7,16 @@ use serde_json::{Map, Value};
 use crate::DataError;
 use crate::files::{parse_object, read_text};
 
-/// Where a special token may be declared, the authoritative file first. `config.json` belongs to the model and gives
-/// ids, the other two give texts.
+/// The files that may declare special tokens, in the order of precedence. `config.json` is that of the model and declares ids, the
+/// other two declare texts.
 const FILES: [(&str, [&str; 2]); 3] = [
     ("tokenizer_config.json", ["bos_token", "eos_token"]),
     ("special_tokens_map.json", ["bos_token", "eos_token"]),
     ("config.json", ["bos_token_id", "eos_token_id"]),
 ];
 
-/// The ids of the beginning- and end-of-sequence tokens. The first file that mentions a token decides; a null there
-/// means that the tokenizer has none.
+/// The ids of the beginning- and end-of-sequence tokens. The first file that declares a token decides; null declares that there is
+/// none.
 pub(crate) fn read(folder: &Path, tokenizer: &tokenizers::Tokenizer) -> Result<[Option<u32>; 2], DataError> {
     let mut found: [Option<Option<u32>>; 2] = [None; 2];
     for (file, keys) in FILES {
@@ -38,8 +38,8 @@ pub(crate) fn read(folder: &Path, tokenizer: &tokenizers::Tokenizer) -> Result<[
     Ok(found.map(Option::flatten))
 }
 
-/// The id that a declaration stands for: `"</s>"`, `{"content": "</s>", ..}`, `2`, or `[2, 7]` of which the first
-/// counts. `None` if it is not of the vocabulary, `Some(None)` if it declares that there is no token.
+/// The id of a declaration: `"</s>"`, `{"content": "</s>", ..}`, `2`, or `[2, 7]`, of which the first is taken. `None` if it is
+/// not in the vocabulary, `Some(None)` if it declares that there is no token.
 fn resolve(value: &Value, tokenizer: &tokenizers::Tokenizer) -> Option<Option<u32>> {
     match value {
         Value::Null => Some(None),
@@ -54,7 +54,7 @@ fn resolve(value: &Value, tokenizer: &tokenizers::Tokenizer) -> Option<Option<u3
     }
 }
 
-/// The JSON object in a file, or `None` if there is no such file.
+/// The JSON object in a file; `None` if the file does not exist.
 fn read_object(path: &Path) -> Result<Option<Map<String, Value>>, DataError> {
     match read_text(path) {
         Ok(text) => parse_object(&text, path, 1).map(Some),

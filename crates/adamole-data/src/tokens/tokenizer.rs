@@ -1,4 +1,4 @@
-//! A model's own tokenizer, from its Hugging Face folder.
+//! The tokenizer of a model, from its Hugging Face folder.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use super::{soundness, special_tokens};
 use crate::DataError;
 use crate::files::read_text;
-use crate::guard::guarded;
+use crate::guard::{Panicked, guarded};
 
 /// A tokenizer with the special tokens of its model.
 #[derive(Debug, Clone)]
@@ -18,26 +18,25 @@ pub struct Tokenizer {
     digest: [u8; 32],
 }
 
-/// A text as token ids, without what the tokenizer puts after the text.
+/// A text as token ids, without the special tokens after it.
 pub(crate) struct Pieces {
     pub(crate) ids: Vec<u32>,
-    /// How many of the ids stand before the text: 1 with a beginning-of-sequence token, else 0.
+    /// The number of special tokens before the text: 1 with a beginning-of-sequence token, otherwise 0.
     pub(crate) leading: usize,
 }
 
 impl Tokenizer {
-    /// Reads `tokenizer.json`, and the beginning- and end-of-sequence tokens from `tokenizer_config.json`,
-    /// `special_tokens_map.json` or `config.json` beside it, whichever of these first mentions them.
+    /// Reads `tokenizer.json`, and the beginning- and end-of-sequence tokens from the first of `tokenizer_config.json`,
+    /// `special_tokens_map.json` and `config.json` beside it that declares them.
     ///
-    /// Truncation and padding that the file asks for are switched off: length is the business of the
-    /// [`Encoder`](crate::Encoder), padding that of the [`Batch`](crate::Batch).
+    /// Truncation and padding in the file are disabled: the [`Encoder`](crate::Encoder) truncates and the [`Batch`](crate::Batch)
+    /// pads.
     ///
     /// # Errors
     ///
-    /// [`DataError::MissingFile`], [`DataError::OtherTokenizer`], [`DataError::Io`] or [`DataError::Tokenizer`] for the
-    /// tokenizer file, also if it makes the library fail on some short text,
-    /// [`DataError::InvalidJson`] for the others, and [`DataError::SpecialToken`] for a token that is not in the
-    /// vocabulary.
+    /// [`DataError::MissingFile`], [`DataError::OtherTokenizer`], [`DataError::Io`] or [`DataError::Tokenizer`] for the tokenizer
+    /// file, also if the library fails on a short text, [`DataError::InvalidJson`] for the other files, and
+    /// [`DataError::SpecialToken`] for a token that is not in the vocabulary.
     pub fn from_folder(folder: &Path) -> Result<Self, DataError> {
         let path = folder.join("tokenizer.json");
         let text = read_text(&path).map_err(|error| match (error, other_tokenizer(folder)) {
@@ -48,7 +47,7 @@ impl Tokenizer {
         let [bos, eos] = special_tokens::read(folder, &inner)?;
         let digest = Sha256::new().chain_update(&text).chain_update(format!("{bos:?} {eos:?}")).finalize().into();
         let tokenizer = Self { inner, bos, eos, digest };
-        // A file that the library fails on is found out here, and not after a model was loaded.
+        // A file that the library fails on is refused here, before a model is loaded.
         tokenizer.probe().map_err(|error| match error {
             DataError::Tokenize { source, .. } => DataError::Tokenizer { path, source },
             error => error,
@@ -60,7 +59,7 @@ impl Tokenizer {
         for text in PROBES {
             match self.encode_text(text) {
                 Ok(ids) => drop(self.decode(&ids)?),
-                // A vocabulary may well lack a letter. It is said when a text has it.
+                // A vocabulary may lack a character, which is an error of the texts that have it.
                 Err(DataError::Tokenize { source, .. }) if !source.is::<Panicked>() => {}
                 Err(error) => return Err(error),
             }
@@ -77,7 +76,7 @@ impl Tokenizer {
         self.encode(text).map(|encoding| encoding.get_ids().to_vec())
     }
 
-    /// The text of `ids`, special tokens left out.
+    /// The text of `ids` without special tokens.
     ///
     /// # Errors
     ///
@@ -86,8 +85,7 @@ impl Tokenizer {
         called(|| self.inner.decode(ids, true), || format!("{ids:?}"))
     }
 
-    /// The beginning-of-sequence token, if the model has one. [`Self::encode_text`] adds it where the tokenizer's
-    /// rules say so.
+    /// The beginning-of-sequence token, if the model has one. [`Self::encode_text`] adds it if the tokenizer's rules do.
     pub fn bos(&self) -> Option<u32> {
         self.bos
     }
@@ -97,15 +95,15 @@ impl Tokenizer {
         self.eos
     }
 
-    /// How many tokens there are, added ones included. A model's embedding may have more rows.
+    /// The number of tokens, including added ones. The embedding of a model may have more rows.
     pub fn vocab_size(&self) -> usize {
         self.inner.get_vocab_size(true)
     }
 
-    /// `text` with what the tokenizer puts before it, but not what it puts after it.
+    /// The ids of `text` with the special tokens before it, but not those after it.
     pub(crate) fn pieces(&self, text: &str) -> Result<Pieces, DataError> {
         let encoding = self.encode(text)?;
-        // Set for what the tokenizer's rules added, not for special tokens that the text itself spells out.
+        // 1 for tokens that the tokenizer's rules added, 0 for special tokens that are spelled out in the text.
         let added = encoding.get_special_tokens_mask();
         let leading = added.iter().take_while(|&&added| added == 1).count();
         let trailing = added[leading..].iter().rev().take_while(|&&added| added == 1).count();
@@ -113,37 +111,37 @@ impl Tokenizer {
         Ok(Pieces { ids: ids[..ids.len() - trailing].to_vec(), leading })
     }
 
-    /// The bytes of `text` that each of its tokens stands for, those before the text included.
+    /// The byte range of each token in `text`, including the special tokens before it.
     pub(crate) fn spans(&self, text: &str) -> Result<Vec<(usize, usize)>, DataError> {
         called(|| self.inner.encode(text, true), || text.into()).map(|encoding| encoding.get_offsets().to_vec())
     }
 
-    /// The last token of `text`, which stands alone.
+    /// The last token of `text` encoded alone.
     pub(crate) fn last_token(&self, text: &str) -> Result<Option<u32>, DataError> {
         let encoding = called(|| self.inner.encode_fast(text, false), || text.into())?;
         Ok(encoding.get_ids().last().copied())
     }
 
-    /// A hash of all that decides about token ids.
+    /// A hash of everything that determines token ids.
     pub(crate) fn digest(&self) -> &[u8; 32] {
         &self.digest
     }
 
-    /// The vocabulary's entries for `ids`, with its own signs for spaces and bytes, as in `▁the`.
+    /// The vocabulary entries of `ids`, with the vocabulary's own signs for spaces and bytes, as in `▁the`.
     pub fn names(&self, ids: &[u32]) -> Vec<String> {
         ids.iter().map(|&id| self.inner.id_to_token(id).unwrap_or_else(|| id.to_string())).collect()
     }
 
     fn encode(&self, text: &str) -> Result<tokenizers::Encoding, DataError> {
-        // `encode_fast` leaves out the offsets, which nothing here needs.
+        // `encode_fast` omits the offsets, which are not needed here.
         called(|| self.inner.encode_fast(text, true), || text.into())
     }
 }
 
-/// Texts with which a tokenizer is tried: nothing, the shape of a prompt's end, and what is rare.
+/// Texts that every tokenizer is tried with: an empty one, the end of a prompt, and rare characters.
 const PROBES: [&str; 4] = ["", "Answer: A", " \n\ta  b'c 12", "\u{e9}\u{ad}\u{4e16}\u{1f600}\0"];
 
-/// What other programs read in place of `tokenizer.json`.
+/// The file of a tokenizer that other programs read in place of `tokenizer.json`.
 fn other_tokenizer(folder: &Path) -> Option<&'static str> {
     let known =
         ["tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "tekken.json", "vocab.json", "vocab.txt"];
@@ -152,23 +150,17 @@ fn other_tokenizer(folder: &Path) -> Option<&'static str> {
 
 type LibraryError = Box<dyn std::error::Error + Send + Sync>;
 
-/// The library's own panic, with its message.
-#[derive(Debug, thiserror::Error)]
-#[error("the tokenizer library gave up: {0}")]
-struct Panicked(String);
-
 fn load(bytes: &[u8]) -> Result<tokenizers::Tokenizer, LibraryError> {
     soundness::check(bytes)?;
     guarded(|| {
         let mut inner = tokenizers::Tokenizer::from_bytes(bytes)?;
         inner.with_truncation(None)?.with_padding(None);
         Ok(inner)
-    })
-    .map_err(Panicked)?
+    })?
 }
 
-/// What the library makes of a text or of ids, which `of` shows.
+/// The result of the library for a text or for ids, which `of` returns as text.
 fn called<T>(call: impl FnOnce() -> tokenizers::Result<T>, of: impl FnOnce() -> String) -> Result<T, DataError> {
-    let result = guarded(call).map_err(|panic| Panicked(panic).into()).flatten();
+    let result = guarded(call).map_err(Into::into).flatten();
     result.map_err(|source| DataError::Tokenize { text: of().chars().take(80).collect(), source })
 }

@@ -1,4 +1,4 @@
-//! A tokenizer of one's own, for a base model of one's own.
+//! Training a tokenizer for a new base model.
 
 use std::fs;
 use std::path::Path;
@@ -14,14 +14,14 @@ use crate::{DataError, Tokenizer};
 const BOS: &str = "<s>";
 const EOS: &str = "</s>";
 
-/// Learns a byte-level BPE of `vocab_size` tokens from `texts` and writes `tokenizer.json` and
-/// `tokenizer_config.json` to `folder`, which is created.
+/// Trains a byte-level BPE of `vocab_size` tokens on `texts` and writes `tokenizer.json` and `tokenizer_config.json` to `folder`,
+/// which is created.
 ///
-/// Texts are encoded with `<s>` in front; `</s>` is the end-of-sequence token. The result depends on the texts alone.
+/// Encoded texts start with `<s>`; `</s>` is the end-of-sequence token. The result depends on the texts alone.
 ///
 /// # Errors
 ///
-/// [`DataError::Tokenizer`] if nothing can be learned from the texts, [`DataError::Io`] if a file cannot be written.
+/// [`DataError::Tokenizer`] if the library cannot train on the texts, [`DataError::Io`] if a file cannot be written.
 pub fn train_tokenizer<S: AsRef<str> + Send + Sync>(
     texts: &[S],
     vocab_size: usize,

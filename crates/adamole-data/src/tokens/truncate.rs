@@ -1,24 +1,23 @@
-//! Making a prompt fit: what is cut, and what never is.
+//! Truncation of a prompt.
 
 use std::ops::Range;
 
 use crate::{DataError, Tokenizer};
 
-/// A tokenised prompt. Its tokens are the first ones of those of `text`.
+/// An encoded prompt, whose tokens are the first tokens of `text`.
 pub(super) struct Prompt<'a> {
     pub(super) text: &'a str,
     pub(super) ids: Vec<u32>,
-    /// How many of the ids stand before the text.
+    /// The number of special tokens before the text.
     pub(super) leading: usize,
     /// The bytes of the text that may be cut.
     pub(super) passage: Option<&'a Range<usize>>,
 }
 
 impl Prompt<'_> {
-    /// The ids with at most `room` of the text's tokens, and whether any had to go.
+    /// The ids with at most `room` tokens of the text, and whether any were cut.
     ///
-    /// The end of the passage goes first. What then is still too much goes from the front of the text: its end, where
-    /// the choices are, stays.
+    /// The end of the passage is cut first, then the start of the text. The end of the text, with the choices, is kept.
     pub(super) fn shorten(mut self, tokenizer: &Tokenizer, room: usize) -> Result<(Vec<u32>, bool), DataError> {
         let excess = (self.ids.len() - self.leading).saturating_sub(room);
         if excess == 0 {
@@ -36,8 +35,7 @@ impl Prompt<'_> {
     }
 }
 
-/// Those of `tokens` that stand for bytes of the passage alone. A token that also stands for a space before the
-/// passage is none of them.
+/// The tokens that consist of bytes of the passage alone. A token that includes a space before the passage is not one of them.
 fn inside(passage: &Range<usize>, spans: &[(usize, usize)], tokens: Range<usize>) -> Range<usize> {
     let is_inside = |token: &usize| {
         let Some((start, end)) = spans.get(*token) else { return false };

@@ -81,7 +81,7 @@ fn every_item_of_the_real_benchmarks_is_read_and_aligned() {
                 eprintln!(
                     "{:15} {:10} {:6}  {unlabelled:10}          {:4.0}  {:4}         {:4.1}%        {:4.1}%    {:4.1}%  {:6.0} rows/s read, {:6.0} encoded",
                     benchmark.name(),
-                    split.as_str(),
+                    split,
                     items.len(),
                     lengths.clone().sum::<usize>() as f64 / rows,
                     lengths.max().unwrap(),

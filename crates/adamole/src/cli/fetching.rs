@@ -84,7 +84,7 @@ pub(crate) fn benchmark_folder(benchmark: &Benchmark, data: Option<&Source>) -> 
 
 /// The files with rows, in every layout in which they are read.
 fn rows_of(benchmark: &Benchmark) -> Wanted {
-    let example = benchmark.splits().first().map_or("train", |split| split.as_str());
+    let example = benchmark.splits().first().map_or("train", |&split| split.into());
     Wanted::default().and_if_present(benchmark.named_files()).and_first_of(benchmark.file_patterns()).at_least_one(
         format!("files with rows of {} (as data/{example}-*.parquet or {example}.jsonl)", benchmark.name()),
     )

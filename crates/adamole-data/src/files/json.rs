@@ -1,18 +1,99 @@
-//! Rows as the objects of one JSON list, an object at a time.
+//! Rows as JSON: an object per line, or one list of objects.
 
-use std::io::BufRead;
-use std::path::PathBuf;
+use std::io::{BufRead, Read};
+use std::path::{Path, PathBuf};
 
-use super::lines::parse_object;
-use super::open::Text;
-use super::{MAX_ROW_BYTES, NumberedRow};
-use crate::{DataError, Place, Row, Spot};
+use serde_json::{Map, Value};
 
-/// The objects of a file that holds a list of them.
-pub(super) struct List {
+use super::find::SplitFile;
+use super::open::{Text, open_text};
+use super::{MAX_ROW_BYTES, Rows};
+use crate::DataError;
+use crate::row::{NumberedRow, Place, Row, Spot};
+
+/// The rows of a file whose content, whatever its name, is an object per line or one list of objects.
+pub(super) fn rows(file: &SplitFile) -> Result<Rows, DataError> {
+    let (text, prefix) = open_text(&file.path, file.compression)?;
+    Ok(match prefix.trim_ascii_start().first() {
+        Some(b'[') => Box::new(List::new(text, file.path.clone())),
+        _ => Box::new(Lines { text, path: file.path.clone(), line: 0, bytes: Vec::new() }),
+    })
+}
+
+/// The objects of a file with one per line. Blank lines are skipped.
+struct Lines {
     text: Text,
     path: PathBuf,
-    /// Objects so far.
+    line: usize,
+    bytes: Vec<u8>,
+}
+
+impl Lines {
+    fn place(&self) -> Place {
+        Place { path: self.path.clone(), spot: Spot::Line(self.line) }
+    }
+
+    /// Reads the next line; `false` at the end of the file.
+    fn advance(&mut self) -> Result<bool, DataError> {
+        let io = |source| DataError::Io { path: self.path.clone(), source };
+        self.bytes.clear();
+        self.line += 1;
+        let most = MAX_ROW_BYTES as u64 + 1;
+        let read = self.text.by_ref().take(most).read_until(b'\n', &mut self.bytes).map_err(io)?;
+        if read <= MAX_ROW_BYTES {
+            return Ok(read > 0);
+        }
+        if self.bytes.last() != Some(&b'\n') {
+            self.text.skip_until(b'\n').map_err(io)?;
+        }
+        Err(DataError::LongRow(self.place()))
+    }
+
+    /// The object of the current line; `None` of a blank line.
+    fn object(&self) -> Result<Option<Map<String, Value>>, DataError> {
+        let text = std::str::from_utf8(&self.bytes)
+            .map_err(|error| DataError::InvalidUtf8 { place: self.place(), byte: error.valid_up_to() + 1 })?;
+        match text.trim().is_empty() {
+            true => Ok(None),
+            false => parse_object(text, &self.path, self.line).map(Some),
+        }
+    }
+}
+
+impl Iterator for Lines {
+    type Item = Result<NumberedRow, DataError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            match self.advance() {
+                Ok(true) => {}
+                Ok(false) => return None,
+                Err(error) => return Some(Err(error)),
+            }
+            if let Some(object) = self.object().transpose() {
+                let row = |fields| NumberedRow { row: Row::new(fields), number: self.line, place: self.place() };
+                return Some(object.map(row));
+            }
+        }
+    }
+}
+
+/// Parses one JSON object that starts at line `line` of the file.
+pub(crate) fn parse_object(text: &str, path: &Path, line: usize) -> Result<Map<String, Value>, DataError> {
+    serde_json::from_str(text).map_err(|error| {
+        // The parser counts lines within `text`; its own " at line 1 column 2" would contradict ours.
+        let message = error.to_string();
+        let message = message.split(" at line ").next().unwrap_or_default().to_owned();
+        let spot = Spot::Line(line + error.line().saturating_sub(1));
+        DataError::InvalidJson { place: Place { path: path.into(), spot }, column: error.column(), message }
+    })
+}
+
+/// The objects of a file with one list of them, one at a time.
+struct List {
+    text: Text,
+    path: PathBuf,
+    /// The number of objects so far.
     read: usize,
     line: usize,
     column: usize,
@@ -20,7 +101,7 @@ pub(super) struct List {
 }
 
 impl List {
-    pub(super) fn new(text: Text, path: PathBuf) -> Self {
+    fn new(text: Text, path: PathBuf) -> Self {
         Self { text, path, read: 0, line: 1, column: 0, done: false }
     }
 
@@ -50,7 +131,7 @@ impl List {
         DataError::BrokenList { place, column: self.column, expected }
     }
 
-    /// The text of the next object, and the line that it begins on; `None` after the last.
+    /// The text of the next object and its first line; `None` after the last.
     fn object(&mut self) -> Result<Option<(usize, Vec<u8>)>, DataError> {
         let first = match (self.read, self.byte_after_space()?) {
             (0, Some(b'[')) => self.byte_after_space()?,
@@ -72,7 +153,7 @@ impl List {
         }
     }
 
-    /// An object whose brace has been read.
+    /// The rest of an object whose opening brace has been read.
     fn rest_of_object(&mut self) -> Result<(usize, Vec<u8>), DataError> {
         let (line, mut object, mut depth, mut quoted, mut escaped) = (self.line, vec![b'{'], 1_u32, false, false);
         while depth > 0 {
