@@ -14,7 +14,7 @@ impl<'a> LinearShapes<'a> {
     }
 
     /// The shape `[d_out, d_in]` of a linear (`model.layers.0.self_attn.q_proj`); `None` if the model does not have it.
-    pub fn of_linear(self, name: &str) -> Option<[usize; 2]> {
+    pub(crate) fn of_linear(self, name: &str) -> Option<[usize; 2]> {
         let (layer, target) = layer_and_target(name)?;
         (layer < self.0.num_hidden_layers).then(|| self.of_target(target))
     }

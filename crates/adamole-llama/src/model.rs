@@ -32,19 +32,19 @@ pub(crate) struct Embedding {
 
 /// What the layers keep of the positions that a generation has passed.
 #[derive(Debug, Clone)]
-pub struct KvCache {
+pub(crate) struct KvCache {
     layers: Vec<Option<LayerCache>>,
     length: usize,
 }
 
 impl KvCache {
     /// Nothing passed yet.
-    pub fn new(model: &CausalLm) -> Self {
+    pub(crate) fn new(model: &CausalLm) -> Self {
         Self { layers: vec![None; model.model.layers.len()], length: 0 }
     }
 
     /// Positions passed.
-    pub fn length(&self) -> usize {
+    pub(crate) fn length(&self) -> usize {
         self.length
     }
 }
@@ -52,7 +52,7 @@ impl KvCache {
 /// Everything below the output projection. Field names are those of the checkpoints, so that the path of a parameter
 /// in the module is its key in the file.
 #[derive(Module, Debug)]
-pub struct Decoder {
+pub(crate) struct Decoder {
     pub(crate) embed_tokens: Embedding,
     pub(crate) layers: Vec<DecoderLayer>,
     pub(crate) norm: RmsNorm,
@@ -62,7 +62,7 @@ pub struct Decoder {
 #[derive(Module, Debug)]
 pub struct CausalLm {
     /// Embedding, layers and final norm.
-    pub model: Decoder,
+    pub(crate) model: Decoder,
     pub(crate) lm_head: Option<Embedding>,
     #[module(skip)]
     config: ModelConfig,
@@ -181,7 +181,12 @@ impl CausalLm {
 
     /// [`CausalLm::hidden`] for the L positions after those in the cache, which they join. The attention mask of the batch
     /// has the cached positions among its keys.
-    pub fn hidden_cached(&self, batch: &TokenBatch, cache: &mut KvCache, context: &mut ForwardContext) -> Tensor<2> {
+    pub(crate) fn hidden_cached(
+        &self,
+        batch: &TokenBatch,
+        cache: &mut KvCache,
+        context: &mut ForwardContext,
+    ) -> Tensor<2> {
         self.run(batch, Some(cache), context)
     }
 

@@ -41,7 +41,7 @@ impl TokenBatch {
     }
 
     /// The layout of the flattened positions, `[B L]`.
-    pub fn rows(&self) -> &Rows {
+    pub(crate) fn rows(&self) -> &Rows {
         &self.rows
     }
 
