@@ -19,7 +19,7 @@ pub use context::{ForwardContext, LayerRouting, RoutingDetail};
 pub use dropout::{DropoutScope, DropoutSeed};
 pub use error::SettingError;
 pub use linear::AdaptedLinear;
-pub use method::{AdaMole, Lora, METHODS, Method, MethodKind, MethodSettings, Mole, Selection, Sira};
+pub use method::*;
 pub use numbers::{CapacityFactor, NumExperts, Probability, Rank, TauMax, TopK, TopP};
 pub use parameters::{AdapterShape, Initial, ParameterSpec, ParameterValue};
 pub use router::load_balancing_loss;

@@ -116,7 +116,7 @@ fn foreign_and_truncated_weights_are_refused() {
         scene.fails("train", &[], 1, &["model.safetensors", "hint: fetch"]);
     }
     scene.write("model/model.safetensors", "PK\u{3}\u{4} something else entirely");
-    scene.fails("evaluate", &[], 1, &["model.safetensors: not a whole safetensors file"]);
+    scene.fails("evaluate", &[], 1, &["model.safetensors: not a complete safetensors file"]);
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn wrong_use_exits_with_2() {
         ("[train]\nepochs = 3\n", "run.toml:1:2: there is no setting `train`"),
         ("epochs = 3\nrank = 4\nalpha = \"big\"\n", "run.toml:3:9: alpha is big, expected a finite number"),
         ("order = \"bucked\"\n", "run.toml:1:9: order is bucked, expected bucketed or length-grouped"),
-        ("num_experts = \"pyramid\"\n", "run.toml:1:15: num_experts: pyramid is no allocation"),
+        ("num_experts = \"pyramid\"\n", "run.toml:1:15: num_experts: allocation is pyramid, expected a number"),
         ("epochs = -1\n", "run.toml:1:10: epochs is -1, expected an integer of at least 0"),
         ("epochs = 3\nepochs = 4\n", "duplicate key"),
         ("epochs = \n", "line 1, column 1"),

@@ -151,6 +151,6 @@ fn what_cannot_be_pushed_is_said_with_what_to_do() {
     fails(Some("x"), &["none", "org/new"], 2, &["neither a run directory with an adapter nor an adapter folder"]);
     fails(Some("x"), &["adapter", "./here"], 2, &["no repository of the hub"]);
     fails(Some("x"), &["adapter", "org/new@a", "--revision", "b"], 2, &["given twice"]);
-    fails(Some("x"), &["adapter", "org/new", "--private"], 1, &["there already and public", "hint: make it private"]);
+    fails(Some("x"), &["adapter", "org/new", "--private"], 1, &["exists and is public", "hint: make it private"]);
     assert!(server.uploaded().is_empty());
 }

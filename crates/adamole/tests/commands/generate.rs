@@ -32,6 +32,6 @@ fn a_mixture_is_not_merged_and_nothing_is_written() {
     let case = Case::open("llama_gqa__ada_1");
     let (model, adapter) = (shown(&golden("bases/llama_gqa_s11")), shown(&case.folder));
     let arguments = ["export", "--model", &model, "--adapter", &adapter, "--merge", "--output", &output];
-    fails(&arguments, 1, &["model.layers.0.self_attn.q_proj", "routed mixture", "depends on the token"]);
+    fails(&arguments, 1, &["model.layers.0.self_attn.q_proj", "has a mixture of experts", "depends on the token"]);
     assert!(!Path::new(&output).exists());
 }
