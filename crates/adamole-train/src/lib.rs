@@ -46,7 +46,7 @@ pub use recipe::Recipe;
 pub use replicas::Replicas;
 pub use routing::{Distribution, LayerStatistics, RoutingStatistics};
 pub use run_directory::RunDirectory;
-pub use schedule::{Decay, Schedule};
+pub use schedule::Decay;
 pub use step::{Accumulation, StepInput, StepOutcome, accumulate};
 pub use trace::{Trace, TracedLayer, trace};
 pub use trainer::{Best, Fitted, Observer, Stop, Trainer, TrainingData};

@@ -1,7 +1,8 @@
 //! Training a small base model from random weights: next-token prediction with every weight trainable.
 
 use crate::{
-    AdamW, AdamWSettings, Decay, RoutingStatistics, Schedule, TrainError, Workers, batch::integers, routing::floats,
+    AdamW, AdamWSettings, Decay, RoutingStatistics, TrainError, Workers, batch::integers, routing::floats,
+    schedule::Schedule,
 };
 use adamole_core::{ForwardContext, SettingError};
 use adamole_llama::{AttentionMask, CausalLm, TokenBatch, cross_entropy};

@@ -1,6 +1,6 @@
 //! The settings of a fine-tuning run. Defaults are the paper's; where ours differ, the field says so.
 
-use crate::{Accumulation, AdamWSettings, Decay, Schedule};
+use crate::{Accumulation, AdamWSettings, Decay, schedule::Schedule};
 use adamole_core::{DropoutScope, SettingError, settings};
 use adamole_data::{LabelScope, Order, Padding};
 use serde::{Deserialize, Serialize};
@@ -99,12 +99,12 @@ impl Recipe {
     }
 
     /// The settings of the optimizer.
-    pub fn optimizer(&self) -> AdamWSettings {
+    pub(crate) fn optimizer(&self) -> AdamWSettings {
         AdamWSettings { weight_decay: self.weight_decay, max_grad_norm: self.max_grad_norm, ..AdamWSettings::default() }
     }
 
     /// The learning rate schedule over `steps` steps: those of the run or, in a chain of LoRA, of one link.
-    pub fn schedule(&self, steps: usize) -> Schedule {
+    pub(crate) fn schedule(&self, steps: usize) -> Schedule {
         Schedule {
             peak: self.learning_rate,
             warmup_steps: self.warmup_steps,

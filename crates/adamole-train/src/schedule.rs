@@ -18,25 +18,25 @@ pub enum Decay {
 
 /// The learning rate as a function of the step: `peak * min(1, step / warmup_steps)`, then the decay.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Schedule {
+pub(crate) struct Schedule {
     /// Rate after the warm-up.
-    pub peak: f64,
+    pub(crate) peak: f64,
     /// Steps of linear warm-up.
-    pub warmup_steps: usize,
+    pub(crate) warmup_steps: usize,
     /// Whether the first step has rate 0, as in the reference implementation. Otherwise it has the first part of the peak, and
     /// the last step of the warm-up has all of it.
-    pub starts_at_zero: bool,
+    pub(crate) starts_at_zero: bool,
     /// The course after the warm-up.
-    pub decay: Decay,
+    pub(crate) decay: Decay,
     /// The step at which the decay ends.
-    pub end: usize,
+    pub(crate) end: usize,
     /// What the rate falls to, as a share of the peak.
-    pub floor: f64,
+    pub(crate) floor: f64,
 }
 
 impl Schedule {
     /// The rate of `step`, counted from 0.
-    pub fn rate(&self, step: usize) -> f64 {
+    pub(crate) fn rate(&self, step: usize) -> f64 {
         // The reference implementation divides by at least 1, so that without a warm-up the first step has rate 0 all the same.
         let (done, warmup) = match self.starts_at_zero {
             true => (step, self.warmup_steps.max(1)),
