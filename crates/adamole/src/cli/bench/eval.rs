@@ -19,10 +19,10 @@ pub(crate) struct EvalArguments {
     /// Items of four choices each
     #[arg(long, default_value_t = 64)]
     items: usize,
-    /// Tokens of the longest prompts; lengths are drawn evenly up to it
+    /// Longest prompt in tokens; lengths are uniform up to it
     #[arg(long, default_value_t = 96)]
     tokens: usize,
-    /// Runs that are timed, of which the median counts, after one over a few items
+    /// Timed runs, whose median is reported, after a warm-up over a few items
     #[arg(long, default_value_t = 3)]
     runs: usize,
 }
@@ -30,7 +30,7 @@ pub(crate) struct EvalArguments {
 #[derive(Serialize)]
 struct Report {
     items: usize,
-    /// Of all prompts, padding apart.
+    /// The tokens of all prompts, without padding.
     tokens: usize,
     seconds: f64,
     items_per_second: f64,
@@ -68,8 +68,7 @@ pub(crate) fn run(arguments: &EvalArguments) -> Result<(), Failure> {
     })
 }
 
-/// Items of random tokens and of random lengths up to `longest`. The Python programs beside which this one is measured
-/// draw the same lengths.
+/// Items of random tokens and of random lengths up to `longest`. The Python benchmarks use the same lengths.
 fn examples(items: usize, longest: usize, vocabulary: usize) -> Vec<Example> {
     let mut rng = CounterRng::new(&[]);
     let lengths: Vec<usize> = (0..items).map(|_| 1 + (rng.next_u64() % longest as u64) as usize).collect();

@@ -22,7 +22,7 @@ pub(crate) struct GenerateArguments {
     /// New tokens of each sequence
     #[arg(long, default_value_t = 64)]
     new_tokens: usize,
-    /// Runs that are timed, of which the median counts, after one that is not
+    /// Timed runs, whose median is reported, after one that is not timed
     #[arg(long, default_value_t = 3)]
     runs: usize,
 }

@@ -22,10 +22,10 @@ pub(crate) struct LayerArguments {
     /// Outputs of the linear
     #[arg(long, default_value_t = 576)]
     d_out: usize,
-    /// Rows of the input, shared out among the workers
+    /// Rows of the input, divided among the workers
     #[arg(long, default_value_t = 1024)]
     rows: usize,
-    /// Runs that are timed, of which the median counts, after one that is not
+    /// Timed runs, whose median is reported, after one that is not timed
     #[arg(long, default_value_t = 9)]
     runs: usize,
 }
@@ -88,7 +88,7 @@ fn layer(config: AdapterConfig, d_in: usize, d_out: usize, device: &Device) -> A
 
 /// Forward and backward as in the middle of a model: the input has a gradient too.
 fn pass(layer: &AdaptedLinear, values: &[f32], d_in: usize, device: &Device) {
-    // Leaves of its own, so that the graphs of different workers stay apart.
+    // New leaves, so that the graphs of different workers stay separate.
     let layer = layer.clone().fork(device);
     let input = TensorData::new(values.to_vec(), [values.len() / d_in, d_in]);
     let input = Tensor::<2>::from_data(input, device).require_grad();
@@ -100,6 +100,6 @@ fn pass(layer: &AdaptedLinear, values: &[f32], d_in: usize, device: &Device) {
         None => loss,
     };
     drop(loss.backward());
-    // Waits until it is done where the device runs on its own.
+    // Waits for a device that runs asynchronously.
     let _ = device.sync();
 }

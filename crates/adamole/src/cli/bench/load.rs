@@ -28,13 +28,13 @@ pub(crate) struct LoadArguments {
 #[derive(Serialize)]
 struct Report {
     weights_bytes: u64,
-    /// Of the weight files as plain bytes, from the system's cache as the load has them.
+    /// Seconds to read the weight files as plain bytes from the system's cache.
     read_seconds: f64,
-    /// From the folder's name to a model with adapters.
+    /// Seconds from the folder to a model with adapters.
     load_seconds: f64,
-    /// Forward and backward.
+    /// Seconds of forward and backward.
     first_step_seconds: f64,
-    /// What load and first step take over reading.
+    /// Seconds of load and first step beyond those of reading.
     beyond_reading_seconds: f64,
     #[serde(flatten)]
     circumstances: Circumstances,
@@ -44,7 +44,7 @@ pub(crate) fn run(arguments: &LoadArguments) -> Result<(), Failure> {
     let subject = &arguments.subject;
     let device = subject.place.device()?.autodiff();
     let files = weight_files(&model_folder(&subject.model)?)?;
-    // Into the system's cache, so that no part of what is timed waits for the disk.
+    // Into the system's cache, so that the timed parts do not wait for the disk.
     let read_all = || files.iter().map(|path| read_through(path).map_err(failure(path))).sum::<Result<u64, _>>();
     read_all()?;
     let started = Instant::now();
@@ -79,7 +79,7 @@ fn weight_files(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     Ok(paths.filter(|path| path.extension().is_some_and(|ending| ending == "safetensors")).collect())
 }
 
-/// Reads a file piece by piece, so that no time goes into memory for the whole; returns its bytes.
+/// Reads a file in pieces, without memory for the whole; returns the number of bytes.
 fn read_through(path: &Path) -> io::Result<u64> {
     let (mut file, mut piece, mut bytes) = (File::open(path)?, vec![0; 1 << 20], 0);
     loop {

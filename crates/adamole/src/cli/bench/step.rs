@@ -23,19 +23,19 @@ pub(crate) struct StepArguments {
     /// Tokens of each sequence
     #[arg(long, default_value_t = 64)]
     tokens: usize,
-    /// Sequences in a forward and backward pass [the batch, shared out among the workers]
+    /// Sequences of a micro-batch [the batch, divided among the workers]
     #[arg(long)]
     micro_batch: Option<usize>,
-    /// Tokens that are trained on: text or answer
+    /// Label scope: text or answer
     #[arg(long, default_value = "text")]
     labels: LabelScope,
-    /// Compute activations again in the backward pass
+    /// Activation checkpointing: recompute activations in the backward pass
     #[arg(long)]
     checkpoint_blocks: bool,
     /// Steps that are timed
     #[arg(long, default_value_t = 5)]
     steps: usize,
-    /// Steps before them, in which a GPU compiles its kernels and chooses among them
+    /// Steps before the timed ones, in which a GPU compiles and tunes its kernels
     #[arg(long, default_value_t = 1)]
     warm_up: usize,
 }
@@ -47,20 +47,20 @@ struct Report {
     micro_batch: usize,
     tokens: usize,
     threads: usize,
-    /// Of all steps before the timed ones.
+    /// Seconds of the warm-up steps.
     warm_up_seconds: f64,
     seconds_per_step: f64,
     fastest: f64,
     slowest: f64,
     tokens_per_second: f64,
     peak_memory_bytes: Option<u64>,
-    /// Of a GPU's own memory.
+    /// Peak of a GPU's own memory.
     device_memory_bytes: Option<u64>,
-    /// Of the step's matrix products.
+    /// Operations of the step's matrix products.
     gigaflop: f64,
-    /// Matrix products of this machine.
+    /// The machine's peak on matrix products.
     matmul_peak_gigaflop_per_second: f64,
-    /// What the step reaches of it.
+    /// The share of it that the step reaches.
     share_of_matmul_peak: f64,
     task_loss: f64,
 }

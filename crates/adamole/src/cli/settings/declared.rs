@@ -119,12 +119,11 @@ impl Declared {
 
     /// What it is, in a sentence or two, with the methods that have it.
     pub(crate) fn help(&self) -> String {
-        let help = match &self.by_method(None, |setting| setting.help().trim_end_matches('.').to_owned())[..] {
-            [] => self.setting.help().trim_end_matches('.').to_owned(),
+        let text = |setting: &Setting| setting.help().trim_end_matches('.').to_owned();
+        let help = match &self.by_method(None, text)[..] {
+            [] => text(&self.setting),
             [(methods, help)] => format!("{help} ({methods})"),
-            several => {
-                several.iter().map(|(methods, help)| format!("{methods}: {help}")).collect::<Vec<_>>().join("; ")
-            }
+            several => joined(several),
         };
         if self.setting.per_layer { format!("{help}: {PER_LAYER}.") } else { format!("{help}.") }
     }
@@ -134,9 +133,7 @@ impl Declared {
         match &self.by_method(method, |setting| setting.default_words().unwrap_or_default())[..] {
             [] => self.setting.default_words(),
             [(_, words)] => Some(words.clone()),
-            several => Some(
-                several.iter().map(|(methods, words)| format!("{methods}: {words}")).collect::<Vec<_>>().join("; "),
-            ),
+            several => Some(joined(several)),
         }
     }
 
@@ -157,4 +154,8 @@ impl Declared {
         }
         said
     }
+}
+
+fn joined(said: &[(String, String)]) -> String {
+    said.iter().map(|(methods, words)| format!("{methods}: {words}")).collect::<Vec<_>>().join("; ")
 }

@@ -12,13 +12,14 @@ pub(crate) use flags::{FlagSet, Flags};
 pub(crate) use resolved::Resolved;
 
 use super::reading::Reading;
-use adamole::core::{SettingGroup, SettingMap};
-use serde::{Deserialize, Serialize, Serializer, de, ser::SerializeMap};
+use adamole::core::{SettingError, SettingGroup, SettingMap};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::path::Path;
 
 /// Settings that are given, by name; the values are those of their types, in the form in which they are recorded.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Halves", into = "Halves")]
 pub(crate) struct Settings(SettingMap);
 
 /// Settings whose values may be paths, and whether a value is one, by itself and by what is at that place.
@@ -76,49 +77,30 @@ impl Settings {
     }
 }
 
-/// The halves of `settings.json`: the settings of the data are an object of their own.
-const HALVES: [&str; 2] = ["settings", "reading"];
+/// Settings as `settings.json` holds them: those of the data are an object of their own, and null is what is not given.
+#[derive(Serialize, Deserialize)]
+struct Halves {
+    settings: SettingMap,
+    reading: SettingMap,
+}
 
-impl Serialize for Settings {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut file = serializer.serialize_map(Some(HALVES.len()))?;
-        for half in HALVES {
-            file.serialize_entry(half, &Half { settings: self, half })?;
-        }
-        file.end()
+impl From<Settings> for Halves {
+    fn from(given: Settings) -> Self {
+        let all =
+            declared().map(|it| (it.setting.name.to_owned(), given.get(it.setting.name).cloned().unwrap_or_default()));
+        let (reading, settings) = all.partition(|(name, _)| Reading::SETTINGS.iter().any(|own| own.name == name));
+        Self { settings, reading }
     }
 }
 
-/// Half of the settings, those that are not given as null.
-struct Half<'a> {
-    settings: &'a Settings,
-    half: &'a str,
-}
+impl TryFrom<Halves> for Settings {
+    type Error = SettingError;
 
-impl Serialize for Half<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let is_reading = |name: &str| Reading::SETTINGS.iter().any(|setting| setting.name == name);
-        let names = declared().map(|it| it.setting.name);
-        let names = names.filter(|name| is_reading(name) == (self.half == "reading"));
-        serializer.collect_map(names.map(|name| (name, self.settings.get(name))))
-    }
-}
-
-impl<'de> Deserialize<'de> for Settings {
     /// Settings that this version does not have are passed over.
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        struct Halves {
-            settings: SettingMap,
-            reading: SettingMap,
-        }
-        let Halves { settings, reading } = Halves::deserialize(deserializer)?;
-        let mut given = SettingMap::new();
-        for (name, value) in settings.into_iter().chain(reading) {
-            if let (Some(it), false) = (Declared::named(&name), value.is_null()) {
-                given.insert(name, it.setting.check(&value).map_err(de::Error::custom)?);
-            }
-        }
-        Ok(Self(given))
+    fn try_from(Halves { settings, reading }: Halves) -> Result<Self, SettingError> {
+        let all = settings.into_iter().chain(reading).filter(|(_, value)| !value.is_null());
+        let known = all.filter_map(|(name, value)| Some((Declared::named(&name)?, name, value)));
+        let given = known.map(|(it, name, value)| Ok((name, it.setting.check(&value)?)));
+        given.collect::<Result<_, _>>().map(Self)
     }
 }
