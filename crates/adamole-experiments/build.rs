@@ -1,4 +1,4 @@
-//! The definitions are embedded: one that is added or removed is seen.
+//! Rebuilds the crate when an embedded definition is added or removed.
 
 fn main() {
     println!("cargo::rerun-if-changed=experiments");

@@ -1,5 +1,5 @@
-//! Cargo, started with the one profile and feature set that everything shares: always the whole workspace, because a
-//! part of it would have other features and compile Burn anew.
+//! Calls of cargo. They always build the whole workspace with one profile, because a part of it would have other features and compile
+//! Burn again.
 
 use crate::{Failure, root};
 use std::{
@@ -7,17 +7,17 @@ use std::{
     process::{Command, Stdio},
 };
 
-/// Runs cargo in the workspace; fails as it fails.
+/// Runs cargo in the workspace; fails if cargo fails.
 pub(crate) fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Result<(), Failure> {
     eprintln!("$ cargo {}", arguments.join(" "));
     let status = command().args(arguments).envs(variables.iter().copied()).status()?;
     if status.success() { Ok(()) } else { Err(format!("cargo {} failed ({status})", arguments.join(" ")).into()) }
 }
 
-/// The tests that run on any device, and what the program says of it. The others are about the CPU, or about no device.
+/// The tests of devices. The others test the CPU, or no device.
 const DEVICE_TESTS: [&str; 4] = ["--test", "devices", "--test", "device_names"];
 
-/// Every test of the workspace; with a device, those that are about one, on it.
+/// Runs every test of the workspace; with a device, the tests of devices on it.
 pub(crate) fn test(device: Option<&str>, arguments: &[String]) -> Result<(), Failure> {
     let mut all = vec!["test", "--release", "--workspace"];
     let build = device.map(Build::of).transpose()?.unwrap_or_default();
@@ -34,13 +34,13 @@ pub(crate) fn test(device: Option<&str>, arguments: &[String]) -> Result<(), Fai
     run(&all, &variables)
 }
 
-/// Builds the `adamole` program with the backend of this device, and says where it is.
+/// Builds the `adamole` program with the backend of this device and returns its path.
 pub(crate) fn program_for(device: &str) -> Result<PathBuf, Failure> {
     build(Build::of(device)?)
 }
 
-/// Builds the `adamole` program with the backend of this device, but without what asks the hub, which takes a third of the
-/// time. What both share is compiled once: see the Cargo.toml of `adamole-hub`.
+/// The same without the client of the hub, which takes a third of the build time. The dependencies that both share are compiled once:
+/// see the Cargo.toml of `adamole-hub`.
 pub(crate) fn program_without_hub(device: &str) -> Result<PathBuf, Failure> {
     build(Build::of(device)?.without_hub())
 }
@@ -52,7 +52,7 @@ fn build(build: Build) -> Result<PathBuf, Failure> {
     Ok(program_in(&build.target.map_or_else(target, |folder| Ok(PathBuf::from(folder)))?))
 }
 
-/// Where the program of the CPU is, once it is built.
+/// The path of the program for the CPU, once it is built.
 pub(crate) fn built_program() -> Result<PathBuf, Failure> {
     Ok(program_in(&target()?))
 }
@@ -61,8 +61,8 @@ fn program_in(target: &Path) -> PathBuf {
     target.join("release").join(format!("adamole{}", std::env::consts::EXE_SUFFIX))
 }
 
-/// How a program with a backend beside the CPU's is built: with its feature, and in a folder of its own, so that Burn is
-/// compiled once for each.
+/// A build of the program. Each backend beside that of the CPU has a feature and a target folder of its own, so that Burn is compiled
+/// once for each.
 #[derive(Default)]
 pub(crate) struct Build {
     feature: Option<String>,
@@ -71,7 +71,7 @@ pub(crate) struct Build {
 }
 
 impl Build {
-    /// The build that has this device.
+    /// The build with the backend of this device.
     pub(crate) fn of(device: &str) -> Result<Self, Failure> {
         let kind = device.split(':').next().unwrap_or(device);
         if ["auto", "cpu"].contains(&kind) {
@@ -83,7 +83,7 @@ impl Build {
         Ok(Self { feature: Some(feature), target: Some(folder.to_owned()), is_without_hub: false })
     }
 
-    /// This build without what asks the hub.
+    /// This build without the client of the hub.
     fn without_hub(self) -> Self {
         let feature = ["adamole/flex"].into_iter().chain(self.feature.as_deref()).collect::<Vec<_>>().join(",");
         Self { feature: Some(feature), is_without_hub: true, ..self }
@@ -96,7 +96,7 @@ impl Build {
     }
 }
 
-/// The folder of what is built.
+/// The target folder.
 pub(crate) fn target() -> Result<PathBuf, Failure> {
     let output =
         command().args(["metadata", "--format-version", "1", "--no-deps"]).stderr(Stdio::inherit()).output()?;
@@ -108,7 +108,7 @@ pub(crate) fn target() -> Result<PathBuf, Failure> {
 fn command() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root());
-    // What cargo tells this program of its own package: a build script that reads such names would run anew.
+    // Variables about this package: build scripts that read them would run again.
     for (name, _) in std::env::vars_os() {
         if name.to_str().is_some_and(|name| ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|own| name.starts_with(own))) {
             command.env_remove(name);

@@ -1,10 +1,10 @@
-//! What has to hold before a change lands.
+//! `cargo xtask ci`: the checks of a change.
 
 use crate::{Failure, cargo};
 use std::time::Instant;
 
-/// On software Vulkan minutes go into compiling shaders. Layers, some models, losses, twenty steps of training and a resumed
-/// run are for here, the rest for `cargo xtask test --device wgpu`.
+/// The tests on wgpu: layers, some models, losses, twenty steps of training and a resumed run. Software Vulkan compiles shaders for
+/// minutes; `cargo xtask test --device wgpu` runs the other tests.
 const ON_WGPU: [&str; 5] = ["--nocapture", "golden_layers", "golden_models::models", "loss", "a_resumed_run"];
 const MODELS_ON_WGPU: &str = "llama_gqa__ada_1,gemma__mole_top2,llama3_short__lora";
 
@@ -20,11 +20,11 @@ pub(crate) fn run() -> Result<(), Failure> {
     part(&["fmt", "--all", "--check"], &[])?;
     part(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[])?;
     part(&["doc", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "-D warnings")])?;
-    // CUDA cannot be linked without the bundle of LLVM that its build script fetches, but every line of it is checked.
+    // CUDA cannot be linked without a bundle of LLVM that its build script downloads, but it can be checked.
     let cuda = cargo::Build::of("cuda")?;
     let check = ["check", "--workspace"].into_iter().chain(cuda.arguments()).collect::<Vec<_>>();
     part(&check, &[("DOCS_RS", "1")])?;
-    // The two commands that the README opens with; the second one looks at its own report.
+    // The two commands at the start of the README; the second one checks its report.
     part(&["xtask", "test"], &[])?;
     part(&["xtask", "reproduce", "--check"], &[])?;
     let on_wgpu = ["xtask", "test", "--device", "wgpu", "--"].into_iter().chain(ON_WGPU).collect::<Vec<_>>();

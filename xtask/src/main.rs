@@ -1,4 +1,4 @@
-//! Workspace tasks. They start programs and read result files, and know nothing of Burn, so that they build in seconds.
+//! Workspace tasks. They start programs and read result files, and do not depend on Burn, so that they build in seconds.
 
 #![allow(clippy::print_stdout, reason = "a program prints its results")]
 
@@ -20,29 +20,29 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Run the paper's tables and figures and write their report
+    /// Run the experiments of the paper's tables and figures and write a report
     Reproduce(Box<adamole_experiments::Options>),
-    /// Measure the methods beside LoRA, or this program beside PEFT
+    /// Compare the speed and memory of the methods with LoRA, or of this program with PEFT
     Bench(bench::Options),
-    /// Run all tests, in the profile and features that the program is built with
+    /// Run all tests, with the profile and features of the program
     Test {
-        /// Run those that are about a device on this one: wgpu, vulkan, cuda
+        /// Run the tests of devices on this one: wgpu, vulkan, cuda
         #[arg(long)]
         device: Option<String>,
-        /// Passed on to the test programs
+        /// Arguments of the test programs
         #[arg(last = true)]
         arguments: Vec<String>,
     },
-    /// Formatting, lints, documentation, tests, and a reproduction with its report checked
+    /// Check formatting, lints, documentation and tests, and run a reproduction with a checked report
     Ci,
     /// Regenerate the shipped samples and base models
     Datasets(datasets::Options),
 }
 
-/// A task's failure, already in words.
+/// The failure of a task, with its message.
 type Failure = Box<dyn std::error::Error>;
 
-/// The workspace's root folder.
+/// The root folder of the workspace.
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap_or_else(|_| PathBuf::from("."))
 }

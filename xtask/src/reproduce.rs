@@ -1,10 +1,10 @@
-//! The paper's tables and figures, from this workspace.
+//! `cargo xtask reproduce`: the paper's tables and figures, from this workspace.
 
 use crate::{Failure, cargo, root};
 use adamole_experiments::{Done, ExperimentError, Host, Options};
 use std::path::{Path, PathBuf};
 
-/// Cargo builds the program, and the shipped bases and samples are here.
+/// The workspace, with the shipped models and samples, in which cargo builds the program.
 struct Workspace(PathBuf);
 
 impl Host for Workspace {

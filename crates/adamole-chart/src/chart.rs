@@ -2,39 +2,39 @@
 
 use crate::page::{COLOURS, escaped, shade};
 
-/// Of the space that data is drawn in, in pixels.
+/// The size of the plot area in pixels.
 const WIDTH: f64 = 560.0;
 const HEIGHT: f64 = 240.0;
-/// Around it, for ticks and labels.
+/// The margins for ticks and labels.
 const LEFT: f64 = 60.0;
 const BELOW: f64 = 50.0;
 const ABOVE: f64 = 30.0;
-/// Beside it, for the legend.
+/// The margin for the legend.
 const RIGHT: f64 = 120.0;
 
-/// An axis that begins at 0.
+/// An axis that starts at 0.
 #[derive(Debug, Clone, Default)]
 pub struct Axis {
-    /// What it measures, with its unit.
+    /// The label, with the unit.
     pub label: String,
-    /// Where it ends.
+    /// The end of the axis.
     pub max: f64,
-    /// Whether only whole numbers have a meaning.
+    /// Whether the axis has whole numbers only.
     pub whole: bool,
-    /// What its places 0, 1 and so on are called, where these are names and not numbers.
+    /// The names of 0, 1 and so on, if the axis has names in place of numbers.
     pub names: Vec<String>,
 }
 
-/// Points joined by a line.
+/// A line through points.
 #[derive(Debug, Clone)]
 pub struct Line {
-    /// In the legend.
+    /// The name in the legend.
     pub name: String,
-    /// From left to right.
+    /// The points from left to right.
     pub points: Vec<(f64, f64)>,
 }
 
-/// Several line charts one below the other, over axes of the same lengths, each with a heading; one SVG element.
+/// Several line charts with headings, one below the other, with the same axes, as one SVG element.
 pub fn line_panels(title: &str, x_axis: &Axis, y_axis: &Axis, panels: &[(String, Vec<Line>)]) -> String {
     const TITLE: f64 = 24.0;
     const PANEL: f64 = ABOVE + HEIGHT + BELOW + 10.0;
@@ -52,8 +52,7 @@ pub fn line_panels(title: &str, x_axis: &Axis, y_axis: &Axis, panels: &[(String,
     )
 }
 
-/// Lines over common axes, with a legend, as an SVG element that is a file of its own too; up to seven of them have
-/// colours of their own.
+/// A line chart with a legend as an SVG element, which is a valid file too. Up to seven lines have different colours.
 pub fn line_chart(title: &str, x_axis: &Axis, y_axis: &Axis, lines: &[Line]) -> String {
     let across = |value: f64| LEFT + WIDTH * value / x_axis.max;
     let up = |value: f64| ABOVE + HEIGHT * (1.0 - value / y_axis.max);
@@ -91,7 +90,7 @@ pub fn line_chart(title: &str, x_axis: &Axis, y_axis: &Axis, lines: &[Line]) -> 
     svg(title, &x_axis.label, &y_axis.label, (WIDTH, HEIGHT), &drawn)
 }
 
-/// Shares by column and, from the bottom, row; the brighter the more. A cell may be absent.
+/// A heat map of shares as an SVG element, with columns from left to right and rows from the bottom. A cell may be absent.
 pub fn heat_map(title: &str, x_label: &str, y_label: &str, columns: &[(String, Vec<f64>)]) -> String {
     let rows = columns.iter().map(|(_, cells)| cells.len()).max().unwrap_or(0);
     let most = columns.iter().flat_map(|(_, cells)| cells).copied().fold(0.0, f64::max).max(f64::MIN_POSITIVE);
@@ -120,7 +119,7 @@ pub fn heat_map(title: &str, x_label: &str, y_label: &str, columns: &[(String, V
     svg(title, x_label, y_label, (width * columns.len() as f64, height * rows as f64), &drawn)
 }
 
-/// The drawing with its title and the labels of its axes.
+/// The SVG element with title and axis labels.
 fn svg(title: &str, x_label: &str, y_label: &str, (width, height): (f64, f64), drawn: &str) -> String {
     let (right, below) = (LEFT + width, ABOVE + height);
     let (all, high, middle) = (right.max(LEFT + 400.0) + RIGHT, below + BELOW, ABOVE + height / 2.0);
@@ -141,12 +140,12 @@ fn text(x: f64, y: f64, anchor: &str, content: &str) -> String {
     format!("<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{}</text>\n", escaped(content))
 }
 
-/// A place's name, or its number.
+/// The name of a value on an axis, or its number.
 fn place_name(axis: &Axis, value: f64) -> String {
     axis.names.get(value as usize).cloned().unwrap_or_else(|| value.to_string())
 }
 
-/// Round numbers along an axis, about six of them; or all of its names.
+/// About six round numbers along an axis, or all of its names.
 fn ticks(axis: &Axis) -> Vec<(f64, String)> {
     if !axis.names.is_empty() {
         return axis.names.iter().enumerate().map(|(place, name)| (place as f64, name.clone())).collect();

@@ -1,15 +1,14 @@
-//! What pages have in common: each opens by itself in a browser and needs nothing besides itself.
+//! Self-contained HTML pages.
 
-/// From nothing to all: cividis (Nunez, Anderton and Renslow, 2018), which looks alike to people with and without
-/// colour blindness.
+/// The colours of shares from 0 to 1: cividis (Nunez, Anderton and Renslow, 2018), which looks alike with and without colour blindness.
 const RAMP: [(u8, u8, u8); 6] =
     [(0, 34, 78), (53, 69, 108), (102, 105, 112), (148, 142, 119), (200, 184, 102), (254, 232, 56)];
 
-/// Colours that can be told apart with any kind of colour blindness (Okabe and Ito, 2008), but for the yellow, which is
-/// too light on white.
+/// Colours that are distinguishable with any kind of colour blindness (Okabe and Ito, 2008), without the yellow, which is too light on
+/// white.
 pub(crate) const COLOURS: [&str; 7] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000"];
 
-/// A page with this title and content; `style` adds to what all pages have.
+/// A page with this title and content. `style` is added to the style of all pages.
 pub fn document(title: &str, style: &str, body: &str) -> String {
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title>\
@@ -19,7 +18,7 @@ pub fn document(title: &str, style: &str, body: &str) -> String {
     )
 }
 
-/// Background and ink for a share in `[0, 1]`.
+/// The background and text colour for a share in `[0, 1]`.
 pub fn shade(share: f64) -> (String, &'static str) {
     let place = share.clamp(0.0, 1.0) * (RAMP.len() - 1) as f64;
     let (low, rest) = (place as usize, place.fract());
@@ -29,7 +28,7 @@ pub fn shade(share: f64) -> (String, &'static str) {
     (format!("#{red:02x}{green:02x}{blue:02x}"), if place > 2.5 { "#000" } else { "#fff" })
 }
 
-/// The text with nothing in it as markup.
+/// The text with its markup characters escaped.
 pub fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

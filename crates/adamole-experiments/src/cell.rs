@@ -1,8 +1,8 @@
-//! A cell with its settings, and how the program is started for it.
+//! A cell with its settings, and the processes that run it.
 
 use crate::{
     ExperimentError, definition::Definitions, lock, outcome::read_json, place::Places, plan::Key, preset::Portion,
-    shipped::Shape,
+    shape::Shape,
 };
 use serde_json::Value;
 use std::{
@@ -13,11 +13,11 @@ use std::{
 };
 use toml::Table;
 
-/// What is to be run.
+/// A cell: one run of the program, with its evaluations.
 #[derive(Debug, Clone)]
 pub(crate) struct Cell {
     pub(crate) key: Key,
-    /// As a configuration file of `adamole train`.
+    /// The content of the configuration file of `adamole train`.
     pub(crate) settings: Table,
     pub(crate) is_trained: bool,
     pub(crate) portion: Portion,
@@ -41,15 +41,16 @@ const OF_EVALUATION: [&str; 10] = [
 /// How a run is started.
 #[derive(Debug, Clone)]
 pub(crate) struct Launch {
-    /// None where nothing is run and it is not built.
+    /// `None` if nothing runs and the program is not built.
     pub(crate) program: Option<PathBuf>,
     pub(crate) device: String,
-    /// Threads of each run; the program's own choice where absent.
+    /// Threads of each run; `None` for the program's default.
     pub(crate) workers: Option<usize>,
 }
 
 impl Cell {
-    /// The cell of this key: settings of the preset, then of the family, the benchmark, the method and the column.
+    /// The cell of this key. Its settings are those of the preset, the family, the benchmark, the method and the column, of which later
+    /// ones override earlier ones.
     pub(crate) fn new(
         definitions: &Definitions,
         key: &Key,
@@ -91,8 +92,8 @@ impl Cell {
         Ok(Self { key: key.clone(), settings, is_trained, portion: portion.clone(), shape })
     }
 
-    /// Runs what is left of the cell in `folder`, and hands over what the program printed: of the training run, if there
-    /// is one, and of the evaluations with aligned and reference scoring.
+    /// Runs what is left of the cell in `folder` and returns the output of the training run, if there is one, and of the evaluations
+    /// with aligned and reference scoring.
     pub(crate) fn run(&self, launch: &Launch, folder: &Path) -> Result<Printed, ExperimentError> {
         let run = folder.join("run");
         let started = Instant::now();
@@ -103,13 +104,13 @@ impl Cell {
         let trained = train.as_ref().and_then(|report| report["seconds"].as_f64()).unwrap_or_default();
         let earlier_seconds = (trained - started.elapsed().as_secs_f64()).max(0.0);
         let adapter = self.is_trained.then_some(run.as_path());
-        // The training run has already reported with the scoring that it was set to.
+        // A training run reports the accuracy with aligned scoring itself.
         let aligned = match self.is_trained {
             true => None,
             false => Some(self.evaluate(launch, folder, "aligned", adapter)?),
         };
         let reference = self.evaluate(launch, folder, "reference", adapter)?;
-        // Only of use to a run that has not come to its end.
+        // A finished run needs no checkpoints.
         let checkpoints = run.join("checkpoints");
         if checkpoints.exists() {
             fs::remove_dir_all(&checkpoints).map_err(ExperimentError::io(&checkpoints))?;
@@ -117,7 +118,7 @@ impl Cell {
         Ok(Printed { train, aligned, reference, earlier_seconds })
     }
 
-    /// The training run's report. A run that was broken off goes on, one that is finished is taken as it is.
+    /// The report of the training run. An interrupted run is resumed, a finished one is not run again.
     fn train(&self, launch: &Launch, folder: &Path, run: &Path) -> Result<Value, ExperimentError> {
         let report = run.join("report.json");
         if report.exists() {
@@ -129,7 +130,7 @@ impl Cell {
             return read_json(&report);
         }
         if run.exists() {
-            // A run that outlived the study that started it still writes there.
+            // A run that outlived its study may still write there.
             lock::hold(&run.join("run.lock"))?;
             fs::remove_dir_all(run).map_err(ExperimentError::io(run))?;
         }
@@ -160,13 +161,13 @@ impl Cell {
     }
 }
 
-/// What the program printed for a cell.
+/// The output of the program for a cell.
 #[derive(Debug)]
 pub(crate) struct Printed {
     pub(crate) train: Option<Value>,
     pub(crate) aligned: Option<Value>,
     pub(crate) reference: Value,
-    /// What of the training run's time was before this invocation.
+    /// The time of the training run before this invocation.
     pub(crate) earlier_seconds: f64,
 }
 
@@ -174,7 +175,7 @@ fn text(path: &Path) -> String {
     path.display().to_string()
 }
 
-/// Runs the program once; its talk goes to `NAME.log`.
+/// Runs the program once, with stderr in `NAME.log`.
 fn start(launch: &Launch, folder: &Path, name: &str, arguments: &[&str]) -> Result<Value, ExperimentError> {
     let path = folder.join(format!("{name}.log"));
     let program = launch.program.as_ref().ok_or(ExperimentError::NoProgram)?;
@@ -215,7 +216,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_run_that_was_broken_off_took_what_it_took_before() -> Result<(), crate::TestError> {
+    fn an_interrupted_run_counts_its_earlier_time() -> Result<(), crate::TestError> {
         let folder = tempfile::tempdir()?;
         let program = folder.path().join("program");
         fs::write(&program, "#!/bin/sh\necho '{}'\n")?;

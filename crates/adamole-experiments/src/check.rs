@@ -1,4 +1,4 @@
-//! What a report has to hold.
+//! The checks of `--check`.
 
 use crate::{
     claims::{Finding, Verdict, findings},
@@ -6,8 +6,9 @@ use crate::{
     method::Source,
     results::{Entry, Results, mean},
 };
+use std::collections::BTreeMap;
 
-/// What is wrong with the report; nothing where it is whole. Who wins is not looked at.
+/// The faults of a report; empty if it is complete. Which method wins is not checked.
 pub(crate) fn faults(results: &Results<'_>) -> Vec<String> {
     let mut faults: Vec<String> =
         results.failures().map(|(planned, _)| format!("{} failed", planned.cell.key.id())).collect();
@@ -32,22 +33,23 @@ pub(crate) fn faults(results: &Results<'_>) -> Vec<String> {
     faults
 }
 
-/// What the preset asks of training: a gain over the untuned base, the mean over all benchmarks of the first model.
+/// The gains over the untuned base that the preset requires, in the mean over all benchmarks of the first model.
 pub(crate) fn gains(results: &Results<'_>) -> Vec<Finding> {
     let preset = &results.definitions.preset;
     let gained = |method: &String| {
-        let mut gains: Vec<Option<f64>> = Vec::new();
+        // Several tables have the same benchmark, whose cell is the same.
+        let mut gains: BTreeMap<&str, Option<f64>> = BTreeMap::new();
         for experiment in &results.definitions.experiments {
             let of_all =
                 experiment.kind == Kind::Table && experiment.model == "base" && experiment.rows.contains(method);
-            // Columns with settings of their own are no further benchmarks.
+            // A column with settings of its own is another cell.
             for column in experiment.columns.iter().filter(|column| of_all && column.is_benchmark()) {
                 let tuned = results.score(experiment, column, method, Metric::Accuracy);
                 let untuned = results.of_base(experiment, column, Source::Untuned);
-                gains.push(tuned.zip(untuned).map(|(tuned, untuned)| tuned.mean - untuned.mean));
+                gains.insert(&column.benchmark, tuned.zip(untuned).map(|(tuned, untuned)| tuned.mean - untuned.mean));
             }
         }
-        let known: Option<Vec<f64>> = gains.into_iter().collect();
+        let known: Option<Vec<f64>> = gains.into_values().collect();
         let mean = known.filter(|gains| !gains.is_empty()).map(|gains| mean(&gains));
         let least = 100.0 * preset.check.mean_gain;
         Finding {

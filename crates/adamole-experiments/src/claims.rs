@@ -1,4 +1,4 @@
-//! What the paper's text says of its tables and figures, held against the results.
+//! The claims of the paper's text, compared with the results.
 
 use crate::{
     experiment::{Claim, Column, Experiment, Metric},
@@ -7,23 +7,23 @@ use crate::{
     results::{Results, Score},
 };
 
-/// Active experts below which nothing is left of a mixture.
+/// The number of active experts below which a mixture has collapsed.
 const COLLAPSED: f64 = 0.1;
 
-/// A statement about the results.
+/// A claim with its verdict.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Finding {
-    /// The table's or figure's name.
+    /// The name of the table or figure.
     pub(crate) of: String,
     pub(crate) says: String,
-    /// The numbers that decide it, differences with their standard error.
+    /// The numbers that decide it. Differences have their standard error.
     pub(crate) numbers: String,
     pub(crate) state: Verdict,
-    /// Whether it follows from the method, so that a report in which it does not hold has something wrong.
+    /// Whether it follows from the method, so that a report in which it does not hold is wrong.
     pub(crate) is_structural: bool,
 }
 
-/// Whether a statement is borne out.
+/// Whether a claim holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Holds,
@@ -43,7 +43,7 @@ impl Verdict {
         }
     }
 
-    /// Of a difference that has to be positive.
+    /// The verdict on a difference that should be positive.
     fn of_difference((difference, error): (f64, f64)) -> Self {
         match difference {
             _ if difference.abs() <= 2.0 * error || difference == 0.0 => Self::NotDecided,
@@ -52,13 +52,13 @@ impl Verdict {
         }
     }
 
-    /// Of something that has no sampling error, `None` while results are missing.
+    /// The verdict on a fact without sampling error; `None` if results are missing.
     fn of_fact(holds: Option<bool>) -> Self {
         holds.map_or(Self::NotRun, |holds| if holds { Self::Holds } else { Self::DoesNotHold })
     }
 }
 
-/// Everything that the paper says, in the order of the report.
+/// All claims, in the order of the report.
 pub(crate) fn findings(results: &Results<'_>) -> Vec<Finding> {
     let experiments = results.definitions.experiments.iter();
     let claims = experiments.flat_map(|experiment| experiment.claims.iter().map(move |claim| (experiment, claim)));
@@ -143,7 +143,7 @@ impl Subject<'_> {
         let (difference, error) = own.above(other);
         let numbers = format!("{:.2}, best other {name} {:.2}: {difference:+.2} ± {error:.2}", own.mean, other.mean);
         match Verdict::of_difference((difference, error)) {
-            // One that has not been run may be better still.
+            // A method that has not run may be better.
             Verdict::Holds if known.len() < others.len() => (says, numbers, Verdict::NotRun),
             state => (says, numbers, state),
         }
@@ -209,7 +209,7 @@ impl Subject<'_> {
     }
 }
 
-/// Whether each value is smaller than the one before; `None` while one is missing.
+/// Whether each value is smaller than the one before; `None` if one is missing.
 fn falls(values: &[Option<f64>]) -> Option<bool> {
     let known: Option<Vec<f64>> = values.iter().copied().collect();
     known.map(|values| values.windows(2).all(|pair| pair[0] > pair[1]))

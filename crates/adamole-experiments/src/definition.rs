@@ -1,28 +1,26 @@
-//! What there is to reproduce, as data: tables and figures, methods, benchmarks, the paper's numbers, and presets that say
-//! with which models and how long.
+//! All definitions of a study: tables and figures, methods, benchmarks, the paper's numbers and a preset.
 
 use crate::{
     ExperimentError,
     experiment::{Column, Experiment},
+    files::{self, embedded, read, read_folder},
     method::Method,
     paper::Paper,
     preset::Preset,
-    shipped,
     variant::{Variant, variants},
 };
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::Deserialize;
 use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
 };
-use toml::Table;
 
-/// Everything that the files say.
+/// The content of all files.
 #[derive(Debug)]
 pub(crate) struct Definitions {
     pub(crate) preset: Preset,
-    /// In the report's order: by kind and number.
+    /// In the order of the report: by kind and number.
     pub(crate) experiments: Vec<Experiment>,
     pub(crate) methods: BTreeMap<String, Method>,
     pub(crate) benchmarks: BTreeMap<String, Benchmark>,
@@ -31,58 +29,57 @@ pub(crate) struct Definitions {
     variants: BTreeMap<String, Vec<Variant>>,
 }
 
-/// A column's benchmark, or one of one's own.
+/// A benchmark of a column.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Benchmark {
     pub(crate) title: String,
-    /// Where a local copy of the hub's data sets (`--data`) may have it.
+    /// Its possible folders in a local copy of the hub's data sets (`--data`).
     #[serde(default)]
     pub(crate) folders: Vec<String>,
-    /// What `--benchmark` is given in place of the name.
+    /// The TOML file of a custom benchmark, which `--benchmark` is given in place of the name.
     #[serde(skip)]
     pub(crate) file: Option<PathBuf>,
 }
 
 impl Definitions {
-    /// Reads all files of a preset (a name, or a TOML file of one's own), which name each other rightly; `own` is a folder of
-    /// further tables and figures.
+    /// Reads and checks all files. `preset` is a name or a TOML file, `own` a folder with further tables and figures.
     pub(crate) fn read(preset: &str, own: Option<&Path>) -> Result<Self, ExperimentError> {
         let mut experiments = Vec::new();
-        for id in shipped::names("tables") {
-            experiments.push(Experiment { id: id.clone(), ..parsed(&format!("tables/{id}.toml"))? }.with_sweep());
+        for id in files::names("tables") {
+            experiments.push(Experiment { id: id.clone(), ..embedded(&format!("tables/{id}.toml"))? }.with_sweep());
         }
         for experiment in own.map(read_folder).transpose()?.into_iter().flatten() {
-            // One's own goes over the shipped one of the same name.
+            // It replaces an embedded one of the same name.
             experiments.retain(|known: &Experiment| known.id != experiment.id);
             experiments.push(experiment);
         }
-        experiments.sort_by_key(|experiment| order(&experiment.id));
+        experiments.sort_by_key(|experiment| files::order(&experiment.id));
         let preset = match preset.ends_with(".toml") {
             true => read(Path::new(preset))?,
             false => {
                 let presets: BTreeMap<String, ()> =
-                    shipped::names("presets").into_iter().map(|name| (name, ())).collect();
+                    files::names("presets").into_iter().map(|name| (name, ())).collect();
                 known("--preset", "preset", [&preset.to_owned()], &presets)?;
-                parsed(&format!("presets/{preset}.toml"))?
+                embedded(&format!("presets/{preset}.toml"))?
             }
         };
         let mut definitions = Self {
             preset,
             experiments,
-            methods: parsed("methods.toml")?,
-            benchmarks: parsed("benchmarks.toml")?,
-            paper: parsed("paper.toml")?,
+            methods: embedded("methods.toml")?,
+            benchmarks: embedded("benchmarks.toml")?,
+            paper: embedded("paper.toml")?,
             variants: BTreeMap::new(),
         };
-        definitions.take_in_own()?;
+        definitions.add_own()?;
         definitions.validate()?;
         definitions.variants = variants(&definitions)?;
         Ok(definitions)
     }
 
-    /// Adds the methods and benchmarks that experiments bring along.
-    fn take_in_own(&mut self) -> Result<(), ExperimentError> {
+    /// Adds the methods and benchmarks that experiments define.
+    fn add_own(&mut self) -> Result<(), ExperimentError> {
         for experiment in &self.experiments {
             let twice = |what, name: &String| {
                 Err(ExperimentError::DefinedTwice { file: format!("{}.toml", experiment.id), what, name: name.clone() })
@@ -157,14 +154,14 @@ impl Definitions {
         known("the preset", "experiment", &preset.first, &ids)
     }
 
-    /// The experiments in the order of running.
-    pub(crate) fn in_order_of_running(&self) -> impl Iterator<Item = &Experiment> {
+    /// The experiments in the order in which they run.
+    pub(crate) fn in_running_order(&self) -> impl Iterator<Item = &Experiment> {
         let first = &self.preset.first;
         let of_preset = first.iter().filter_map(|id| self.experiments.iter().find(|experiment| experiment.id == *id));
         of_preset.chain(self.experiments.iter().filter(|experiment| !first.contains(&experiment.id)))
     }
 
-    /// Why the preset does not have the model of an experiment, where it does not.
+    /// The reason why the preset does not have the model of an experiment; `None` if it has it.
     pub(crate) fn no_model(&self, experiment: &Experiment) -> Option<&str> {
         match self.preset.models.contains_key(&experiment.model) {
             true => None,
@@ -172,82 +169,40 @@ impl Definitions {
         }
     }
 
-    /// How tables call a benchmark.
+    /// The title of a benchmark in tables.
     pub(crate) fn benchmark_title<'a>(&'a self, benchmark: &'a str) -> &'a str {
         self.benchmarks.get(benchmark).map_or(benchmark, |known| &known.title)
     }
 
-    /// How tables call a column.
+    /// The title of a column in tables.
     pub(crate) fn column_title<'a>(&'a self, column: &'a Column) -> &'a str {
         if column.is_benchmark() { self.benchmark_title(&column.benchmark) } else { &column.id }
     }
 
-    /// The run that a row has its numbers from in a column.
+    /// The run with the numbers of a row in a column.
     pub(crate) fn variant(&self, experiment: &Experiment, column: &str, method: &str) -> Option<&Variant> {
         let all = self.variants.get(&experiment.id)?;
         all.iter().find(|variant| variant.column == column && variant.method == method)
     }
 
-    /// The run of a cell, by the name that the cell has for its method.
+    /// The run of a cell, by the cell's name for its method.
     pub(crate) fn variant_named(&self, name: &str) -> Option<&Variant> {
         self.variants().find(|variant| variant.name == name)
     }
 
-    /// All runs, those that experiments share more than once.
+    /// All runs. Those that experiments share occur more than once.
     pub(crate) fn variants(&self) -> impl Iterator<Item = &Variant> {
         self.variants.values().flatten()
     }
 
-    /// What the paper prints in this place.
+    /// The paper's value for a row in a column.
     pub(crate) fn printed(&self, experiment: &Experiment, column: &str, method: &str) -> Option<f64> {
         let method = self.methods.get(method)?;
         self.paper.get(&experiment.id)?.value(&method.model, &method.gating, column)
     }
 }
 
-/// The tables and figures of a folder of one's own.
-fn read_folder(folder: &Path) -> Result<Vec<Experiment>, ExperimentError> {
-    let mut experiments = Vec::new();
-    for file in fs::read_dir(folder).map_err(ExperimentError::io(folder))?.flatten() {
-        let path = file.path();
-        let id = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default().to_owned();
-        // A TOML file that describes a benchmark of one's own lies beside the table that names it.
-        if path.extension().is_some_and(|extension| extension == "toml") && is_experiment(&path)? {
-            let read: Experiment = read(&path)?;
-            experiments.push(Experiment { id, folder: folder.to_owned(), ..read }.with_sweep());
-        }
-    }
-    Ok(experiments)
-}
-
-/// Whether a file has the keys that every table and figure has.
-fn is_experiment(path: &Path) -> Result<bool, ExperimentError> {
-    let table: Table = read(path)?;
-    Ok(["caption", "columns", "rows"].iter().any(|key| table.contains_key(*key)))
-}
-
-/// Tables before figures before others; by number.
-fn order(id: &str) -> (usize, u32, String) {
-    let kind = id.trim_end_matches(|letter: char| letter.is_ascii_digit());
-    let place = ["table", "figure"].iter().position(|known| *known == kind).unwrap_or(2);
-    (place, id[kind.len()..].parse().unwrap_or(0), id.to_owned())
-}
-
-fn read<T: DeserializeOwned>(path: &Path) -> Result<T, ExperimentError> {
-    let text = fs::read_to_string(path).map_err(ExperimentError::io(path))?;
-    parse(&path.display().to_string(), &text)
-}
-
-/// One of the files that travel with the program.
-fn parsed<T: DeserializeOwned>(name: &str) -> Result<T, ExperimentError> {
-    parse(name, shipped::text(name).unwrap_or_default())
-}
-
-fn parse<T: DeserializeOwned>(file: &str, text: &str) -> Result<T, ExperimentError> {
-    toml::from_str(text).map_err(|source| ExperimentError::Toml { file: file.to_owned(), source: Box::new(source) })
-}
-
-/// Refuses the first name that is not among `all`.
+/// Checks that all names are known.
 pub(crate) fn known<'a, T>(
     place: &str,
     what: &'static str,

@@ -1,10 +1,10 @@
-//! What differs from the paper, and why.
+//! The differences from the paper, with reasons.
 
 use crate::results::Results;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-/// What holds for every preset.
+/// The differences of every preset.
 const ALWAYS: [(&str, &str); 10] = [
     (
         "Items, epochs and rates.",
@@ -30,7 +30,10 @@ const ALWAYS: [(&str, &str); 10] = [
         "Initialisation.",
         "A is drawn as in the published code, uniform and bounded by 1 / sqrt(d_in); the paper says Gaussian. B is 0 in both.",
     ),
-    ("Padding counts for nothing.", "The published code counts padding in the balance loss and in active experts."),
+    (
+        "Padding counts for nothing.",
+        "The published code counts padding in the load balancing loss and in active experts.",
+    ),
     ("Dropout.", "The experts of a layer share one mask; the published code draws one for each expert."),
     (
         "The last step of an epoch.",
@@ -38,7 +41,7 @@ const ALWAYS: [(&str, &str); 10] = [
          next epoch, and drops the last.",
     ),
     (
-        "The balance loss of AdaMoLE.",
+        "The load balancing loss of AdaMoLE.",
         "It takes p - tau, as the published code does and the paper does not say; it presses thresholds up.",
     ),
     (
@@ -48,7 +51,7 @@ const ALWAYS: [(&str, &str); 10] = [
     ),
 ];
 
-/// The section's content.
+/// The content of the section.
 pub(crate) fn markdown(results: &Results<'_>) -> String {
     let mut lines: Vec<String> = ALWAYS.iter().map(|(what, why)| format!("- **{what}** {why}")).collect();
     let departures = departures(results);
@@ -62,7 +65,7 @@ pub(crate) fn markdown(results: &Results<'_>) -> String {
     lines.join("\n") + "\n"
 }
 
-/// Setting, ours and the published one, over all runs.
+/// Each setting that differs in a run, with our value and that of the reference implementation.
 fn departures(results: &Results<'_>) -> BTreeSet<(String, String, String)> {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let training = results.cells.iter().filter_map(|planned| planned.outcome()?.numbers()?.training.as_ref());

@@ -1,10 +1,10 @@
-//! What would run.
+//! The list of a dry run.
 
-use crate::runner::{Planned, State, duration, speed};
+use crate::planned::{Planned, State, speed};
 
 const GIBIBYTE: f64 = (1u64 << 30) as f64;
 
-/// A line for each cell and the sums, with the time that a cell took or will take, and `jobs` side by side.
+/// A line for each cell and the sums, with the measured or estimated times of cells of which `jobs` run in parallel.
 pub(crate) fn text(cells: &[Planned], jobs: usize, gigaflops: f64) -> String {
     let speed = speed(cells, 1e9 * gigaflops);
     let mut out = format!("{:<48} {:<9} {:>8} {:>11} {:>10}\n", "cell", "state", "steps", "memory", "time");
@@ -34,7 +34,7 @@ pub(crate) fn text(cells: &[Planned], jobs: usize, gigaflops: f64) -> String {
     if cells.iter().any(|planned| planned.estimate.is_none()) {
         return out
             + &format!(
-                "{} cells; steps, memory and time are told once the program is built (cargo build --release --workspace)",
+                "{} cells; without the program there are no steps, memory and time (cargo build --release --workspace)",
                 cells.len()
             );
     }
@@ -46,4 +46,24 @@ pub(crate) fn text(cells: &[Planned], jobs: usize, gigaflops: f64) -> String {
         duration(left / jobs),
         speed / 1e9,
     )
+}
+
+/// A time in words: `42 s`, `3 min 05 s` or `2 h 10 min`.
+pub fn duration(seconds: f64) -> String {
+    let whole = seconds.max(0.0).round() as u64;
+    match whole {
+        0..60 => format!("{whole} s"),
+        60..3600 => format!("{} min {:02} s", whole / 60, whole % 60),
+        _ => format!("{} h {:02} min", whole / 3600, whole / 60 % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::duration;
+
+    #[test]
+    fn durations_are_in_words() {
+        assert_eq!([42.4, 185.0, 7800.0].map(duration), ["42 s", "3 min 05 s", "2 h 10 min"]);
+    }
 }

@@ -1,8 +1,8 @@
-//! What can go wrong between a definition and a report.
+//! The errors of a study.
 
 use std::{error::Error, io, path::PathBuf};
 
-/// Why an experiment cannot be planned, run or reported.
+/// The error of a study.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExperimentError {
@@ -11,30 +11,30 @@ pub enum ExperimentError {
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What the operating system said.
+        /// The reason of the operating system.
         source: io::Error,
     },
-    /// A definition does not parse, or has a key that is unknown.
+    /// A definition cannot be parsed, or has an unknown key.
     #[error("{file}: {source}")]
     Toml {
         /// The file.
         file: String,
-        /// Where and why.
+        /// The line and the reason.
         source: Box<toml::de::Error>,
     },
-    /// Something is named that nothing defines.
+    /// A name is not defined.
     #[error("{place}: {what} {name} is unknown; known: {known}")]
     Unknown {
-        /// The file or flag that names it.
+        /// The file or flag with the name.
         place: String,
-        /// "method", "benchmark" and so on.
+        /// The kind of thing, such as a method or benchmark.
         what: &'static str,
         /// The name.
         name: String,
-        /// What there is.
+        /// All names.
         known: String,
     },
-    /// A file or folder of a benchmark of one's own is not there.
+    /// A file or folder of a custom benchmark does not exist.
     #[error("{file}: benchmark {name}: {}: {source}", path.display())]
     OwnBenchmark {
         /// The table's file.
@@ -43,25 +43,25 @@ pub enum ExperimentError {
         name: String,
         /// Its file or folder.
         path: PathBuf,
-        /// What the operating system said.
+        /// The reason of the operating system.
         source: io::Error,
     },
-    /// A file brings a method or benchmark along whose name is taken.
+    /// A file defines a method or benchmark whose name is taken.
     #[error("{file}: {what} {name} is defined already")]
     DefinedTwice {
         /// The file.
         file: String,
-        /// "method" or "benchmark".
+        /// A method or a benchmark.
         what: &'static str,
         /// The name.
         name: String,
     },
-    /// A table that the paper has does not have the paper's rows and columns.
+    /// A table of the paper does not have the paper's rows and columns.
     #[error("{file}: {difference}")]
     NotThePapers {
         /// The file.
         file: String,
-        /// What differs.
+        /// The difference.
         difference: String,
     },
     /// Two runs with different settings would share their results.
@@ -69,48 +69,48 @@ pub enum ExperimentError {
     SameName {
         /// The table's file.
         file: String,
-        /// What both would be called.
+        /// The name of both.
         name: String,
     },
-    /// A shard is not one of a number of parts.
-    #[error("{0} is no shard, expected 1/3, 2/3 or 3/3 for three machines")]
+    /// A text is not a shard.
+    #[error("{0} is not a shard, expected for example 1/3, 2/3 or 3/3 for three machines")]
     Shard(String),
-    /// Filters leave nothing.
-    #[error("no cell is of all that is asked for; --dry-run alone lists them all")]
+    /// No cell is selected.
+    #[error("no cell matches all of the options; --dry-run without them lists all cells")]
     NothingAsked,
     /// A model has to be made before it can be used.
     #[error("{title} needs --model {role}=DIR{remedy}")]
     ModelMissing {
         /// The model.
         title: String,
-        /// What experiments call it.
+        /// Its name in experiments.
         role: String,
-        /// How it is made.
+        /// The command that makes it, in words.
         remedy: String,
     },
-    /// Results of a preset are of one file, and this is another.
+    /// A model has another hash than the preset's.
     #[error(
         "{} has SHA-256 {found}, and the preset's {title} has {expected}; for another model give --preset a copy of the preset's \
          file that names it",
         path.display()
     )]
     OtherModel {
-        /// The file of weights.
+        /// The weights.
         path: PathBuf,
         /// Its hash.
         found: String,
         /// The model.
         title: String,
-        /// The hash of its weights.
+        /// The hash in the preset.
         expected: String,
     },
-    /// A model or benchmark ships with the source and is not there.
+    /// A model or benchmark ships with the source and is missing.
     #[error("{path} ships with the project's source; run `cargo xtask reproduce` there, or name another preset")]
     NoSource {
-        /// Where it would be.
+        /// Its path in the source.
         path: String,
     },
-    /// A cell has no items that are reported.
+    /// A cell has no reported items.
     #[error("{cell}: its settings have no report_split, on whose items the accuracy is reported")]
     NoReport {
         /// The cell.
@@ -127,7 +127,7 @@ pub enum ExperimentError {
     Refused {
         /// The cell.
         cell: String,
-        /// What the program said.
+        /// The message of the program.
         message: String,
     },
     /// The program ended with an error.
@@ -137,41 +137,41 @@ pub enum ExperimentError {
         command: String,
         /// How it ended.
         status: String,
-        /// The last lines of what it said.
+        /// The last lines of its log.
         log: String,
     },
-    /// The program printed something else than its result.
+    /// The output of the program is not a result.
     #[error("the program's result: {0}")]
     Printed(String),
-    /// A result file is not what was written.
+    /// A result file cannot be parsed.
     #[error("{}: {source}; remove it to run the cell again", path.display())]
     Result {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         source: serde_json::Error,
     },
-    /// Another process runs the cell.
+    /// Another process is running the cell.
     #[error("{}: another process holds it", path.display())]
     InUse {
         /// The lock.
         path: PathBuf,
     },
-    /// There is no program to run.
+    /// The program is not built.
     #[error("the program is not built")]
     NoProgram,
-    /// A report lacks something, or something that must hold does not.
-    #[error("the report is not whole:\n{}", .0.join("\n"))]
+    /// A report is incomplete, or a required claim does not hold.
+    #[error("the report is not complete:\n{}", .0.join("\n"))]
     NotWhole(Vec<String>),
-    /// Cells failed; the others were run.
+    /// Cells failed. The others were run.
     #[error("{count} cells failed, see {}", report.display())]
     CellsFailed {
-        /// How many.
+        /// The number of failed cells.
         count: usize,
-        /// Where their logs' last lines are.
+        /// The report with the last lines of their logs.
         report: PathBuf,
     },
-    /// What the runner was started from failed.
+    /// The host failed.
     #[error(transparent)]
     Host(Box<dyn Error + Send + Sync>),
 }

@@ -1,4 +1,4 @@
-//! What the program says of a cell before it runs: its resolved settings, its size, and the hashes of what it reads.
+//! What the program says about a cell before it runs: its resolved settings, its size, and the hashes of its inputs.
 
 use crate::ExperimentError;
 use crate::cell::Cell;
@@ -7,13 +7,14 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use std::{fs, path::Path, process::Command};
 
-/// Raised where the same settings come to mean other results without a new version of the program.
+/// Incremented when the same settings give other results without a new version of the program.
 const FORMAT: u32 = 1;
 
-/// Settings that say where and how a run takes place, not what comes out of it.
-const WHEREABOUTS: [&str; 7] = ["model", "data", "output", "device", "workers", "checkpoint_every", "keep_checkpoints"];
+/// Settings that do not change the result of a run.
+const WITHOUT_EFFECT: [&str; 7] =
+    ["model", "data", "output", "device", "workers", "checkpoint_every", "keep_checkpoints"];
 
-/// What `adamole estimate` prints, as far as it is used here.
+/// The part of the output of `adamole estimate` that is used here.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Estimate {
     config: Map<String, Value>,
@@ -32,21 +33,21 @@ struct Fingerprint {
     data: String,
 }
 
-/// What a result depends on. A result with another one is run again.
+/// The hashes that a result depends on. A cell whose result has another definition runs again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Definition {
-    /// SHA-256 of the resolved settings, those of whereabouts apart.
+    /// SHA-256 of the resolved settings that change the result.
     pub(crate) settings: String,
-    /// SHA-256 of the base model; unknown where it is not at hand.
+    /// SHA-256 of the base model; `None` if it is not available.
     pub(crate) base: Option<String>,
-    /// SHA-256 of the items as tokens; unknown where they are not at hand.
+    /// SHA-256 of the encoded items; `None` if they are not available.
     pub(crate) data: Option<String>,
     pub(crate) format: u32,
 }
 
 impl Estimate {
-    /// Asks the program about a cell: about the files themselves, or where they are not at hand about the sizes that the
-    /// preset gives.
+    /// Asks the program about a cell. The estimate is made from the files if they are `at_hand`, otherwise from the sizes in the
+    /// preset. `folder` is for temporary files.
     pub(crate) fn of(cell: &Cell, program: &Path, folder: &Path, at_hand: bool) -> Result<Self, ExperimentError> {
         let config = folder.join(format!("{}.toml", cell.key.id()));
         fs::write(&config, cell.settings.to_string()).map_err(ExperimentError::io(&config))?;
@@ -58,7 +59,7 @@ impl Estimate {
             };
             command
                 .arg("--shape")
-                .arg(cell.shape.folder(folder)?)
+                .arg(cell.shape.folder(&folder.join(cell.key.id()))?)
                 .args(["--items", &format!("{train},{validation},{report}")]);
             command.args(["--tokens", &tokens.to_string()]);
         }
@@ -70,7 +71,7 @@ impl Estimate {
         serde_json::from_slice(&output.stdout).map_err(|error| ExperimentError::Printed(error.to_string()))
     }
 
-    /// Operations of the whole cell: training with its validations, and two evaluations of what is reported.
+    /// The operations of the whole cell: training with its validations, and two evaluations of the reported items.
     pub(crate) fn operations(&self, is_trained: bool) -> f64 {
         let evaluations = 2.0 * self.report_operations;
         if !is_trained {
@@ -80,9 +81,9 @@ impl Estimate {
         self.train_operations + (epochs + 1.0) * self.validation_operations + evaluations
     }
 
-    /// The settings without whereabouts; a benchmark of one's own by the name of its file.
+    /// The settings that change the result, with the file name in place of the path of a custom benchmark.
     pub(crate) fn settings(&self) -> Map<String, Value> {
-        let of_result = |(key, _): &(String, Value)| !WHEREABOUTS.contains(&key.as_str());
+        let of_result = |(key, _): &(String, Value)| !WITHOUT_EFFECT.contains(&key.as_str());
         let mut settings: Map<String, Value> = self.config.clone().into_iter().filter(of_result).collect();
         if let Some(Value::String(benchmark)) = settings.get_mut("benchmark")
             && let Some(name) = Path::new(benchmark).file_stem().and_then(|stem| stem.to_str())
@@ -105,7 +106,7 @@ impl Estimate {
 }
 
 impl Definition {
-    /// Whether both may be of one cell: what is unknown of either is not compared.
+    /// Whether both may be of one cell. Unknown hashes are not compared.
     pub(crate) fn agrees(&self, other: &Self) -> bool {
         let same = |one: &Option<String>, other: &Option<String>| one.is_none() || other.is_none() || one == other;
         self.settings == other.settings

@@ -1,6 +1,9 @@
-//! A table or a figure as its file describes it.
+//! A table or a figure.
 
-use crate::{formula::Experts, method::Method, preset::Portion};
+use crate::{
+    method::{Experts, Method},
+    preset::Portion,
+};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::PathBuf};
 use toml::{Table, Value};
@@ -9,10 +12,10 @@ use toml::{Table, Value};
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Experiment {
-    /// Its file's name.
+    /// The name of its file.
     #[serde(skip)]
     pub(crate) id: String,
-    /// The folder that paths in it are relative to.
+    /// The folder to which its paths are relative.
     #[serde(skip)]
     pub(crate) folder: PathBuf,
     pub(crate) caption: String,
@@ -27,17 +30,17 @@ pub(crate) struct Experiment {
     #[serde(default)]
     pub(crate) metric: Metric,
     pub(crate) rows: Vec<String>,
-    /// Rows below the line: what the paper's table does not have.
+    /// Rows below the line, which the paper's table does not have.
     #[serde(default)]
     pub(crate) ours: Vec<String>,
     #[serde(default)]
     pub(crate) claims: Vec<Claim>,
-    /// Makes of each column one for each value of a setting.
+    /// Replaces each column by one for each value of a setting.
     pub(crate) sweep: Option<Sweep>,
-    /// Methods beside those of `methods.toml`.
+    /// Further methods, beside those of `methods.toml`.
     #[serde(default)]
     pub(crate) methods: BTreeMap<String, Method>,
-    /// Benchmarks beside the paper's, with what the preset says of the others.
+    /// Further benchmarks, with what the preset has for the others.
     #[serde(default)]
     pub(crate) benchmarks: BTreeMap<String, OwnBenchmark>,
 }
@@ -61,29 +64,29 @@ pub(crate) enum Kind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Metric {
-    /// On the items that are reported, with aligned scoring.
+    /// The accuracy on the reported items with aligned scoring.
     #[default]
     Accuracy,
     /// The same with the scoring of the reference implementation.
     Reference,
-    /// On the items that chose the epoch.
+    /// The accuracy on the items that selected the epoch.
     Selection,
-    /// Experts that are active for a token.
+    /// The active experts of a token.
     Active,
 }
 
-/// A column: a benchmark, and what of the settings is its own.
+/// A column: a benchmark with settings.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(from = "Written")]
 pub(crate) struct Column {
     pub(crate) id: String,
     pub(crate) benchmark: String,
     pub(crate) experts: Experts,
-    /// Over those of the method.
+    /// They override those of the method.
     pub(crate) settings: Table,
 }
 
-/// A column as it is written: a benchmark's name, or a table.
+/// A column in the file: the name of a benchmark, or a table.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Written {
@@ -115,7 +118,7 @@ impl From<Written> for Column {
     }
 }
 
-/// A setting and the values that it takes.
+/// A setting and its values.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Sweep {
@@ -123,37 +126,37 @@ pub(crate) struct Sweep {
     pub(crate) values: Vec<Value>,
 }
 
-/// A benchmark of one's own.
+/// A custom benchmark.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct OwnBenchmark {
     pub(crate) title: String,
-    /// The TOML file that `--benchmark` takes, relative to the experiment's; one of the built-in benchmarks where absent.
+    /// Its TOML file, relative to the experiment's; `None` for a built-in benchmark.
     pub(crate) file: Option<PathBuf>,
-    /// Its data (a folder relative to the experiment's file, or a name on the hub), numbers of items, settings.
+    /// Its data (a folder relative to the experiment's file, or a name on the hub), sizes and settings.
     pub(crate) portion: Portion,
 }
 
-/// What the paper says of its table or figure, checked in every report.
+/// A claim of the paper about its table or figure, which every report checks.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) enum Claim {
-    /// The method is above each other row, the mean over the columns.
+    /// The method is above each other row, in the mean over the columns.
     Above { method: String },
     /// The method is above all other rows in each column.
     Best { method: String },
     /// No expert is active, and the accuracy is that of the untuned base.
     FallsToBase { method: String },
-    /// From each row to the next fewer experts are active.
+    /// Each row has fewer active experts than the one before.
     Descending,
-    /// The same in each layer.
+    /// Each row has fewer active experts than the one before in each layer.
     DescendingInEveryLayer,
-    /// More experts are active in the lower half of the layers than in the upper.
+    /// The lower half of the layers has more active experts than the upper half.
     LowerLayers,
 }
 
 impl Claim {
-    /// The method that it is about.
+    /// The method of the claim.
     pub(crate) fn method(&self) -> Option<&String> {
         match self {
             Self::Above { method } | Self::Best { method } | Self::FallsToBase { method } => Some(method),
@@ -161,14 +164,14 @@ impl Claim {
         }
     }
 
-    /// Whether a report in which it does not hold has something wrong: these follow from the method, whoever wins.
+    /// Whether the claim follows from the method, so that a report in which it does not hold is wrong.
     pub(crate) fn is_structural(&self) -> bool {
         matches!(self, Self::Descending | Self::FallsToBase { .. })
     }
 }
 
 impl Experiment {
-    /// A table that is no file's.
+    /// A table that is not defined by a file.
     pub(crate) fn overview(metric: Metric, columns: Vec<Column>, rows: Vec<String>) -> Self {
         Self {
             id: String::new(),
@@ -188,12 +191,12 @@ impl Experiment {
         }
     }
 
-    /// Methods of all rows.
+    /// The methods of all rows.
     pub(crate) fn all_rows(&self) -> impl Iterator<Item = &String> {
         self.rows.iter().chain(&self.ours)
     }
 
-    /// Multiplies the columns by the values that are swept.
+    /// The experiment with a column for each swept value.
     pub(crate) fn with_sweep(mut self) -> Self {
         if let Some(Sweep { setting, values }) = &self.sweep {
             let several = self.columns.len() > 1;
@@ -210,7 +213,7 @@ impl Experiment {
         self
     }
 
-    /// `table3` as `Table 3`; the id of an experiment that is not numbered as it is.
+    /// `Table 3` for `table3`; otherwise the id.
     pub(crate) fn name(&self) -> String {
         let is_digit = |letter: char| letter.is_ascii_digit();
         match self.id.trim_end_matches(is_digit) {
@@ -222,14 +225,14 @@ impl Experiment {
 }
 
 impl Column {
-    /// Whether it is a benchmark with the settings that all tables have it with.
+    /// Whether the column is a benchmark with the preset's settings.
     pub(crate) fn is_benchmark(&self) -> bool {
         self.id == self.benchmark
     }
 }
 
 impl Metric {
-    /// Whether more is better.
+    /// Whether a larger value is better.
     pub(crate) fn is_ranked(self) -> bool {
         self != Self::Active
     }

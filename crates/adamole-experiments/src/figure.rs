@@ -3,12 +3,12 @@
 use crate::{
     experiment::{Column, Experiment, Kind},
     outcome::Linear,
+    planned::Planned,
     results::{Results, mean},
-    runner::Planned,
 };
 use adamole_chart::{Axis, Line, line_panels};
 
-/// What is drawn for one benchmark.
+/// The panel of one benchmark.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Panel {
     pub(crate) benchmark: String,
@@ -23,12 +23,12 @@ pub(crate) struct Curve {
     pub(crate) method: String,
     /// `None` for the mean over projections.
     pub(crate) projection: Option<String>,
-    /// Layer and active experts, the mean over seeds; empty where it has not been run.
+    /// Layer and active experts, in the mean over seeds; empty without results.
     pub(crate) points: Vec<(u64, f64)>,
     pub(crate) cells: Vec<String>,
 }
 
-/// The panels of a figure, with what has been run.
+/// The panels of a figure.
 pub(crate) fn panels(results: &Results<'_>, experiment: &Experiment) -> Vec<Panel> {
     let panel = |column: &Column| {
         let of_row = |row: &String| {
@@ -54,7 +54,7 @@ pub(crate) fn panels(results: &Results<'_>, experiment: &Experiment) -> Vec<Pane
     experiment.columns.iter().map(panel).collect()
 }
 
-/// The drawing of a figure; `None` while it has no results.
+/// The figure as SVG; `None` without results.
 pub(crate) fn svg(results: &Results<'_>, experiment: &Experiment) -> Option<String> {
     let panels = panels(results, experiment);
     let drawn: Vec<(String, Vec<Line>)> = panels
@@ -86,7 +86,7 @@ fn linears<'a>(cells: &'a [&Planned]) -> impl Iterator<Item = &'a Linear> {
     training.flat_map(|training| &training.linears)
 }
 
-/// In the order of the forward pass.
+/// The projections in the order of the forward pass.
 fn projections(cells: &[&Planned]) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for linear in linears(cells) {
@@ -97,7 +97,7 @@ fn projections(cells: &[&Planned]) -> Vec<String> {
     names
 }
 
-/// Layer and active experts: the mean over seeds, and over projections where none is given.
+/// Layer and active experts, in the mean over seeds, and over projections if none is given.
 pub(crate) fn of_layers(cells: &[&Planned], projection: Option<&str>) -> Vec<(u64, f64)> {
     let of_projection: Vec<&Linear> =
         linears(cells).filter(|linear| projection.is_none_or(|name| linear.projection == name)).collect();
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn points_are_means_over_what_a_layer_has() {
+    fn points_are_means_over_the_linears_of_a_layer() {
         let linear = |layer, projection: &str, active| Linear {
             layer,
             projection: projection.into(),

@@ -1,4 +1,4 @@
-//! The report for programs.
+//! The report as JSON.
 
 use crate::{
     claims::Finding,
@@ -8,8 +8,8 @@ use crate::{
 };
 use serde_json::{Value, json};
 
-/// `report.json`: tables with the paper's value beside each of ours, the points of the figures, and what the paper says. Null
-/// where something was not run, or is not in the paper. Accuracies are in percent.
+/// `report.json`: tables with the paper's values, the points of the figures, and the claims. Values that were not run, or are not in the
+/// paper, are null. Accuracies are in percent.
 pub(crate) fn report(results: &Results<'_>, preset: &str, findings: &[Finding]) -> Value {
     let experiments = &results.definitions.experiments;
     let of_kind = |is_table: bool| experiments.iter().filter(move |known| (known.kind == Kind::Table) == is_table);

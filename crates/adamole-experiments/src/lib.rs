@@ -10,7 +10,7 @@ mod error;
 mod estimate;
 mod experiment;
 mod figure;
-mod formula;
+mod files;
 mod json;
 mod lock;
 pub mod machine;
@@ -20,18 +20,20 @@ mod outcome;
 mod paper;
 mod place;
 mod plan;
+mod planned;
 mod preset;
 mod report;
 mod results;
 mod runner;
-mod shipped;
+mod runs;
+mod shape;
 mod study;
 mod table;
 mod variant;
 
+pub use dry_run::duration;
 pub use error::ExperimentError;
 pub use options::Options;
-pub use plan::Shard;
 pub use study::{Done, Host, run};
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! One process at a time in a cell.
+//! Locks, which admit one process at a time to a cell.
 
 use crate::ExperimentError;
 use std::{
@@ -6,11 +6,10 @@ use std::{
     path::Path,
 };
 
-/// Takes the operating system's lock on a file, which is held until what is returned is dropped, and which a process that is
-/// killed loses. A file system without locks keeps nobody out.
+/// Locks a file until the returned value is dropped or the process ends. On a file system without locks, this always succeeds.
 ///
 /// # Errors
-/// Another process has it; the file cannot be opened.
+/// Another process holds the lock; the file cannot be opened.
 pub(crate) fn hold(path: &Path) -> Result<File, ExperimentError> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).map_err(ExperimentError::io(folder))?;

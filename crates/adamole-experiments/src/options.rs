@@ -1,10 +1,10 @@
 //! The flags of a study.
 
 use crate::{
-    ExperimentError, Shard,
+    ExperimentError,
     definition::{self, Definitions},
     place::Places,
-    plan::Choice,
+    plan::{Choice, Shard},
 };
 use clap::Args;
 use std::{
@@ -13,13 +13,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What is asked of a study: the flags of `cargo xtask reproduce` and of `adamole experiments`.
+/// The flags of `cargo xtask reproduce` and of `adamole experiments`.
 #[derive(Debug, Clone, Args)]
 pub struct Options {
-    /// tiny (shipped bases and samples), smollm2 (a small real model on a CPU), paper, or a TOML file of one's own
+    /// Preset: tiny (shipped models and samples), smollm2 (a small real model on a CPU), paper, or a TOML file
     #[arg(long, default_value = "tiny")]
     pub(crate) preset: String,
-    /// Folder with tables and figures of one's own, beside the paper's
+    /// Folder with custom tables and figures, beside the paper's
     #[arg(long, value_name = "DIR")]
     pub(crate) experiments: Option<PathBuf>,
     /// Only these tables: 3, or 2,3, or the name of a file
@@ -28,16 +28,16 @@ pub struct Options {
     /// Only these figures: 2 or 3, or the name of a file
     #[arg(long, value_delimiter = ',')]
     pub(crate) figure: Vec<String>,
-    /// Only these cells, as results and dry runs name them: MODEL.BENCHMARK.METHOD.SEED
+    /// Only these cells: MODEL.BENCHMARK.METHOD.SEED, as in results and dry runs
     #[arg(long, value_delimiter = ',')]
     pub(crate) cell: Vec<String>,
-    /// Only these methods, as cells name them
+    /// Only these methods, by their names in cells
     #[arg(long, value_delimiter = ',')]
     pub(crate) method: Vec<String>,
     /// Only these benchmarks
     #[arg(long, value_delimiter = ',')]
     pub(crate) benchmark: Vec<String>,
-    /// Seeds, all cells with one before any with the next [the preset's]
+    /// Seeds; all cells run with one seed before any runs with the next [default: the preset's]
     #[arg(long, value_delimiter = ',')]
     pub(crate) seeds: Vec<u64>,
     /// Local folder of a model in place of the preset's: DIR for the first, or base=DIR, gemma=DIR, larger=DIR
@@ -46,34 +46,34 @@ pub struct Options {
     /// Folder with local copies of the benchmarks' data sets
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
-    /// auto, cpu, wgpu, vulkan, cuda or cuda:INDEX
+    /// Device: auto, cpu, wgpu, vulkan, cuda or cuda:INDEX
     #[arg(long, default_value = "auto")]
     pub(crate) device: String,
-    /// Cells side by side, which share out the cores [the preset's]
+    /// Parallel cells, which share the cores [default: the preset's]
     #[arg(long)]
     pub(crate) jobs: Option<usize>,
-    /// Only a part of the cells, for several machines that share the results: 1/3
+    /// Only a part of the cells, for several machines with a shared folder of results: 1/3
     #[arg(long)]
     pub(crate) shard: Option<Shard>,
-    /// Folder of the results [results/PRESET]
+    /// Folder of the results [default: results/PRESET]
     #[arg(long)]
     pub(crate) output: Option<PathBuf>,
-    /// The program to run [the one that this is, or is built with]
+    /// The `adamole` program to run [default: this program, or the one that is built]
     #[arg(long, value_name = "FILE")]
     pub(crate) program: Option<PathBuf>,
-    /// Say what would run, with time and memory, and run nothing. Builds nothing
+    /// List the cells with estimates of time and memory, without running or building anything
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Write the report from the results that are there. Builds nothing
+    /// Write the report from the existing results, without running or building anything
     #[arg(long)]
     pub(crate) report_only: bool,
-    /// Fail unless every cell is there and what must come out has come out
+    /// Fail unless every cell has a result and the required claims hold
     #[arg(long)]
     pub(crate) check: bool,
 }
 
 impl Options {
-    /// The preset's name, of a file of one's own too.
+    /// The name of the preset, without folder and ending.
     pub(crate) fn preset_name(&self) -> String {
         let name = Path::new(&self.preset).file_stem().map(|stem| stem.to_string_lossy().into_owned());
         name.unwrap_or_else(|| self.preset.clone())
@@ -110,7 +110,7 @@ impl Options {
         Ok(Places { root: root.map(Path::to_owned), models, data, output })
     }
 
-    /// The command as others would give it: without the places of this machine.
+    /// The command line without paths of this machine.
     pub(crate) fn command(&self, name: &str) -> String {
         let mut words = vec![name.to_owned()];
         if self.preset != "tiny" {

@@ -1,4 +1,4 @@
-//! The result file of a cell: small, whole, and with no path of a machine in it.
+//! The result file of a cell, which is small and has no paths of a machine.
 
 use crate::ExperimentError;
 use crate::{cell::Printed, estimate::Definition, plan::Key};
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use std::{fs, path::Path};
 
-/// What is kept of a cell.
+/// The content of the file.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Outcome {
     pub(crate) model: String,
@@ -18,14 +18,14 @@ pub(crate) struct Outcome {
     pub(crate) trainable_parameters: u64,
     pub(crate) memory_estimate_bytes: u64,
     pub(crate) operations: f64,
-    /// Wall time of the cell, over all invocations that trained it.
+    /// The wall time of the cell over all invocations that trained it.
     pub(crate) seconds: f64,
     pub(crate) environment: Environment,
     #[serde(flatten)]
     pub(crate) end: End,
 }
 
-/// How it ended.
+/// How the cell ended.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum End {
@@ -34,7 +34,7 @@ pub(crate) enum End {
     Failure(String),
 }
 
-/// Where it was run.
+/// Where and when the cell ran.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Environment {
     pub(crate) processor: String,
@@ -45,27 +45,27 @@ pub(crate) struct Environment {
     pub(crate) date: String,
 }
 
-/// What came out. Accuracies are from 0 to 1.
+/// The results of a cell. Accuracies are from 0 to 1.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Numbers {
-    /// On the items that are reported, with aligned scoring.
+    /// The accuracy on the reported items with aligned scoring.
     pub(crate) accuracy: f64,
     /// The same with reference scoring.
     pub(crate) reference_accuracy: f64,
-    /// Of the most frequent answer.
+    /// The accuracy of the most frequent answer.
     pub(crate) majority_accuracy: f64,
     pub(crate) reported_on: String,
     pub(crate) reported_items: u64,
     pub(crate) training: Option<Training>,
 }
 
-/// What came out of a training run.
+/// The results of a training run.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Training {
     pub(crate) selected_on: String,
     pub(crate) items: u64,
-    /// On the items that chose the epoch.
+    /// The accuracy on the items that selected the epoch.
     pub(crate) accuracy: f64,
     pub(crate) accuracy_before: f64,
     pub(crate) best_epoch: u64,
@@ -83,7 +83,7 @@ pub(crate) struct Training {
     pub(crate) linears: Vec<Linear>,
 }
 
-/// How the best epoch routed on one linear.
+/// The routing of the best epoch on one linear.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Linear {
     pub(crate) layer: u64,
@@ -98,12 +98,12 @@ impl Outcome {
         Key { model: model.clone(), benchmark: benchmark.clone(), method: method.clone(), seed: *seed }
     }
 
-    /// Reads the file of a cell; `None` where there is none.
+    /// Reads the file of a cell; `None` if it does not exist.
     pub(crate) fn read(path: &Path) -> Result<Option<Self>, ExperimentError> {
         if path.exists() { read_json(path).map(Some) } else { Ok(None) }
     }
 
-    /// Writes the file under another name and renames it.
+    /// Writes the file whole or not at all.
     pub(crate) fn write(&self, path: &Path) -> Result<(), ExperimentError> {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(ExperimentError::io(folder))?;
@@ -123,7 +123,7 @@ impl Outcome {
 }
 
 impl Numbers {
-    /// From what the program printed, and the routing that it wrote beside the adapter.
+    /// The results from the output of the program and the routing file beside the adapter.
     pub(crate) fn of(printed: &Printed, run: &Path) -> Result<Self, ExperimentError> {
         let missing = |key: &str| ExperimentError::Printed(format!("no {key}"));
         let number = |value: &Value, key: &str| value[key].as_f64().ok_or_else(|| missing(key));
@@ -149,16 +149,16 @@ impl Numbers {
     }
 }
 
-/// Reads a result, of a cell or of its run.
+/// Reads the result file of a cell or of its run.
 ///
 /// # Errors
-/// It cannot be read, or is not what was written.
+/// It cannot be read or parsed.
 pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, ExperimentError> {
     let text = fs::read(path).map_err(ExperimentError::io(path))?;
     serde_json::from_slice(&text).map_err(|source| ExperimentError::Result { path: path.to_owned(), source })
 }
 
-/// Empty where nothing is routed.
+/// The routing of each linear; empty if nothing is routed.
 fn linears(path: &Path) -> Result<Vec<Linear>, ExperimentError> {
     #[derive(Deserialize)]
     struct Analysis {
@@ -177,7 +177,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn numbers_are_taken_from_what_was_printed() -> Result<(), crate::TestError> {
+    fn numbers_are_read_from_the_output() -> Result<(), crate::TestError> {
         let train = json!({
             "accuracy": 0.5, "selected_on": "train[:9]", "best_epoch": 2, "linears": [], "departures": [],
             "reported": {"split": "test", "accuracy": 0.75, "items": 8, "majority_accuracy": 0.25},

@@ -1,4 +1,4 @@
-//! The numbers that the paper prints.
+//! The numbers of the paper's tables.
 
 use crate::experiment::Experiment;
 use serde::Deserialize;
@@ -15,7 +15,7 @@ pub(crate) struct PrintedTable {
     pub(crate) rows: Vec<PrintedRow>,
 }
 
-/// A row with a value for each column: percent, or a number of experts.
+/// A row with a value for each column, in percent or a number of experts.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PrintedRow {
@@ -25,14 +25,14 @@ pub(crate) struct PrintedRow {
 }
 
 impl PrintedTable {
-    /// What the paper prints in this row and column.
+    /// The value in this row and column.
     pub(crate) fn value(&self, model: &str, gating: &str, column: &str) -> Option<f64> {
         let row = self.rows.iter().find(|row| row.model == model && row.gating == gating)?;
         let place = self.columns.iter().position(|name| name == column)?;
         row.values.get(place).copied()
     }
 
-    /// Where a table of ours with these rows is another than the paper's.
+    /// The difference between the paper's table and an experiment with these rows; `None` if they agree.
     pub(crate) fn differences<'a>(
         &self,
         experiment: &Experiment,

@@ -1,4 +1,4 @@
-//! Where models, data and results are, and how they are called in what is published: no path of a machine stands there.
+//! The paths of models, data and results, which are replaced by names in published results.
 
 use crate::{
     ExperimentError,
@@ -13,49 +13,49 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The places of a study.
+/// The paths of a study.
 #[derive(Debug, Clone)]
 pub(crate) struct Places {
-    /// The project's source, where the shipped bases and samples are.
+    /// The folder of the project's source, with the shipped models and samples.
     pub(crate) root: Option<PathBuf>,
-    /// Folders of models in place of the preset's, by the name that experiments call them.
+    /// Folders of models in place of the preset's, by their names in experiments.
     pub(crate) models: BTreeMap<String, PathBuf>,
-    /// Folder with local copies of the hub's data sets.
+    /// The folder with local copies of the hub's data sets.
     pub(crate) data: Option<PathBuf>,
-    /// Folder of the results.
+    /// The folder of the results.
     pub(crate) output: PathBuf,
 }
 
 impl Places {
-    /// What `--model` is given for a model: a folder, or a name on the hub; `None` for one that is not there.
+    /// The value of `--model` for a model: a folder, or a name on the hub; `None` if there is neither.
     pub(crate) fn model(&self, role: &str, model: &Model) -> Option<String> {
         let shipped = || self.shipped(model.folder.as_deref()?);
         let folder = self.models.get(role).cloned().or_else(shipped).map(|folder| folder.display().to_string());
         folder.or_else(|| model.name.clone())
     }
 
-    /// A folder of the source, or one beside a preset of one's own.
+    /// A folder below that of the source, or of a custom preset.
     fn shipped(&self, folder: &str) -> Option<PathBuf> {
         let folder = self.root.as_ref().map_or_else(|| PathBuf::from(folder), |root| root.join(folder));
         folder.is_dir().then_some(folder)
     }
 
-    /// Whether a model or a data set is fetched from the hub.
+    /// Whether a model or a data set has to be fetched from the hub.
     pub(crate) fn needs_hub(&self, definitions: &Definitions) -> bool {
         let Preset { models, benchmarks, .. } = &definitions.preset;
         let is_name = |place: &String| !Path::new(place).is_dir();
         let is_remote = |(name, portion): (&String, &Portion)| {
-            // Without a place of its own a benchmark has one on the hub.
+            // A benchmark without a folder is fetched from its place on the hub.
             self.data(name, definitions, portion).is_ok_and(|data| data.as_ref().is_none_or(is_name))
         };
         let is_named = |(role, model): (&String, &Model)| self.model(role, model).as_ref().is_some_and(is_name);
         models.iter().any(is_named) || benchmarks.iter().any(is_remote)
     }
 
-    /// Refuses a model that is not there, and another file than the one that a preset's results are of.
+    /// Checks that a model exists and has the hash of the preset.
     ///
     /// # Errors
-    /// The model has to be made, or ships with the source, and is not given; it has another hash than the preset's.
+    /// The model has to be made or ships with the source and is missing; it has another hash.
     pub(crate) fn check_model(&self, role: &str, model: &Model) -> Result<(), ExperimentError> {
         let Some(folder) = self.model(role, model) else {
             if let Some(path) = model.folder.clone() {
@@ -76,10 +76,10 @@ impl Places {
         }
     }
 
-    /// What `--data` is given for a benchmark; `None` for its own place on the hub.
+    /// The value of `--data` for a benchmark; `None` for its own place on the hub.
     ///
     /// # Errors
-    /// It ships with the source, which is not there.
+    /// It ships with the source, which is missing.
     pub(crate) fn data(
         &self,
         benchmark: &str,
@@ -95,36 +95,36 @@ impl Places {
             None => Ok(None),
             Some(data) => match self.shipped(data) {
                 Some(folder) => Ok(Some(folder.display().to_string())),
-                // A name on the hub is no folder of the source.
+                // A name on the hub.
                 None if !data.starts_with("datasets/") => Ok(Some(data.clone())),
                 None => Err(ExperimentError::NoSource { path: data.clone() }),
             },
         }
     }
 
-    /// Whether nothing has to be fetched for a cell with these settings.
+    /// Whether model and data of a cell with these settings are local.
     pub(crate) fn at_hand(settings: &toml::Table) -> bool {
         let is_folder =
             |key: &str| settings.get(key).and_then(toml::Value::as_str).is_some_and(|p| Path::new(p).is_dir());
         is_folder("model") && is_folder("data")
     }
 
-    /// Small files, one for each cell.
+    /// The result file of a cell.
     pub(crate) fn result(&self, id: &str) -> PathBuf {
         self.output.join("cells").join(format!("{id}.json"))
     }
 
-    /// Adapters and logs.
+    /// The folder of a cell's adapter and logs.
     pub(crate) fn run(&self, id: &str) -> PathBuf {
         self.output.join("runs").join(id)
     }
 
-    /// The lock of a cell, beside its folder.
+    /// The lock file of a cell, beside its folder.
     pub(crate) fn lock(&self, id: &str) -> PathBuf {
         self.output.join("runs").join(format!("{id}.lock"))
     }
 
-    /// The text with names in place of this machine's folders.
+    /// The text with names in place of folders of this machine.
     pub(crate) fn without_folders(&self, text: &str) -> String {
         let mut named: Vec<(String, String)> =
             self.models.iter().map(|(role, folder)| (folder.display().to_string(), format!("MODEL-{role}"))).collect();
@@ -132,7 +132,7 @@ impl Places {
         named.push((self.output.display().to_string(), "RESULTS".into()));
         named.extend(self.root.iter().map(|root| (root.display().to_string(), ".".into())));
         named.extend(std::env::home_dir().map(|home| (home.display().to_string(), "~".into())));
-        // What lies within another folder comes first.
+        // Inner folders come before outer ones.
         named.sort_by_key(|(folder, _)| std::cmp::Reverse(folder.len()));
         named.iter().fold(text.to_owned(), |text, (folder, name)| text.replace(folder.as_str(), name))
     }

@@ -1,4 +1,4 @@
-//! Which cells there are, in the order of running, and which of them are this machine's.
+//! The cells of a study in the order in which they run.
 
 use crate::ExperimentError;
 use crate::{
@@ -11,7 +11,7 @@ use std::{
     str::FromStr,
 };
 
-/// One run: a model, a benchmark, a method and a seed. Tables and figures that have the same one share it.
+/// The key of a cell: a model, a benchmark, a method and a seed. Tables and figures with the same key share the cell.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Key {
     pub(crate) model: String,
@@ -20,38 +20,38 @@ pub(crate) struct Key {
     pub(crate) seed: u64,
 }
 
-/// Which cells are asked for; an empty list asks for all.
+/// A selection of cells. An empty list selects all.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Choice {
     pub(crate) experiments: Vec<String>,
     pub(crate) benchmarks: Vec<String>,
-    /// With all columns' variants.
+    /// Each with the variants of all columns.
     pub(crate) methods: Vec<String>,
     pub(crate) cells: Vec<String>,
 }
 
 /// A part of the cells: the `index`th of `of`, counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Shard {
+pub(crate) struct Shard {
     pub(crate) index: usize,
     pub(crate) of: usize,
 }
 
 impl Key {
-    /// What its files are called.
+    /// The name of its files.
     pub(crate) fn id(&self) -> String {
         let Self { model, benchmark, method, seed } = self;
         format!("{model}.{benchmark}.{method}.{seed}")
     }
 }
 
-/// The cells of the chosen experiments: all of a seed before the next seed; within it benchmark by benchmark, so that
-/// methods can be compared early.
+/// The selected cells: all of a seed before the next seed, and within a seed benchmark by benchmark, so that methods can be compared
+/// early.
 pub(crate) fn plan(definitions: &Definitions, seeds: &[u64], choice: &Choice) -> Vec<Key> {
     let mut seen = BTreeSet::new();
     let mut keys = Vec::new();
     for &seed in seeds {
-        for experiment in definitions.in_order_of_running().filter(|known| asks(&choice.experiments, &known.id)) {
+        for experiment in definitions.in_running_order().filter(|known| asks(&choice.experiments, &known.id)) {
             let places = experiment.columns.iter().filter(|column| asks(&choice.benchmarks, &column.benchmark));
             let places = places.flat_map(|column| experiment.all_rows().map(move |row| (column, row)));
             keys.extend(places.filter_map(|(column, row)| {
@@ -66,7 +66,7 @@ pub(crate) fn plan(definitions: &Definitions, seeds: &[u64], choice: &Choice) ->
     keys
 }
 
-/// The cell that a row has its numbers from in a column; `None` where the preset does not have it.
+/// The cell with the numbers of a row in a column; `None` if the preset does not have it.
 pub(crate) fn key(
     definitions: &Definitions,
     experiment: &Experiment,
@@ -84,7 +84,7 @@ pub(crate) fn key(
     };
     match definitions.methods.get(method)?.source {
         _ if !there => None,
-        // The base alone has no seed.
+        // The untuned base has no seed.
         Source::Untuned | Source::Majority => Some(key("untuned", 0)),
         Source::Trained => {
             let variant = definitions.variant(experiment, &column.id, method);
@@ -94,7 +94,7 @@ pub(crate) fn key(
 }
 
 impl Choice {
-    /// Refuses names that nothing has.
+    /// Checks that all names are known.
     pub(crate) fn validate(&self, definitions: &Definitions, seeds: &[u64]) -> Result<(), ExperimentError> {
         let names = |names: &mut dyn Iterator<Item = String>| names.map(|name| (name, ())).collect::<BTreeMap<_, _>>();
         let experiments = names(&mut definitions.experiments.iter().map(|experiment| experiment.id.clone()));
@@ -113,8 +113,7 @@ fn asks(names: &[String], name: &str) -> bool {
 }
 
 impl Shard {
-    /// This part of the cells. They are dealt in turn, so that every machine has some of every kind; all machines must
-    /// be asked for the same ones.
+    /// This part of the cells, which are dealt in turn. All machines must select the same cells.
     pub(crate) fn of<T>(self, all: Vec<T>) -> Vec<T> {
         let mine = |place: usize| place % self.of == self.index - 1;
         all.into_iter().enumerate().filter(|(place, _)| mine(*place)).map(|(_, cell)| cell).collect()

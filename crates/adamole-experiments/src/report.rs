@@ -1,4 +1,4 @@
-//! The report: Markdown, a page that stands alone, the figures as files, and the same as JSON.
+//! The report: Markdown, a self-contained page, figures as files, and JSON.
 
 use crate::ExperimentError;
 use crate::{
@@ -7,10 +7,8 @@ use crate::{
     differences,
     experiment::{Column, Experiment, Kind, Metric},
     figure, json,
-    outcome::{Environment, Outcome, Training},
-    preset::Model,
     results::Results,
-    runner::duration,
+    runs,
     table::{self, row_of},
 };
 use pulldown_cmark::{Options, Parser, html};
@@ -42,7 +40,7 @@ fn write_file(path: &Path, text: &str) -> Result<(), ExperimentError> {
     fs::write(path, text).map_err(ExperimentError::io(path))
 }
 
-/// The Markdown as a page, its figures drawn in place.
+/// The Markdown as a page with its figures.
 fn page(title: &str, markdown: &str, figures: &BTreeMap<String, String>) -> String {
     // The page has the title as a heading of its own.
     let body = markdown.split_once('\n').map_or("", |(_, body)| body);
@@ -57,12 +55,12 @@ fn page(title: &str, markdown: &str, figures: &BTreeMap<String, String>) -> Stri
 fn markdown(results: &Results<'_>, command: &str, figures: &BTreeMap<String, String>, findings: &[Finding]) -> String {
     let preset = &results.definitions.preset;
     let mut out = format!("# {}\n\n{}\n\n", preset.title, preset.about.trim());
-    out += &environment(results, command);
+    out += &runs::environment(results, command);
     out += "\nTables and figures have the paper's numbers, rows and columns; the paper's value stands in parentheses with the \
             difference to it. Below a line is what the paper does not have. Accuracies are in percent, of the items that are \
             reported, with aligned scoring; ± is the standard deviation over seeds where there are several. **Best** and \
             <ins>second-best</ins> of the paper's rows are marked where they are above the most frequent answer.\n";
-    out += &sampling(results);
+    out += &runs::sampling(results);
     out += &left_out(results);
     out += &said(&gains(results).into_iter().chain(findings.iter().cloned()).collect::<Vec<_>>());
     out += &not_learned(results);
@@ -103,74 +101,10 @@ fn markdown(results: &Results<'_>, command: &str, figures: &BTreeMap<String, Str
         out += &format!("\n### {} failed\n\n```text\n{failure}\n```\n", planned.cell.key.id());
     }
     out += &format!("\n## Settings of the methods\n\n{}", table::settings(results));
-    out + &runs(results) + &settings(results)
+    out + &runs::all(results) + &runs::settings(results)
 }
 
-fn environment(results: &Results<'_>, command: &str) -> String {
-    let mut seen: Vec<&Environment> = outcomes(results).map(|outcome| &outcome.environment).collect();
-    seen.sort();
-    let list = |field: fn(&Environment) -> &str| {
-        let mut values: Vec<&str> = seen.iter().map(|environment| field(environment)).collect();
-        values.sort_unstable();
-        values.dedup();
-        values.join("; ")
-    };
-    let dates: Vec<&str> = seen.iter().map(|environment| environment.date.as_str()).collect();
-    let period = match (dates.iter().min(), dates.iter().max()) {
-        (Some(first), Some(last)) if first != last => format!("{first} to {last}"),
-        (Some(day), _) => (*day).to_owned(),
-        _ => "not run".into(),
-    };
-    let seconds: f64 = outcomes(results).map(|outcome| outcome.seconds).sum();
-    let done = results.cells.iter().filter(|planned| planned.is_done()).count();
-    let models = &results.definitions.preset.models;
-    let hash = |hash: &String| format!(", model.safetensors of SHA-256 `{hash}`");
-    let described = |(role, model): (&String, &Model)| {
-        format!("{} ({role}{})", model.title, model.sha256.as_ref().map(hash).unwrap_or_default())
-    };
-    let models: Vec<String> = models.iter().map(described).collect();
-    let seeds: Vec<String> = results.seeds.iter().map(u64::to_string).collect();
-    let rows = [
-        ("command", format!("`{command}`")),
-        ("models", models.join(", ")),
-        ("seeds", seeds.join(", ")),
-        ("cells", format!("{done} of {} done", results.cells.len())),
-        ("time", format!("{} for all cells, one after the other", duration(seconds))),
-        ("processor", list(|environment| &environment.processor)),
-        ("machine", list(|environment| &environment.size)),
-        ("system", list(|environment| &environment.system)),
-        ("device", list(|environment| &environment.device)),
-        ("program", list(|environment| &environment.program)),
-        ("date", period),
-    ];
-    let rows: Vec<String> = rows.iter().map(|(name, value)| format!("| {name} | {value} |")).collect();
-    format!("| environment | |\n|---|---|\n{}\n", rows.join("\n"))
-}
-
-fn outcomes<'a>(results: &'a Results<'_>) -> impl Iterator<Item = &'a Outcome> {
-    results.cells.iter().filter_map(|planned| planned.outcome())
-}
-
-/// How many items stand behind an accuracy, and how much of it can be chance.
-fn sampling(results: &Results<'_>) -> String {
-    let numbers = |outcome: &Outcome| Some((outcome.benchmark.clone(), outcome.numbers()?.reported_items));
-    let items: BTreeMap<String, u64> = outcomes(results).filter_map(numbers).collect();
-    if items.is_empty() {
-        return String::new();
-    }
-    let of_benchmark = |(benchmark, items): (&String, &u64)| {
-        let title = results.definitions.benchmark_title(benchmark);
-        format!("{title} {items} (±{:.1})", 50.0 / (*items as f64).sqrt())
-    };
-    let items: Vec<String> = items.iter().map(of_benchmark).collect();
-    format!(
-        "\nItems reported, and the standard error of an accuracy of 50 % on so many: {}. Of two methods that are nearer than \
-         twice that, either may be the better one.\n",
-        items.join(", ")
-    )
-}
-
-/// What of the paper the preset does not have, and why.
+/// The models and benchmarks that the preset does not have, with reasons.
 fn left_out(results: &Results<'_>) -> String {
     let left_out = &results.definitions.preset.left_out;
     if left_out.is_empty() {
@@ -200,7 +134,7 @@ fn said(findings: &[Finding]) -> String {
     )
 }
 
-/// The benchmarks of all tables of accuracy with the first model, by their methods, as one table.
+/// One table of all benchmarks and methods in the accuracy tables of the first model.
 fn overview(results: &Results<'_>, metric: Metric) -> Experiment {
     let of_accuracy = |experiment: &&Experiment| {
         experiment.kind == Kind::Table && experiment.model == "base" && experiment.metric == Metric::Accuracy
@@ -224,7 +158,7 @@ fn overview(results: &Results<'_>, metric: Metric) -> Experiment {
     Experiment::overview(metric, columns, rows)
 }
 
-/// Where training came to nothing, which no comparison of methods should be read from.
+/// The methods that did not learn, on whose accuracies no comparison can be based.
 fn not_learned(results: &Results<'_>) -> String {
     let mut lines: Vec<String> = Vec::new();
     for experiment in &results.definitions.experiments {
@@ -244,63 +178,6 @@ fn not_learned(results: &Results<'_>) -> String {
         ),
     };
     format!("\n## Not shown to learn at this size\n\n{all}\n")
-}
-
-/// Every run, as it was.
-fn runs(results: &Results<'_>) -> String {
-    let header = [
-        "reported",
-        "reference scoring",
-        "where chosen",
-        "before",
-        "best epoch",
-        "task loss, first and last epoch",
-        "load balancing loss",
-        "active experts",
-        "items trained on",
-        "peak memory",
-        "tokens/s",
-        "time",
-    ];
-    let mut out = format!("\n## All runs\n\n{}\n", row_of("cell", &header.map(str::to_owned)));
-    out += &format!("|---|{}\n", "---:|".repeat(header.len()));
-    for outcome in outcomes(results) {
-        let Some(numbers) = outcome.numbers() else { continue };
-        let percent = |share: f64| format!("{:.1}", 100.0 * share);
-        let number =
-            |value: Option<f64>, digits: usize| value.map_or("–".into(), |value| format!("{value:.digits$}"));
-        let of = |show: &dyn Fn(&Training) -> String| numbers.training.as_ref().map_or_else(|| "–".into(), show);
-        let gibibytes = |bytes: u64| format!("{:.2} GiB", bytes as f64 / f64::from(1 << 30));
-        let cells = [
-            percent(numbers.accuracy),
-            percent(numbers.reference_accuracy),
-            of(&|training| percent(training.accuracy)),
-            of(&|training| percent(training.accuracy_before)),
-            of(&|training| format!("{} of {}", training.best_epoch, training.epochs)),
-            of(&|t| format!("{}, {}", number(t.task_loss_first_epoch, 3), number(t.task_loss_last_epoch, 3))),
-            of(&|training| number(training.balance_loss_last_epoch, 2)),
-            of(&|training| number(training.mean_active_experts, 2)),
-            of(&|training| training.train_items.to_string()),
-            of(&|training| training.peak_memory_bytes.map_or("–".into(), gibibytes)),
-            of(&|training| format!("{:.0}", training.tokens_per_second)),
-            duration(outcome.seconds),
-        ];
-        out += &format!("{}\n", row_of(&outcome.key().id(), &cells));
-    }
-    out
-}
-
-/// The preset's settings, as they are written.
-fn settings(results: &Results<'_>) -> String {
-    let preset = &results.definitions.preset;
-    let mut out = format!("\n## Settings\n\nOf every run:\n\n```toml\n{}```\n", preset.settings);
-    for (family, settings) in &preset.families {
-        out += &format!("\nOf the family `{family}`:\n\n```toml\n{settings}```\n");
-    }
-    for (benchmark, portion) in preset.benchmarks.iter().filter(|(_, portion)| !portion.settings.is_empty()) {
-        out += &format!("\nOf `{benchmark}`:\n\n```toml\n{}```\n", portion.settings);
-    }
-    out
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The results of all cells, asked for by what tables show.
+//! The results of all cells, by the entries of tables.
 
 use crate::{
     definition::Definitions,
@@ -6,10 +6,10 @@ use crate::{
     method::Source,
     outcome::{End, Numbers, Outcome},
     plan::{Key, key},
-    runner::{Planned, State},
+    planned::{Planned, State},
 };
 
-/// What is known of a report's cells.
+/// The cells of a report.
 #[derive(Debug)]
 pub(crate) struct Results<'a> {
     pub(crate) definitions: &'a Definitions,
@@ -17,28 +17,29 @@ pub(crate) struct Results<'a> {
     pub(crate) seeds: &'a [u64],
 }
 
-/// A table's entry.
+/// An entry of a table.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Entry {
     /// The preset does not have it.
     Absent,
-    /// It has not been run, or with another definition.
+    /// It has not run, or with another definition.
     Missing,
-    /// It failed with every seed that it was run with.
+    /// It failed with every seed.
     Failed,
     Value(Score),
 }
 
-/// What came out over the seeds that were run.
+/// The result over all seeds.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Score {
     pub(crate) mean: f64,
-    /// Standard deviation over seeds; `None` of one.
+    /// The standard deviation over seeds; `None` for one seed.
     pub(crate) spread: Option<f64>,
     pub(crate) seeds: usize,
-    /// Items behind an accuracy.
+    /// The number of items of an accuracy.
     pub(crate) items: Option<u64>,
-    /// Of an accuracy `p` on `n` items, `sqrt(p (1 - p) / n)` in percent; of other metrics that of the mean over seeds.
+    /// The standard error: `sqrt(p (1 - p) / n)` in percent for an accuracy `p` on `n` items, that of the mean over seeds for other
+    /// metrics.
     pub(crate) standard_error: Option<f64>,
 }
 
@@ -47,7 +48,7 @@ impl Results<'_> {
         self.cells.iter().find(|planned| planned.cell.key == *key)
     }
 
-    /// The cells of a table's entry, one for each seed, or one in all where nothing is trained.
+    /// The cells of an entry: one for each seed, or one if nothing is trained.
     pub(crate) fn of_entry(&self, experiment: &Experiment, column: &Column, method: &str) -> Vec<&Planned> {
         let keys = self.seeds.iter().filter_map(|seed| key(self.definitions, experiment, column, method, *seed));
         let mut keys: Vec<Key> = keys.collect();
@@ -74,7 +75,7 @@ impl Results<'_> {
         }
     }
 
-    /// What the base alone reaches in a column: with its own answers, or with the most frequent one.
+    /// The accuracy of the untuned base or of the most frequent answer in a column.
     pub(crate) fn of_base(&self, experiment: &Experiment, column: &Column, source: Source) -> Option<Score> {
         let of_base = |planned: &&Planned| {
             let key = &planned.cell.key;
@@ -87,7 +88,7 @@ impl Results<'_> {
         }
     }
 
-    /// Cells that failed, with what is left of their logs.
+    /// Failed cells with the end of their logs.
     pub(crate) fn failures(&self) -> impl Iterator<Item = (&Planned, &str)> {
         self.cells.iter().filter_map(|planned| match &planned.outcome()?.end {
             End::Failure(text) => Some((planned, text.as_str())),
@@ -95,7 +96,7 @@ impl Results<'_> {
         })
     }
 
-    /// Cells without a result that counts.
+    /// Cells without a valid result.
     pub(crate) fn missing(&self) -> impl Iterator<Item = &Planned> {
         self.cells.iter().filter(|planned| matches!(planned.state, State::Missing | State::Outdated))
     }
@@ -117,7 +118,7 @@ fn entry_of(cells: &[&Planned], source: Source, metric: Metric) -> Entry {
     }
 }
 
-/// A metric of one cell, accuracies in percent; `None` where it has none.
+/// A metric of one cell, in percent for accuracies; `None` if the cell does not have it.
 fn value(numbers: &Numbers, source: Source, metric: Metric) -> Option<f64> {
     let training = numbers.training.as_ref();
     let share = match (metric, source) {
@@ -131,7 +132,7 @@ fn value(numbers: &Numbers, source: Source, metric: Metric) -> Option<f64> {
 }
 
 impl Numbers {
-    /// Items behind a metric, where it is an accuracy.
+    /// The number of items of a metric, if it is an accuracy.
     fn items(&self, metric: Metric) -> Option<u64> {
         match metric {
             Metric::Accuracy | Metric::Reference => Some(self.reported_items),
@@ -142,7 +143,7 @@ impl Numbers {
 }
 
 impl Score {
-    /// Of one value for each seed; with items the values are percentages of them.
+    /// The score of one value per seed. With items, the values are percentages of them.
     pub(crate) fn of(values: &[f64], items: Option<u64>) -> Self {
         let (mean, spread) = (mean(values), spread(values));
         let standard_error = match items {
@@ -152,7 +153,7 @@ impl Score {
         Self { mean, spread, seeds: values.len(), items, standard_error }
     }
 
-    /// How much this is above another, and the standard error of that.
+    /// The difference to another score and its standard error.
     pub(crate) fn above(&self, other: &Self) -> (f64, f64) {
         let square = |score: &Self| score.standard_error.unwrap_or_default().powi(2);
         (self.mean - other.mean, (square(self) + square(other)).sqrt())
@@ -163,7 +164,7 @@ pub(crate) fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len().max(1) as f64
 }
 
-/// The standard deviation of a sample; `None` of fewer than two values.
+/// The standard deviation of a sample; `None` for fewer than two values.
 pub(crate) fn spread(values: &[f64]) -> Option<f64> {
     let mean = mean(values);
     let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();

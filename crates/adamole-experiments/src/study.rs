@@ -9,6 +9,7 @@ use crate::{
     outcome::Outcome,
     place::Places,
     plan::{Choice, Key, plan},
+    planned::estimated,
     report,
     results::Results,
     runner,
@@ -18,45 +19,45 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What a study is started from.
+/// The environment of a study: a checkout of the source, or an installed program.
 pub trait Host {
-    /// The project's source, where the shipped bases and samples are; `None` away from it.
+    /// The folder of the project's source, with the shipped models and samples; `None` without a checkout.
     fn root(&self) -> Option<&Path>;
 
-    /// The `adamole` program with the backend of this device. Where nothing is run (`needed` is false) none has to be built:
-    /// without one, cells are listed without estimates.
+    /// The `adamole` program with the backend of this device. If nothing runs (`needed` is false), it need not be built: without a
+    /// program, cells are listed without estimates.
     ///
     /// # Errors
-    /// It cannot be built.
+    /// The program cannot be built.
     fn program(&self, device: &str, needed: bool) -> Result<Option<PathBuf>, ExperimentError>;
 
-    /// The same for a study that is to be run and fetches nothing from the hub: the program need not be able to.
+    /// The same for a study that fetches nothing from the hub, for which the program needs no client of the hub.
     ///
     /// # Errors
-    /// It cannot be built.
+    /// The program cannot be built.
     fn program_without_hub(&self, device: &str) -> Result<Option<PathBuf>, ExperimentError> {
         self.program(device, true)
     }
 
-    /// How a study is started, as reports show it.
+    /// The command that starts a study, for the report.
     fn command(&self) -> &'static str;
 }
 
-/// What has been done.
+/// The result of a study.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Done {
     /// The list of a dry run.
     Planned(String),
-    /// The report, in Markdown, beside which the others lie.
+    /// The report in Markdown. The other files are in the same folder.
     Reported(PathBuf),
 }
 
 /// Runs the cells that are missing or outdated, then writes the report over all results of the preset.
 ///
 /// # Errors
-/// A definition is wrong or names something unknown; a model is missing; cells failed (the others were run, and the report is
-/// written); with `--check`, the report is not whole.
+/// A definition is invalid or names something unknown; a model is missing; cells failed (the others were run, and the report is
+/// written); with `--check`, the report is incomplete.
 pub fn run(options: &Options, host: &dyn Host) -> Result<Done, ExperimentError> {
     let definitions = Definitions::read(&options.preset, options.experiments.as_deref())?;
     let seeds = if options.seeds.is_empty() { definitions.preset.seeds.clone() } else { options.seeds.clone() };
@@ -84,7 +85,7 @@ pub fn run(options: &Options, host: &dyn Host) -> Result<Done, ExperimentError> 
         0 => machine::cores(),
         jobs => jobs,
     };
-    // Cores are shared out; a GPU has a number of its own.
+    // Cells on the CPU share its cores.
     let on_cores = ["auto", "cpu"].contains(&options.device.as_str());
     let workers = on_cores.then(|| (machine::cores() / jobs).max(1));
     let launch = Launch { program, device: options.device.clone(), workers };
@@ -94,19 +95,19 @@ pub fn run(options: &Options, host: &dyn Host) -> Result<Done, ExperimentError> 
     };
     let gigaflops = definitions.preset.gigaflops;
     if options.dry_run {
-        let planned = runner::estimated(cells(chosen)?, &launch, &places, false)?;
+        let planned = estimated(cells(chosen)?, &launch, &places, false)?;
         return Ok(Done::Planned(dry_run::text(&planned, jobs, gigaflops)));
     }
     if !options.report_only {
-        let mut planned = runner::estimated(cells(chosen)?, &launch, &places, true)?;
+        let mut planned = estimated(cells(chosen)?, &launch, &places, true)?;
         runner::run(&mut planned, &launch, &places, jobs, gigaflops);
     }
 
     fs::create_dir_all(&places.output).map_err(ExperimentError::io(&places.output))?;
-    // What was run with other seeds before is reported too, but not missed where it was not.
+    // Results with other seeds are reported too, but are not required.
     let all_seeds = with_results(&seeds, &places)?;
     let all = plan(&definitions, &all_seeds, &Choice::default());
-    let mut planned = runner::estimated(cells(all)?, &launch, &places, false)?;
+    let mut planned = estimated(cells(all)?, &launch, &places, false)?;
     planned.retain(|planned| {
         seeds.contains(&planned.cell.key.seed) || planned.outcome().is_some() || !planned.cell.is_trained
     });
@@ -122,7 +123,7 @@ pub fn run(options: &Options, host: &dyn Host) -> Result<Done, ExperimentError> 
     }
 }
 
-/// The seeds that are asked for, and those of results that are there.
+/// The requested seeds, and those of existing results.
 fn with_results(asked: &[u64], places: &Places) -> Result<Vec<u64>, ExperimentError> {
     let mut seeds = asked.to_vec();
     for file in fs::read_dir(places.output.join("cells")).into_iter().flatten() {

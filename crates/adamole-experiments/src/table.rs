@@ -1,5 +1,5 @@
-//! Tables as the paper lays them out: a row for each method, ours with its spread, and the paper's value beside it; below a
-//! line what the paper does not have.
+//! Tables in the paper's layout: a row for each method, each value with its spread and the paper's value beside it. Rows that the paper
+//! does not have follow below a line.
 
 use crate::{
     experiment::{Column, Experiment, Kind, Metric},
@@ -7,7 +7,7 @@ use crate::{
     results::{Entry, Results, Score},
 };
 
-/// Place among a column's values.
+/// The rank of a value in its column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mark {
     Best,
@@ -15,7 +15,7 @@ enum Mark {
     None,
 }
 
-/// A table in Markdown. Best and second-best are marked among the rows above the line, column by column.
+/// A table in Markdown. The best and the second-best value of each column are marked among the rows above the line.
 pub(crate) fn results(results: &Results<'_>, experiment: &Experiment) -> String {
     let columns = &experiment.columns;
     let marks: Vec<Vec<Mark>> = columns.iter().map(|column| marks(results, experiment, column)).collect();
@@ -38,7 +38,7 @@ pub(crate) fn results(results: &Results<'_>, experiment: &Experiment) -> String 
     lines.join("\n") + "\n"
 }
 
-/// Marks of the rows above the line. What the most frequent answer is above has no mark.
+/// The marks of the rows above the line. A value below the most frequent answer has no mark.
 fn marks(results: &Results<'_>, experiment: &Experiment, column: &Column) -> Vec<Mark> {
     let trained = |method: &String| {
         let known = results.definitions.methods.get(method)?;
@@ -54,7 +54,7 @@ fn marks(results: &Results<'_>, experiment: &Experiment, column: &Column) -> Vec
     values.iter().zip(marked(&values)).map(above).collect()
 }
 
-/// Best and second-best among values as they are printed; equals share a mark. A lone value is no best.
+/// The best and the second-best of rounded values. Equal values share a mark, and a single value has none.
 fn marked(values: &[Option<f64>]) -> Vec<Mark> {
     let printed = |value: f64| (100.0 * value).round() as i64;
     let mut known: Vec<i64> = values.iter().flatten().map(|value| printed(*value)).collect();
@@ -92,8 +92,8 @@ fn shown(entry: &Entry, printed: Option<f64>, mark: Mark) -> String {
     }
 }
 
-/// The methods that learned nothing in a column: no better than the base alone or the most frequent answer by two standard
-/// errors of the difference. Of accuracies only.
+/// The methods that did not learn, by column: not above both the untuned base and the most frequent answer by two standard errors of
+/// the difference. Only of tables of accuracy.
 pub(crate) fn not_learned(results: &Results<'_>, experiment: &Experiment) -> Vec<(String, Vec<String>)> {
     let not_learned = |column: &Column| {
         let baselines = [Source::Majority, Source::Untuned];
@@ -118,7 +118,7 @@ pub(crate) fn not_learned(results: &Results<'_>, experiment: &Experiment) -> Vec
     }
 }
 
-/// The settings of each method that was planned with the first model, from the resolved configurations.
+/// The resolved settings of each method.
 pub(crate) fn settings(results: &Results<'_>) -> String {
     let header =
         ["gating", "N", "r", "alpha", "scale alpha / r", "learning rate", "load balancing loss", "trained parameters"];
@@ -181,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn equals_share_a_mark_and_a_lone_value_has_none() {
+    fn equal_values_share_a_mark_and_a_single_value_has_none() {
         let values = [Some(80.0), Some(82.004), Some(82.001), None, Some(79.0)];
         assert_eq!(marked(&values), [Mark::Second, Mark::Best, Mark::Best, Mark::None, Mark::None]);
         assert_eq!(marked(&[Some(80.0), None]), [Mark::None, Mark::None]);

@@ -1,20 +1,21 @@
-//! The runs behind a table's rows and columns: a method with the settings of a column. Columns that come to the same
-//! settings share a run.
+//! The runs behind a table's rows and columns: a method with the settings of a column. Columns with the same settings share a run.
 
 use crate::ExperimentError;
-use crate::{definition::Definitions, formula::Experts, method::Source};
+use crate::{
+    definition::Definitions,
+    method::{Experts, Source},
+};
 use std::collections::BTreeMap;
 use toml::Table;
 
-/// A method as it is run for a column.
+/// A method with the settings of a column.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Variant {
     pub(crate) column: String,
     pub(crate) method: String,
-    /// What cells call it: the method's name, with the first column's of the same settings where they are not the method's
-    /// own.
+    /// Its name in cells: that of the method, and if the settings are not the method's own, of the first column with these settings.
     pub(crate) name: String,
-    /// Without formulas.
+    /// Settings without formulas.
     pub(crate) settings: Table,
 }
 

@@ -1,24 +1,24 @@
-//! One process, and what it says it took.
+//! A measured process.
 
-use super::contest::{Contestant, Work};
+use super::comparison::{System, Work};
 use crate::{Failure, root};
 use serde::Deserialize;
 use std::{path::PathBuf, process::Command};
 
-/// What all processes have in common.
+/// The settings of all processes.
 #[derive(Debug)]
 pub(crate) struct Setting {
     pub(crate) program: PathBuf,
-    /// Interpreter of the peers, where they are asked for.
+    /// The Python interpreter, if PEFT is measured.
     pub(crate) python: Option<PathBuf>,
     pub(crate) model: PathBuf,
     pub(crate) device: String,
-    /// Types of the frozen weights, as flags of the program.
+    /// The data type of the frozen weights, as flags of the program.
     pub(crate) weights: Vec<String>,
     pub(crate) threads: usize,
 }
 
-/// The part of a result that is compared. Which speed there is depends on the work.
+/// The part of a result that is compared. The kind of speed depends on the work.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub(crate) struct Measured {
     #[serde(alias = "seconds_per_step", alias = "beyond_reading_seconds")]
@@ -33,11 +33,11 @@ pub(crate) struct Measured {
 
 impl Setting {
     /// Runs one process to its end.
-    pub(crate) fn measure(&self, contestant: &Contestant) -> Result<Measured, Failure> {
-        let mut command = self.command(contestant.work)?;
+    pub(crate) fn measure(&self, system: &System) -> Result<Measured, Failure> {
+        let mut command = self.command(system.work)?;
         let threads = self.threads.to_string();
-        command.args(contestant.arguments.split_whitespace());
-        // Rayon's for a batch of this program, OpenMP's for torch.
+        command.args(system.arguments.split_whitespace());
+        // Rayon's threads are those of this program, OpenMP's those of torch.
         command.envs([("RAYON_NUM_THREADS", &threads), ("OMP_NUM_THREADS", &threads)]);
         let output = command.output()?;
         if !output.status.success() {
@@ -62,7 +62,7 @@ impl Setting {
             _ => command.args(["bench", "layer"]),
         };
         command.args(["--format", "json", "--device", &self.device]);
-        // A GPU has a number of its own.
+        // A GPU needs no workers.
         if ["auto", "cpu"].contains(&self.device.as_str()) {
             command.args(["--workers", &self.threads.to_string()]);
         }
@@ -71,7 +71,7 @@ impl Setting {
 }
 
 impl Measured {
-    /// The median of each number; `None` of nothing.
+    /// The median of each number; `None` without results.
     pub(crate) fn median(results: &[Self]) -> Option<Self> {
         let of = |number: fn(&Self) -> Option<f64>| median(results.iter().filter_map(number).collect());
         Some(Self {
@@ -85,7 +85,7 @@ impl Measured {
         })
     }
 
-    /// How fast it went, in the unit that the work has.
+    /// The speed in the unit of the work.
     pub(crate) fn speed(&self) -> String {
         let speeds = [
             (self.items_per_second, "items/s"),

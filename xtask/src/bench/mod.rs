@@ -1,7 +1,7 @@
-//! What the methods cost beside LoRA, and what this program costs beside PEFT: every number is of a process of its own,
-//! and the processes of a contest take turns, so that what else the machine does meets all of them.
+//! `cargo xtask bench`: the time and memory of the methods compared with LoRA, and of this program compared with PEFT. Every number is
+//! measured in a process of its own. The processes of a comparison take turns, so that other load on the machine affects all of them.
 
-mod contest;
+mod comparison;
 mod measured;
 mod page;
 mod python;
@@ -10,47 +10,47 @@ mod table;
 use crate::{Failure, cargo, root};
 use adamole_experiments::machine;
 use clap::Args;
-use contest::{Contest, Sizes};
+use comparison::{Comparison, Sizes};
 use measured::{Measured, Setting};
 use std::path::PathBuf;
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Base model: a Hugging Face folder [the shipped base]
+    /// Base model: a Hugging Face folder [default: the shipped base]
     #[arg(long)]
     model: Option<PathBuf>,
-    /// Measure beside PEFT and transformers in place of comparing the methods
+    /// Compare with PEFT and transformers in place of comparing the methods
     #[arg(long)]
     peers: bool,
-    /// Virtual environment of the peers, created where it is missing [peers in the target folder]
+    /// Virtual environment of PEFT and transformers, created if it is missing [default: `peers` in the target folder]
     #[arg(long, value_name = "DIR")]
     python: Option<PathBuf>,
-    /// Device of this program; the peers use the CPU
+    /// Device of this program; PEFT and transformers use the CPU
     #[arg(long, default_value = "auto")]
     device: String,
-    /// Type of the frozen weights: float32, bfloat16 or float16
+    /// Data type of the frozen weights: float32, bfloat16 or float16
     #[arg(long, default_value = "float32")]
     dtype: String,
-    /// Keep the frozen linears in 8 or 4 bits: int8 or int4
+    /// Quantise the frozen linears: int8 or int4
     #[arg(long)]
     quantize: Option<String>,
-    /// Measure training steps alone
+    /// Measure training steps only
     #[arg(long)]
     steps_only: bool,
-    /// Threads of every process [the number of cores]
+    /// Threads of every process [default: the number of cores]
     #[arg(long)]
     threads: Option<usize>,
-    /// How often all of a contest take their turn; medians count
+    /// Runs of each process, of which the median counts
     #[arg(long, default_value_t = 2)]
     rounds: usize,
     #[command(flatten)]
     sizes: Sizes,
-    /// Put the result into docs/benchmarks.md too
+    /// Write the result to docs/benchmarks.md too
     #[arg(long)]
     write: bool,
 }
 
-/// Runs the contests and prints their table.
+/// Runs the comparisons and prints their table.
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     let model = options.model.clone().unwrap_or_else(|| root().join("datasets/base"));
     let setting = Setting {
@@ -71,17 +71,17 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
             .collect(),
         threads: options.threads.unwrap_or_else(machine::cores),
     };
-    let contests = match (options.peers, options.steps_only) {
-        (true, _) => contest::peers(options.sizes),
-        (false, false) => contest::methods(options.sizes),
-        (false, true) => contest::steps(options.sizes),
+    let comparisons = match (options.peers, options.steps_only) {
+        (true, _) => comparison::peers(options.sizes),
+        (false, false) => comparison::methods(options.sizes),
+        (false, true) => comparison::steps(options.sizes),
     };
     let rounds = options.rounds.max(1);
-    let run = |contest: Contest| {
-        let measured = take_turns(&contest, &setting, rounds);
-        (contest, measured)
+    let run = |comparison: Comparison| {
+        let measured = take_turns(&comparison, &setting, rounds);
+        (comparison, measured)
     };
-    let results: Vec<_> = contests.into_iter().map(run).collect();
+    let results: Vec<_> = comparisons.into_iter().map(run).collect();
 
     let model = model.file_name().map_or_else(|| "model".into(), |name| name.to_string_lossy());
     let (title, reference) = if options.peers { ("Beside PEFT", "PEFT LoRA") } else { ("Methods", "LoRA") };
@@ -101,13 +101,13 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     if options.write { page::write(&heading, &body) } else { Ok(()) }
 }
 
-/// What each contestant took, the median over the rounds; `None` for one that failed.
-fn take_turns(contest: &Contest, setting: &Setting, rounds: usize) -> Vec<Option<Measured>> {
-    let mut measured = vec![Vec::new(); contest.contestants.len()];
+/// The measurement of each system, in the median over the rounds; `None` for one that failed.
+fn take_turns(comparison: &Comparison, setting: &Setting, rounds: usize) -> Vec<Option<Measured>> {
+    let mut measured = vec![Vec::new(); comparison.systems.len()];
     for round in 1..=rounds {
-        for (contestant, results) in contest.contestants.iter().zip(&mut measured) {
-            eprintln!("[{round}/{rounds}] {}: {}", contest.title, contestant.name);
-            match setting.measure(contestant) {
+        for (system, results) in comparison.systems.iter().zip(&mut measured) {
+            eprintln!("[{round}/{rounds}] {}: {}", comparison.title, system.name);
+            match setting.measure(system) {
                 Ok(result) => results.push(result),
                 Err(failure) => eprintln!("failed: {failure}"),
             }

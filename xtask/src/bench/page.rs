@@ -1,9 +1,9 @@
-//! `docs/benchmarks.md`, a section for each model, machine and day.
+//! `docs/benchmarks.md`, with a section for each model, machine and day.
 
 use crate::{Failure, root};
 use std::fs;
 
-/// Puts a section into the page, in place of one with the same heading.
+/// Adds a section to the page, or replaces the one with the same heading.
 pub(crate) fn write(heading: &str, body: &str) -> Result<(), Failure> {
     let path = root().join("docs/benchmarks.md");
     let page = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;

@@ -1,15 +1,16 @@
 //! The results as one Markdown table.
 
-use super::{contest::Contest, measured::Measured};
+use super::{comparison::Comparison, measured::Measured};
 use std::fmt::Write;
 
-/// One row for each contestant. Memory is the GPU's where there is one.  The ratio is that of its seconds to those of its contest's first, `reference`.
-pub(crate) fn markdown(results: &[(Contest, Vec<Option<Measured>>)], reference: &str) -> String {
+/// A row for each system. Memory is that of the GPU, if one is used. The ratio is that of the seconds to those of the first system of the
+/// comparison, `reference`.
+pub(crate) fn markdown(results: &[(Comparison, Vec<Option<Measured>>)], reference: &str) -> String {
     let mut out = format!("| work | system | wall s | speed | of peak | peak GiB | ratio to {reference} |\n");
     out.push_str("|---|---|---:|---:|---:|---:|---:|\n");
-    for (contest, measured) in results {
+    for (comparison, measured) in results {
         let first = measured.first().and_then(Option::as_ref).map(|first| first.seconds);
-        for (contestant, measured) in contest.contestants.iter().zip(measured) {
+        for (system, measured) in comparison.systems.iter().zip(measured) {
             let cells = match measured {
                 None => "failed | - | - | - | -".into(),
                 Some(measured) => {
@@ -26,7 +27,7 @@ pub(crate) fn markdown(results: &[(Contest, Vec<Option<Measured>>)], reference: 
                 }
             };
             // Writing to a string cannot fail.
-            let _ = writeln!(out, "| {} | {} | {cells} |", contest.title, contestant.name);
+            let _ = writeln!(out, "| {} | {} | {cells} |", comparison.title, system.name);
         }
     }
     out
@@ -39,18 +40,17 @@ fn number(value: Option<f64>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::contest::{Contestant, Work};
+    use crate::bench::comparison::{System, Work};
 
     #[test]
     fn ratios_are_to_the_first_and_a_failure_is_shown() {
-        let contestants =
-            ["one", "two", "three"].map(|name| Contestant { name, work: Work::Layer, arguments: "".into() });
-        let contest = Contest { title: "work".into(), contestants: contestants.into() };
+        let systems = ["one", "two", "three"].map(|name| System { name, work: Work::Layer, arguments: "".into() });
+        let comparison = Comparison { title: "work".into(), systems: systems.into() };
         let measured = |seconds: f64| {
             let text = format!(r#"{{"seconds": {seconds}, "rows_per_second": 1234, "peak_memory_bytes": 1610612736}}"#);
             serde_json::from_str::<Measured>(&text).ok()
         };
-        let table = markdown(&[(contest, vec![measured(0.5), measured(1.25), None])], "one");
+        let table = markdown(&[(comparison, vec![measured(0.5), measured(1.25), None])], "one");
         let rows: Vec<&str> = table.lines().skip(2).collect();
         assert_eq!(
             rows,

@@ -2,6 +2,7 @@
 
 use super::Failure;
 use crate::stdout;
+pub(crate) use adamole_experiments::duration;
 use clap::ValueEnum;
 use serde::Serialize;
 use std::io::{self, Write};
@@ -51,15 +52,5 @@ pub(crate) fn size(bytes: Option<u64>) -> String {
         Some(mebibytes) if mebibytes < 1.0 => format!("{:.0} KiB", mebibytes * 1024.0),
         Some(mebibytes) if mebibytes < 1024.0 => format!("{mebibytes:.0} MiB"),
         Some(mebibytes) => format!("{:.2} GiB", mebibytes / 1024.0),
-    }
-}
-
-/// Seconds as `42 s`, `3 min 05 s` or `2 h 10 min`.
-pub(crate) fn duration(seconds: f64) -> String {
-    let whole = seconds.round() as u64;
-    match whole {
-        0..60 => format!("{whole} s"),
-        60..3600 => format!("{} min {:02} s", whole / 60, whole % 60),
-        _ => format!("{} h {:02} min", whole / 3600, whole / 60 % 60),
     }
 }

@@ -1,23 +1,23 @@
-//! Who is measured against whom.
+//! The comparisons: which systems do which work.
 
 use clap::Args;
 
-/// How much there is to do.
+/// The amount of work.
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct Sizes {
-    /// Sequences of a step
+    /// Sequences of a training step
     #[arg(long, default_value_t = 16)]
     batch: usize,
-    /// Tokens of each
+    /// Tokens of each sequence
     #[arg(long, default_value_t = 64)]
     tokens: usize,
-    /// Steps that a process times, of which it takes the median
+    /// Steps that a process measures, of which the median counts
     #[arg(long, default_value_t = 5)]
     steps: usize,
-    /// Steps before them, in which a GPU compiles its kernels and chooses among them
+    /// Warm-up steps, in which a GPU compiles and selects its kernels
     #[arg(long, default_value_t = 1)]
     warm_up: usize,
-    /// Sequences in a forward and backward pass [the batch, shared out among the workers]
+    /// Sequences of a micro-batch [default: the batch, divided among the workers]
     #[arg(long)]
     micro_batch: Option<usize>,
     /// Items of an evaluation
@@ -28,28 +28,28 @@ pub(crate) struct Sizes {
     new_tokens: usize,
 }
 
-/// Programs that do the same work. The first is what the others are compared with.
+/// Systems that do the same work. The others are compared with the first.
 #[derive(Debug)]
-pub(crate) struct Contest {
+pub(crate) struct Comparison {
     pub(crate) title: String,
-    pub(crate) contestants: Vec<Contestant>,
+    pub(crate) systems: Vec<System>,
 }
 
-/// A program with what it is to do.
+/// A program with its arguments.
 #[derive(Debug)]
-pub(crate) struct Contestant {
+pub(crate) struct System {
     pub(crate) name: &'static str,
     pub(crate) work: Work,
-    /// Beside model, device and threads.
+    /// Arguments beside model, device and threads.
     pub(crate) arguments: String,
 }
 
-/// What is started.
+/// The program that is started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Work {
     /// `adamole bench` with this command, on the model.
     OfModel(&'static str),
-    /// `adamole bench layer`, which has none.
+    /// `adamole bench layer`, which has no model.
     Layer,
     /// This program of `xtask/peers`.
     Peer(&'static str),
@@ -71,8 +71,8 @@ const WIDE: [Named; 4] = [
     ("AdaMoLE 64x2", "--method adamole --num-experts 64 --rank 2"),
 ];
 
-/// Every method as one linear, of different ranks, rows and widths, and the main ones as whole models.
-pub(crate) fn methods(sizes: Sizes) -> Vec<Contest> {
+/// All methods as one linear of several ranks, rows and widths, and the main methods as whole models.
+pub(crate) fn methods(sizes: Sizes) -> Vec<Comparison> {
     let every = [
         LORA,
         ADAMOLE_2,
@@ -84,43 +84,46 @@ pub(crate) fn methods(sizes: Sizes) -> Vec<Contest> {
         ("SiRA 8x4, top 2", "--method sira --num-experts 8 --rank 4 --top-k 2"),
     ];
     let main = [LORA, ADAMOLE_2, ADAMOLE, ADAMOLE_32];
-    let contest = |title: String, work: Work, flags: &str, methods: &[Named]| Contest {
+    let comparison = |title: String, work: Work, flags: &str, methods: &[Named]| Comparison {
         title,
-        contestants: methods.iter().map(|method| contestant(work, *method, flags)).collect(),
+        systems: methods.iter().map(|method| system(work, *method, flags)).collect(),
     };
     let layer = |width: usize, rows: usize, methods: &[Named]| {
         let flags = format!("--d-in {width} --d-out {width} --rows {rows} --runs 25");
-        contest(format!("layer of {width} x {width}, {rows} rows"), Work::Layer, &flags, methods)
+        comparison(format!("layer of {width} x {width}, {rows} rows"), Work::Layer, &flags, methods)
     };
     vec![
         layer(576, 1024, &every),
         layer(576, 1024, &WIDE),
         layer(576, 64, &main),
         layer(2048, 512, &main),
-        contest(sizes.step_title(), Work::OfModel("step"), &sizes.our_step_flags(), &main),
-        contest(sizes.eval_title(), Work::OfModel("eval"), &sizes.eval_flags(), &[LORA, ADAMOLE, BASE]),
-        contest(sizes.generate_title(), Work::OfModel("generate"), &sizes.generate_flags(), &[LORA, ADAMOLE, BASE]),
-        contest("load and first step, beyond reading".into(), Work::OfModel("load"), "", &[LORA, ADAMOLE]),
+        comparison(sizes.step_title(), Work::OfModel("step"), &sizes.our_step_flags(), &main),
+        comparison(sizes.eval_title(), Work::OfModel("eval"), &sizes.eval_flags(), &[LORA, ADAMOLE, BASE]),
+        comparison(sizes.generate_title(), Work::OfModel("generate"), &sizes.generate_flags(), &[LORA, ADAMOLE, BASE]),
+        comparison("load and first step, beyond reading".into(), Work::OfModel("load"), "", &[LORA, ADAMOLE]),
     ]
 }
 
-/// LoRA and AdaMoLE, with their activations kept and with them computed again.
-pub(crate) fn steps(sizes: Sizes) -> Vec<Contest> {
+/// LoRA and AdaMoLE, without and with activation checkpointing.
+pub(crate) fn steps(sizes: Sizes) -> Vec<Comparison> {
     let flags = sizes.our_step_flags();
     let again = format!("{flags} --checkpoint-blocks");
-    let contest = |title: String, flags: &str| Contest {
+    let comparison = |title: String, flags: &str| Comparison {
         title,
-        contestants: [LORA, ADAMOLE].map(|method| contestant(Work::OfModel("step"), method, flags)).into(),
+        systems: [LORA, ADAMOLE].map(|method| system(Work::OfModel("step"), method, flags)).into(),
     };
-    vec![contest(sizes.step_title(), &flags), contest(format!("{}, checkpointed blocks", sizes.step_title()), &again)]
+    vec![
+        comparison(sizes.step_title(), &flags),
+        comparison(format!("{}, checkpointed blocks", sizes.step_title()), &again),
+    ]
 }
 
-/// PEFT's LoRA, and beside it this program's LoRA and AdaMoLE.
-pub(crate) fn peers(sizes: Sizes) -> Vec<Contest> {
+/// PEFT's LoRA compared with this program's LoRA and AdaMoLE.
+pub(crate) fn peers(sizes: Sizes) -> Vec<Comparison> {
     let (peft, transformers) = (("PEFT LoRA", ""), ("transformers, base alone", "--base"));
     let ours = [("our LoRA", LORA.1), ("our AdaMoLE 8x4", ADAMOLE.1)];
-    let all = |work: Work, methods: &[Named], flags: &str| -> Vec<Contestant> {
-        methods.iter().map(|method| contestant(work, *method, flags)).collect()
+    let all = |work: Work, methods: &[Named], flags: &str| -> Vec<System> {
+        methods.iter().map(|method| system(work, *method, flags)).collect()
     };
     let (peer_step, step) = (Work::Peer("peft_step.py"), Work::OfModel("step"));
     let (flags, ours_too) = (sizes.step_flags(), sizes.our_step_flags());
@@ -146,14 +149,14 @@ pub(crate) fn peers(sizes: Sizes) -> Vec<Contest> {
         all(generate, &[("our base alone", "--base")], &flags),
     ];
     vec![
-        Contest { title: sizes.step_title(), contestants: steps.into_iter().flatten().collect() },
-        Contest { title: sizes.eval_title(), contestants: evals.into_iter().flatten().collect() },
-        Contest { title: sizes.generate_title(), contestants: generations.into_iter().flatten().collect() },
+        Comparison { title: sizes.step_title(), systems: steps.into_iter().flatten().collect() },
+        Comparison { title: sizes.eval_title(), systems: evals.into_iter().flatten().collect() },
+        Comparison { title: sizes.generate_title(), systems: generations.into_iter().flatten().collect() },
     ]
 }
 
-fn contestant(work: Work, (name, method): Named, flags: &str) -> Contestant {
-    Contestant { name, work, arguments: format!("{method} {flags}") }
+fn system(work: Work, (name, method): Named, flags: &str) -> System {
+    System { name, work, arguments: format!("{method} {flags}") }
 }
 
 impl Sizes {
@@ -161,7 +164,7 @@ impl Sizes {
         format!("step of {} x {} tokens", self.batch, self.tokens)
     }
 
-    /// For the peers too.
+    /// The flags that PEFT's script takes too.
     fn step_flags(&self) -> String {
         format!("--batch {} --tokens {} --steps {}", self.batch, self.tokens, self.steps)
     }
