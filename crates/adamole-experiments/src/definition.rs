@@ -11,7 +11,7 @@ use crate::{
 };
 use serde::Deserialize;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
@@ -58,9 +58,7 @@ impl Definitions {
         let preset = match preset.ends_with(".toml") {
             true => read(Path::new(preset))?,
             false => {
-                let presets: BTreeMap<String, ()> =
-                    files::names("presets").into_iter().map(|name| (name, ())).collect();
-                known("--preset", "preset", [&preset.to_owned()], &presets)?;
+                known("--preset", "preset", [&preset.to_owned()], &files::names("presets"))?;
                 embedded(&format!("presets/{preset}.toml"))?
             }
         };
@@ -116,24 +114,16 @@ impl Definitions {
 
     fn validate(&self) -> Result<(), ExperimentError> {
         let Self { preset, experiments, methods, benchmarks, paper, .. } = self;
-        let ids: BTreeMap<String, ()> = experiments.iter().map(|experiment| (experiment.id.clone(), ())).collect();
-        let left_out = preset.left_out.keys().map(|name| (name.clone(), ()));
-        let models: BTreeMap<String, ()> =
-            preset.models.keys().map(|name| (name.clone(), ())).chain(left_out.clone()).collect();
-        let portions: BTreeMap<String, ()> =
-            preset.benchmarks.keys().map(|name| (name.clone(), ())).chain(left_out).collect();
+        let ids = || experiments.iter().map(|experiment| &experiment.id);
         for experiment in experiments {
             let file = format!("{}.toml", experiment.id);
-            known(&file, "method", experiment.all_rows(), methods)?;
-            known(&file, "method", experiment.claims.iter().filter_map(|claim| claim.method()), methods)?;
-            known(&file, "benchmark", experiment.columns.iter().map(|column| &column.benchmark), benchmarks)?;
-            known(&file, "model of the preset", [&experiment.model], &models)?;
-            known(
-                &file,
-                "benchmark of the preset",
-                experiment.columns.iter().map(|column| &column.benchmark),
-                &portions,
-            )?;
+            let of_columns = || experiment.columns.iter().map(|column| &column.benchmark);
+            let left_out = || preset.left_out.keys();
+            known(&file, "method", experiment.all_rows(), methods.keys())?;
+            known(&file, "method", experiment.claims.iter().filter_map(|claim| claim.method()), methods.keys())?;
+            known(&file, "benchmark", of_columns(), benchmarks.keys())?;
+            known(&file, "model of the preset", [&experiment.model], preset.models.keys().chain(left_out()))?;
+            known(&file, "benchmark of the preset", of_columns(), preset.benchmarks.keys().chain(left_out()))?;
             if let Some(printed) = paper.get(&experiment.id) {
                 let rows = experiment.rows.iter().filter_map(|row| methods.get(row));
                 let rows = rows.map(|method| (method.model.as_str(), method.gating.as_str()));
@@ -142,16 +132,12 @@ impl Definitions {
                 }
             }
         }
-        known("paper.toml", "table", paper.keys(), &ids)?;
-        known("the preset", "method", &preset.check.methods, methods)?;
-        known("the preset", "benchmark", preset.benchmarks.keys(), benchmarks)?;
-        known(
-            "the definition of a method",
-            "family",
-            methods.values().filter_map(|m| m.family.as_ref()),
-            &preset.families,
-        )?;
-        known("the preset", "experiment", &preset.first, &ids)
+        let families = methods.values().filter_map(|method| method.family.as_ref());
+        known("paper.toml", "table", paper.keys(), ids())?;
+        known("the preset", "method", &preset.check.methods, methods.keys())?;
+        known("the preset", "benchmark", preset.benchmarks.keys(), benchmarks.keys())?;
+        known("the definition of a method", "family", families, preset.families.keys())?;
+        known("the preset", "experiment", &preset.first, ids())
     }
 
     /// The experiments in the order in which they run.
@@ -202,19 +188,20 @@ impl Definitions {
     }
 }
 
-/// Checks that all names are known.
-pub(crate) fn known<'a, T>(
+/// Checks that `all` has every name.
+pub(crate) fn known<'a>(
     place: &str,
     what: &'static str,
     names: impl IntoIterator<Item = &'a String>,
-    all: &BTreeMap<String, T>,
+    all: impl IntoIterator<Item = &'a String>,
 ) -> Result<(), ExperimentError> {
-    match names.into_iter().find(|name| !all.contains_key(*name)) {
+    const LISTED: usize = 40;
+    let all: BTreeSet<&str> = all.into_iter().map(String::as_str).collect();
+    match names.into_iter().find(|name| !all.contains(name.as_str())) {
         None => Ok(()),
         Some(name) => {
-            const LISTED: usize = 40;
             let known = match all.len() {
-                0..=LISTED => all.keys().map(String::as_str).collect::<Vec<_>>().join(", "),
+                0..=LISTED => all.into_iter().collect::<Vec<_>>().join(", "),
                 many => format!("{many}, which --dry-run lists"),
             };
             Err(ExperimentError::Unknown { place: place.to_owned(), what, name: name.clone(), known })
@@ -257,8 +244,8 @@ mod tests {
 
     #[test]
     fn what_is_unknown_is_refused() {
-        let all = BTreeMap::from([("lora".to_owned(), ())]);
-        let error = known("file", "method", [&"lore".to_owned()], &all).map_err(|error| error.to_string());
+        let error =
+            known("file", "method", [&"lore".to_owned()], [&"lora".to_owned()]).map_err(|error| error.to_string());
         assert_eq!(error, Err("file: method lore is unknown; known: lora".into()));
     }
 

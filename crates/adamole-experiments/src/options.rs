@@ -100,7 +100,7 @@ impl Options {
         let mut models = BTreeMap::new();
         for model in &self.model {
             let (role, path) = model.split_once('=').unwrap_or(("base", model));
-            definition::known("--model", "model", [&role.to_owned()], &definitions.preset.models)?;
+            definition::known("--model", "model", [&role.to_owned()], definitions.preset.models.keys())?;
             models.insert(role.to_owned(), folder(Path::new(path))?);
         }
         let data = self.data.as_deref().map(folder).transpose()?;

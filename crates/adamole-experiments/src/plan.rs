@@ -6,10 +6,7 @@ use crate::{
     experiment::{Column, Experiment},
     method::Source,
 };
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    str::FromStr,
-};
+use std::{collections::BTreeSet, str::FromStr};
 
 /// The key of a cell: a model, a benchmark, a method and a seed. Tables and figures with the same key share the cell.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -96,14 +93,12 @@ pub(crate) fn key(
 impl Choice {
     /// Checks that all names are known.
     pub(crate) fn validate(&self, definitions: &Definitions, seeds: &[u64]) -> Result<(), ExperimentError> {
-        let names = |names: &mut dyn Iterator<Item = String>| names.map(|name| (name, ())).collect::<BTreeMap<_, _>>();
-        let experiments = names(&mut definitions.experiments.iter().map(|experiment| experiment.id.clone()));
-        let variants = definitions.variants().map(|variant| variant.name.clone());
-        let methods = names(&mut definitions.methods.keys().cloned().chain(variants));
-        let cells = names(&mut plan(definitions, seeds, &Self::default()).iter().map(Key::id));
-        known("--table or --figure", "experiment", &self.experiments, &experiments)?;
-        known("--benchmark", "benchmark", &self.benchmarks, &definitions.benchmarks)?;
-        known("--method", "method", &self.methods, &methods)?;
+        let methods = definitions.methods.keys().chain(definitions.variants().map(|variant| &variant.name));
+        let cells: Vec<String> = plan(definitions, seeds, &Self::default()).iter().map(Key::id).collect();
+        let experiments = definitions.experiments.iter().map(|experiment| &experiment.id);
+        known("--table or --figure", "experiment", &self.experiments, experiments)?;
+        known("--benchmark", "benchmark", &self.benchmarks, definitions.benchmarks.keys())?;
+        known("--method", "method", &self.methods, methods)?;
         known("--cell", "cell", &self.cells, &cells)
     }
 }
