@@ -1,7 +1,6 @@
 //! The cache, read.
 
 use std::fmt;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::source::Repository;
@@ -81,18 +80,15 @@ impl Cache {
             return Ok(snapshots.join(revision));
         }
         let file = refs.join(revision);
-        let looked_in = match std::fs::read_to_string(&file) {
-            Ok(commit) => match snapshots.join(commit.trim()) {
-                snapshot if is_commit(commit.trim()) && snapshot.is_dir() => return Ok(snapshot),
-                snapshot => snapshot,
-            },
-            Err(error) => match error.kind() {
-                ErrorKind::NotFound | ErrorKind::IsADirectory | ErrorKind::NotADirectory if is_commit(revision) => {
-                    snapshots.join(revision)
-                }
-                ErrorKind::NotFound | ErrorKind::IsADirectory | ErrorKind::NotADirectory => file,
-                _ => return Err(HubError::Io { path: file, source: error }),
-            },
+        let looked_in = if file.is_file() {
+            let commit = std::fs::read_to_string(&file).map_err(|source| HubError::Io { path: file, source })?;
+            let snapshot = snapshots.join(commit.trim());
+            if is_commit(commit.trim()) && snapshot.is_dir() {
+                return Ok(snapshot);
+            }
+            snapshot
+        } else {
+            if is_commit(revision) { snapshots.join(revision) } else { file }
         };
         let (name, revision) = (id.clone(), revision.clone());
         Err(HubError::RevisionNotCached { name, revision, looked_in, cached: files_below(&refs) })

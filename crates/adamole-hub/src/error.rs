@@ -6,38 +6,33 @@ use std::time::Duration;
 
 use crate::Kind;
 
-/// An error of this crate, with what was asked for, where, and what the other side says about it.
+/// An error of this crate: what was asked for, where, and what the other side says about it.
 ///
-/// `name` is a repository, `host` and `url` are who answered, `token_given` says whether a token was sent, `missing` holds
-/// the names and patterns that match no file, `similar` the nearest known names, the nearest first.
+/// A variant without a description is described by its message. `name` is a repository, `host` and `url` are who answered,
+/// `token_given` says whether a token was sent, `missing` holds names and patterns that match no file, and `similar` the
+/// nearest known names, the nearest first.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-#[allow(missing_docs, reason = "the fields are described once, above")]
+#[allow(missing_docs, reason = "described once, above")]
 pub enum HubError {
-    /// The name is empty.
     #[error("the name of a model or data set is empty, expected `org/name`, `org/name@revision` or a folder")]
     EmptyName,
 
-    /// The part after `@` is not a revision.
     #[error("`{name}`: `{revision}` is not a revision, expected a branch, a tag or a commit after `@`")]
     InvalidRevision { name: String, revision: String },
 
-    /// The name can only be a folder, and there is none.
     #[error("the folder {} does not exist", .0.display())]
     MissingFolder(PathBuf),
 
-    /// The name is that of a file.
     #[error("{} is a file, expected a folder", .0.display())]
     NotAFolder(PathBuf),
 
-    /// Neither a folder nor the cache has it.
     #[error(
         "`{name}` was not found: there is no such folder, and the cache has no {}; nothing is downloaded",
         .looked_in.display()
     )]
     NotCached { name: String, looked_in: PathBuf },
 
-    /// The cache has the repository, but not this revision of it.
     #[error(
         "`{name}` is in the cache, but not its revision `{revision}`: {} does not exist{}",
         .looked_in.display(),
@@ -53,7 +48,6 @@ pub enum HubError {
     #[error("`{name}` is neither a folder nor in the cache, and this program was built without the hub")]
     NotBuiltIn { name: String },
 
-    /// The cache has the snapshot, but not these files of it.
     #[error("`{name}` is in the cache, but without {}: {} has no such file", list(.missing), .snapshot.display())]
     FilesNotCached { name: String, missing: Vec<String>, snapshot: PathBuf },
 
@@ -65,11 +59,9 @@ pub enum HubError {
     )]
     RepositoryNotFound { name: String, kind: Kind, token_given: bool, similar: Vec<String> },
 
-    /// The repository has no such branch, tag or commit.
     #[error("`{name}` has no revision `{revision}`")]
     RevisionNotFound { name: String, revision: String },
 
-    /// The repository does not have these files.
     #[error("`{name}` at `{revision}` has no {}; it has {}", list(.missing), some_of(.existing))]
     FilesNotFound { name: String, revision: String, missing: Vec<String>, existing: Vec<String> },
 
@@ -80,7 +72,6 @@ pub enum HubError {
     )]
     Gated { name: String, token_given: bool },
 
-    /// The hub requires a token (status 401), and there is none.
     #[error("{host} requires a token for `{name}`, and there is none")]
     TokenMissing { name: String, host: String },
 
@@ -92,11 +83,9 @@ pub enum HubError {
     #[error("{host} refuses access to `{name}`{}", then(": ", .message))]
     Forbidden { name: String, host: String, message: String },
 
-    /// An upload needs a token, and there is none.
     #[error("an upload to `{name}` needs a token, and there is none")]
     TokenNeeded { name: String },
 
-    /// Nothing can be uploaded offline.
     #[error("nothing is uploaded to `{name}` offline")]
     Offline { name: String },
 
@@ -104,11 +93,9 @@ pub enum HubError {
     #[error("{host} accepts no upload to `{name}` with this token{}", then(": ", .message))]
     UploadRefused { name: String, host: String, message: String },
 
-    /// The repository should be private, but exists and is public.
     #[error("`{name}` exists and is public; nothing was uploaded")]
     NotPrivate { name: String },
 
-    /// The name is not that of a repository that takes uploads.
     #[error("`{name}` is no repository of the hub, expected org/name or org/name@branch")]
     NoRepository { name: String },
 
@@ -116,7 +103,6 @@ pub enum HubError {
     #[error("the token has characters that no token has, such as a space or the end of a line inside it")]
     InvalidToken,
 
-    /// The address of the hub is not valid.
     #[error("`{0}` is not the address of a hub, expected such as https://huggingface.co, without a user or a query")]
     InvalidEndpoint(String),
 
@@ -136,11 +122,9 @@ pub enum HubError {
     #[error("{url} answered with status {status}{}", then(": ", .message))]
     Status { url: String, status: u16, message: String, retry_after: Option<Duration> },
 
-    /// The answer is not that of a hub.
     #[error("{url} did not answer as a hub does: {reason}")]
     BadAnswer { url: String, reason: String },
 
-    /// The server sends more or less than it announced.
     #[error("`{file}` should have {expected} bytes, but the server sends {got}")]
     WrongSize { file: String, expected: u64, got: u64 },
 
@@ -152,15 +136,9 @@ pub enum HubError {
     #[error("the disk is full: cannot write {}", .path.display())]
     DiskFull { path: PathBuf, source: std::io::Error },
 
-    /// A file or folder of the cache could not be written.
     #[error("cannot write {}", .path.display())]
     NotWritable { path: PathBuf, source: std::io::Error },
 
-    /// The lock against other processes that write the same file failed.
-    #[error("cannot lock {}", .path.display())]
-    Lock { path: PathBuf, source: std::io::Error },
-
-    /// A file of the cache could not be read.
     #[error("cannot read {}", .path.display())]
     Io { path: PathBuf, source: std::io::Error },
 }

@@ -9,7 +9,6 @@ mod network;
 #[cfg(feature = "online")]
 mod online;
 mod source;
-mod upload;
 mod variables;
 mod wanted;
 
@@ -18,6 +17,7 @@ pub use error::HubError;
 pub use event::Event;
 pub use hub::{ENDPOINT, Hub};
 pub use network::Network;
+#[cfg(feature = "online")]
+pub use online::{Content, Pushed, Upload};
 pub use source::Source;
-pub use upload::{Pushed, Upload};
 pub use wanted::Wanted;

@@ -109,16 +109,3 @@ fn is_proxy(text: &str) -> bool {
     let is_known = matches!(scheme, "http" | "https" | "socks4" | "socks4a" | "socks5" | "socks5h");
     is_known && !host.starts_with([':', '/']) && reqwest::Proxy::all(text).is_ok()
 }
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn what_is_no_address_is_no_proxy() {
-        for text in ["http://proxy:3128", "http://me:secret@proxy:3128/", "proxy:3128", "socks5h://proxy"] {
-            assert!(super::is_proxy(text), "{text}");
-        }
-        for text in ["socks9://x", "http://", "http://me:secret@", "://", "http://a b"] {
-            assert!(!super::is_proxy(text), "{text}");
-        }
-    }
-}

@@ -102,17 +102,3 @@ fn nearest(name: &str, mut names: Vec<String>) -> Vec<String> {
     names.truncate(3);
     names
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn near_names_are_suggested() {
-        let known =
-            || ["meta-llama/Llama-2-7b-hf", "meta-llama/Llama-2-13b-hf", "aps/super_glue"].map(str::to_owned).into();
-        assert_eq!(nearest("meta-lama/llama-2-7b-hf", known())[0], "meta-llama/Llama-2-7b-hf");
-        assert_eq!(nearest("google/super_glue", known()), ["aps/super_glue"]);
-        assert!(nearest("openai/whisper", known()).is_empty());
-    }
-}

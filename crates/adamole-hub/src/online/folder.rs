@@ -95,7 +95,7 @@ impl RepositoryFolder {
             Err(TryLockError::Error(source)) => Err(source),
             Ok(()) => Ok(()),
         };
-        locked.map(|()| file).map_err(|source| HubError::Lock { path, source })
+        locked.map(|()| file).map_err(|source| HubError::write(&path, source))
     }
 
     /// Makes the complete file at `partial` the blob of `etag`.
@@ -108,20 +108,10 @@ impl RepositoryFolder {
 
     /// Makes the blob of `etag` the file `name` of a snapshot. The name must have been checked.
     pub(crate) fn link(&self, commit: &str, name: &str, etag: &Etag) -> Result<(), HubError> {
-        self.link_or_copy(commit, name, etag, |target, new| symlink(target, new))
-    }
-
-    fn link_or_copy(
-        &self,
-        commit: &str,
-        name: &str,
-        etag: &Etag,
-        symlink: impl Fn(&Path, &Path) -> io::Result<()>,
-    ) -> Result<(), HubError> {
         let target = format!("../../{}blobs/{}", "../".repeat(name.matches('/').count()), etag.as_str());
         // There are file systems and users without links.
-        let make = |new: &Path| symlink(target.as_ref(), new).or_else(|_| fs::copy(self.blob(etag), new).map(drop));
-        self.replace(self.root.join("snapshots").join(commit).join(name), make)
+        let link = |new: &Path| symlink(&target, new).or_else(|_| fs::copy(self.blob(etag), new).map(drop));
+        self.replace(self.root.join("snapshots").join(commit).join(name), link)
     }
 
     /// Writes the commit of a branch or tag.
@@ -153,45 +143,3 @@ fn with_parent(path: PathBuf) -> Result<PathBuf, HubError> {
 use std::os::unix::fs::symlink;
 #[cfg(windows)]
 use std::os::windows::fs::symlink_file as symlink;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn hashes_are_those_of_git_and_of_large_file_storage() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("file");
-        fs::write(&file, "hello\n").unwrap();
-        // `git hash-object` and `sha256sum` say so.
-        for hash in [
-            "ce013625030ba8dba906f756967f9e9ca394464a",
-            "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03",
-        ] {
-            let etag = Etag::parse(&format!("\"{hash}\"")).unwrap();
-            assert_eq!(etag.of_file(&file).unwrap(), etag);
-        }
-    }
-
-    #[test]
-    fn nothing_else_is_an_etag() {
-        for text in ["", "\"\"", "abc", "../../../../etc/passwd", &"g".repeat(40), &"A".repeat(64), &"0".repeat(41)] {
-            assert!(Etag::parse(text).is_none(), "{text}");
-        }
-    }
-
-    #[test]
-    fn without_links_a_file_is_copied() {
-        let cache = tempfile::tempdir().unwrap();
-        let folder = RepositoryFolder::new(cache.path(), "models--org--name");
-        let etag = Etag::parse(&"ab".repeat(20)).unwrap();
-        let partial = folder.partial(&etag).unwrap();
-        fs::write(&partial, "content").unwrap();
-        folder.install(&partial, &etag).unwrap();
-        folder.link_or_copy("c0", "a/b", &etag, |_, _| Err(io::ErrorKind::Unsupported.into())).unwrap();
-        let copy = folder.snapshot("c0").unwrap().join("a/b");
-        assert!(copy.symlink_metadata().unwrap().is_file());
-        assert_eq!(fs::read_to_string(copy).unwrap(), "content");
-        assert_eq!(fs::read_dir(&folder.root).unwrap().count(), 2, "nothing is left but blobs and snapshots");
-    }
-}

@@ -10,3 +10,4 @@ mod transfer;
 mod xet;
 
 pub(crate) use client::check_proxies;
+pub use push::{Content, Pushed, Upload};

@@ -1,5 +1,6 @@
 //! Uploads.
 
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -7,25 +8,54 @@ use std::time::Duration;
 
 use hf_hub::progress::{Progress as HubProgress, ProgressEvent, ProgressHandler, UploadEvent};
 use hf_hub::repository::CommitOperation;
-use hf_hub::{HFError, HFRepository, RepoTypeModel, split_id};
+use hf_hub::{HFError, RepoTypeModel, split_id};
 use tokio::time::timeout;
 
 use super::client::Client;
 use super::refusal::bad_answer;
 use super::remote::Remote;
-use crate::event::{Event, Progress};
+use crate::event::Event;
 use crate::hub::is_full_commit;
-use crate::upload::Content;
-use crate::{Cache, Hub, HubError, Kind, Network, Pushed, Source, Upload};
+use crate::{Cache, Hub, HubError, Kind, Network, Source};
 
 /// The hub answers a commit when it has looked through all of it.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(600);
 
+/// Files for a repository of the hub, in one commit.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Upload {
+    /// The title of the commit.
+    pub message: String,
+    /// Whether a new repository is private. One that exists and is public is refused then.
+    pub is_private: bool,
+    /// Names in the repository, with the contents.
+    pub files: Vec<(String, Content)>,
+}
+
+/// The content of a file of an [`Upload`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// That of the file at this path.
+    File(PathBuf),
+    /// This text.
+    Text(String),
+}
+
+/// The result of an upload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pushed {
+    /// The page of the repository at the branch.
+    pub url: String,
+    /// The new commit.
+    pub commit: String,
+    /// Whether the repository was created.
+    pub is_new: bool,
+}
+
 impl Hub {
     /// Puts files into the model repository of this name, as one commit on the branch after `@` (`main` by default). A
-    /// repository and a branch that do not exist are created. Other files of the repository stay.
-    ///
-    /// Large files go by Xet where the hub has it.
+    /// repository and a branch that do not exist are created. Other files of the repository stay. Large files go by Xet
+    /// where the hub has it.
     ///
     /// # Errors
     ///
@@ -39,11 +69,12 @@ impl Hub {
     ) -> Result<Pushed, HubError> {
         let repository = target.repository().ok().filter(|repository| repository.id.contains('/'));
         let repository = repository.ok_or_else(|| HubError::NoRepository { name: target.to_string() })?;
+        let (id, branch) = (&repository.id, repository.revision.as_str());
         if self.is_offline {
-            return Err(HubError::Offline { name: repository.id.clone() });
+            return Err(HubError::Offline { name: id.clone() });
         }
         if self.token.is_none() {
-            return Err(HubError::TokenNeeded { name: repository.id.clone() });
+            return Err(HubError::TokenNeeded { name: id.clone() });
         }
         // Files that cannot be read are found before anything is created on the hub.
         for (_, content) in &upload.files {
@@ -56,40 +87,36 @@ impl Hub {
         // Nothing is written to a cache; Xet keeps what it knows of chunks beside it.
         let cache = self.cache.clone().unwrap_or_else(|| Cache::new(std::env::temp_dir().join("hub")));
         let client = Client::new(&patient, &cache)?;
-        let (owner, name) = split_id(&repository.id);
         let remote = Remote::new(&client, Kind::Model, repository);
-        Target { remote: &remote, model: client.hf.model(owner, name) }.push(upload, progress)
+
+        let is_new = !self.network.retry(progress, |_| remote.exists(upload.is_private))?;
+        if is_new {
+            // A try whose answer was lost may have created it.
+            let create = || client.hf.create_repository().repo_id(id).repo_type(RepoTypeModel).exist_ok(true);
+            let create = || create().private(upload.is_private).send();
+            self.network.retry(progress, |_| remote.answer(async { create().await.map(drop) }))?;
+        }
+        let mut page = id.split('/').collect::<Vec<_>>();
+        if branch != "main" {
+            self.network.retry(progress, |_| remote.create_branch(branch))?;
+            page.extend(["tree", branch]);
+        }
+        let commit = self.network.retry(progress, |progress| remote.commit(upload, progress))?;
+        Ok(Pushed { url: client.url(page).into(), commit, is_new })
     }
 }
 
-/// The repository that takes an upload.
-struct Target<'a> {
-    remote: &'a Remote<'a>,
-    model: HFRepository<RepoTypeModel>,
-}
-
-impl Target<'_> {
-    fn push(&self, upload: &Upload, progress: &mut Progress<'_>) -> Result<Pushed, HubError> {
-        let network = &self.remote.client.hub.network;
-        let is_new = !network.retry(progress, |_| self.exists(upload.is_private))?;
-        if is_new {
-            network.retry(progress, |_| self.create(upload.is_private))?;
-        }
-        let branch = self.remote.repository.revision.as_str();
-        if branch != "main" {
-            network.retry(progress, |_| self.create_branch(branch))?;
-        }
-        let commit = network.retry(progress, |progress| self.commit(branch, upload, progress))?;
-        let page = self.remote.repository.id.split('/').chain((branch != "main").then_some("tree"));
-        let url = self.remote.client.url(page.chain((branch != "main").then_some(branch))).into();
-        Ok(Pushed { url, commit, is_new })
+impl Remote<'_> {
+    fn model(&self) -> hf_hub::HFRepository<RepoTypeModel> {
+        let (owner, name) = split_id(&self.repository.id);
+        self.client.hf.model(owner, name)
     }
 
     /// Whether the repository exists; an error if it is public and must not be.
     fn exists(&self, must_be_private: bool) -> Result<bool, HubError> {
-        match self.ask(async { self.model.info().expand(vec!["private".to_owned()]).send().await }) {
+        match self.answer(async { self.model().info().expand(vec!["private".to_owned()]).send().await }) {
             Ok(info) if must_be_private && info.private != Some(true) => {
-                Err(HubError::NotPrivate { name: self.remote.repository.id.clone() })
+                Err(HubError::NotPrivate { name: self.repository.id.clone() })
             }
             Ok(_) => Ok(true),
             Err(HubError::RepositoryNotFound { .. }) => Ok(false),
@@ -97,32 +124,25 @@ impl Target<'_> {
         }
     }
 
-    fn create(&self, is_private: bool) -> Result<(), HubError> {
-        let create = self.remote.client.hf.create_repository().repo_id(&self.remote.repository.id);
-        // A try whose answer was lost may have created it.
-        let create = create.repo_type(RepoTypeModel).private(is_private).exist_ok(true);
-        self.ask(async { create.send().await }).map(drop)
-    }
-
     fn create_branch(&self, branch: &str) -> Result<(), HubError> {
-        self.ask(async {
-            match self.model.create_branch().branch(branch).send().await {
+        self.answer(async {
+            match self.model().create_branch().branch(branch).send().await {
                 Err(HFError::Conflict { .. }) => Ok(()),
                 created => created,
             }
         })
     }
 
-    fn commit(&self, branch: &str, upload: &Upload, progress: &mut Progress<'_>) -> Result<String, HubError> {
+    fn commit(&self, upload: &Upload, progress: &mut dyn FnMut(Event<'_>)) -> Result<String, HubError> {
         let operation = |(name, content): &(String, Content)| match content {
             Content::File(path) => CommitOperation::add_file(name, path),
             Content::Text(text) => CommitOperation::add_bytes(name, text.clone().into_bytes()),
         };
-        let sent = Arc::new(Sent::default());
-        let commit = self.model.create_commit().operations(upload.files.iter().map(operation).collect());
-        let commit = commit.commit_message(&upload.message).revision(branch).progress(HubProgress::from(sent.clone()));
-        let committed = self.ask(async {
-            let mut commit = pin!(commit.send());
+        let (model, sent) = (self.model(), Arc::new(Sent::default()));
+        let commit = model.create_commit().operations(upload.files.iter().map(operation).collect());
+        let commit = commit.commit_message(&upload.message).revision(&self.repository.revision);
+        let committed = self.answer(async {
+            let mut commit = pin!(commit.progress(HubProgress::from(sent.clone())).send());
             loop {
                 match timeout(Duration::from_millis(100), &mut commit).await {
                     Ok(committed) => break committed,
@@ -133,13 +153,13 @@ impl Target<'_> {
         let commit = committed.commit_oid.unwrap_or_default();
         match is_full_commit(&commit) {
             true => Ok(commit),
-            false => Err(bad_answer(&self.remote.client.endpoint, format!("{commit:?} is no commit"))),
+            false => Err(bad_answer(&self.client.endpoint, format!("{commit:?} is no commit"))),
         }
     }
 
-    /// Waits for the hub's answer.
-    fn ask<T>(&self, request: impl Future<Output = Result<T, HFError>>) -> Result<T, HubError> {
-        self.remote.client.wait(request).map_err(|error| match self.remote.failed(error, None) {
+    /// The answer to a request of `hf-hub` that changes a repository.
+    fn answer<T>(&self, request: impl Future<Output = Result<T, HFError>>) -> Result<T, HubError> {
+        self.client.wait(request).map_err(|error| match self.failed(error, None) {
             HubError::Forbidden { name, host, message } => HubError::UploadRefused { name, host, message },
             error => error,
         })
@@ -155,7 +175,7 @@ impl ProgressHandler for Sent {
         match event {
             ProgressEvent::Upload(UploadEvent::Start { total_bytes, .. }) => self.1.store(*total_bytes, Relaxed),
             ProgressEvent::Upload(UploadEvent::Progress { bytes_completed, .. }) => {
-                self.0.store(*bytes_completed, Relaxed)
+                self.0.store(*bytes_completed, Relaxed);
             }
             _ => {}
         }

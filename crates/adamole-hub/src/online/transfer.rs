@@ -10,11 +10,11 @@ use super::remote::{Remote, RemoteFile};
 use crate::HubError;
 use crate::event::{Event, Progress};
 
-impl<'a> Remote<'a> {
+impl Remote<'_> {
     /// Gets a file's content into the cache, where another process may be doing the same.
     pub(crate) fn fetch(
-        &'a self,
-        file: &RemoteFile<'a>,
+        &self,
+        file: &RemoteFile<'_>,
         folder: &RepositoryFolder,
         progress: &mut Progress<'_>,
     ) -> Result<(), HubError> {
@@ -46,7 +46,7 @@ impl<'a> Remote<'a> {
     }
 
     /// Continues the transfer until the file has its whole size.
-    fn complete(&'a self, file: &RemoteFile<'a>, part: &mut Part, progress: &mut Progress<'_>) -> Result<(), HubError> {
+    fn complete(&self, file: &RemoteFile<'_>, part: &mut Part, progress: &mut Progress<'_>) -> Result<(), HubError> {
         let (mut failures, mut furthest) = (0, part.size);
         while let Err(error) = self.continue_once(file, part, progress) {
             if part.size > furthest {
@@ -54,42 +54,41 @@ impl<'a> Remote<'a> {
             }
             if error.is_transient() && self.give_up_xet(file) {
                 progress(Event::Retrying { error: &error, delay: Duration::ZERO });
-                continue;
+            } else {
+                self.client.hub.network.wait_after(error, &mut failures, progress)?;
             }
-            self.client.hub.network.wait_after(error, &mut failures, progress)?;
         }
         Ok(())
     }
 
     fn continue_once(
-        &'a self,
-        file: &RemoteFile<'a>,
+        &self,
+        file: &RemoteFile<'_>,
         part: &mut Part,
         progress: &mut Progress<'_>,
     ) -> Result<(), HubError> {
-        if part.size > file.size {
+        let (name, total) = (file.name, file.size);
+        if part.size > total {
             part.cut(0)?;
         }
-        if part.size == file.size {
+        if part.size == total {
             return Ok(());
         }
         let (offset, mut next) = self.open(file, part.size)?;
-        if offset < part.size {
-            part.cut(offset)?;
-        }
-        progress(Event::Started { file: file.name, offset, total: file.size });
-        while part.size < file.size {
+        part.cut(offset)?;
+        progress(Event::Started { file: name, offset, total });
+        while part.size < total {
             let Some(bytes) = next()? else {
                 let host = self.client.endpoint.host_str().unwrap_or_default().into();
                 return Err(HubError::Network { host, source: io::Error::from(ErrorKind::UnexpectedEof).into() });
             };
-            if bytes.len() as u64 > file.size - part.size {
-                let got = part.size + bytes.len() as u64;
+            let done = part.size + bytes.len() as u64;
+            if done > total {
                 part.cut(0)?;
-                return Err(file.wrong_size(got));
+                return Err(file.wrong_size(done));
             }
             part.append(&bytes)?;
-            progress(Event::Advanced { file: file.name, done: part.size, total: file.size });
+            progress(Event::Advanced { file: name, done, total });
         }
         Ok(())
     }
@@ -106,24 +105,19 @@ impl Part {
     /// Opens a file that is continued, or creates it. What has its name but is no file, such as a link, was not made by a
     /// program of the hub; it is removed, so that nothing is written elsewhere through it.
     fn open(path: PathBuf) -> Result<Self, HubError> {
-        let open = || {
-            let found = fs::symlink_metadata(&path);
-            if found.as_ref().is_ok_and(|found| !found.is_file()) {
-                fs::remove_file(&path)?;
-            }
-            let is_new = !found.is_ok_and(|found| found.is_file());
-            let output = File::options().write(true).create_new(is_new).open(&path)?;
-            let size = output.metadata()?.len();
-            Ok((output, size))
+        let removed = match fs::symlink_metadata(&path) {
+            Ok(found) if !found.is_file() => fs::remove_file(&path),
+            _ => Ok(()),
         };
-        let (output, size) = open().map_err(|source| HubError::write(&path, source))?;
+        let opened = removed.and_then(|()| File::options().create(true).truncate(false).write(true).open(&path));
+        let opened = opened.and_then(|output| Ok((output.metadata()?.len(), output)));
+        let (size, output) = opened.map_err(|source| HubError::write(&path, source))?;
         Ok(Self { path, output, size })
     }
 
     fn cut(&mut self, size: u64) -> Result<(), HubError> {
-        self.output.set_len(size).map_err(|source| HubError::write(&self.path, source))?;
         self.size = size;
-        Ok(())
+        self.output.set_len(size).map_err(|source| HubError::write(&self.path, source))
     }
 
     fn append(&mut self, bytes: &[u8]) -> Result<(), HubError> {

@@ -6,6 +6,7 @@ mod broken;
 mod disk;
 mod hostile;
 mod mount;
+mod patterns;
 mod plain;
 mod processes;
 mod push;
@@ -13,6 +14,7 @@ mod refused;
 // Also a module of the tests of the program, so that its own modules are beside it.
 #[path = "server.rs"]
 mod server;
+mod settings;
 mod xet;
 
 use std::path::{Path, PathBuf};

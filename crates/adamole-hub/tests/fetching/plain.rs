@@ -61,6 +61,23 @@ fn a_data_set_is_apart_from_a_model() {
 }
 
 #[test]
+fn names_may_be_odd() {
+    let names = ["..a", "a..", ".gitattributes", "a b", "\u{e9}"];
+    let mut world = World::new(site(&names.map(|name| (name, name.as_bytes()))), right);
+    let snapshot = world.fetch(&names).unwrap();
+    assert!(names.iter().all(|name| std::fs::read_to_string(snapshot.join(name)).unwrap() == *name));
+}
+
+#[test]
+fn hashes_are_those_of_git_and_of_large_file_storage() {
+    // `git hash-object` and `sha256sum` say so.
+    assert_eq!(etag(b"hello\n"), "ce013625030ba8dba906f756967f9e9ca394464a");
+    assert_eq!(etag(&[b'a'; 1000]), "41edece42d63e8d9bf515a9ba6932e1c20cbc9f5a5d134645adb5db1b9737ea3");
+    let mut world = World::new(site(&[("small", b"hello\n"), ("large", &[b'a'; 1000])]), right);
+    world.fetch(&["small", "large"]).unwrap();
+}
+
+#[test]
 fn nothing_may_be_wanted() {
     let mut world = World::new(model(), right);
     let snapshot = world.fetch(&[]).unwrap();

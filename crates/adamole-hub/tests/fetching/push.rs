@@ -1,14 +1,16 @@
 //! Files are put onto the hub, or an error says why not.
 
-use adamole_hub::{Pushed, Upload};
+use adamole_hub::{Content, Pushed, Upload};
 
 use crate::*;
 
 fn push(world: &mut World, hub: &Hub, name: &str, is_private: bool) -> Result<Pushed, HubError> {
     let weights = world.folder.path().join("weights");
     std::fs::write(&weights, "1 2 3").unwrap();
-    let upload = Upload::new("An adapter").with_file("adapter_model.safetensors", weights);
-    let upload = upload.with_text("README.md", "# caf\u{e9}").private(is_private);
+    let files =
+        [("adapter_model.safetensors", Content::File(weights)), ("README.md", Content::Text("# caf\u{e9}".into()))];
+    let files = files.map(|(name, content)| (name.to_owned(), content)).into();
+    let upload = Upload { message: "An adapter".into(), is_private, files };
     hub.push(&Source::parse(name)?, &upload, &mut |event| world.events.push(short(&event)))
 }
 
@@ -76,7 +78,8 @@ fn nothing_is_asked_that_cannot_succeed() {
     }
     let error = push(&mut world, &hub.clone().with_offline(true), "org/new", false).unwrap_err();
     assert!(matches!(error, HubError::Offline { .. }), "{error}");
-    let missing = Upload::new("x").with_file("a", world.folder.path().join("none"));
+    let files = vec![("a".to_owned(), Content::File(world.folder.path().join("none")))];
+    let missing = Upload { files, ..Upload::default() };
     let error = hub.push(&Source::parse("org/new").unwrap(), &missing, &mut |_| ()).unwrap_err();
     assert!(matches!(error, HubError::Io { .. }), "{error}");
     assert!(world.server.log().is_empty());

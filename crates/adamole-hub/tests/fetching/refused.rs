@@ -53,6 +53,16 @@ fn an_unknown_name_is_answered_with_similar_ones() {
     let similar = matches!(&error, HubError::RepositoryNotFound { similar, .. } if similar == &["org/name", "org/nam"]);
     assert!(similar, "{error}");
     assert!(error.to_string().contains("no model `org/names`, or it is private; similar: `org/name`"), "{error}");
+    let known = ["meta-llama/Llama-2-7b-hf", "meta-llama/Llama-2-13b-hf", "aps/super_glue"];
+    for (name, nearest) in [
+        ("meta-lama/llama-2-7b-hf", Some("meta-llama/Llama-2-7b-hf")),
+        ("google/super_glue", Some("aps/super_glue")),
+        ("openai/whisper", None),
+    ] {
+        let error = world.fetch_with(&world.hub().with_known_names(known), name, &[]).unwrap_err();
+        let HubError::RepositoryNotFound { similar, .. } = &error else { panic!("{error}") };
+        assert_eq!(similar.first().map(String::as_str), nearest, "{name}");
+    }
     // Without a token, the hub does not say whether there is such a repository.
     let error = error_of(Request::is_listing, false, || Answer::error(401, "RepoNotFound"));
     assert!(matches!(error, HubError::RepositoryNotFound { token_given: false, .. }), "{error}");

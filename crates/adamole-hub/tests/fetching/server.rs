@@ -205,8 +205,8 @@ impl Site {
             };
         }
         let name = path.trim_start_matches("/datasets").strip_prefix("/org/name/resolve/");
-        let name = name.and_then(|rest| rest.strip_prefix(COMMIT)?.strip_prefix('/'));
-        let Some((name, content)) = name.and_then(|name| self.files.get_key_value(name)) else {
+        let name = name.and_then(|rest| Some(decoded(rest.strip_prefix(COMMIT)?.strip_prefix('/')?)));
+        let Some((name, content)) = name.and_then(|name| self.files.get_key_value(&name)) else {
             return Answer::error(404, "EntryNotFound");
         };
         let answer = match self.redirects {
@@ -221,6 +221,17 @@ impl Site {
         let answer = if is_in_xet { answer.with("x-xet-hash", etag(content)) } else { answer };
         answer.with("x-repo-commit", COMMIT)
     }
+}
+
+/// A part of an address without its percent signs.
+fn decoded(text: &str) -> String {
+    let mut parts = text.split('%');
+    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        bytes.extend(part.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok()));
+        bytes.extend(part.bytes().skip(2));
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// The content from where the client wants it.

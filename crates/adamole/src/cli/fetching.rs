@@ -1,4 +1,4 @@
-//! Models and data by name: from a folder, the cache or the hub. What is fetched is spoken of on stderr.
+//! Models and data by name: from a folder, the cache or the hub, with progress on stderr.
 
 use super::{
     Failure,
@@ -10,13 +10,10 @@ use adamole::{
     data::{Benchmark, HubPlace},
     hub::{Event, Hub, Kind, Source, Wanted},
 };
-use std::{
-    io::{IsTerminal, Write, stderr},
-    path::PathBuf,
-    time::{Duration, Instant},
-};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::{path::PathBuf, time::Instant};
 
-/// Models that people mistype.
+/// Models whose names are suggested for mistyped ones.
 const KNOWN_MODELS: [&str; 6] = [
     "meta-llama/Llama-2-7b-hf",
     "meta-llama/Llama-2-13b-hf",
@@ -26,11 +23,11 @@ const KNOWN_MODELS: [&str; 6] = [
     "HuggingFaceTB/SmolLM2-360M",
 ];
 
-/// What a tokenizer is read from.
+/// The files of a tokenizer.
 const TOKENIZER: [&str; 1] = ["tokenizer.json"];
 const TOKENIZER_IF_PRESENT: [&str; 3] = ["tokenizer_config.json", "special_tokens_map.json", "config.json"];
 
-/// What says more about a model, and what else belongs to it without holding weights.
+/// Files of a model besides weights, and what else a copy of it needs.
 const MODEL_IF_PRESENT: [&str; 2] = ["model.safetensors.index.json", "generation_config.json"];
 const COMPANIONS: [&str; 6] = ["*.json", "*.jinja", "*.model", "*.txt", "*.md", "LICENSE*"];
 
@@ -39,7 +36,7 @@ pub(crate) fn model_folder(name: &str) -> Result<PathBuf, Failure> {
     fetch(&Source::parse(name)?, Kind::Model, &model_files())
 }
 
-/// The folder of a model with its weights and whatever else a copy of it has to have.
+/// The folder of a model with its weights and everything else that a copy of it needs.
 pub(crate) fn whole_model_folder(name: &str) -> Result<PathBuf, Failure> {
     fetch(&Source::parse(name)?, Kind::Model, &model_files().and_if_present(COMPANIONS))
 }
@@ -91,11 +88,11 @@ fn rows_of(benchmark: &Benchmark) -> Wanted {
 }
 
 fn fetch(source: &Source, kind: Kind, wanted: &Wanted) -> Result<PathBuf, Failure> {
-    // What is in a local folder is read without a hub, so that nothing that is wrong with the hub's settings matters.
+    // A local folder is read without a hub, so that wrong settings of the hub do not matter.
     if let Some(folder) = source.folder() {
         return Ok(folder);
     }
-    let mut progress = Progress { started: Instant::now(), shown: None, planned: false };
+    let mut progress = Progress::new();
     let datasets = Benchmark::all().iter().filter_map(Benchmark::hub).map(|hub| hub.id.as_str());
     let known: Vec<&str> = match kind {
         Kind::Model => KNOWN_MODELS.to_vec(),
@@ -113,48 +110,66 @@ fn fetch(source: &Source, kind: Kind, wanted: &Wanted) -> Result<PathBuf, Failur
 /// Puts files onto the hub.
 #[cfg(feature = "hub")]
 pub(crate) fn push(target: &Source, upload: &Upload) -> Result<Pushed, Failure> {
-    let mut progress = Progress { started: Instant::now(), shown: None, planned: false };
+    let mut progress = Progress::new();
     Ok(Hub::from_env()?.push(target, upload, &mut |event| progress.observe(&event))?)
 }
 
-/// A line for what happens, and on a terminal one that counts.
+/// Shows the events of a download or an upload on stderr: lines, and on a terminal a bar.
 struct Progress {
     started: Instant,
-    shown: Option<Instant>,
     planned: bool,
+    /// Of the file in transfer.
+    bar: Option<ProgressBar>,
 }
 
 impl Progress {
+    fn new() -> Self {
+        Self { started: Instant::now(), planned: false, bar: None }
+    }
+
     fn observe(&mut self, event: &Event<'_>) {
-        let clear = if self.shown.is_some() { "\r\x1b[K" } else { "" };
         match event {
             Event::Planned { files, bytes } => {
                 self.planned = true;
-                say!("fetching {files} files, {}", size(Some(*bytes)));
+                self.say(&format!("fetching {files} files, {}", size(Some(*bytes))));
             }
-            Event::Advanced { file, done, total } => {
-                let due = self.shown.is_none_or(|shown| shown.elapsed() > Duration::from_millis(100));
-                if stderr().is_terminal() && due {
-                    self.shown = Some(Instant::now());
-                    let _ = write!(stderr(), "{clear}{file}: {} of {}", size(Some(*done)), size(Some(*total)));
-                }
+            Event::Started { file, offset, total } => {
+                let bar = bar(*total).with_position(*offset).with_message((*file).to_owned());
+                // What an earlier transfer has left takes no time.
+                bar.reset_eta();
+                self.bar = Some(bar);
             }
-            Event::Uploading { done, total } if stderr().is_terminal() => {
-                self.shown = Some(Instant::now());
-                let _ = write!(stderr(), "{clear}{} of {} sent", size(Some(*done)), size(Some(*total)));
+            Event::Advanced { done, .. } => self.bar.iter().for_each(|bar| bar.set_position(*done)),
+            Event::Uploading { done, total } => {
+                self.bar.get_or_insert_with(|| bar(*total).with_message("sent")).set_position(*done);
             }
             Event::Finished { file } => {
-                self.shown = None;
-                say!("{clear}{file}");
+                self.bar = None;
+                say!("{file}");
             }
-            Event::Waiting { file } => say!("{clear}waiting for another process that fetches {file}"),
+            Event::Waiting { file } => self.say(&format!("waiting for another process that downloads {file}")),
             Event::Retrying { error, delay } => {
-                say!("{clear}{error}; trying again in {:.1} s", delay.as_secs_f64());
+                self.say(&format!("{error}; trying again in {:.1} s", delay.as_secs_f64()));
             }
             Event::UsingCache { error, snapshot } => {
-                say!("{clear}warning: {error}; taking {}, which may be out of date", snapshot.display());
+                self.say(&format!("warning: {error}; using {}, which may be out of date", snapshot.display()));
             }
             _ => {}
         }
     }
+
+    /// A line above the bar.
+    fn say(&self, line: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| say!("{line}")),
+            None => say!("{line}"),
+        }
+    }
+}
+
+/// A bar of bytes, cleared when it is dropped; hidden where stderr is not a terminal.
+fn bar(total: u64) -> ProgressBar {
+    let template = "{bar:24.cyan} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left  {wide_msg}";
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(total).with_style(style)
 }

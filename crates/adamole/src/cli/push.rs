@@ -8,7 +8,7 @@ use super::{
     output::{Format, print, size},
 };
 use adamole::{
-    hub::{Source, Upload},
+    hub::{Content, Source, Upload},
     train::TrainError,
 };
 use clap::Args;
@@ -84,24 +84,24 @@ pub(crate) fn run(arguments: PushArguments) -> Result<(), Failure> {
         }
         false => (Subject::Adapter, "an adapter", files_of_adapter(&folder)?),
     };
-    let mut upload = Upload::new(format!("Upload {what}")).private(arguments.private);
+    let mut contents = Vec::new();
     let mut bytes = 0;
     // The base model's own card does not describe what was made of it.
     for (name, path) in files.into_iter().filter(|(name, _)| name != "README.md") {
         bytes += fs::metadata(&path).map_or(0, |metadata| metadata.len());
-        upload = match without_path(&name, &path, &card)? {
-            Some(text) => upload.with_text(name, text),
-            None => upload.with_file(name, path),
-        };
+        let content = without_path(&name, &path, &card)?.map_or(Content::File(path), Content::Text);
+        contents.push((name, content));
     }
     // A card in the adapter's folder may have been edited.
     let readme = folder.join("README.md");
-    upload = match subject == Subject::Adapter && readme.is_file() {
-        true => upload.with_file("README.md", readme),
-        false => upload.with_text("README.md", card.text(subject)),
+    let readme = match subject == Subject::Adapter && readme.is_file() {
+        true => Content::File(readme),
+        false => Content::Text(card.text(subject)),
     };
-    let files: Vec<String> = upload.names().map(str::to_owned).collect();
+    contents.push(("README.md".into(), readme));
+    let files: Vec<String> = contents.iter().map(|(name, _)| name.clone()).collect();
     say!("uploading {} files, {}, to {target}", files.len(), size(Some(bytes)));
+    let upload = Upload { message: format!("Upload {what}"), is_private: arguments.private, files: contents };
     let pushed = fetching::push(&target, &upload)?;
     let report = Report { url: pushed.url, commit: pushed.commit, created: pushed.is_new, files };
     print(arguments.format, &report, || format!("{} at commit {}", report.url, report.commit))

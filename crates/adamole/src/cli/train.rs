@@ -160,6 +160,7 @@ impl<'a> Recorder<'a> {
 
     /// Why the run ended early.
     fn failure(&self, error: TrainError, signals: &Signals) -> Failure {
+        self.progress.clear();
         let steps = if let TrainError::Interrupted { steps } = error { steps } else { 0 };
         let failure = interrupted(error, steps, self.config, signals);
         if let (Some(epoch), true) = (self.best_epoch, failure.is_not_finite()) {

@@ -154,7 +154,7 @@ fn experts_that_do_not_fire_are_reported_and_patience_ends_a_run() {
     let output = scene.begin("run", &[]).output().unwrap();
     succeeds(&output);
     let talk = String::from_utf8_lossy(&output.stderr);
-    assert!(talk.contains("no expert of model.layers.0.self_attn.q_proj fires, and "), "{talk}");
+    assert!(talk.contains("no expert of model.layers.0.self_attn.q_proj is active, and "), "{talk}");
     // Nothing is learnt without experts: the first epoch is the best.
     let (_, metrics, report) = traces(&scene.run("run"));
     assert_eq!((&report["best_epoch"], metrics.last().unwrap()["epoch"].as_u64()), (&1.into(), Some(6)));
