@@ -86,7 +86,7 @@ impl Row {
     ///
     /// # Errors
     ///
-    /// [`RowError::MissingField`] or [`RowError::WrongType`].
+    /// [`RowError::MissingField`] or [`RowError::Unexpected`].
     pub fn text(&self, field: &str) -> Result<&str, RowError> {
         let (path, value) = self.value(field)?;
         value.as_str().ok_or_else(|| wrong_type(path, "a string", value))
@@ -94,11 +94,7 @@ impl Row {
 
     /// The field as a list of texts: `choices.text` is the list `text` of the object `choices`, or the texts `text` of the list of
     /// objects `choices`.
-    ///
-    /// # Errors
-    ///
-    /// [`RowError::MissingField`] or [`RowError::WrongType`], which names the element.
-    pub fn texts(&self, field: &str) -> Result<Vec<&str>, RowError> {
+    pub(crate) fn texts(&self, field: &str) -> Result<Vec<&str>, RowError> {
         let Found { path, value, rest } = self.find(field)?;
         let list = value.as_array().ok_or_else(|| wrong_type(path, "a list of strings", value))?;
         let texts = list.iter().enumerate().map(|(i, value)| {
@@ -116,23 +112,8 @@ impl Row {
         texts.collect()
     }
 
-    /// The field as an integer. A number without a fraction counts, as `1.0`, and so does its text: tables hold texts only, and
-    /// where one number of a column is missing many programs write all of them with a fraction.
-    ///
-    /// # Errors
-    ///
-    /// [`RowError::MissingField`] or [`RowError::WrongType`].
-    pub fn integer(&self, field: &str) -> Result<i64, RowError> {
-        let (path, value) = self.value(field)?;
-        integer_of(value).ok_or_else(|| wrong_type(path, "an integer", value))
-    }
-
     /// The field as an offset or another count.
-    ///
-    /// # Errors
-    ///
-    /// [`RowError::MissingField`] or [`RowError::WrongType`].
-    pub fn count(&self, field: &str) -> Result<usize, RowError> {
+    pub(crate) fn count(&self, field: &str) -> Result<usize, RowError> {
         let (path, value) = self.value(field)?;
         let count = integer_of(value).and_then(|integer| usize::try_from(integer).ok());
         count.ok_or_else(|| wrong_type(path, "an integer of at least 0", value))
@@ -205,7 +186,8 @@ impl<'a, 'f> Found<'a, 'f> {
     }
 }
 
-/// The integer of a number or of the text of a number.
+/// The integer of a number or of the text of a number. A number without a fraction counts, as `1.0`: where one number of a column is
+/// missing many programs write all of them with a fraction.
 pub(crate) fn integer_of(value: &Value) -> Option<i64> {
     // Larger integers are not exact as floats.
     const EXACT: f64 = (1_u64 << 53) as f64;
@@ -283,13 +265,16 @@ mod tests {
     fn a_number_without_a_fraction_is_an_integer_however_it_is_written() {
         for value in [json!(3), json!(3.0), json!("3"), json!(" 3"), json!("3.0")] {
             let row = row(json!({ "n": value }));
-            assert_eq!((row.integer("n"), row.count("n")), (Ok(3), Ok(3)), "{row:?}");
+            assert_eq!(row.count("n"), Ok(3), "{row:?}");
         }
         for value in
             [json!(1.5), json!("1.5"), json!("NaN"), json!("inf"), json!(""), json!("x"), json!(1e300), json!(true)]
         {
             let row = row(json!({ "n": value }));
-            assert!(row.integer("n").unwrap_err().to_string().contains("expected an integer, found"), "{row:?}");
+            assert!(
+                row.count("n").unwrap_err().to_string().contains("expected an integer of at least 0, found"),
+                "{row:?}"
+            );
         }
         let message = row(json!({ "m": -1 })).count("m").unwrap_err().to_string();
         assert_eq!(message, "field `m`: expected an integer of at least 0, found the number -1");

@@ -61,11 +61,6 @@ impl Benchmark {
         builtin::all()
     }
 
-    /// The ten benchmarks of the paper's main table, in its order.
-    pub fn of_the_paper() -> &'static [Self] {
-        &Self::all()[..10]
-    }
-
     /// The built-in benchmark called `name`.
     ///
     /// Case, `_`, `-` and everything before the last `/` are ignored: `ScienceQA`, `science_qa`, `super_glue/copa` and
