@@ -22,8 +22,11 @@ use std::path::Path;
 #[serde(try_from = "Halves", into = "Halves")]
 pub(crate) struct Settings(SettingMap);
 
-/// Settings whose values may be paths, and whether a value is one, by itself and by what is at that place.
-const PATHS: [(&str, fn(&str, &Path) -> bool); 4] = [
+/// Whether a value is a path, by itself and by what is at that place.
+type IsPath = fn(&str, &Path) -> bool;
+
+/// Settings whose values may be paths.
+const PATHS: [(&str, IsPath); 4] = [
     ("model", |_, place| place.is_dir()),
     ("data", |_, place| place.is_dir()),
     ("benchmark", |_, place| place.extension().is_some_and(|it| it == "toml") && place.is_file()),
