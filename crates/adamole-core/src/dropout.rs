@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DropoutScope {
-    /// All those of a layer, so that they are one product.
+    /// All experts of a layer, which are one product then.
     #[default]
     Layer,
-    /// None: every expert draws its own, as published, and is a product of its own.
+    /// None: every expert has its own mask, as in the reference implementation, and is a product of its own.
     Expert,
 }
 

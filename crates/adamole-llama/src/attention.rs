@@ -16,7 +16,7 @@ use std::{f32::consts::PI, ops::Range};
 /// The attention mask: which positions each query attends to.
 #[derive(Debug, Clone)]
 pub struct AttentionMask {
-    /// `[1 or B, 1, queries, keys]`, added to the scores: 0 where seen, the lowest float where hidden.
+    /// `[1 or B, 1, queries, keys]`, added to the scores: 0 where attended to, the lowest float where hidden.
     bias: Tensor<4>,
 }
 
@@ -36,8 +36,8 @@ impl AttentionMask {
     /// Later positions and padding are hidden, for any place of the padding. `tokens` is 1 for a token and 0 for
     /// padding, `[B, L]` in row-major order.
     ///
-    /// A query that sees nothing attends to every position alike, and its gradient flows, as in the published
-    /// implementation: the bias absorbs the scores.
+    /// A query that sees nothing attends to every position alike, and its gradient flows, as in the
+    /// reference implementation: the bias absorbs the scores.
     pub fn padded(tokens: &[u8], length: usize, device: &Device) -> Self {
         Self::padded_from(tokens, length, 0, device)
     }

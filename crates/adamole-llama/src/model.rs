@@ -13,11 +13,11 @@ use burn::{
     tensor::{DType, Device, Int, Tensor},
 };
 
-/// Where a model's tensors come from while it is put together.
+/// A source of named tensors from which a model is built.
 pub(crate) trait TensorSource {
     fn tensor<const D: usize>(&mut self, name: &str, shape: [usize; D]) -> Tensor<D>;
 
-    /// The weights of a linear, which may be kept in another way than the rest.
+    /// The weights of a linear, which may have another type than the rest.
     fn linear(&mut self, name: &str, shape: [usize; 2]) -> Tensor<2> {
         self.tensor(name, shape)
     }
@@ -30,7 +30,7 @@ pub(crate) struct Embedding {
     pub(crate) weight: Param<Tensor<2>>,
 }
 
-/// What the layers keep of the positions that a generation has passed.
+/// The keys and values of the positions so far, of each layer.
 #[derive(Debug, Clone)]
 pub(crate) struct KvCache {
     layers: Vec<Option<LayerCache>>,
@@ -38,19 +38,19 @@ pub(crate) struct KvCache {
 }
 
 impl KvCache {
-    /// Nothing passed yet.
+    /// An empty cache.
     pub(crate) fn new(model: &CausalLm) -> Self {
         Self { layers: vec![None; model.model.layers.len()], length: 0 }
     }
 
-    /// Positions passed.
+    /// Number of positions.
     pub(crate) fn length(&self) -> usize {
         self.length
     }
 }
 
-/// Everything below the output projection. Field names are those of the checkpoints, so that the path of a parameter
-/// in the module is its key in the file.
+/// The model without its output projection. Field names are those of checkpoints, so that the path of a parameter in the
+/// module is its key in the file.
 #[derive(Module, Debug)]
 pub(crate) struct Decoder {
     pub(crate) embed_tokens: Embedding,
@@ -66,13 +66,13 @@ pub struct CausalLm {
     pub(crate) lm_head: Option<Embedding>,
     #[module(skip)]
     config: ModelConfig,
-    /// What was read in a way that may not have been meant.
+    /// Warnings of reading it.
     #[module(skip)]
     warnings: Vec<ModelWarning>,
 }
 
 impl CausalLm {
-    /// Puts a model together from named tensors, all frozen.
+    /// Builds a model from named tensors, all frozen.
     pub(crate) fn build(config: ModelConfig, source: &mut impl TensorSource) -> Self {
         let hidden = config.hidden_size;
         let embed_tokens =
@@ -84,10 +84,10 @@ impl CausalLm {
         Self { model: Decoder { embed_tokens, layers, norm }, lm_head, config, warnings: Vec::new() }
     }
 
-    /// That the embedding has a row for each of these tokens.
+    /// Checks that the embedding has a row for each of these tokens.
     ///
     /// # Errors
-    /// It has none for one of them.
+    /// A token is outside the vocabulary.
     pub fn check_tokens<'a>(&self, tokens: impl IntoIterator<Item = &'a u32>) -> Result<(), ModelError> {
         let rows = self.config.vocab_size;
         match tokens.into_iter().max() {
@@ -101,8 +101,7 @@ impl CausalLm {
         &self.config
     }
 
-    /// What was read of its files, and of its adapter's, in a way that may not have been meant. Show them: libraries print
-    /// nothing.
+    /// Warnings of reading the model's and its adapter's files, for the caller to show.
     pub fn warnings(&self) -> &[ModelWarning] {
         &self.warnings
     }
@@ -125,7 +124,7 @@ impl CausalLm {
         }
     }
 
-    /// The base alone.
+    /// The base model alone.
     pub fn without_adapters(mut self) -> Self {
         for (_, linear) in self.linears_mut() {
             linear.adapter = None;
@@ -141,7 +140,7 @@ impl CausalLm {
         self
     }
 
-    /// What the model's linears carry.
+    /// The settings of the model's adapters.
     pub fn layout(&self) -> AdapterLayout {
         let adapters =
             |(name, linear): (String, &AdaptedLinear)| Some((name, linear.adapter.as_ref()?.config().clone()));

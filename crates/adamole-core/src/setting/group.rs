@@ -14,7 +14,7 @@ pub trait SettingGroup: Sized {
     /// The declarations, in the order of the fields.
     const SETTINGS: &'static [Setting];
 
-    /// The struct with what is given and, for the rest, its defaults. Values of other settings are passed over.
+    /// The struct with what is given and, for the rest, its defaults. Values of other settings are ignored.
     ///
     /// # Errors
     /// A value is not one of its setting, or a required one is absent.
