@@ -1,4 +1,4 @@
-//! Model cards: the `README.md` of an adapter's folder, made from what the folder and its run say of themselves.
+//! Model cards: the `README.md` of an adapter's folder, written from the files of the folder and its run.
 //!
 //! The part between the `---` is metadata that a hub indexes
 //! (<https://huggingface.co/docs/hub/model-cards#model-card-metadata>). The licence is left for the author to state.
@@ -8,7 +8,7 @@ use adamole::{data::Benchmark, hub::Source, llama::write_atomically, train::Trai
 use serde_json::{Number, Value, json};
 use std::{fmt::Write, fs, path::Path};
 
-/// What the card of an adapter, or of a model that one was merged into, is made from.
+/// The card of an adapter or of a model with an adapter merged in.
 pub(crate) struct Card {
     /// Its `adapter_config.json`.
     adapter: Value,
@@ -20,16 +20,16 @@ pub(crate) struct Card {
     commit: Option<String>,
 }
 
-/// What the card lies beside.
+/// What the card describes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Subject {
     Adapter,
-    /// The base with the adapter folded in.
+    /// The base with the adapter merged in.
     Merged,
 }
 
 impl Card {
-    /// Of the adapter in `folder`, and of the run that it is from: the folder above, if that is a run's.
+    /// The card of the adapter in `folder`, and of its run where the folder above is a run directory.
     pub(crate) fn of(folder: &Path) -> Result<Self, TrainError> {
         let run = folder.parent().filter(|_| folder.file_name().is_some_and(|name| name == "adapter"));
         let of_run = |name| run.map_or(Ok(Value::Null), |run| read(&run.join(name)));
@@ -43,7 +43,7 @@ impl Card {
         Ok(Self { adapter, config, report, commit: None })
     }
 
-    /// With the folder that the base was loaded from, which tells its commit if that is a snapshot of a cache.
+    /// The same with the folder of the base, which names its commit where it is a snapshot of a cache.
     pub(crate) fn on_base(mut self, folder: &Path) -> Self {
         let mut parts = folder.iter().rev().filter_map(|part| part.to_str());
         self.commit = match (parts.next(), parts.next()) {
@@ -256,7 +256,7 @@ impl Card {
         self.config["model"].as_str().or(self.adapter["base_model_name_or_path"].as_str())
     }
 
-    /// The repository of the base, if that is known.
+    /// The repository of the base, where it is known.
     pub(super) fn base_on_hub(&self) -> Option<String> {
         on_hub(self.base_name()?)
     }

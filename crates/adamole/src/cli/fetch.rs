@@ -1,4 +1,4 @@
-//! `adamole fetch`: a model and benchmarks, brought down ahead of time.
+//! `adamole fetch`: downloads a model and benchmarks ahead of a run.
 
 use super::{
     Failure,
@@ -34,7 +34,7 @@ struct Report {
 }
 
 pub(crate) fn run(arguments: &FetchArguments) -> Result<(), Failure> {
-    // Names that are wrong are found out before anything large is fetched.
+    // Wrong names are refused before anything large is fetched.
     let benchmarks = arguments.benchmark.iter().map(|name| benchmark(name)).collect::<Result<Vec<_>, _>>()?;
     let mut report = Report { model: None, benchmarks: BTreeMap::new() };
     for benchmark in benchmarks {
