@@ -271,8 +271,7 @@ impl Method for Everyone {
     }
 
     fn parameters(&self, shape: AdapterShape) -> Vec<ParameterSpec> {
-        let mut parameters = ParameterSpec::experts(shape, self.0);
-        parameters.push(ParameterSpec::gate(shape, self.0));
+        let mut parameters = ParameterSpec::mixture(shape, self.0);
         let state = ParameterSpec::new("state", "lora_state", [3], Initial::Zeros);
         parameters.push(ParameterSpec { trained: false, ..state });
         parameters

@@ -51,11 +51,6 @@ impl AdapterConfig {
         self.alpha / self.rank.get() as f32
     }
 
-    /// Whether a router weights the experts token by token, so that no single matrix does what the adapter does.
-    pub fn is_routed(&self) -> bool {
-        self.method.router().is_some()
-    }
-
     /// The parameters of an adapter on a linear from `d_in` to `d_out`.
     pub fn parameters(&self, d_in: usize, d_out: usize) -> Vec<ParameterSpec> {
         self.method.parameters(AdapterShape { rank: self.rank.get(), d_in, d_out })
@@ -153,7 +148,7 @@ impl Adapter {
 
     /// What B takes to the output: `[T, d_in]` to `[T, K]`.
     pub(crate) fn inner(&self, x: Tensor<2>, context: &mut ForwardContext) -> Tensor<2> {
-        self.config.method.clone().inner(self, x, context)
+        self.config.method.inner(self, x, context)
     }
 
     /// The experts' inner activations `A x`, weighted by the router and scaled: `[T, d_in]` to `[T, N r]`.

@@ -71,6 +71,13 @@ impl ParameterSpec {
         Self::new("gate", "lora_gating.weight", [experts, d_in], Initial::of_linear(d_in))
     }
 
+    /// The low-rank pairs of N experts and their gate.
+    pub fn mixture(shape: AdapterShape, experts: usize) -> Vec<Self> {
+        let mut parameters = Self::experts(shape, experts);
+        parameters.push(Self::gate(shape, experts));
+        parameters
+    }
+
     /// Number of elements.
     pub fn elements(&self) -> usize {
         self.shape.iter().product()
@@ -150,11 +157,6 @@ impl ParameterValue {
     /// The identity, which gradients and the optimizer's state go by.
     pub fn id(&self) -> ParamId {
         on_either!(self, param => param.id)
-    }
-
-    /// The values, off the device.
-    pub fn to_data(&self) -> TensorData {
-        on_either!(self, param => param.val().into_data())
     }
 
     /// Replaces the values, of the same shape.

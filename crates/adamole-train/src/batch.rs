@@ -19,17 +19,13 @@ pub struct DeviceBatch {
 impl DeviceBatch {
     /// Uploads a batch.
     pub fn new(batch: &Batch, device: &Device) -> Self {
-        let attention = match batch.padding {
-            Padding::Right => AttentionMask::causal(batch.cols, device),
-            Padding::Left => AttentionMask::padded(&batch.token_mask(), batch.cols, device),
-        };
         let ids = integers(batch.ids.iter().map(|&id| id as i32), device).reshape([batch.rows, batch.cols]);
-        let tokens = TokenBatch::new(ids, attention);
+        let mask = batch.token_mask();
         Self {
-            // Padding on the left counts, as in the reference implementation.
             tokens: match batch.padding {
-                Padding::Right => with_tokens(tokens, &batch.token_mask(), device),
-                Padding::Left => tokens,
+                Padding::Right => with_tokens(TokenBatch::causal(ids), &mask, device),
+                // Padding on the left counts, as in the reference implementation.
+                Padding::Left => TokenBatch::new(ids, AttentionMask::padded(&mask, batch.cols, device)),
             },
             label_positions: integers(batch.label_positions.iter().map(|&p| p as i32), device),
             label_targets: integers(batch.label_targets.iter().map(|&id| id as i32), device),

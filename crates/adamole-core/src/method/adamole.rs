@@ -58,9 +58,8 @@ impl Method for AdaMole {
 
     fn parameters(&self, shape: AdapterShape) -> Vec<ParameterSpec> {
         let initial = Initial::of_linear(shape.d_in);
-        let mut parameters = ParameterSpec::experts(shape, self.num_experts());
+        let mut parameters = ParameterSpec::mixture(shape, self.num_experts());
         parameters.extend([
-            ParameterSpec::gate(shape, self.num_experts()),
             ParameterSpec::new("threshold.weight", "lora_threshold.weight", [1, shape.d_in], initial),
             ParameterSpec::new("threshold.bias", "lora_threshold.bias", [1], initial),
         ]);

@@ -84,9 +84,10 @@ pub trait Method: Debug + Send + Sync {
     /// The adapter's parameters. `a` and `b` are among them: what the method computes from the input goes through
     /// `b`, `[d_out, K]`. They draw their initial values in this order.
     fn parameters(&self, shape: AdapterShape) -> Vec<ParameterSpec> {
-        let mut parameters = ParameterSpec::experts(shape, self.num_experts());
-        parameters.extend(self.router().map(|_| ParameterSpec::gate(shape, self.num_experts())));
-        parameters
+        match self.router() {
+            Some(_) => ParameterSpec::mixture(shape, self.num_experts()),
+            None => ParameterSpec::experts(shape, self.num_experts()),
+        }
     }
 
     /// The parameters whose rows share one product with the input, `[T, d_in]` to `[T, N ..]`: the gate, and what goes

@@ -32,11 +32,6 @@ impl MethodSettings {
         self.0.get(name)
     }
 
-    /// Names and values.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value))
-    }
-
     /// The value of a setting as the number or flag that it is written as, within its range as a `T`; `None` where it is
     /// absent.
     ///

@@ -220,8 +220,7 @@ pub(crate) fn to_json(layout: &AdapterLayout, linears: &[String], base: Option<&
     if is_lora {
         fields.insert("fan_in_fan_out".into(), json!(false));
         fields.insert("use_rslora".into(), json!(false));
-    }
-    if !is_lora {
+    } else {
         fields.insert("format_version".into(), json!(FORMAT_VERSION));
     }
     json

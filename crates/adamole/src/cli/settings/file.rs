@@ -28,7 +28,7 @@ impl Settings {
     /// Reads a TOML file with the names of settings as keys.
     ///
     /// # Errors
-    /// It cannot be read, a key is no setting, or a value is not one of its setting; the place is named.
+    /// It cannot be read, a key is unknown, or a value is not valid for its setting; line and column are named.
     pub(crate) fn from_file(path: &Path) -> Result<Self, ConfigError> {
         let text = fs::read_to_string(path).map_err(|source| ConfigError::Io { path: path.to_owned(), source })?;
         let entries: BTreeMap<Spanned<String>, Spanned<toml::Value>> =

@@ -59,8 +59,9 @@ impl<T: FlagSet> Args for Flags<T> {
 impl<T: FlagSet> FromArgMatches for Flags<T> {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let own = declared().filter(|it| T::has(it));
-        let given = own.filter_map(|it| Some((it.setting.name.to_owned(), given(it, matches)?)));
-        let flags = T::from_given(Settings(given.collect()));
+        let named = |it: &Declared| Some(given(it, matches)?.map(|value| (it.setting.name.to_owned(), value)));
+        let given: Result<_, SettingError> = own.filter_map(named).collect();
+        let flags = given.and_then(|given| T::from_given(Settings(given)));
         flags.map(Self).map_err(|error| clap::Error::raw(ErrorKind::ValueValidation, format!("{error}\n")))
     }
 
@@ -105,13 +106,13 @@ fn argument(it: &'static Declared) -> Arg {
 }
 
 /// The value of a flag, if it is given; of a list, all its parts.
-fn given(it: &Declared, matches: &ArgMatches) -> Option<Value> {
+fn given(it: &Declared, matches: &ArgMatches) -> Option<Result<Value, SettingError>> {
     let mut values = matches.get_many::<Value>(it.setting.name)?;
     match it.setting.kind() {
         SettingKind::List => {
             let parts: Value = values.filter_map(Value::as_array).flatten().cloned().collect();
-            it.setting.check(&parts).ok()
+            Some(it.setting.check(&parts))
         }
-        _ => values.next().cloned(),
+        _ => values.next().cloned().map(Ok),
     }
 }
