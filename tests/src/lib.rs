@@ -76,13 +76,18 @@ pub struct Case {
 }
 
 impl Case {
-    /// Opens a case.
+    /// Opens the case of this name.
     pub fn open(name: &str) -> Self {
-        let folder = golden(name);
-        let text = std::fs::read_to_string(folder.join("case.json")).unwrap_or_else(|e| panic!("{name}: {e}"));
+        Self::at(golden(name))
+    }
+
+    /// Opens the case in this folder.
+    pub fn at(folder: PathBuf) -> Self {
+        let fail = |error: &dyn fmt::Display| -> ! { panic!("{}: {error}", folder.display()) };
+        let text = std::fs::read_to_string(folder.join("case.json")).unwrap_or_else(|error| fail(&error));
         Self {
-            tensors: TensorFile::open(&folder.join("tensors.safetensors")).unwrap_or_else(|e| panic!("{e}")),
-            json: serde_json::from_str(&text).unwrap_or_else(|e| panic!("{name}: {e}")),
+            tensors: TensorFile::open(&folder.join("tensors.safetensors")).unwrap_or_else(|error| fail(&error)),
+            json: serde_json::from_str(&text).unwrap_or_else(|error| fail(&error)),
             folder,
         }
     }

@@ -49,7 +49,8 @@ pub fn adapted_base(device: &Device) -> CausalLm {
 /// [`adapted_base`] with frozen weights of these types.
 pub fn adapted_base_as(types: WeightTypes, device: &Device) -> CausalLm {
     let mut model = load_base_as(&datasets().join("base"), types, device).unwrap_or_else(|e| panic!("{e}"));
-    model.adapt(&AdapterLayout::uniform(adapter(), &Targets::attention(), model.config().num_hidden_layers), 0);
+    let layout = AdapterLayout::uniform(adapter(), &Targets::attention(), model.config());
+    model.adapt(&layout.unwrap_or_else(|error| panic!("{error}")), 0);
     model
 }
 

@@ -109,15 +109,15 @@ proptest! {
     }
 
     #[test]
-    fn the_chunked_loss_equals_the_plain_one(rows in 1_usize..600, width in 1_usize..9, vocabulary in 2_usize..40, seed: u32) {
+    fn the_chunked_loss_equals_the_plain_one(rows in 1_usize..600, width in 1_usize..9, vocabulary in 2_usize..40, cap in prop::option::of(0.1_f32..9.0), seed: u32) {
         let device = device().autodiff();
         let seed = u64::from(seed);
         let hidden = random::<2>(seed, [rows, width], &device).require_grad();
         let projection = random::<2>(seed + 1, [vocabulary, width], &device);
         let targets: Vec<i32> = (0..rows).map(|i| (i * 7 % vocabulary) as i32).collect();
         let targets = Tensor::<1, Int>::from_data(TensorData::new(targets, [rows]), &device);
-        let loss = |f: fn(Tensor<2>, Tensor<2>, Tensor<1, Int>, f32) -> Tensor<1>| {
-            let loss = f(hidden.clone(), projection.clone(), targets.clone(), rows as f32);
+        let loss = |f: fn(Tensor<2>, Tensor<2>, Option<f32>, Tensor<1, Int>, f32) -> Tensor<1>| {
+            let loss = f(hidden.clone(), projection.clone(), cap, targets.clone(), rows as f32);
             let gradients = loss.backward();
             (values(loss.into_data()), values(hidden.grad(&gradients).unwrap().into_data()))
         };
@@ -130,7 +130,7 @@ proptest! {
 
 fn adapted_model(device: &Device, dropout: f32) -> CausalLm {
     let mut model = load_base(&golden("bases/llama_gqa_s11"), device).unwrap();
-    let layout = AdapterLayout::uniform(adamole(4, 2, dropout), &Targets::attention(), 2);
+    let layout = AdapterLayout::uniform(adamole(4, 2, dropout), &Targets::attention(), model.config()).unwrap();
     model.adapt(&layout, 3);
     model
 }
@@ -184,8 +184,8 @@ fn a_step_does_not_depend_on_the_number_of_workers() {
 #[test]
 fn activation_checkpointing_does_not_change_a_step() {
     let device = device().autodiff();
-    let all_linears = AdapterLayout::uniform(adamole(4, 2, 0.3), &Targets::all(), 2);
     let mut everywhere = adapted_model(&device, 0.3);
+    let all_linears = AdapterLayout::uniform(adamole(4, 2, 0.3), &Targets::all(), everywhere.config()).unwrap();
     everywhere.adapt(&all_linears, 3);
     for model in [adapted_model(&device, 0.3), everywhere] {
         compare_by_blocks(&model);
@@ -265,7 +265,7 @@ fn a_load_balancing_loss_with_coefficient_0_does_not_change_the_gradients() {
     // Without recording there is no load balancing loss.
     let hidden = model.hidden(&batch.tokens, &mut ForwardContext::evaluation()).select(0, batch.label_positions);
     let labels = batch.label_targets.dims()[0];
-    let loss = frozen_cross_entropy(hidden, model.projection(), batch.label_targets, labels as f32);
+    let loss = frozen_cross_entropy(hidden, model.projection(), None, batch.label_targets, labels as f32);
     let without = flat_gradients(&model, &GradientsParams::from_grads(loss.backward(), &model));
     assert_eq!(gradients(0.0), without);
     assert_ne!(gradients(1e-2), without);

@@ -17,15 +17,13 @@ const MODELS: [(&str, &str, [usize; 7]); 3] = [
 ];
 
 fn config(family: &str, [hidden, inner, layers, heads, kv_heads, width, vocabulary]: [usize; 7]) -> ModelConfig {
-    let folder = tempfile::tempdir().unwrap();
     let json = json!({
         "model_type": family, "hidden_size": hidden, "intermediate_size": inner, "num_hidden_layers": layers,
         "num_attention_heads": heads, "num_key_value_heads": kv_heads, "head_dim": width, "vocab_size": vocabulary,
         "hidden_act": if family == "gemma" { "gelu" } else { "silu" }, "tie_word_embeddings": family == "gemma",
         "rms_norm_eps": 1e-5, "rope_theta": 10000.0,
     });
-    fs::write(folder.path().join("config.json"), json.to_string()).unwrap();
-    ModelConfig::from_folder(folder.path()).unwrap()
+    ModelConfig::from_json(&json).unwrap()
 }
 
 #[test]
@@ -44,7 +42,7 @@ fn the_papers_models_fit_one_gpu() {
     );
     for (name, family, shape) in MODELS {
         let config = config(family, shape);
-        let layout = AdapterLayout::uniform(adapter(), &Targets::attention(), config.num_hidden_layers);
+        let layout = AdapterLayout::uniform(adapter(), &Targets::attention(), &config).unwrap();
         for (weights, quantization) in [("bfloat16", None), ("int4", Some(Quantization::Int4))] {
             for checkpoint_blocks in [true, false] {
                 let types = WeightTypes { precision: Precision::BFloat16, quantization };

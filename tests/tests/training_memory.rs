@@ -35,7 +35,7 @@ fn memory_does_not_grow_with_the_steps() {
     let mut model = load_base(&datasets.join("base"), &device).unwrap();
     let method = AdaMole { num_experts: 8.try_into().unwrap(), tau_max: None };
     let config = AdapterConfig::new(method, 4, 16.0, 0.05).unwrap();
-    model.adapt(&AdapterLayout::uniform(config, &Targets::attention(), model.config().num_hidden_layers), 0);
+    model.adapt(&AdapterLayout::uniform(config, &Targets::attention(), model.config()).unwrap(), 0);
 
     let folder = tempfile::tempdir().unwrap();
     let checkpoints = Checkpoints::new(folder.path().to_owned(), EVERY, 1);

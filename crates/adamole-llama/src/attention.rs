@@ -1,17 +1,19 @@
 //! Causal self-attention with grouped keys and values, and rotary position embedding.
 
 use crate::{
-    Llama3Rope, ModelConfig,
+    LayerAttention, ModelConfig, Scores,
+    layer::RmsNorm,
+    loss::bounded,
+    model::TensorSource,
     precision::{narrowed, widened},
     token_batch::Sequences,
 };
 use adamole_core::{AdaptedLinear, ForwardContext};
-use adamole_kernels::{rotated_heads, scaled_softmax};
+use adamole_kernels::scaled_softmax;
 use burn::{
     module::Module,
     tensor::{Device, Tensor, TensorData},
 };
-use std::{f32::consts::PI, ops::Range};
 
 /// The attention mask: which positions each query attends to.
 #[derive(Debug, Clone)]
@@ -20,7 +22,8 @@ pub struct AttentionMask {
     bias: Tensor<4>,
 }
 
-/// The keys and values of the positions so far, `[B, kv_heads, length, head_dim]` each.
+/// The keys and values of the last positions so far, `[B, kv_heads, length, head_dim]` each. Positions that no later query of
+/// the layer sees are left out.
 #[derive(Debug, Clone)]
 pub(crate) struct LayerCache {
     keys: Tensor<4>,
@@ -57,6 +60,23 @@ impl AttentionMask {
         })
     }
 
+    /// This mask where each query sees only so many positions, its own among them; `None` if that hides nothing more. The last
+    /// query is that of the last key.
+    pub(crate) fn within(&self, window: usize) -> Option<Self> {
+        let [_, _, queries, keys] = self.bias.dims();
+        let start = keys - queries;
+        let window = (window < keys).then(|| {
+            Self::new([1, queries, keys], &self.bias.device(), |_, query, key| key + window <= start + query)
+        });
+        Some(Self { bias: self.bias.clone().min_pair(window?.bias) })
+    }
+
+    /// The mask of the last keys alone, `[1 or B, 1, queries, keys]`.
+    fn of_last(&self, keys: usize) -> Tensor<4> {
+        let all = self.bias.dims()[3];
+        if keys == all { self.bias.clone() } else { self.bias.clone().narrow(3, all - keys, keys) }
+    }
+
     /// For tensors with autodiff.
     pub(crate) fn tracked(&self) -> Self {
         Self { bias: Tensor::from_inner(self.bias.clone()) }
@@ -75,19 +95,55 @@ impl AttentionMask {
 
 #[derive(Module, Debug)]
 pub(crate) struct Attention {
-    pub(crate) q_proj: AdaptedLinear,
-    pub(crate) k_proj: AdaptedLinear,
-    pub(crate) v_proj: AdaptedLinear,
+    pub(crate) q_proj: Option<AdaptedLinear>,
+    pub(crate) k_proj: Option<AdaptedLinear>,
+    pub(crate) v_proj: Option<AdaptedLinear>,
+    /// Queries, keys and values in one, in place of the three.
+    pub(crate) qkv_proj: Option<AdaptedLinear>,
     pub(crate) o_proj: AdaptedLinear,
+    q_norm: Option<RmsNorm>,
+    k_norm: Option<RmsNorm>,
     #[module(skip)]
-    pub(crate) num_heads: usize,
+    num_heads: usize,
     #[module(skip)]
-    pub(crate) num_kv_heads: usize,
+    num_kv_heads: usize,
     #[module(skip)]
-    pub(crate) head_dim: usize,
+    head_dim: usize,
+    #[module(skip)]
+    scores: Scores,
+    #[module(skip)]
+    layer: LayerAttention,
 }
 
 impl Attention {
+    /// The attention of layer `i`, frozen, with these linears.
+    pub(crate) fn build(
+        i: usize,
+        config: &ModelConfig,
+        source: &mut impl TensorSource,
+        [q_proj, k_proj, v_proj, qkv_proj]: [Option<AdaptedLinear>; 4],
+        o_proj: AdaptedLinear,
+    ) -> Self {
+        let mut norm = |name: &str| {
+            let name = format!("model.layers.{i}.self_attn.{name}");
+            config.norms.of_heads.then(|| RmsNorm::build(&name, config.head_dim, config, source))
+        };
+        Self {
+            q_norm: norm("q_norm"),
+            k_norm: norm("k_norm"),
+            q_proj,
+            k_proj,
+            v_proj,
+            qkv_proj,
+            o_proj,
+            num_heads: config.num_attention_heads,
+            num_kv_heads: config.num_key_value_heads,
+            head_dim: config.head_dim,
+            scores: config.scores,
+            layer: config.layers[i],
+        }
+    }
+
     /// `[B L, hidden]` to `[B L, hidden]`. With a cache, its positions come before the L new ones, which join it.
     pub(crate) fn forward(
         &self,
@@ -97,19 +153,29 @@ impl Attention {
         context: &mut ForwardContext,
     ) -> Tensor<2> {
         let (heads, kv_heads, dim) = (self.num_heads, self.num_kv_heads, self.head_dim);
-        let Sequences { count: batch, rotary, attention } = sequences;
-        let batch = *batch;
+        let batch = sequences.count;
         let length = x.dims()[0] / batch;
-        let q = rotary.split(self.q_proj.forward(x.clone(), context), heads);
-        let mut k = rotary.split(self.k_proj.forward(x.clone(), context), kv_heads);
-        let v = self.v_proj.forward(x, context);
-        let mut v = v.reshape([batch, length, kv_heads, dim]).swap_dims(1, 2);
+        let [q, k, v] = self.projected(x, context);
+        let split = |x: Tensor<2>, heads: usize| x.reshape([batch, length, heads, dim]).swap_dims(1, 2);
+        let rotated = |x: Tensor<2>, heads: usize, norm: &Option<RmsNorm>| {
+            let x = match norm {
+                Some(norm) => norm.forward(x.reshape([batch * length * heads, dim])).reshape([batch * length, heads * dim]),
+                None => x,
+            };
+            match self.layer.rotation {
+                Some(rotation) => sequences.rotations[rotation].split(x, heads),
+                None => split(x, heads),
+            }
+        };
+        let q = rotated(q, heads, &self.q_norm);
+        let mut k = rotated(k, kv_heads, &self.k_norm);
+        let mut v = split(v, kv_heads);
         if let Some(cache) = cache {
             if let Some(past) = cache.take() {
                 k = Tensor::cat(vec![past.keys, k], 2);
                 v = Tensor::cat(vec![past.values, v], 2);
             }
-            *cache = Some(LayerCache { keys: k.clone(), values: v.clone() });
+            *cache = Some(LayerCache::of(&k, &v, self.layer.window));
         }
 
         // The queries that share a key head are folded into its rows, so that keys and values are not repeated.
@@ -117,65 +183,38 @@ impl Attention {
         let q = q.reshape([batch, kv_heads, group * length, dim]);
         let scores = q.matmul(k.swap_dims(2, 3)).reshape([batch, heads, length, keys]);
         let dtype = scores.dtype();
-        let scale = (dim as f32).sqrt().recip();
-        let weights = narrowed(scaled_softmax(widened(scores), attention.bias.clone(), scale), dtype);
+        let (scores, scale) = match self.scores.cap {
+            Some(_) => (bounded(widened(scores) * self.scores.scale, self.scores.cap), 1.0),
+            None => (widened(scores), self.scores.scale),
+        };
+        let mask = sequences.mask(self.layer.window).of_last(keys);
+        let weights = narrowed(scaled_softmax(scores, mask, scale), dtype);
         let mixed = weights.reshape([batch, kv_heads, group * length, keys]).matmul(v);
         let mixed = mixed.reshape([batch, heads, length, dim]).swap_dims(1, 2).reshape([batch * length, heads * dim]);
         self.o_proj.forward(mixed, context)
     }
-}
 
-/// Rotary position embedding in the half-split layout of Hugging Face checkpoints (Su et al. 2021): cosines and sines for a
-/// range of positions, each `[1, 1, length, head_dim]`.
-#[derive(Debug, Clone)]
-pub(crate) struct Rotary {
-    cos: Tensor<4>,
-    sin: Tensor<4>,
-}
-
-impl Rotary {
-    pub(crate) fn new(positions: Range<usize>, config: &ModelConfig, device: &Device) -> Self {
-        let (length, dim) = (positions.len(), config.head_dim);
-        let frequencies = frequencies(config);
-        let angles: Vec<f32> = positions
-            .flat_map(|t| frequencies.iter().chain(&frequencies).map(move |frequency| t as f32 * frequency))
-            .collect();
-        let table = |f: fn(f32) -> f32| {
-            let values = angles.iter().copied().map(f).collect::<Vec<_>>();
-            Tensor::from_data(TensorData::new(values, [1, 1, length, dim]), device)
-        };
-        Self { cos: table(f32::cos), sin: table(f32::sin) }
-    }
-
-    /// For tensors with autodiff.
-    pub(crate) fn tracked(&self) -> Self {
-        Self { cos: Tensor::from_inner(self.cos.clone()), sin: Tensor::from_inner(self.sin.clone()) }
-    }
-
-    /// Queries or keys of so many heads, turned: `[B L, heads head_dim]` to `[B, heads, L, head_dim]`.
-    pub(crate) fn split(&self, x: Tensor<2>, heads: usize) -> Tensor<4> {
-        let dtype = x.dtype();
-        rotated_heads(x, narrowed(self.cos.clone(), dtype), narrowed(self.sin.clone(), dtype), heads)
+    /// Queries, keys and values, `[B L, heads head_dim]` each.
+    fn projected(&self, x: Tensor<2>, context: &mut ForwardContext) -> [Tensor<2>; 3] {
+        let linears = [&self.q_proj, &self.k_proj, &self.v_proj, &self.qkv_proj].into_iter().flatten();
+        let parts: Vec<Tensor<2>> = linears.map(|linear| linear.forward(x.clone(), context)).collect();
+        <[Tensor<2>; 3]>::try_from(parts).unwrap_or_else(|fused| {
+            let (q, kv) = (self.num_heads * self.head_dim, self.num_kv_heads * self.head_dim);
+            let fused = Tensor::cat(fused, 1);
+            [(0, q), (q, kv), (q + kv, kv)].map(|(start, width)| fused.clone().narrow(1, start, width))
+        })
     }
 }
 
-/// Radians per position, for each pair of a head's dimensions.
-fn frequencies(config: &ModelConfig) -> Vec<f32> {
-    let plain = |j| 1.0 / config.rope_theta.powf(2.0 * j as f32 / config.head_dim as f32);
-    let scaled = |frequency| config.rope_scaling.map_or(frequency, |rope| stretched(frequency, rope));
-    (0..config.head_dim / 2).map(plain).map(scaled).collect()
-}
-
-/// Short wavelengths stay, long ones are stretched, those between pass over smoothly (Llama 3.1).
-fn stretched(frequency: f32, rope: Llama3Rope) -> f32 {
-    let context = rope.original_max_position_embeddings as f32;
-    let wavelength = 2.0 * PI / frequency;
-    if wavelength < context / rope.high_freq_factor {
-        frequency
-    } else if wavelength > context / rope.low_freq_factor {
-        frequency / rope.factor
-    } else {
-        let kept = (context / wavelength - rope.low_freq_factor) / (rope.high_freq_factor - rope.low_freq_factor);
-        (1.0 - kept) * frequency / rope.factor + kept * frequency
+impl LayerCache {
+    /// The last of these keys and values, as many as a window has.
+    fn of(keys: &Tensor<4>, values: &Tensor<4>, window: Option<usize>) -> Self {
+        let length = keys.dims()[2];
+        let kept = window.map_or(length, |window| window.min(length));
+        let [keys, values] = [keys, values].map(|all| match kept == length {
+            true => all.clone(),
+            false => all.clone().narrow(2, length - kept, kept),
+        });
+        Self { keys, values }
     }
 }

@@ -19,7 +19,8 @@ impl CausalLm {
         head: impl FnOnce(Tensor<2>) -> Tensor<1>,
     ) -> (Tensor<1>, Vec<GradientsParams>) {
         let plain = self.valid();
-        let sequences = batch.sequences(0, self.config());
+        let [_, length] = batch.ids().dims();
+        let sequences = batch.sequences(0, length, self.config());
         let mut inputs = Vec::with_capacity(plain.model.layers.len());
         context.set_rows(batch.rows().clone());
         let mut x = plain.embed(batch.ids());
@@ -54,18 +55,15 @@ impl CausalLm {
 impl DecoderLayer {
     /// A scalar whose gradients are those of the layer where its output's gradient is `d`, `[T, hidden]`.
     fn surrogate(&self, x: Tensor<2>, d: Tensor<2>, sequences: &Sequences, context: &mut ForwardContext) -> Tensor<1> {
-        let attended = self.attend(x, sequences, None, context);
-        let gated = self.mlp.gated(self.post_attention_layernorm.forward(attended.clone()), context);
         let down = &self.mlp.down_proj;
-        let output = match &down.adapter {
-            Some(_) => down.forward(gated, context),
-            // The output itself is not needed, and without an adapter its gradient is known beforehand.
-            None => {
-                let of_gated = down.input_gradient(d.clone());
-                return inner_product(attended, d) + inner_product(gated, of_gated);
-            }
-        };
-        inner_product(attended + output, d)
+        if down.adapter.is_some() || self.post_feedforward_layernorm.is_some() {
+            return inner_product(self.forward(x, sequences, None, context), d);
+        }
+        // The output itself is not needed, and without an adapter its gradient is known beforehand.
+        let attended = self.attend(x, sequences, None, context);
+        let gated = self.mlp.gated(self.feed_forward_norm().forward(attended.clone()), context);
+        let of_gated = down.input_gradient(d.clone());
+        inner_product(attended, d) + inner_product(gated, of_gated)
     }
 }
 

@@ -92,6 +92,7 @@ fn next_logits(
     let rows = texts.len();
     let piece = (MOST_SCORES / (rows * model.config().num_attention_heads * length).max(1)).max(1);
     let mut last_hidden = None;
+    cache.expect(length, model);
     while cache.length() < length {
         let start = cache.length();
         let end = length.min(start + piece);

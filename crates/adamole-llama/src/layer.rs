@@ -1,8 +1,9 @@
 //! A layer of the decoder: attention and the gated feed-forward block, each behind a norm.
 
 use crate::{
-    Activation, ModelConfig, TARGETS,
+    Activation, LinearShapes, ModelConfig, TARGETS,
     attention::{Attention, LayerCache},
+    layout::linear_name,
     model::TensorSource,
     precision::{narrowed, widened},
     token_batch::Sequences,
@@ -18,58 +19,72 @@ use burn::{
 pub(crate) struct DecoderLayer {
     pub(crate) input_layernorm: RmsNorm,
     pub(crate) self_attn: Attention,
+    /// Before the feed-forward block; of the attention's output where outputs are normalised.
     pub(crate) post_attention_layernorm: RmsNorm,
+    pub(crate) pre_feedforward_layernorm: Option<RmsNorm>,
+    pub(crate) post_feedforward_layernorm: Option<RmsNorm>,
     pub(crate) mlp: Mlp,
 }
 
 impl DecoderLayer {
     /// Layer `i` of a model, frozen.
     pub(crate) fn build(i: usize, config: &ModelConfig, source: &mut impl TensorSource) -> Self {
-        let (hidden, inner) = (config.hidden_size, config.intermediate_size);
-        let q_width = config.num_attention_heads * config.head_dim;
-        let kv_width = config.num_key_value_heads * config.head_dim;
-        let prefix = format!("model.layers.{i}");
-        let mut linear = |name: &str, d_out: usize, d_in: usize, bias: bool| {
-            let weight = source.linear(&format!("{prefix}.{name}.weight"), [d_out, d_in]);
-            let bias = bias.then(|| source.tensor(&format!("{prefix}.{name}.bias"), [d_out]));
+        let (shapes, biases, fused) = (LinearShapes::of(config), config.biases, config.fused_linears);
+        let mut linear = |target: &str, bias: bool| {
+            let (name, shape) = (linear_name(i, target), shapes.of_target(target));
+            let weight = source.linear(&format!("{name}.weight"), shape);
+            let bias = bias.then(|| source.tensor(&format!("{name}.bias"), [shape[0]]));
             AdaptedLinear::frozen(weight, bias)
         };
-        let self_attn = Attention {
-            q_proj: linear("self_attn.q_proj", q_width, hidden, config.attention_bias),
-            k_proj: linear("self_attn.k_proj", kv_width, hidden, config.attention_bias),
-            v_proj: linear("self_attn.v_proj", kv_width, hidden, config.attention_bias),
-            o_proj: linear("self_attn.o_proj", hidden, q_width, config.attention_bias),
-            num_heads: config.num_attention_heads,
-            num_kv_heads: config.num_key_value_heads,
-            head_dim: config.head_dim,
-        };
+        let mut one_of_several = |target: &str, bias: bool, fused: bool| fused.then(|| linear(target, bias));
+        let inputs = [
+            one_of_several("q_proj", biases.qkv, !fused),
+            one_of_several("k_proj", biases.qkv, !fused),
+            one_of_several("v_proj", biases.qkv, !fused),
+            one_of_several("qkv_proj", biases.qkv, fused),
+        ];
+        let o_proj = linear("o_proj", biases.o);
+        let mut one_of_several = |target: &str, bias: bool, fused: bool| fused.then(|| linear(target, bias));
         let mlp = Mlp {
-            gate_proj: linear("mlp.gate_proj", inner, hidden, config.mlp_bias),
-            up_proj: linear("mlp.up_proj", inner, hidden, config.mlp_bias),
-            down_proj: linear("mlp.down_proj", hidden, inner, config.mlp_bias),
+            gate_proj: one_of_several("gate_proj", biases.mlp, !fused),
+            up_proj: one_of_several("up_proj", biases.mlp, !fused),
+            gate_up_proj: one_of_several("gate_up_proj", biases.mlp, fused),
+            down_proj: linear("down_proj", biases.mlp),
             activation: config.activation,
         };
-        let mut norm = |name: &str| RmsNorm::build(&format!("{prefix}.{name}"), config, source);
+        let mut norm =
+            |name: &str| RmsNorm::build(&format!("model.layers.{i}.{name}"), config.hidden_size, config, source);
+        let input_layernorm = norm("input_layernorm");
+        let post_attention_layernorm = norm("post_attention_layernorm");
+        let mut of_outputs = |name: &str| config.norms.of_outputs.then(|| norm(name));
         Self {
-            input_layernorm: norm("input_layernorm"),
-            post_attention_layernorm: norm("post_attention_layernorm"),
-            self_attn,
+            input_layernorm,
+            post_attention_layernorm,
+            pre_feedforward_layernorm: of_outputs("pre_feedforward_layernorm"),
+            post_feedforward_layernorm: of_outputs("post_feedforward_layernorm"),
+            self_attn: Attention::build(i, config, source, inputs, o_proj),
             mlp,
         }
     }
 
     /// The linears by their names, in the order of the forward pass.
     pub(crate) fn linears(&self) -> impl Iterator<Item = (&'static str, &AdaptedLinear)> {
-        let Attention { q_proj, k_proj, v_proj, o_proj, .. } = &self.self_attn;
-        let Mlp { gate_proj, up_proj, down_proj, .. } = &self.mlp;
-        TARGETS.into_iter().zip([q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj])
+        let Attention { q_proj, k_proj, v_proj, qkv_proj, o_proj, .. } = &self.self_attn;
+        let Mlp { gate_proj, up_proj, gate_up_proj, down_proj, .. } = &self.mlp;
+        let [q, k, v, qkv, gate, up, gate_up] =
+            [q_proj, k_proj, v_proj, qkv_proj, gate_proj, up_proj, gate_up_proj].map(Option::as_ref);
+        let all = [q, k, v, qkv, Some(o_proj), gate, up, gate_up, Some(down_proj)];
+        TARGETS.into_iter().zip(all).filter_map(|(target, linear)| Some((target, linear?)))
     }
 
     /// [`DecoderLayer::linears`], to change them.
     pub(crate) fn linears_mut(&mut self) -> impl Iterator<Item = (&'static str, &mut AdaptedLinear)> {
-        let Attention { q_proj, k_proj, v_proj, o_proj, .. } = &mut self.self_attn;
-        let Mlp { gate_proj, up_proj, down_proj, .. } = &mut self.mlp;
-        TARGETS.into_iter().zip([q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj])
+        let Attention { q_proj, k_proj, v_proj, qkv_proj, o_proj, .. } = &mut self.self_attn;
+        let Mlp { gate_proj, up_proj, gate_up_proj, down_proj, .. } = &mut self.mlp;
+        let [q, k, v, qkv, gate, up, gate_up] =
+            [q_proj, k_proj, v_proj, qkv_proj, gate_proj, up_proj, gate_up_proj].map(Option::as_mut);
+        let all = [q, k, v, qkv, Some(o_proj), gate, up, gate_up, Some(down_proj)];
+        TARGETS.into_iter().zip(all).filter_map(|(target, linear)| Some((target, linear?)))
     }
 
     /// `[B L, hidden]` to `[B L, hidden]`.
@@ -81,7 +96,11 @@ impl DecoderLayer {
         context: &mut ForwardContext,
     ) -> Tensor<2> {
         let x = self.attend(x, sequences, cache, context);
-        x.clone() + self.mlp.forward(self.post_attention_layernorm.forward(x), context)
+        let y = self.mlp.forward(self.feed_forward_norm().forward(x.clone()), context);
+        match &self.post_feedforward_layernorm {
+            Some(norm) => x + norm.forward(y),
+            None => x + y,
+        }
     }
 
     /// The first half of the layer.
@@ -92,15 +111,26 @@ impl DecoderLayer {
         cache: Option<&mut Option<LayerCache>>,
         context: &mut ForwardContext,
     ) -> Tensor<2> {
-        x.clone() + self.self_attn.forward(self.input_layernorm.forward(x), sequences, cache, context)
+        let y = self.self_attn.forward(self.input_layernorm.forward(x.clone()), sequences, cache, context);
+        match &self.pre_feedforward_layernorm {
+            Some(_) => x + self.post_attention_layernorm.forward(y),
+            None => x + y,
+        }
+    }
+
+    /// The norm before the feed-forward block.
+    pub(crate) fn feed_forward_norm(&self) -> &RmsNorm {
+        self.pre_feedforward_layernorm.as_ref().unwrap_or(&self.post_attention_layernorm)
     }
 }
 
 /// The gated feed-forward block (Shazeer 2020).
 #[derive(Module, Debug)]
 pub(crate) struct Mlp {
-    pub(crate) gate_proj: AdaptedLinear,
-    pub(crate) up_proj: AdaptedLinear,
+    pub(crate) gate_proj: Option<AdaptedLinear>,
+    pub(crate) up_proj: Option<AdaptedLinear>,
+    /// Both in one, in place of the two.
+    pub(crate) gate_up_proj: Option<AdaptedLinear>,
     pub(crate) down_proj: AdaptedLinear,
     #[module(skip)]
     pub(crate) activation: Activation,
@@ -114,8 +144,13 @@ impl Mlp {
 
     /// What the last product takes: `[T, hidden]` to `[T, intermediate]`.
     pub(crate) fn gated(&self, x: Tensor<2>, context: &mut ForwardContext) -> Tensor<2> {
-        let gate = self.gate_proj.forward(x.clone(), context);
-        let up = self.up_proj.forward(x, context);
+        let linears = [&self.gate_proj, &self.up_proj, &self.gate_up_proj].into_iter().flatten();
+        let parts: Vec<Tensor<2>> = linears.map(|linear| linear.forward(x.clone(), context)).collect();
+        let [gate, up] = <[Tensor<2>; 2]>::try_from(parts).unwrap_or_else(|fused| {
+            let fused = Tensor::cat(fused, 1);
+            let width = fused.dims()[1] / 2;
+            [0, width].map(|start| fused.clone().narrow(1, start, width))
+        });
         match self.activation {
             Activation::Silu => swiglu(gate, up),
             Activation::Gelu => gelu(gate) * up,
@@ -125,10 +160,10 @@ impl Mlp {
 }
 
 /// Root-mean-square normalisation (Zhang & Sennrich 2019):
-/// `x / sqrt(mean(x^2) + eps) * (offset + weight)`, over the last dimension; the offset is 0, and 1 for Gemma.
+/// `x / sqrt(mean(x^2) + eps) * (offset + weight)`, over the last dimension.
 #[derive(Module, Debug)]
 pub(crate) struct RmsNorm {
-    /// `[hidden]`.
+    /// `[d]`.
     pub(crate) weight: Param<Tensor<1>>,
     #[module(skip)]
     pub(crate) eps: f32,
@@ -137,13 +172,13 @@ pub(crate) struct RmsNorm {
 }
 
 impl RmsNorm {
-    /// The norm of this name, frozen.
-    pub(crate) fn build(name: &str, config: &ModelConfig, source: &mut impl TensorSource) -> Self {
-        let weight = frozen(source.tensor(&format!("{name}.weight"), [config.hidden_size]));
-        Self { weight, eps: config.rms_norm_eps, offset: config.norm_offset() }
+    /// The norm of this name and width, frozen.
+    pub(crate) fn build(name: &str, width: usize, config: &ModelConfig, source: &mut impl TensorSource) -> Self {
+        let weight = frozen(source.tensor(&format!("{name}.weight"), [width]));
+        Self { weight, eps: config.norms.eps, offset: config.norms.offset }
     }
 
-    /// `[T, hidden]` to `[T, hidden]`.
+    /// `[T, d]` to `[T, d]`.
     pub(crate) fn forward(&self, x: Tensor<2>) -> Tensor<2> {
         let dtype = x.dtype();
         let weight = match self.offset {

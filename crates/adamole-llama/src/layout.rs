@@ -1,13 +1,29 @@
 //! The adapter layout: which linears of a model are adapted, and with what settings.
 
+use crate::ModelConfig;
 use adamole_core::{AdapterConfig, MethodKind, SettingError};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt};
 
-/// The linears that can be adapted, by their names in Hugging Face checkpoints, in the order of the forward pass.
-pub(crate) const TARGETS: [&str; 7] = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
+/// The linears that can be adapted, by their names in Hugging Face checkpoints, in the order of the forward pass. No model has
+/// all of them: where linears are fused, one takes the place of several.
+pub(crate) const TARGETS: [&str; 9] = [
+    "q_proj",
+    "k_proj",
+    "v_proj",
+    "qkv_proj",
+    "o_proj",
+    "gate_proj",
+    "up_proj",
+    "gate_up_proj",
+    "down_proj",
+];
 
-/// The linears to adapt in each layer.
+/// The linears that are fused in some families, and their parts.
+const FUSED: [(&str, &[&str]); 2] =
+    [("qkv_proj", &["q_proj", "k_proj", "v_proj"]), ("gate_up_proj", &["gate_proj", "up_proj"])];
+
+/// The linears to adapt in each layer. Naming the parts of a fused linear names it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Vec<String>", into = "Vec<String>")]
 pub struct Targets(Vec<&'static str>);
@@ -15,12 +31,36 @@ pub struct Targets(Vec<&'static str>);
 impl Targets {
     /// `q_proj`, `k_proj`, `v_proj` and `o_proj`, as in the paper.
     pub fn attention() -> Self {
-        Self(TARGETS[..4].to_vec())
+        Self(vec!["q_proj", "k_proj", "v_proj", "o_proj"])
     }
 
     /// All linears of attention and feed-forward block.
     pub fn all() -> Self {
-        Self(TARGETS.to_vec())
+        Self(vec!["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"])
+    }
+
+    /// The linears of a layer of this model that are meant.
+    ///
+    /// # Errors
+    /// The model has no such linear: it has some of the named parts as one linear, or the named one as several.
+    fn of(&self, config: &ModelConfig) -> Result<Vec<&'static str>, SettingError> {
+        let has = |target: &str| self.0.contains(&target);
+        let own = targets(config);
+        let missing = |target: &&&'static str| {
+            let parts = FUSED.into_iter().find(|(fused, parts)| parts.contains(target) && own.contains(fused));
+            match parts {
+                Some((fused, parts)) => !has(fused) && !parts.iter().all(|part| has(part)),
+                None => !own.contains(target),
+            }
+        };
+        if let Some(target) = self.0.iter().find(missing) {
+            let expected = format!("some of {}, the linears of this model", own.join(", "));
+            return Err(SettingError::invalid("targets", target, expected));
+        }
+        let is_meant = |target: &&'static str| {
+            has(target) || FUSED.iter().any(|(fused, parts)| fused == target && parts.iter().all(|part| has(part)))
+        };
+        Ok(own.into_iter().filter(is_meant).collect())
     }
 }
 
@@ -55,16 +95,23 @@ impl fmt::Display for Targets {
 pub struct AdapterLayout(BTreeMap<String, AdapterConfig>);
 
 impl AdapterLayout {
-    /// The same adapter on the targets of all `layers` layers.
-    pub fn uniform(config: AdapterConfig, targets: &Targets, layers: usize) -> Self {
-        Self::per_layer(&vec![config; layers], targets)
+    /// The same adapter on the targets of all layers of this model.
+    ///
+    /// # Errors
+    /// The model does not have a target.
+    pub fn uniform(config: AdapterConfig, targets: &Targets, model: &ModelConfig) -> Result<Self, SettingError> {
+        Self::per_layer(&vec![config; model.num_hidden_layers], targets, model)
     }
 
-    /// One adapter for each layer, on its targets.
-    pub fn per_layer(configs: &[AdapterConfig], targets: &Targets) -> Self {
+    /// One adapter for each layer of this model, on its targets.
+    ///
+    /// # Errors
+    /// The model does not have a target.
+    pub fn per_layer(configs: &[AdapterConfig], targets: &Targets, model: &ModelConfig) -> Result<Self, SettingError> {
+        let targets = targets.of(model)?;
         let layers = configs.iter().enumerate();
-        let linears = layers.flat_map(|(i, config)| targets.0.iter().map(move |t| (linear_name(i, t), config.clone())));
-        Self(linears.collect())
+        let linears = layers.flat_map(|(i, config)| targets.iter().map(move |t| (linear_name(i, t), config.clone())));
+        Ok(Self(linears.collect()))
     }
 
     /// The adapter settings of a linear; `None` if it is not adapted.
@@ -89,9 +136,20 @@ impl FromIterator<(String, AdapterConfig)> for AdapterLayout {
     }
 }
 
+/// The linears of each layer of a model.
+pub(crate) fn targets(config: &ModelConfig) -> Vec<&'static str> {
+    let has = |target: &&'static str| {
+        FUSED.iter().all(|(fused, parts)| match config.fused_linears {
+            true => !parts.contains(target),
+            false => fused != target,
+        })
+    };
+    TARGETS.into_iter().filter(has).collect()
+}
+
 /// The name of a linear in checkpoints.
 pub(crate) fn linear_name(layer: usize, target: &str) -> String {
-    let block = if TARGETS[..4].contains(&target) { "self_attn" } else { "mlp" };
+    let block = if TARGETS[..5].contains(&target) { "self_attn" } else { "mlp" };
     format!("model.layers.{layer}.{block}.{target}")
 }
 

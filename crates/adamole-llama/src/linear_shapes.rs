@@ -1,6 +1,9 @@
 //! The sizes of a model's weights, computed from its config.
 
-use crate::{AdapterLayout, ModelConfig, TARGETS, layout::layer_and_target};
+use crate::{
+    AdapterLayout, ModelConfig,
+    layout::{layer_and_target, targets},
+};
 use adamole_core::{AdapterConfig, ParameterSpec};
 
 /// The shapes of a model's frozen weights.
@@ -16,16 +19,21 @@ impl<'a> LinearShapes<'a> {
     /// The shape `[d_out, d_in]` of a linear (`model.layers.0.self_attn.q_proj`); `None` if the model does not have it.
     pub(crate) fn of_linear(self, name: &str) -> Option<[usize; 2]> {
         let (layer, target) = layer_and_target(name)?;
-        (layer < self.0.num_hidden_layers).then(|| self.of_target(target))
+        let is_there = layer < self.0.num_hidden_layers && targets(self.0).contains(&target);
+        is_there.then(|| self.of_target(target))
     }
 
-    fn of_target(self, target: &str) -> [usize; 2] {
+    /// The shape `[d_out, d_in]` of a target in any layer.
+    pub(crate) fn of_target(self, target: &str) -> [usize; 2] {
         let ModelConfig { hidden_size: hidden, intermediate_size: inner, head_dim, .. } = *self.0;
+        let (q, kv) = (self.0.num_attention_heads * head_dim, self.0.num_key_value_heads * head_dim);
         match target {
-            "q_proj" => [self.0.num_attention_heads * head_dim, hidden],
-            "k_proj" | "v_proj" => [self.0.num_key_value_heads * head_dim, hidden],
-            "o_proj" => [hidden, self.0.num_attention_heads * head_dim],
+            "q_proj" => [q, hidden],
+            "k_proj" | "v_proj" => [kv, hidden],
+            "qkv_proj" => [q + 2 * kv, hidden],
+            "o_proj" => [hidden, q],
             "gate_proj" | "up_proj" => [inner, hidden],
+            "gate_up_proj" => [2 * inner, hidden],
             _ => [hidden, inner],
         }
     }
@@ -41,15 +49,18 @@ impl<'a> LinearShapes<'a> {
 
     /// The number of weights of the linears of all layers, without biases.
     pub fn linear_elements(self) -> usize {
-        let of_layer: usize = TARGETS.iter().map(|target| self.of_target(target).iter().product::<usize>()).sum();
+        let of_layer: usize = targets(self.0).iter().map(|target| self.of_target(target).iter().product::<usize>()).sum();
         of_layer * self.0.num_hidden_layers
     }
 
-    /// The number of weights of the model: linears, norms, embedding, and output projection unless it is tied.
+    /// The number of weights of the model: linears, norms, embedding, and output projection unless it is tied. Biases are left
+    /// out.
     pub fn elements(self) -> usize {
         let config = self.0;
         let embeddings = if config.tie_word_embeddings { 1 } else { 2 };
-        let norms = (2 * config.num_hidden_layers + 1) * config.hidden_size;
+        let of_layer = if config.norms.of_outputs { 4 } else { 2 };
+        let of_heads = if config.norms.of_heads { 2 * config.head_dim * config.num_hidden_layers } else { 0 };
+        let norms = (of_layer * config.num_hidden_layers + 1) * config.hidden_size + of_heads;
         self.linear_elements() + embeddings * config.vocab_size * config.hidden_size + norms
     }
 }

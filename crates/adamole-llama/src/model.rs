@@ -5,6 +5,7 @@ use crate::{
     attention::LayerCache,
     layer::{DecoderLayer, RmsNorm, frozen},
     layout::linear_name,
+    loss::bounded,
     precision::widened,
 };
 use adamole_core::{AdaptedLinear, Adapter, ForwardContext, router::Router};
@@ -35,12 +36,22 @@ pub(crate) struct Embedding {
 pub(crate) struct KvCache {
     layers: Vec<Option<LayerCache>>,
     length: usize,
+    /// The number of positions of the text that is being read, on which some rotations depend.
+    longest: usize,
 }
 
 impl KvCache {
     /// An empty cache.
     pub(crate) fn new(model: &CausalLm) -> Self {
-        Self { layers: vec![None; model.model.layers.len()], length: 0 }
+        Self { layers: vec![None; model.model.layers.len()], length: 0, longest: 0 }
+    }
+
+    /// Announces a text of `length` positions. What the cache has of it is dropped if it is rotated in another way there.
+    pub(crate) fn expect(&mut self, length: usize, model: &CausalLm) {
+        if model.config.rotations.iter().any(|rotation| rotation.invalidates(self.length, length)) {
+            *self = Self::new(model);
+        }
+        self.longest = length;
     }
 
     /// Number of positions.
@@ -78,7 +89,7 @@ impl CausalLm {
         let embed_tokens =
             Embedding { weight: frozen(source.tensor("model.embed_tokens.weight", [config.vocab_size, hidden])) };
         let layers = (0..config.num_hidden_layers).map(|i| DecoderLayer::build(i, &config, source)).collect();
-        let norm = RmsNorm::build("model.norm", &config, source);
+        let norm = RmsNorm::build("model.norm", hidden, &config, source);
         let lm_head = (!config.tie_word_embeddings)
             .then(|| Embedding { weight: frozen(source.tensor("lm_head.weight", [config.vocab_size, hidden])) });
         Self { model: Decoder { embed_tokens, layers, norm }, lm_head, config, warnings: Vec::new() }
@@ -192,7 +203,8 @@ impl CausalLm {
     fn run(&self, batch: &TokenBatch, mut cache: Option<&mut KvCache>, context: &mut ForwardContext) -> Tensor<2> {
         let [_, length] = batch.ids().dims();
         let start = cache.as_ref().map_or(0, |cache| cache.length);
-        let sequences = batch.sequences(start, &self.config);
+        let longest = cache.as_ref().map_or(0, |cache| cache.longest).max(start + length);
+        let sequences = batch.sequences(start, longest, &self.config);
         context.set_rows(batch.rows().clone());
         let mut x = self.embed(batch.ids());
         for (i, layer) in self.model.layers.iter().enumerate() {
@@ -209,7 +221,7 @@ impl CausalLm {
     pub(crate) fn embed(&self, ids: Tensor<2, Int>) -> Tensor<2> {
         let [batch, length] = ids.dims();
         let x = self.model.embed_tokens.weight.val().select(0, ids.reshape([batch * length]));
-        match self.config.embedding_scale() {
+        match self.config.embedding_scale {
             Some(scale) => x * scale,
             None => x,
         }
@@ -222,12 +234,13 @@ impl CausalLm {
 
     /// Scores over the vocabulary in float32: `[T, hidden]` to `[T, vocab]`.
     pub fn logits(&self, hidden: Tensor<2>) -> Tensor<2> {
-        widened(hidden.matmul(self.projection().transpose()))
+        bounded(widened(hidden.matmul(self.projection().transpose())), self.config.scores.logit_cap)
     }
 
     /// Scores of these tokens alone: `[T, hidden]` to `[T, tokens]`.
     pub fn logits_of(&self, hidden: Tensor<2>, tokens: Tensor<1, Int>) -> Tensor<2> {
-        widened(hidden.matmul(self.projection().select(0, tokens).transpose()))
+        let logits = widened(hidden.matmul(self.projection().select(0, tokens).transpose()));
+        bounded(logits, self.config.scores.logit_cap)
     }
 
     /// The type of the base's weights.

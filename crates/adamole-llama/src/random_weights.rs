@@ -15,8 +15,8 @@ impl CausalLm {
     /// Where the query and key projections have the same shape, they start with correlation 0.9, so that a head attends to
     /// similar tokens from the start. Small models then learn retrieval in a fraction of the steps.
     pub fn random(config: ModelConfig, seed: u64, device: &Device) -> Self {
-        let norm_offset = config.norm_offset();
-        let embedding = config.embedding_scale().map_or(0.5, f32::recip);
+        let norm_offset = config.norms.offset;
+        let embedding = config.embedding_scale.map_or(0.5, f32::recip);
         let mut source = RandomSource { seed, drawn: 0, queries: Vec::new(), norm_offset, embedding, device };
         Self::build(config, &mut source).unfreeze()
     }

@@ -1,6 +1,6 @@
 //! A batch of token ids on a device, with all that a forward pass has to know of its layout.
 
-use crate::{AttentionMask, ModelConfig, attention::Rotary};
+use crate::{AttentionMask, ModelConfig, rotation::Rotary};
 use adamole_core::{Rows, ValidRows};
 use burn::tensor::{Int, Tensor};
 
@@ -45,11 +45,20 @@ impl TokenBatch {
         &self.rows
     }
 
-    /// What attention needs of the layout, for positions that begin with `start`.
-    pub(crate) fn sequences(&self, start: usize, config: &ModelConfig) -> Sequences {
-        let [count, length] = self.ids.dims();
-        let rotary = Rotary::new(start..start + length, config, &self.ids.device());
-        Sequences { count, rotary, attention: self.attention.clone() }
+    /// What attention needs of the layout, for positions that begin with `start`, where the longest text has `longest`.
+    pub(crate) fn sequences(&self, start: usize, longest: usize, config: &ModelConfig) -> Sequences {
+        let ([count, length], device) = (self.ids.dims(), self.ids.device());
+        let rotary = |rotation| Rotary::new(rotation, start..start + length, longest, &device);
+        let mut sizes: Vec<usize> = config.layers.iter().filter_map(|layer| layer.window).collect();
+        sizes.sort_unstable();
+        sizes.dedup();
+        let windows = sizes.into_iter().filter_map(|window| Some((window, self.attention.within(window)?)));
+        Sequences {
+            count,
+            rotations: config.rotations.iter().map(rotary).collect(),
+            windows: windows.collect(),
+            attention: self.attention.clone(),
+        }
     }
 }
 
@@ -58,15 +67,28 @@ impl TokenBatch {
 pub(crate) struct Sequences {
     /// B.
     pub(crate) count: usize,
-    /// The rotary embedding of the positions.
-    pub(crate) rotary: Rotary,
-    /// Which positions attend to which.
-    pub(crate) attention: AttentionMask,
+    /// The rotations of the model, for the positions.
+    pub(crate) rotations: Vec<Rotary>,
+    /// Which positions attend to which in layers without a window.
+    attention: AttentionMask,
+    /// The same in layers with a window of this size, where it hides more.
+    windows: Vec<(usize, AttentionMask)>,
 }
 
 impl Sequences {
+    /// Which positions attend to which in layers with this window.
+    pub(crate) fn mask(&self, window: Option<usize>) -> &AttentionMask {
+        let windowed = self.windows.iter().find(|(size, _)| Some(*size) == window);
+        windowed.map_or(&self.attention, |(_, mask)| mask)
+    }
+
     /// The same for tensors with autodiff.
     pub(crate) fn tracked(&self) -> Self {
-        Self { count: self.count, rotary: self.rotary.tracked(), attention: self.attention.tracked() }
+        Self {
+            count: self.count,
+            rotations: self.rotations.iter().map(Rotary::tracked).collect(),
+            attention: self.attention.tracked(),
+            windows: self.windows.iter().map(|(size, mask)| (*size, mask.tracked())).collect(),
+        }
     }
 }

@@ -89,7 +89,10 @@ fn task_loss(
 ) -> Tensor<1> {
     match positions.dims() {
         [0] => (hidden * 0.0).sum(),
-        _ => frozen_cross_entropy(hidden.select(0, positions), model.projection(), targets, divisor),
+        _ => {
+            let cap = model.config().scores.logit_cap;
+            frozen_cross_entropy(hidden.select(0, positions), model.projection(), cap, targets, divisor)
+        }
     }
 }
 

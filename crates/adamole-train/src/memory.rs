@@ -105,10 +105,18 @@ impl MemoryEstimate {
         let q_width = config.num_attention_heads * config.head_dim;
         let kv_width = config.num_key_value_heads * config.head_dim;
         // For a token in a layer: three residual-sized inputs; queries and the mixed values; keys and values; gate and up.
-        let wide = 3 * config.hidden_size + 2 * (q_width + kv_width + config.intermediate_size);
+        let mut wide = 3 * config.hidden_size + 2 * (q_width + kv_width + config.intermediate_size);
+        // What further norms take.
+        if config.norms.of_outputs {
+            wide += 2 * config.hidden_size;
+        }
+        if config.norms.of_heads {
+            wide += q_width + kv_width;
+        }
         let of_token = wide as f64 * width + 4.0 * kept_by_adapters as f64 / layers;
-        // Probabilities, and for some layers their gradients.
-        let of_pair = 1.5 * 4.0 * config.num_attention_heads as f64;
+        // Probabilities, and for some layers their gradients; and the bounded scores.
+        let matrices = if config.scores.cap.is_some() { 2.5 } else { 1.5 };
+        let of_pair = matrices * 4.0 * config.num_attention_heads as f64;
         let factor = if operations == Operations::Fused { 1.0 } else { COMPOSED };
         let of_layer = factor * (batch.tokens as f64 * of_token + batch.pairs as f64 * of_pair);
         let activations = match batch.checkpoint_blocks {

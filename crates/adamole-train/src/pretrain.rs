@@ -177,5 +177,6 @@ fn sequence_loss(model: &CausalLm, batch: &[&[u32]], bos: Option<u32>, labels: f
     let mask = AttentionMask::documents(&documents.collect::<Vec<_>>(), length, &device);
     let ids = integers(inputs().map(|&id| id as i32), &device).reshape([batch.len(), length]);
     let hidden = model.hidden(&TokenBatch::new(ids, mask), &mut ForwardContext::evaluation());
-    cross_entropy(hidden, model.projection(), integers(targets, &device), labels)
+    let cap = model.config().scores.logit_cap;
+    cross_entropy(hidden, model.projection(), cap, integers(targets, &device), labels)
 }

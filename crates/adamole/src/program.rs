@@ -98,7 +98,8 @@ pub fn check_settings(path: &Path) -> Result<(), String> {
             true => Begun::read(path)?.settings(Settings::default(), path, false)?,
             false => Settings::from_file(path)?,
         };
-        settings.resolve()?.adapter.layout(2)?;
+        let adapter = settings.resolve()?.adapter;
+        (0..2).try_for_each(|layer| adapter.config(layer, 2).map(drop))?;
         Ok(())
     };
     check().map_err(|failure: cli::Failure| failure.to_string())

@@ -27,8 +27,8 @@ impl Scene {
         let texts = ["Answer: A", "Answer: B"].repeat(20);
         train_tokenizer(&texts, 300, &scene.path("model")).unwrap();
         // The shape of the golden base, so that its adapters fit; the vocabulary is the tokenizer's.
-        let config =
-            ModelConfig { vocab_size: 300, ..ModelConfig::from_folder(&golden("bases/llama_gqa_s11")).unwrap() };
+        let config = ModelConfig::from_folder(&golden("bases/llama_gqa_s11")).unwrap();
+        let config = config.with([("vocab_size".into(), 300.into())].into_iter().collect()).unwrap();
         save_base(&CausalLm::random(config, 1, &device()), &scene.path("model")).unwrap();
         fs::create_dir(scene.path("copa")).unwrap();
         scene.write("copa/train.jsonl", ROWS);

@@ -3,10 +3,11 @@
 use super::scratch::Scratch;
 use adamole::core::{AdapterConfig, Lora};
 use adamole::llama::{
-    Activation, AdapterLayout, CausalLm, Family, ModelConfig, Targets, TensorFile, load_adapter, load_base,
+    AdapterLayout, CausalLm, ModelConfig, Targets, TensorFile, load_adapter, load_base,
     save_adapter, save_base,
 };
 use burn::tensor::Device;
+use serde_json::json;
 use std::fs;
 
 /// A safetensors file: header and values.
@@ -119,7 +120,8 @@ pub(super) fn adapted_tiny() -> CausalLm {
     let mut model = Tiny::new().model;
     let adapter = AdapterConfig::new(Lora, 1, 1.0, 0.05).unwrap_or_else(|error| panic!("{error}"));
     let queries = Targets::try_from(vec!["q_proj".to_owned()]).unwrap_or_else(|error| panic!("{error}"));
-    model.adapt(&AdapterLayout::uniform(adapter, &queries, 1), 0);
+    let layout = AdapterLayout::uniform(adapter, &queries, model.config());
+    model.adapt(&layout.unwrap_or_else(|error| panic!("{error}")), 0);
     model
 }
 
@@ -134,24 +136,12 @@ struct Tiny {
 
 impl Tiny {
     fn new() -> Self {
-        let config = ModelConfig {
-            family: Family::Llama,
-            hidden_size: 8,
-            intermediate_size: 8,
-            num_hidden_layers: 1,
-            num_attention_heads: 2,
-            num_key_value_heads: 1,
-            head_dim: 4,
-            vocab_size: 16,
-            rms_norm_eps: 1e-5,
-            rope_theta: 10_000.0,
-            rope_scaling: None,
-            tie_word_embeddings: true,
-            attention_bias: false,
-            mlp_bias: false,
-            activation: Activation::Silu,
-            max_position_embeddings: 32,
-        };
+        let config = ModelConfig::from_json(&json!({
+            "model_type": "llama", "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1,
+            "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 4, "vocab_size": 16, "rms_norm_eps": 1e-5,
+            "tie_word_embeddings": true, "max_position_embeddings": 32,
+        }));
+        let config = config.unwrap_or_else(|error| panic!("{error}"));
         let (folder, device) = (Scratch::new(), crate::cpu());
         let model = CausalLm::random(config, 1, &device);
         save_base(&model, folder.path()).unwrap_or_else(|error| panic!("{error}"));
@@ -162,7 +152,8 @@ impl Tiny {
     fn adapted() -> Self {
         let mut tiny = Self::new();
         let mut adapted = tiny.model.clone();
-        adapted.adapt(&AdapterLayout::uniform(crate::shipped::adapter(), &Targets::attention(), 1), 0);
+        let layout = AdapterLayout::uniform(crate::shipped::adapter(), &Targets::attention(), adapted.config());
+        adapted.adapt(&layout.unwrap_or_else(|error| panic!("{error}")), 0);
         save_adapter(&adapted, None, tiny.folder.path()).unwrap_or_else(|error| panic!("{error}"));
         tiny.adapter = tiny.read("adapter_model.safetensors");
         tiny

@@ -21,7 +21,7 @@ fn only_adapters_get_gradients() {
         let targets = Tensor::<1, Int>::from_data([5, 9, 33, 70, 2, 4], &device);
         let mut context = ForwardContext::evaluation().recording(RoutingDetail::Counts);
         let hidden = model.hidden(&TokenBatch::causal(ids), &mut context);
-        let mut loss = frozen_cross_entropy(hidden, model.projection(), targets, 6.0);
+        let mut loss = frozen_cross_entropy(hidden, model.projection(), None, targets, 6.0);
         if let Some(balance) = context.auxiliary_loss() {
             loss = loss + balance;
         }

@@ -1,6 +1,7 @@
 //! Tests that hold on every device. They are one program, so that a GPU backend compiles its kernels once;
 //! `ADAMOLE_TEST_DEVICE` names the device. Tolerances are those of the golden files; others are stated with their reason.
 
+mod families;
 mod frozen;
 mod golden_layers;
 mod golden_models;

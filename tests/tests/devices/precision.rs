@@ -133,7 +133,7 @@ fn a_quantized_base_equals_its_dequantized_weights() {
             let targets = Tensor::<1, Int>::from_data([5, 9, 33, 70, 2, 4], &device);
             let mut context = ForwardContext::evaluation().recording(RoutingDetail::Counts);
             let hidden = model.hidden(&TokenBatch::causal(ids), &mut context);
-            let loss = frozen_cross_entropy(hidden.clone(), model.projection(), targets, 6.0);
+            let loss = frozen_cross_entropy(hidden.clone(), model.projection(), None, targets, 6.0);
             let gradients = GradientsParams::from_grads(loss.backward(), model);
             let adapters = model.parameters().into_iter().filter(|it| it.kind == ParameterKind::Adapter).count();
             assert_eq!(gradients.len(), adapters);

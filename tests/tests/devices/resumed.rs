@@ -98,8 +98,7 @@ fn a_run_stopped_between_any_two_micro_batches_equals_an_uninterrupted_run() {
         let mut recorder = Recorder { steps: Vec::new(), done: &AtomicUsize::new(0), adapter: &adapter };
         let mut model = adapted_base(&device);
         let config = AdapterConfig::new(Lora, 4, 8.0, 0.05).unwrap();
-        let layers = model.config().num_hidden_layers;
-        model.adapt(&AdapterLayout::uniform(config, &Targets::attention(), layers), 0);
+        model.adapt(&AdapterLayout::uniform(config, &Targets::attention(), model.config()).unwrap(), 0);
         let trainer = Trainer::new(&recipe).workers(&workers()).checkpoints(&checkpoints).resume(newest(&checkpoints));
         let result = trainer.stop(&stop).fit(model, data, &mut recorder);
         let saved = |fitted: Fitted| {

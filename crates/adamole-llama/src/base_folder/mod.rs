@@ -79,7 +79,7 @@ fn untie(config: &mut ModelConfig, shards: &mut Shards, folder: &Path) -> Result
     if shards.are_same(EMBEDDING, HEAD)? {
         return Ok(None);
     }
-    config.tie_word_embeddings = false;
+    config.untie();
     let what = format!("tie_word_embeddings is true, but the weights hold another {HEAD}, which takes precedence");
     Ok(Some(ModelWarning { path: folder.join("config.json"), what }))
 }

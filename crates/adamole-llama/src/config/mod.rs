@@ -1,56 +1,79 @@
 //! `config.json` of a Hugging Face folder, in the formats before and after transformers 5.
 
+mod family;
+mod layers;
 mod read;
-mod rope;
+mod rotations;
 
-use crate::{ModelError, ModelWarning, export, regular_file};
+use crate::{ModelError, ModelWarning, Rotation, export, regular_file};
 use burn::tensor::DType;
+use family::Family;
 use read::RawConfig;
-use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 use std::path::Path;
 
-/// The supported model families. They share the same blocks and differ in details.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Family {
-    /// Llama 2 and 3, SmolLM2, and other models with this type.
-    Llama,
-    /// Gemma 1: embeddings times `sqrt(hidden_size)`, normalisation by `1 + w`.
-    Gemma,
-}
-
 /// The activation function of the feed-forward block.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Activation {
     /// `x sigmoid(x)`.
-    #[serde(rename = "silu")]
     Silu,
-    /// GELU, `x Phi(x)`, exact; in the config of Gemma's first release.
-    #[serde(rename = "gelu")]
+    /// GELU, `x Phi(x)`, exact.
     Gelu,
-    /// The tanh approximation of GELU; in Gemma's later config files and transformers since 4.39.
-    #[serde(rename = "gelu_pytorch_tanh")]
+    /// The tanh approximation of GELU.
     GeluTanh,
 }
 
-/// The rotary scaling of Llama 3, which stretches long wavelengths.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Llama3Rope {
-    /// The factor of the stretched wavelengths.
-    pub factor: f32,
-    /// Wavelengths above `original_max_position_embeddings / low_freq_factor` are stretched by `factor`.
-    pub low_freq_factor: f32,
-    /// Wavelengths below `original_max_position_embeddings / high_freq_factor` are unchanged.
-    pub high_freq_factor: f32,
-    /// The context length of the original training.
-    pub original_max_position_embeddings: usize,
+/// Which linears have biases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Biases {
+    /// Those of queries, keys and values.
+    pub qkv: bool,
+    /// That of the attention's output.
+    pub o: bool,
+    /// Those of the feed-forward block.
+    pub mlp: bool,
 }
 
-/// The configuration of a decoder-only model of the Llama family.
+/// The norms of a model.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Norms {
+    /// The epsilon of RMSNorm.
+    pub eps: f32,
+    /// The constant that is added to the weights.
+    pub offset: f32,
+    /// Whether the outputs of attention and feed-forward block are normalised too, before they are added.
+    pub of_outputs: bool,
+    /// Whether queries and keys are normalised, head by head.
+    pub of_heads: bool,
+}
+
+/// The attention of a layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LayerAttention {
+    /// The number of positions that a query sees, its own among them; `None` for all before it.
+    pub window: Option<usize>,
+    /// The index in [`ModelConfig::rotations`]; `None` where nothing is rotated.
+    pub rotation: Option<usize>,
+}
+
+/// What is between the hidden states and the scores of a model, and how they are bounded.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Scores {
+    /// The factor of attention scores.
+    pub scale: f32,
+    /// The bound c of attention scores, `c tanh(x / c)`.
+    pub cap: Option<f32>,
+    /// The bound of the scores over the vocabulary.
+    pub logit_cap: Option<f32>,
+}
+
+/// The configuration of a decoder-only model: what its family fixes and what its file says, by effect. It is read from JSON,
+/// which it keeps.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct ModelConfig {
-    /// The family.
-    pub family: Family,
+    /// The family, as `model_type` in the file.
+    pub model_type: &'static str,
     /// Width of the residual stream.
     pub hidden_size: usize,
     /// Width inside the feed-forward block.
@@ -65,22 +88,28 @@ pub struct ModelConfig {
     pub head_dim: usize,
     /// Rows of the embedding.
     pub vocab_size: usize,
-    /// The epsilon of RMSNorm.
-    pub rms_norm_eps: f32,
-    /// The base of the rotary wavelengths.
-    pub rope_theta: f32,
-    /// The scaling of the rotary wavelengths.
-    pub rope_scaling: Option<Llama3Rope>,
     /// Whether the output projection is the embedding.
     pub tie_word_embeddings: bool,
-    /// Whether q, k, v and o have biases.
-    pub attention_bias: bool,
-    /// Whether the feed-forward linears have biases.
-    pub mlp_bias: bool,
-    /// The activation function of the feed-forward block.
-    pub activation: Activation,
     /// The largest number of positions in training.
     pub max_position_embeddings: usize,
+    /// The activation function of the feed-forward block.
+    pub activation: Activation,
+    /// Which linears have biases.
+    pub biases: Biases,
+    /// The norms.
+    pub norms: Norms,
+    /// Whether q, k and v are one linear, `qkv_proj`, and gate and up another, `gate_up_proj`.
+    pub fused_linears: bool,
+    /// The factor of the embeddings; `None` if they are not scaled.
+    pub embedding_scale: Option<f32>,
+    /// Scale and bounds of scores.
+    pub scores: Scores,
+    /// The attention of each layer.
+    pub layers: Vec<LayerAttention>,
+    /// The rotations of queries and keys that layers have.
+    pub rotations: Vec<Rotation>,
+    /// The file's content.
+    json: Map<String, Value>,
 }
 
 impl ModelConfig {
@@ -92,62 +121,55 @@ impl ModelConfig {
         Self::read(folder).map(|(config, _)| config)
     }
 
+    /// Reads and checks the content of a `config.json`.
+    ///
+    /// # Errors
+    /// Those of [`ModelConfig::from_folder`].
+    pub fn from_json(json: &Value) -> Result<Self, ModelError> {
+        Self::parse(json.to_string(), Path::new("config.json")).map(|(config, _)| config)
+    }
+
+    /// This configuration with other values of these fields of the file.
+    ///
+    /// # Errors
+    /// Those of [`ModelConfig::from_folder`].
+    pub fn with(&self, fields: Map<String, Value>) -> Result<Self, ModelError> {
+        let mut json = self.json.clone();
+        json.extend(fields);
+        Self::from_json(&Value::Object(json))
+    }
+
     /// [`ModelConfig::from_folder`] with warnings about contradictory and ignored fields, which are resolved as in
     /// transformers 5.
     pub(crate) fn read(folder: &Path) -> Result<(Self, Vec<ModelWarning>), ModelError> {
         let path = folder.join("config.json");
-        let text = regular_file::read_to_string(&path)?;
-        let raw: RawConfig = serde_json::from_str(&text).map_err(ModelError::json(&path))?;
+        Self::parse(regular_file::read_to_string(&path)?, &path)
+    }
+
+    fn parse(text: String, path: &Path) -> Result<(Self, Vec<ModelWarning>), ModelError> {
+        let raw: RawConfig = serde_json::from_str(&text).map_err(ModelError::json(path))?;
+        let json = serde_json::from_str(&text).map_err(ModelError::json(path))?;
         let mut notes = Vec::new();
-        let config = raw.validate(&path, &mut notes)?;
-        let warning = |what| ModelWarning { path: path.clone(), what };
+        let config = Self { json, ..raw.validate(path, &mut notes)? };
+        let warning = |what| ModelWarning { path: path.to_owned(), what };
         Ok((config, notes.into_iter().map(warning).collect()))
     }
 
     /// The content of `config.json` for weights of this type.
-    pub(crate) fn to_json(&self, weights: DType) -> serde_json::Value {
-        let architecture = match self.family {
-            Family::Llama => "LlamaForCausalLM",
-            Family::Gemma => "GemmaForCausalLM",
-        };
-        serde_json::json!({
-            "architectures": [architecture],
-            "model_type": self.family,
-            "hidden_size": self.hidden_size,
-            "intermediate_size": self.intermediate_size,
-            "num_hidden_layers": self.num_hidden_layers,
-            "num_attention_heads": self.num_attention_heads,
-            "num_key_value_heads": self.num_key_value_heads,
-            "head_dim": self.head_dim,
-            "vocab_size": self.vocab_size,
-            "rms_norm_eps": self.rms_norm_eps,
-            "rope_theta": self.rope_theta,
-            "rope_scaling": self.rope_scaling.map(|rope| serde_json::json!({
-                "rope_type": "llama3",
-                "factor": rope.factor,
-                "low_freq_factor": rope.low_freq_factor,
-                "high_freq_factor": rope.high_freq_factor,
-                "original_max_position_embeddings": rope.original_max_position_embeddings,
-            })),
-            "tie_word_embeddings": self.tie_word_embeddings,
-            "attention_bias": self.attention_bias,
-            "mlp_bias": self.mlp_bias,
-            "hidden_act": self.activation,
-            "max_position_embeddings": self.max_position_embeddings,
-            "torch_dtype": export::name(weights),
-        })
-    }
-
-    /// The factor of the embeddings; `None` if they are not scaled.
-    pub(crate) fn embedding_scale(&self) -> Option<f32> {
-        (self.family == Family::Gemma).then(|| (self.hidden_size as f32).sqrt())
-    }
-
-    /// The constant that is added to the weights of RMSNorm.
-    pub(crate) fn norm_offset(&self) -> f32 {
-        match self.family {
-            Family::Llama => 0.0,
-            Family::Gemma => 1.0,
+    pub(crate) fn to_json(&self, weights: DType) -> Value {
+        let mut json = self.json.clone();
+        if let Some(family) = Family::named(self.model_type) {
+            json.entry("architectures").or_insert_with(|| json!([family.architecture]));
         }
+        // The name of the field before transformers 5, and since.
+        let field = if json.contains_key("dtype") { "dtype" } else { "torch_dtype" };
+        json.insert(field.into(), json!(export::name(weights)));
+        Value::Object(json)
+    }
+
+    /// Gives the output projection weights of its own.
+    pub(crate) fn untie(&mut self) {
+        self.tie_word_embeddings = false;
+        self.json.insert("tie_word_embeddings".into(), json!(false));
     }
 }

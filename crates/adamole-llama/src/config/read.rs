@@ -1,9 +1,14 @@
 //! Parsing and validation of `config.json`.
 
-use super::{Activation, Family, ModelConfig, rope::RawRope};
+use super::{
+    Activation, Biases, ModelConfig, Norms, Scores,
+    family::{Bias, Cap, Family},
+    layers::RawLayers,
+    rotations::RawRotations,
+};
 use crate::ModelError;
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::path::Path;
 
 /// The fields of the file. Fields with a default are optional.
@@ -21,26 +26,26 @@ pub(super) struct RawConfig {
     vocab_size: usize,
     rms_norm_eps: Option<f32>,
     #[serde(flatten)]
-    rope: RawRope,
+    rotations: RawRotations,
+    #[serde(flatten)]
+    layers: RawLayers,
     tie_word_embeddings: Option<bool>,
-    #[serde(default)]
-    attention_bias: bool,
-    #[serde(default)]
-    mlp_bias: bool,
-    max_position_embeddings: Option<usize>,
-    hidden_act: Option<String>,
-    hidden_activation: Option<String>,
+    query_pre_attn_scalar: Option<f32>,
     #[serde(default, deserialize_with = "given")]
-    sliding_window: Option<Option<usize>>,
-    layer_types: Option<Vec<String>>,
-    use_bidirectional_attention: Option<Value>,
+    attn_logit_softcapping: Option<Option<f32>>,
+    #[serde(default, deserialize_with = "given")]
+    final_logit_softcapping: Option<Option<f32>>,
+    max_position_embeddings: Option<usize>,
     quantization_config: Option<Value>,
     /// The field of MLX.
     quantization: Option<Value>,
+    /// Names of activations, biases, and what no family reads.
+    #[serde(flatten)]
+    others: Map<String, Value>,
 }
 
 /// Deserializes a field that is present, with a value or null.
-fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(field: D) -> Result<Option<Option<T>>, D::Error> {
+pub(super) fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(field: D) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(field).map(Some)
 }
 
@@ -49,46 +54,33 @@ const MOST_LAYERS: usize = 1 << 12;
 const WIDEST: usize = 1 << 22;
 const LARGEST_VOCABULARY: usize = 1 << 24;
 
-/// The defaults of transformers for Mistral.
-const MISTRAL_WINDOW: usize = 4096;
-const MISTRAL_KV_HEADS: usize = 8;
-const MISTRAL_POSITIONS: usize = 4096 * 32;
+/// The default of `query_pre_attn_scalar`.
+const USUAL_SCALAR: f32 = 256.0;
+/// The rates of dropout in the base.
+const DROPOUTS: [&str; 3] = ["attention_dropout", "embd_pdrop", "resid_pdrop"];
 
 impl RawConfig {
     pub(super) fn validate(self, path: &Path, notes: &mut Vec<String>) -> Result<ModelConfig, ModelError> {
         let unsupported =
             |field: &str, value: String, expected: &str| Err(ModelError::unsupported(path, field, value, expected));
-        let (family, is_mistral) = match self.model_type.as_str() {
-            "llama" => (Family::Llama, false),
-            // A Mistral with full attention is a Llama.
-            "mistral" => (Family::Llama, true),
-            "gemma" => (Family::Gemma, false),
-            _ => return unsupported("model_type", self.model_type, "llama, mistral or gemma"),
+        let Some(family) = Family::named(&self.model_type) else {
+            let expected = format!("one of {}", Family::names());
+            return unsupported("model_type", self.model_type, &expected);
         };
         if let Some(method) = quantization_method(self.quantization_config.as_ref(), self.quantization.as_ref()) {
             return Err(ModelError::QuantizedBase { path: path.to_owned(), method });
         }
-        // `hidden_activation` was added to correct `hidden_act`.
-        let named = self.hidden_activation.as_deref().or(self.hidden_act.as_deref());
-        let activation = match (family, named) {
-            (Family::Llama, None | Some("silu" | "swish")) => Activation::Silu,
-            (Family::Gemma, None | Some("gelu_pytorch_tanh")) => Activation::GeluTanh,
-            (Family::Gemma, Some("gelu")) => Activation::Gelu,
-            (Family::Llama, Some(other)) => return unsupported("hidden_act", other.to_owned(), "silu"),
-            (Family::Gemma, Some(other)) => {
-                return unsupported("hidden_act", other.to_owned(), "gelu or gelu_pytorch_tanh");
-            }
-        };
         self.check_sizes(path)?;
         let kv_heads = match self.num_key_value_heads {
-            Some(Some(heads)) => heads,
-            None if is_mistral => MISTRAL_KV_HEADS,
-            _ => self.num_attention_heads,
+            Some(heads) => heads,
+            None => family.kv_heads,
         };
+        let kv_heads = kv_heads.unwrap_or(self.num_attention_heads);
         if kv_heads == 0 || !self.num_attention_heads.is_multiple_of(kv_heads) {
             return unsupported("num_key_value_heads", kv_heads.to_string(), "a divisor of num_attention_heads");
         }
-        let head_dim = self.head_dim.unwrap_or(self.hidden_size / self.num_attention_heads);
+        let usual_width = family.head_dim.unwrap_or(self.hidden_size / self.num_attention_heads);
+        let head_dim = self.head_dim.unwrap_or(usual_width);
         if head_dim == 0 || !head_dim.is_multiple_of(2) {
             return unsupported("head_dim", head_dim.to_string(), "an even number");
         }
@@ -96,23 +88,21 @@ impl RawConfig {
             let expected = format!("at most {WIDEST} for all heads together");
             return unsupported("head_dim", head_dim.to_string(), &expected);
         }
-        let rms_norm_eps = self.rms_norm_eps.unwrap_or(1e-6);
-        if !(rms_norm_eps.is_finite() && rms_norm_eps >= 0.0) {
-            return unsupported("rms_norm_eps", rms_norm_eps.to_string(), "a number of at least 0");
+        let eps = self.rms_norm_eps.unwrap_or(family.norm_eps);
+        if !(eps.is_finite() && eps >= 0.0) {
+            return unsupported("rms_norm_eps", eps.to_string(), "a number of at least 0");
         }
-        let usual_positions = if is_mistral { MISTRAL_POSITIONS } else { 2048 };
-        let positions = self.max_position_embeddings.unwrap_or(usual_positions);
-        if is_mistral {
-            self.check_mistral(path, positions)?;
-        } else if let Some(Some(window)) = self.sliding_window {
-            notes.push(format!("sliding_window is {window}, but this family uses full attention; it is ignored"));
-        }
-        if let Some(value) = self.use_bidirectional_attention.as_ref().filter(|value| **value != Value::Bool(false)) {
+        if let Some(value) = self.others.get("use_bidirectional_attention").filter(|value| !is_off(value)) {
             return unsupported("use_bidirectional_attention", value.to_string(), "false");
         }
-        let (rope_theta, rope_scaling) = self.rope.validate(path, positions, notes)?;
+        for field in DROPOUTS {
+            if let Some(rate) = self.others.get(field).and_then(Value::as_f64).filter(|rate| *rate != 0.0) {
+                notes.push(format!("{field} is {rate}, but the frozen base has no dropout here; it is ignored"));
+            }
+        }
+        let positions = self.max_position_embeddings.unwrap_or(family.positions);
         Ok(ModelConfig {
-            family,
+            model_type: family.model_type,
             hidden_size: self.hidden_size,
             intermediate_size: self.intermediate_size,
             num_hidden_layers: self.num_hidden_layers,
@@ -120,15 +110,88 @@ impl RawConfig {
             num_key_value_heads: kv_heads,
             head_dim,
             vocab_size: self.vocab_size,
-            rms_norm_eps,
-            rope_theta,
-            rope_scaling,
-            tie_word_embeddings: self.tie_word_embeddings.unwrap_or(family == Family::Gemma),
-            attention_bias: self.attention_bias,
-            mlp_bias: self.mlp_bias,
-            activation,
+            tie_word_embeddings: self.tie_word_embeddings.unwrap_or(family.tied),
             max_position_embeddings: positions,
+            activation: self.activation(family, path)?,
+            biases: Biases {
+                qkv: self.bias(family.qkv_bias, "attention_bias", path)?,
+                o: self.bias(family.o_bias, "attention_bias", path)?,
+                mlp: self.bias(family.mlp_bias, "mlp_bias", path)?,
+            },
+            norms: Norms {
+                eps,
+                offset: family.norm_offset,
+                of_outputs: family.output_norms,
+                of_heads: family.head_norms,
+            },
+            fused_linears: family.fused_linears,
+            embedding_scale: family.scaled_embedding.then(|| (self.hidden_size as f32).sqrt()),
+            scores: self.scores(family, head_dim, path, notes)?,
+            layers: self.layers.validate(family, self.num_hidden_layers, path, notes)?,
+            rotations: self.rotations.validate(family, [head_dim, positions], path, notes)?,
+            json: Map::new(),
         })
+    }
+
+    fn activation(&self, family: &Family, path: &Path) -> Result<Activation, ModelError> {
+        let named = |field: &&'static str| Some((*field, self.others.get(*field).filter(|value| !value.is_null())?));
+        let Some((field, name)) = family.activation_fields.iter().find_map(named) else {
+            return Ok(family.activations[0].1);
+        };
+        let known = family.activations.iter().find(|(known, _)| name.as_str() == Some(known));
+        known.map(|(_, activation)| *activation).ok_or_else(|| {
+            let names: Vec<&str> = family.activations.iter().map(|(name, _)| *name).collect();
+            let value = name.as_str().map_or_else(|| name.to_string(), str::to_owned);
+            ModelError::unsupported(path, field, value, names.join(" or "))
+        })
+    }
+
+    /// Whether linears have biases, by the field where it counts; `usual` is the field's name in other families.
+    fn bias(&self, bias: Bias, usual: &str, path: &Path) -> Result<bool, ModelError> {
+        let is_set = |field: &str| match self.others.get(field) {
+            None | Some(Value::Null) => Ok(false),
+            Some(Value::Bool(set)) => Ok(*set),
+            Some(other) => Err(ModelError::unsupported(path, field, other, "true or false")),
+        };
+        match bias {
+            Bias::Always => Ok(true),
+            Bias::Field(field) => is_set(field),
+            Bias::Never if is_set(usual)? => {
+                Err(ModelError::unsupported(path, usual, true, format!("false for {}", self.model_type)))
+            }
+            Bias::Never => Ok(false),
+        }
+    }
+
+    fn scores(
+        &self,
+        family: &Family,
+        head_dim: usize,
+        path: &Path,
+        notes: &mut Vec<String>,
+    ) -> Result<Scores, ModelError> {
+        let positive = |field: &str, value: Option<f32>| match value {
+            Some(value) if !(value.is_finite() && value > 0.0) => {
+                Err(ModelError::unsupported(path, field, value, "a number above 0"))
+            }
+            value => Ok(value),
+        };
+        let mut cap = |field: &str, cap: Cap, given: Option<Option<f32>>| match cap {
+            Cap::Default(usual) => positive(field, given.unwrap_or(usual)),
+            Cap::Never => {
+                if let Some(bound) = given.flatten() {
+                    notes.push(format!("{field} is {bound}, but this family does not use it; it is ignored"));
+                }
+                Ok(None)
+            }
+        };
+        let logit_cap = cap("final_logit_softcapping", family.logit_cap, self.final_logit_softcapping)?;
+        let cap = cap("attn_logit_softcapping", family.score_cap, self.attn_logit_softcapping)?;
+        let scalar = match family.score_scalar {
+            true => positive("query_pre_attn_scalar", Some(self.query_pre_attn_scalar.unwrap_or(USUAL_SCALAR)))?,
+            false => None,
+        };
+        Ok(Scores { scale: scalar.unwrap_or(head_dim as f32).sqrt().recip(), cap, logit_cap })
     }
 
     /// Checks the bounds of the sizes.
@@ -147,26 +210,11 @@ impl RawConfig {
             }
         }
     }
+}
 
-    /// Checks that a Mistral with this number of positions computes the same as a Llama.
-    fn check_mistral(&self, path: &Path, positions: usize) -> Result<(), ModelError> {
-        let window = match self.sliding_window {
-            Some(window) => window,
-            None => Some(MISTRAL_WINDOW),
-        };
-        if let Some(window) = window.filter(|window| *window < positions) {
-            let value = if self.sliding_window.is_some() { "" } else { "absent, which is " };
-            let expected = format!("null, or at least max_position_embeddings, {positions}");
-            return Err(ModelError::unsupported(path, "sliding_window", format!("{value}{window}"), expected));
-        }
-        if let Some(kind) = self.layer_types.iter().flatten().find(|kind| *kind != "full_attention") {
-            return Err(ModelError::unsupported(path, "layer_types", kind, "full_attention for all layers"));
-        }
-        match [("attention_bias", self.attention_bias), ("mlp_bias", self.mlp_bias)].iter().find(|(_, set)| *set) {
-            Some((field, _)) => Err(ModelError::unsupported(path, *field, true, "false for a Mistral")),
-            None => Ok(()),
-        }
-    }
+/// Whether a switch is off.
+fn is_off(value: &Value) -> bool {
+    value.is_null() || *value == Value::Bool(false)
 }
 
 /// The quantisation method, by the fields `quantization_config` of transformers and `quantization` of MLX; `None` if they are

@@ -8,7 +8,7 @@ use adamole::{
     core::{
         AdaMole, AdapterConfig, METHODS, MethodSettings, Setting, SettingError, SettingGroup, SettingMap, settings,
     },
-    llama::{AdapterLayout, Allocation, Targets},
+    llama::{AdapterLayout, Allocation, ModelConfig, Targets},
     train::Recipe,
 };
 use serde::{Serialize, Serializer, ser::SerializeMap};
@@ -151,13 +151,14 @@ impl AdapterSettings {
         Ok(recipe)
     }
 
-    /// The adapters of a model with this number of layers.
+    /// The adapters of a model.
     ///
     /// # Errors
-    /// A setting is not valid.
-    pub(crate) fn layout(&self, layers: usize) -> Result<AdapterLayout, SettingError> {
+    /// A setting is not valid, or the model does not have a target.
+    pub(crate) fn layout(&self, model: &ModelConfig) -> Result<AdapterLayout, SettingError> {
+        let layers = model.num_hidden_layers;
         let configs = (0..layers).map(|layer| self.config(layer, layers)).collect::<Result<Vec<_>, _>>()?;
-        Ok(AdapterLayout::per_layer(&configs, &self.targets))
+        AdapterLayout::per_layer(&configs, &self.targets, model)
     }
 
     /// The adapter of the linears of layer `layer` among `layers`.

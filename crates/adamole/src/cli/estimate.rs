@@ -110,7 +110,7 @@ pub(crate) fn run(arguments: EstimateArguments) -> Result<(), Failure> {
         Some(((shape, items), tokens)) => (ModelConfig::from_folder(&shape)?, assume(&config, &items, tokens)?, None),
         None => read(&config)?,
     };
-    let layout = config.adapter.layout(model.num_hidden_layers)?;
+    let layout = config.adapter.layout(&model)?;
     let shapes = LinearShapes::of(&model);
     let cost = Cost::of_shape(&model, &layout);
     let trained = |length| match config.recipe.labels {

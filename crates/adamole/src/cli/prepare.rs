@@ -120,7 +120,7 @@ impl Request {
         let reported = reported.map(|(part, read)| Ok::<_, Failure>((part, encode(part, &read.items)?))).transpose()?;
         let lengths: Vec<usize> = training.iter().map(|example| example.text.len()).collect();
         warn_beyond_positions(base.model.config(), lengths.iter().copied());
-        let layout = config.adapter.layout(base.model.config().num_hidden_layers)?;
+        let layout = config.adapter.layout(base.model.config())?;
         let on_cpu = device::is_cpu(&hardware.device);
         let memory =
             memory::estimate(config, &layout, base.model.config(), &lengths, (hardware.side_by_side(), on_cpu));

@@ -10,11 +10,12 @@ use adamole::{
     core::SettingError,
     data::train_tokenizer,
     device,
-    llama::{Activation, CausalLm, Family, ModelConfig, Precision, save_base_as},
+    llama::{CausalLm, ModelConfig, ModelError, Precision, save_base_as},
     train::{Corpus, PretrainRecipe, Workers, pretrain, validation_loss},
 };
 use clap::Args;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -54,9 +55,9 @@ struct Config {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Shape {
-    /// llama or gemma.
+    /// The `model_type` of a family.
     #[serde(default = "llama")]
-    family: Family,
+    family: String,
     hidden_size: usize,
     intermediate_size: usize,
     num_hidden_layers: usize,
@@ -72,8 +73,8 @@ struct Shape {
     dtype: Precision,
 }
 
-fn llama() -> Family {
-    Family::Llama
+fn llama() -> String {
+    "llama".into()
 }
 
 #[derive(Serialize)]
@@ -93,6 +94,7 @@ pub(crate) fn run(arguments: PretrainArguments) -> Result<(), Failure> {
         toml::from_str(&text).map_err(|source| ConfigError::Toml { path: path.clone(), source })?;
     recipe.validate()?;
     shape.validate()?;
+    let config = shape.config(&recipe)?;
     let device = device::open(&arguments.device)?.autodiff();
     let documents = read_documents(&arguments.corpus)?;
     let held_out = read_documents(&arguments.validation)?;
@@ -110,7 +112,7 @@ pub(crate) fn run(arguments: PretrainArguments) -> Result<(), Failure> {
     say!("{} training tokens, {} validation tokens", tokens.len(), held_out.len());
 
     let workers = Workers::new(workers(None, device::is_cpu(&device.clone().inner())));
-    let model = CausalLm::random(shape.config(&recipe), recipe.seed, &device);
+    let model = CausalLm::random(config, recipe.seed, &device);
     let parameters = burn::module::Module::num_params(&model);
     let corpus = |tokens| Corpus { tokens, bos: tokenizer.bos() };
     let started = Instant::now();
@@ -176,28 +178,21 @@ impl Shape {
         }
     }
 
-    fn config(&self, recipe: &PretrainRecipe) -> ModelConfig {
-        ModelConfig {
-            family: self.family,
-            activation: match self.family {
-                Family::Llama => Activation::Silu,
-                Family::Gemma => Activation::GeluTanh,
-            },
-            rope_scaling: None,
-            hidden_size: self.hidden_size,
-            intermediate_size: self.intermediate_size,
-            num_hidden_layers: self.num_hidden_layers,
-            num_attention_heads: self.num_attention_heads,
-            num_key_value_heads: self.num_key_value_heads,
-            head_dim: self.head_dim.unwrap_or(self.hidden_size / self.num_attention_heads),
-            vocab_size: self.vocab_size,
-            rms_norm_eps: self.rms_norm_eps,
-            rope_theta: self.rope_theta,
-            tie_word_embeddings: true,
-            attention_bias: false,
-            mlp_bias: false,
-            max_position_embeddings: recipe.sequence_length,
-        }
+    fn config(&self, recipe: &PretrainRecipe) -> Result<ModelConfig, ModelError> {
+        ModelConfig::from_json(&json!({
+            "model_type": self.family,
+            "hidden_size": self.hidden_size,
+            "intermediate_size": self.intermediate_size,
+            "num_hidden_layers": self.num_hidden_layers,
+            "num_attention_heads": self.num_attention_heads,
+            "num_key_value_heads": self.num_key_value_heads,
+            "head_dim": self.head_dim.unwrap_or(self.hidden_size / self.num_attention_heads),
+            "vocab_size": self.vocab_size,
+            "rms_norm_eps": self.rms_norm_eps,
+            "rope_theta": self.rope_theta,
+            "tie_word_embeddings": true,
+            "max_position_embeddings": recipe.sequence_length,
+        }))
     }
 }
 

@@ -83,7 +83,7 @@ impl Subject {
     /// The base with fresh adapters.
     fn load(&self, device: &Device) -> Result<CausalLm, Failure> {
         let mut model = self.load_base(device)?;
-        let layout = self.adapter.0.layout(model.config().num_hidden_layers)?;
+        let layout = self.adapter.0.layout(model.config())?;
         model.adapt(&layout, 0);
         Ok(model)
     }
