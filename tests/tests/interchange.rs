@@ -113,7 +113,11 @@ fn every_method_is_saved_and_loaded_without_loss() {
     for method in methods {
         let config =
             AdapterConfig { method, rank: 2.try_into().unwrap(), alpha: 16.0, dropout: 0.05.try_into().unwrap() };
-        round_trip(&case, AdapterLayout::uniform(config, &Targets::all(), base(&case, &device).config()).unwrap(), &device);
+        round_trip(
+            &case,
+            AdapterLayout::uniform(config, &Targets::all(), base(&case, &device).config()).unwrap(),
+            &device,
+        );
     }
 }
 
@@ -130,7 +134,11 @@ fn layers_with_different_adapters_are_saved_and_loaded() {
         AdapterConfig { method, rank: rank.try_into().unwrap(), alpha: 8.0, dropout: 0.0.try_into().unwrap() }
     };
     for layers in [[layer(2, 4, None), layer(6, 1, None)], [layer(2, 4, Some(1)), layer(5, 4, Some(3))]] {
-        round_trip(&case, AdapterLayout::per_layer(&layers, &Targets::attention(), base(&case, &device).config()).unwrap(), &device);
+        round_trip(
+            &case,
+            AdapterLayout::per_layer(&layers, &Targets::attention(), base(&case, &device).config()).unwrap(),
+            &device,
+        );
     }
     // Different linears in different layers.
     let lora = |rank: usize, alpha| AdapterConfig::new(Lora, rank, alpha, 0.0).unwrap();

@@ -7,7 +7,6 @@ use adamole::{
 };
 use adamole_tests::shipped::adapter;
 use serde_json::json;
-use std::fs;
 
 /// Hidden size, intermediate size, layers, heads, key-value heads, head width, vocabulary.
 const MODELS: [(&str, &str, [usize; 7]); 3] = [

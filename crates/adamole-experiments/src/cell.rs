@@ -2,7 +2,6 @@
 
 use crate::{
     ExperimentError, definition::Definitions, lock, outcome::read_json, place::Places, plan::Key, preset::Portion,
-    shape::Shape,
 };
 use serde_json::Value;
 use std::{
@@ -21,7 +20,8 @@ pub(crate) struct Cell {
     pub(crate) settings: Table,
     pub(crate) is_trained: bool,
     pub(crate) portion: Portion,
-    pub(crate) shape: Shape,
+    /// The name of a well-known model, or a folder with a config.json.
+    pub(crate) shape: String,
 }
 
 /// Settings that `adamole evaluate` takes too.
@@ -88,7 +88,8 @@ impl Cell {
             return Err(ExperimentError::NoReport { cell: key.id() });
         }
         let is_trained = key.method != "untuned";
-        let shape = Shape::new(&model.shape, places.root.as_deref());
+        let shipped = places.root.as_deref().map(|root| root.join(&model.shape)).filter(|folder| folder.is_dir());
+        let shape = shipped.map_or_else(|| model.shape.clone(), |folder| folder.display().to_string());
         Ok(Self { key: key.clone(), settings, is_trained, portion: portion.clone(), shape })
     }
 

@@ -57,10 +57,7 @@ impl Estimate {
             let (Some([train, validation, report]), Some(tokens)) = (cell.portion.items, cell.portion.tokens) else {
                 return Err(ExperimentError::NoSizes { cell: cell.key.id() });
             };
-            command
-                .arg("--shape")
-                .arg(cell.shape.folder(&folder.join(cell.key.id()))?)
-                .args(["--items", &format!("{train},{validation},{report}")]);
+            command.args(["--shape", &cell.shape]).args(["--items", &format!("{train},{validation},{report}")]);
             command.args(["--tokens", &tokens.to_string()]);
         }
         let output = command.output().map_err(ExperimentError::io(program))?;

@@ -26,7 +26,6 @@ mod report;
 mod results;
 mod runner;
 mod runs;
-mod shape;
 mod study;
 mod table;
 mod variant;

@@ -47,7 +47,7 @@ pub(crate) struct Model {
     pub(crate) made_by: Option<String>,
     /// The hash of `model.safetensors`, if results are valid for one file only.
     pub(crate) sha256: Option<String>,
-    /// One of `shapes/`, or a folder of the source with a config.json.
+    /// A well-known model that `adamole estimate --shape` names, or a folder of the source with a config.json.
     pub(crate) shape: String,
 }
 

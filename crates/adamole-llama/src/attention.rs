@@ -65,9 +65,8 @@ impl AttentionMask {
     pub(crate) fn within(&self, window: usize) -> Option<Self> {
         let [_, _, queries, keys] = self.bias.dims();
         let start = keys - queries;
-        let window = (window < keys).then(|| {
-            Self::new([1, queries, keys], &self.bias.device(), |_, query, key| key + window <= start + query)
-        });
+        let window = (window < keys)
+            .then(|| Self::new([1, queries, keys], &self.bias.device(), |_, query, key| key + window <= start + query));
         Some(Self { bias: self.bias.clone().min_pair(window?.bias) })
     }
 
@@ -159,7 +158,9 @@ impl Attention {
         let split = |x: Tensor<2>, heads: usize| x.reshape([batch, length, heads, dim]).swap_dims(1, 2);
         let rotated = |x: Tensor<2>, heads: usize, norm: &Option<RmsNorm>| {
             let x = match norm {
-                Some(norm) => norm.forward(x.reshape([batch * length * heads, dim])).reshape([batch * length, heads * dim]),
+                Some(norm) => {
+                    norm.forward(x.reshape([batch * length * heads, dim])).reshape([batch * length, heads * dim])
+                }
                 None => x,
             };
             match self.layer.rotation {

@@ -7,17 +7,8 @@ use std::{collections::BTreeMap, fmt};
 
 /// The linears that can be adapted, by their names in Hugging Face checkpoints, in the order of the forward pass. No model has
 /// all of them: where linears are fused, one takes the place of several.
-pub(crate) const TARGETS: [&str; 9] = [
-    "q_proj",
-    "k_proj",
-    "v_proj",
-    "qkv_proj",
-    "o_proj",
-    "gate_proj",
-    "up_proj",
-    "gate_up_proj",
-    "down_proj",
-];
+pub(crate) const TARGETS: [&str; 9] =
+    ["q_proj", "k_proj", "v_proj", "qkv_proj", "o_proj", "gate_proj", "up_proj", "gate_up_proj", "down_proj"];
 
 /// The linears that are fused in some families, and their parts.
 const FUSED: [(&str, &[&str]); 2] =

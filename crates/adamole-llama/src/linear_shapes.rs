@@ -49,18 +49,30 @@ impl<'a> LinearShapes<'a> {
 
     /// The number of weights of the linears of all layers, without biases.
     pub fn linear_elements(self) -> usize {
-        let of_layer: usize = targets(self.0).iter().map(|target| self.of_target(target).iter().product::<usize>()).sum();
+        let of_layer: usize =
+            targets(self.0).iter().map(|target| self.of_target(target).iter().product::<usize>()).sum();
         of_layer * self.0.num_hidden_layers
     }
 
-    /// The number of weights of the model: linears, norms, embedding, and output projection unless it is tied. Biases are left
-    /// out.
+    /// The number of weights of the model: linears with their biases, norms, embedding, and output projection unless it is
+    /// tied.
     pub fn elements(self) -> usize {
         let config = self.0;
         let embeddings = if config.tie_word_embeddings { 1 } else { 2 };
         let of_layer = if config.norms.of_outputs { 4 } else { 2 };
         let of_heads = if config.norms.of_heads { 2 * config.head_dim * config.num_hidden_layers } else { 0 };
         let norms = (of_layer * config.num_hidden_layers + 1) * config.hidden_size + of_heads;
-        self.linear_elements() + embeddings * config.vocab_size * config.hidden_size + norms
+        self.linear_elements() + self.bias_elements() + embeddings * config.vocab_size * config.hidden_size + norms
+    }
+
+    fn bias_elements(self) -> usize {
+        let has_bias = |target: &&str| match *target {
+            "q_proj" | "k_proj" | "v_proj" | "qkv_proj" => self.0.biases.qkv,
+            "o_proj" => self.0.biases.o,
+            _ => self.0.biases.mlp,
+        };
+        let of_layer: usize =
+            targets(self.0).iter().filter(|target| has_bias(target)).map(|target| self.of_target(target)[0]).sum();
+        of_layer * self.0.num_hidden_layers
     }
 }

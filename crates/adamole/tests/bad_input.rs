@@ -124,7 +124,7 @@ fn configs_that_are_not_implemented_are_refused() {
     let scene = Scene::new();
     let config = fs::read_to_string(scene.path("model/config.json")).unwrap();
     scene.write("model/config.json", config.replace("\"llama\"", "\"mamba\""));
-    scene.fails("train", &[], 1, &["config.json: model_type is mamba, expected llama"]);
+    scene.fails("train", &[], 1, &["config.json: model_type is mamba, expected one of llama, mistral"]);
     scene.write("model/config.json", config.replace("\"hidden_size\"", "\"hidden_sise\""));
     scene.fails("train", &[], 1, &["config.json: missing field `hidden_size`"]);
     scene.write("model/config.json", config.replace("\"num_key_value_heads\": 2", "\"num_key_value_heads\": 3"));

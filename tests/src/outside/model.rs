@@ -3,8 +3,7 @@
 use super::scratch::Scratch;
 use adamole::core::{AdapterConfig, Lora};
 use adamole::llama::{
-    AdapterLayout, CausalLm, ModelConfig, Targets, TensorFile, load_adapter, load_base,
-    save_adapter, save_base,
+    AdapterLayout, CausalLm, ModelConfig, Targets, TensorFile, load_adapter, load_base, save_adapter, save_base,
 };
 use burn::tensor::Device;
 use serde_json::json;

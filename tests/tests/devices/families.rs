@@ -5,8 +5,8 @@
 use adamole::{
     core::{AdaMole, AdapterConfig},
     llama::{
-        AdapterLayout, CausalLm, Generation, Sampling, TensorFile, Targets, load_adapter, load_base, merge, save_adapter,
-        save_base,
+        AdapterLayout, CausalLm, Generation, Sampling, Targets, TensorFile, load_adapter, load_base, merge,
+        save_adapter, save_base,
     },
     train::{CollatedBatch, Trace, trace},
 };
@@ -133,12 +133,8 @@ fn generated_text_of_families_equals_transformers() {
         let prompt = case.integers("prompt_ids").iter().map(|&id| id as u32).collect();
         for (cached, key) in [(true, "generated_ids"), (false, "generated_ids_no_cache")] {
             let expected = case.integers(key);
-            let options = Generation {
-                max_new_tokens: expected.len(),
-                sampling: Sampling::Greedy,
-                eos: Vec::new(),
-                cached,
-            };
+            let options =
+                Generation { max_new_tokens: expected.len(), sampling: Sampling::Greedy, eos: Vec::new(), cached };
             let prompts: &[Vec<u32>] = std::slice::from_ref(&prompt);
             let generated = adamole::llama::generate(&model, prompts, &options, &device).unwrap();
             let generated: Vec<i64> = generated[0].iter().map(|&id| i64::from(id)).collect();

@@ -198,11 +198,12 @@ impl<'a> Patterns<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::layout::linear_name;
+    use crate::{Targets, layout::linear_name};
 
     fn selected(target: Value, exclude: Value) -> Result<Vec<String>, String> {
+        let targets = Vec::from(Targets::all());
         let linears: Vec<String> =
-            (0..2).flat_map(|layer| TARGETS.iter().map(move |target| linear_name(layer, target))).collect();
+            (0..2).flat_map(|layer| targets.iter().map(move |target| linear_name(layer, target))).collect();
         let targeting = Targeting {
             path: Path::new("adapter_config.json"),
             target_modules: &target,

@@ -221,8 +221,7 @@ const SMOLLM3: Family = Family {
 };
 
 /// Every family.
-pub(super) const FAMILIES: [&Family; 9] =
-    [&LLAMA, &MISTRAL, &QWEN2, &QWEN3, &GEMMA, &GEMMA2, &GEMMA3, &PHI3, &SMOLLM3];
+pub(super) const FAMILIES: [&Family; 9] = [&LLAMA, &MISTRAL, &QWEN2, &QWEN3, &GEMMA, &GEMMA2, &GEMMA3, &PHI3, &SMOLLM3];
 
 impl Family {
     /// The family of this `model_type`.

@@ -1,6 +1,7 @@
 //! `config.json` of a Hugging Face folder, in the formats before and after transformers 5.
 
 mod family;
+mod known;
 mod layers;
 mod read;
 mod rotations;

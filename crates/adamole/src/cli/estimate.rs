@@ -17,16 +17,17 @@ use adamole::{
 };
 use clap::Args;
 use serde::Serialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 #[derive(Args)]
 pub(crate) struct EstimateArguments {
     /// TOML file with the settings of the run, as `train` takes it
     #[arg(long)]
     config: Option<PathBuf>,
-    /// Folder with the config.json of a model of the same shape; the model itself and the data need not exist then
-    #[arg(long, value_name = "DIR", requires = "items", requires = "tokens")]
-    shape: Option<PathBuf>,
+    /// A well-known model (llama-2-7b, qwen3-4b, ...), or a folder with the config.json of a model of the same shape; the
+    /// model itself and the data need not exist then
+    #[arg(long, value_name = "MODEL|DIR", requires = "items", requires = "tokens")]
+    shape: Option<String>,
     /// With --shape: number of training, validation and reported items
     #[arg(long, value_name = "TRAIN,VALIDATION,REPORT", value_delimiter = ',', requires = "shape")]
     items: Option<Vec<usize>>,
@@ -107,7 +108,7 @@ pub(crate) fn run(arguments: EstimateArguments) -> Result<(), Failure> {
     }
     let assumed = arguments.shape.zip(arguments.items).zip(arguments.tokens);
     let (model, lengths, fingerprint) = match assumed {
-        Some(((shape, items), tokens)) => (ModelConfig::from_folder(&shape)?, assume(&config, &items, tokens)?, None),
+        Some(((shape, items), tokens)) => (shape_of(&shape)?, assume(&config, &items, tokens)?, None),
         None => read(&config)?,
     };
     let layout = config.adapter.layout(&model)?;
@@ -139,6 +140,18 @@ pub(crate) fn run(arguments: EstimateArguments) -> Result<(), Failure> {
         config,
     };
     print(arguments.format, &report, || text(&report))
+}
+
+/// The shape of a well-known model, or that in a folder.
+fn shape_of(name: &str) -> Result<ModelConfig, Failure> {
+    match ModelConfig::known(name)? {
+        Some(known) => Ok(known),
+        None if Path::new(name).exists() => Ok(ModelConfig::from_folder(Path::new(name))?),
+        None => {
+            let known = ModelConfig::known_names()?.join(", ");
+            Err(Failure::Usage(format!("--shape {name}: neither a folder nor one of {known}")))
+        }
+    }
 }
 
 /// The most items that sizes may name.

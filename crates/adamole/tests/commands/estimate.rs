@@ -77,7 +77,6 @@ fn an_estimate_tells_what_the_run_is_going_to_be() {
 
 #[test]
 fn the_papers_models_fit_a_gpu_of_80_gb() {
-    let shapes = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates/adamole-experiments/experiments/shapes");
     // The parameters that are published for each.
     for (shape, parameters) in [
         ("llama-2-7b", 6_738_415_616_u64),
@@ -85,8 +84,7 @@ fn the_papers_models_fit_a_gpu_of_80_gb() {
         ("gemma-7b", 8_537_680_896),
         ("smollm2-135m", 134_515_008),
     ] {
-        let shape = shown(&shapes.join(shape));
-        let assumed = ["--shape", &shape, "--items", "5000,1000,1000", "--tokens", "100"];
+        let assumed = ["--shape", shape, "--items", "5000,1000,1000", "--tokens", "100"];
         let run = ["estimate", "--model", "not/here", "--benchmark", "cosmos_qa", "--dtype", "bfloat16"];
         let options = ["--device", "cuda", "--labels", "text", "--format", "json"];
         let report: Value = serde_json::from_str(&succeeds(&[&run[..], &assumed, &options].concat())).unwrap();
