@@ -138,7 +138,7 @@ fn adapted_model(device: &Device, dropout: f32) -> CausalLm {
 fn examples() -> Vec<Example> {
     (0..10_u32)
         .map(|i| {
-            let ids: Vec<u32> = (0..6 + i).map(|t| (t * 13 + i * 29) % 127).collect();
+            let ids: Vec<u32> = (0..6 + i).map(|t| (t * 13 + i * 29) % 107).collect();
             Example {
                 answer_at: Some(ids.len() - 2),
                 prompt: ids[..ids.len() - 2].to_vec(),
@@ -158,7 +158,7 @@ fn texts(examples: &[Example], indices: &[usize]) -> Batch {
 }
 
 fn padded(examples: &[Example], indices: &[usize], padding: Padding) -> Batch {
-    let collation = Collation { pad_id: 127, labels: LabelScope::Text, padding };
+    let collation = Collation { pad_id: 107, labels: LabelScope::Text, padding };
     Batch::of_texts(examples, indices, collation, &Buckets::any())
 }
 
@@ -190,6 +190,38 @@ fn activation_checkpointing_does_not_change_a_step() {
     for model in [adapted_model(&device, 0.3), everywhere] {
         compare_by_blocks(&model);
     }
+    for family in FAMILIES {
+        compare_by_blocks(&of_family(family, adamole(4, 2, 0.3), &device));
+    }
+}
+
+/// Families with norms of outputs, of heads, bounded scores, fused linears, and layers without rotation.
+const FAMILIES: [&str; 5] = ["gemma2_caps", "gemma3_pattern2", "phi3_window", "qwen3_norms", "smollm3_interval"];
+
+/// The golden model of a family, with adapters on all linears.
+fn of_family(name: &str, adapter: AdapterConfig, device: &Device) -> CausalLm {
+    let mut model = load_base(&golden(&format!("families/{name}/base")), device).unwrap();
+    let layout = AdapterLayout::uniform(adapter, &Targets::all(), model.config()).unwrap();
+    model.adapt(&layout, 3);
+    model
+}
+
+#[test]
+fn targets_that_a_model_does_not_have_are_refused_and_parts_of_fused_linears_mean_these() {
+    let device = device();
+    let targets = |names: &[&str]| Targets::try_from(names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>());
+    let layout = |family: &str, names: &[&str]| {
+        let model = load_base(&golden(&format!("families/{family}/base")), &device).unwrap();
+        let layout = AdapterLayout::uniform(adamole(2, 1, 0.0), &targets(names).unwrap(), model.config());
+        let names = |layout: AdapterLayout| layout.iter().map(|(name, _)| name.to_owned()).collect::<Vec<_>>();
+        layout.map(|layout| names(layout).into_iter().filter(|name| name.contains(".0.")).collect::<Vec<_>>())
+    };
+    let fused = ["model.layers.0.self_attn.o_proj", "model.layers.0.self_attn.qkv_proj"];
+    assert_eq!(layout("phi3_window", &["q_proj", "k_proj", "v_proj", "o_proj"]).unwrap(), fused);
+    assert_eq!(layout("phi3_window", &["qkv_proj", "o_proj"]).unwrap(), fused);
+    let error = layout("phi3_window", &["q_proj", "o_proj"]).unwrap_err().to_string();
+    assert!(error.contains("q_proj") && error.contains("qkv_proj, o_proj, gate_up_proj, down_proj"), "{error}");
+    assert!(layout("qwen3_norms", &["qkv_proj"]).unwrap_err().to_string().contains("qkv_proj"));
 }
 
 fn compare_by_blocks(model: &CausalLm) {

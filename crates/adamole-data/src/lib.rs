@@ -16,7 +16,7 @@ pub use batches::{ExampleBatcher, TensorBatch};
 pub use benchmark::{Benchmark, Choice, DefinitionError, HubPlace, MultipleChoice};
 pub use error::{DataError, HeaderError, RowError};
 pub use files::{Content, RowReader};
-pub use guard::panics_are_caught;
+pub use guard::silence_caught_panics;
 pub use read::{OnBadRow, ReadReport, SplitItems, SplitReader, read_split, require_labels};
 pub use row::{NumberedRow, Place, Row, Spot};
 pub use split::{Split, SplitPart};

@@ -5,7 +5,8 @@ use std::{
     fs::{File, OpenOptions, TryLockError},
     io::{ErrorKind, Read, Seek, Write},
     path::{Path, PathBuf},
-    process,
+    process, thread,
+    time::Duration,
 };
 
 /// The lock of a run directory for one process, held until it is dropped: a lock of the operating system on the file
@@ -30,10 +31,7 @@ impl RunLock {
         let is_locked = match file.try_lock() {
             Ok(()) => true,
             Err(TryLockError::WouldBlock) => {
-                let mut text = String::new();
-                // Where a locked file cannot be read, as on Windows, the process stays unnamed.
-                let read = file.read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok());
-                return Err(TrainError::RunInUse { path: folder.to_owned(), process: read });
+                return Err(TrainError::RunInUse { path: folder.to_owned(), process: holder(&mut file) });
             }
             // Some network file systems have no locks.
             Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => false,
@@ -53,6 +51,19 @@ impl RunLock {
     pub fn is_locked(&self) -> bool {
         self.is_locked
     }
+}
+
+/// The process that holds the lock. It writes its id once it has the lock, so that a moment can pass before it is there; where
+/// a locked file cannot be read, as on Windows, it stays unnamed.
+fn holder(file: &mut File) -> Option<u32> {
+    (0..20).find_map(|attempt| {
+        if attempt > 0 {
+            thread::sleep(Duration::from_millis(10));
+        }
+        let mut text = String::new();
+        file.rewind().and_then(|()| file.read_to_string(&mut text)).ok()?;
+        text.trim().parse().ok()
+    })
 }
 
 #[cfg(test)]

@@ -50,7 +50,7 @@ enum Command {
 
 /// Runs the command of the command line.
 pub fn run() -> ExitCode {
-    silence_caught_panics();
+    adamole::data::silence_caught_panics();
     let result = match Arguments::parse().command {
         Command::Train(arguments) => cli::train::run(*arguments),
         Command::Estimate(arguments) => cli::estimate::run(*arguments),
@@ -76,16 +76,6 @@ pub fn run() -> ExitCode {
             failure.exit_code()
         }
     }
-}
-
-/// Keeps the messages of panics that become errors off stderr.
-fn silence_caught_panics() {
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        if !adamole::data::panics_are_caught() {
-            hook(panic);
-        }
-    }));
 }
 
 /// Reads and checks the settings of a run: those in a TOML file, or those of the run in a folder.

@@ -5,12 +5,12 @@
 use adamole::{
     core::{AdaMole, AdapterConfig},
     llama::{
-        AdapterLayout, CausalLm, Generation, Sampling, Targets, TensorFile, load_adapter, load_base, merge,
-        save_adapter, save_base,
+        AdapterLayout, CausalLm, Generation, Precision, Sampling, Targets, TensorFile, load_adapter, load_base,
+        load_base_as, merge, save_adapter, save_base,
     },
     train::{CollatedBatch, Trace, trace},
 };
-use adamole_tests::{Case, Differences, device, floats, golden, values};
+use adamole_tests::{Case, Differences, device, floats, golden, max_difference, values};
 use burn::tensor::Device;
 use std::{
     env, fs,
@@ -140,6 +140,19 @@ fn generated_text_of_families_equals_transformers() {
             let generated: Vec<i64> = generated[0].iter().map(|&id| i64::from(id)).collect();
             assert_eq!(generated, expected, "{}, cached: {cached}", name(&case));
         }
+    }
+}
+
+#[test]
+fn families_in_bfloat16_are_close_to_transformers() {
+    let device = device();
+    for case in cases() {
+        let model = load_base_as(&case.folder.join("base"), Precision::BFloat16, &device).unwrap();
+        let expected = of_tokens(&case, &case.floats("logits"));
+        let largest = expected.iter().fold(0.0_f32, |largest, logit| largest.max(logit.abs()));
+        let difference = max_difference(&logits(&case, &model, &device), &expected) / largest;
+        eprintln!("{:24} bfloat16: {difference:.3} of the largest logit", name(&case));
+        assert!(difference < 0.25, "{}: {difference}", name(&case));
     }
 }
 
