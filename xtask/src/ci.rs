@@ -5,8 +5,9 @@ use std::time::Instant;
 
 /// The tests on wgpu: layers, some models, losses, twenty steps of training and a resumed run. Software Vulkan compiles shaders for
 /// minutes; `cargo xtask test --device wgpu` runs the other tests.
-const ON_WGPU: [&str; 5] = ["--nocapture", "golden_layers", "golden_models::models", "loss", "a_resumed_run"];
-const MODELS_ON_WGPU: &str = "llama_gqa__ada_1,gemma__mole_top2,llama3_short__lora";
+const ON_WGPU: [&str; 6] =
+    ["--nocapture", "golden_layers", "golden_models::models", "families_equal", "loss", "a_resumed_run"];
+const MODELS_ON_WGPU: &str = "llama_gqa__ada_1,gemma__mole_top2,llama3_short__lora,gemma2_caps,phi3_longrope_short";
 
 pub(crate) fn run() -> Result<(), Failure> {
     let started = Instant::now();
