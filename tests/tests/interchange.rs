@@ -4,7 +4,7 @@
 use adamole::{
     core::{AdaMole, AdapterConfig, CapacityFactor, ForwardContext, Lora, Method, Mole, Selection, Sira},
     llama::{
-        AdapterLayout, AttentionMask, CausalLm, ChainOfLora, ModelError, Targets, TokenBatch, load_adapter, load_base,
+        AdapterLayout, CausalLm, ChainOfLora, ModelError, Targets, TokenBatch, Visibility, load_adapter, load_base,
         merge, save_adapter, save_base,
     },
 };
@@ -17,7 +17,7 @@ fn logits(model: &CausalLm, case: &Case, device: &Device) -> Vec<f32> {
     let ids: Vec<i32> = case.integers("input_ids").iter().map(|&id| id as i32).collect();
     let ids = Tensor::<2, Int>::from_data(TensorData::new(ids, shape.clone()), device);
     let tokens: Vec<u8> = case.integers("attention_mask").iter().map(|&m| m as u8).collect();
-    let mask = AttentionMask::padded(&tokens, shape[1], device);
+    let mask = Visibility::padded(&tokens, shape[1], 0);
     values(model.logits(model.hidden(&TokenBatch::new(ids, mask), &mut ForwardContext::evaluation())).into_data())
 }
 

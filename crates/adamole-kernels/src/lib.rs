@@ -8,10 +8,15 @@ mod dropout;
 mod nodes;
 mod operations;
 mod random;
+#[cfg(feature = "flex")]
+mod team;
+mod visibility;
 
 pub use dropout::Dropout;
 pub use operations::{
-    adapter_input, can_dequantize, composed, cross_entropy_gradient, gate_scores, geglu, linear_with_update, margins,
-    normalised, quantized_linear, rms_norm, rotated_heads, scaled_softmax, swiglu, weighted_experts, weighted_sum,
+    AttentionScores, adapter_input, attention, can_dequantize, composed, cross_entropy_gradient, gate_scores, geglu,
+    linear_with_update, margins, normalised, quantized_linear, rms_norm, rotated_heads, swiglu, weighted_experts,
+    weighted_sum,
 };
 pub use random::CounterRng;
+pub use visibility::Visibility;

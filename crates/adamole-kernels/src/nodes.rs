@@ -1,7 +1,7 @@
 //! The operations as nodes of the autodiff graph: the state that each keeps for the backward pass, and the kernel of its
 //! gradient.
 
-use crate::Dropout;
+use crate::{Dropout, Visibility, operations::AttentionScores};
 use burn::backend::{
     Autodiff, Backend,
     autodiff::{
@@ -57,7 +57,13 @@ pub(crate) trait Kernels: Backend {
         heads: usize,
     ) -> FloatTensor<Self>;
 
-    fn scaled_softmax(scores: FloatTensor<Self>, bias: FloatTensor<Self>, scale: f32) -> FloatTensor<Self>;
+    fn tiled_attention(
+        q: FloatTensor<Self>,
+        k: FloatTensor<Self>,
+        v: FloatTensor<Self>,
+        visible: Visibility,
+        scores: AttentionScores,
+    ) -> FloatTensor<Self>;
 }
 
 /// The loss, which is not differentiable.
@@ -131,7 +137,21 @@ pub(crate) trait Adjoints: Kernels {
         d: FloatTensor<Self>,
     ) -> FloatTensor<Self>;
 
-    fn scaled_softmax_backward(probs: FloatTensor<Self>, scale: f32, d: FloatTensor<Self>) -> FloatTensor<Self>;
+    /// [`Kernels::tiled_attention`], and of each row the largest score and the inverse of the sum of exponentials.
+    fn attention_with_norms(
+        inputs: [FloatTensor<Self>; 3],
+        visible: &Visibility,
+        scores: AttentionScores,
+    ) -> [FloatTensor<Self>; 2];
+
+    /// The gradients of `q`, `k` and `v`, from what [`Adjoints::attention_with_norms`] takes and returns.
+    fn attention_backward(
+        inputs: [FloatTensor<Self>; 3],
+        outputs: [FloatTensor<Self>; 2],
+        visible: &Visibility,
+        scores: AttentionScores,
+        d: FloatTensor<Self>,
+    ) -> [FloatTensor<Self>; 3];
 }
 
 /// Defines a node with N parents by its parameters, its state, and an expression for the parents' gradients. The expression
@@ -204,8 +224,10 @@ node!(RotatedHeads {}, 1, [FloatTensor<B>; 2], |_, [cos, sin], d, _| {
     [Some(B::rotated_heads_backward(cos, sin, d))]
 });
 
-node!(ScaledSoftmax { scale: f32 }, 1, FloatTensor<B>, |this, probs, d, _| {
-    [Some(B::scaled_softmax_backward(probs, this.scale, d))]
+type Attended<B> = ([FloatTensor<B>; 3], [FloatTensor<B>; 2]);
+
+node!(Attention { visible: Visibility, scores: AttentionScores }, 3, Attended<B>, |this, (inputs, outputs), d, _| {
+    B::attention_backward(inputs, outputs, &this.visible, this.scores, d).map(Some)
 });
 
 /// Runs `forward`. Where a parent is tracked, registers the node with the state that `keep` computes from the result.
@@ -314,9 +336,24 @@ impl<B: Adjoints, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
         run!(RotatedHeads {}, [of_x], B::rotated_heads(x, cos.clone(), sin.clone(), heads), |y| [cos, sin])
     }
 
-    fn scaled_softmax(scores: FloatTensor<Self>, bias: FloatTensor<Self>, scale: f32) -> FloatTensor<Self> {
-        let of_scores = scores.node();
-        let [scores, bias] = [scores, bias].map(|t| t.into_primitive());
-        run!(ScaledSoftmax { scale }, [of_scores], B::scaled_softmax(scores, bias, scale), |y| y.clone())
+    fn tiled_attention(
+        q: FloatTensor<Self>,
+        k: FloatTensor<Self>,
+        v: FloatTensor<Self>,
+        visible: Visibility,
+        scores: AttentionScores,
+    ) -> FloatTensor<Self> {
+        let nodes = [q.node(), k.node(), v.node()];
+        let inputs = [q, k, v].map(|t| t.into_primitive());
+        match (Attention { visible: visible.clone(), scores }).prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => {
+                let [y, norms] = B::attention_with_norms(inputs.clone(), &visible, scores);
+                prep.finish((inputs, [y.clone(), norms]), y)
+            }
+            OpsKind::UnTracked(prep) => {
+                let [q, k, v] = inputs;
+                prep.finish(B::tiled_attention(q, k, v, visible, scores))
+            }
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! The operations. Each has a composed form for every device, and a fused one where there is a kernel.
 
-use crate::Dropout;
+use crate::{Dropout, Visibility};
 use burn::tensor::{DType, Device, Int, Tensor, quantization::QuantScheme};
 
 #[cfg(feature = "flex")]
@@ -175,14 +175,26 @@ pub fn rotated_heads(x: Tensor<2>, cos: Tensor<4>, sin: Tensor<4>, heads: usize)
     composed::rotated_heads(x, cos, sin, heads)
 }
 
-/// The attention softmax, `softmax(scale scores + bias)` over the last dimension: `scores` `[B, heads, queries, keys]` with
-/// a constant `bias` `[1 or B, 1, queries, keys]`.
-pub fn scaled_softmax(scores: Tensor<4>, bias: Tensor<4>, scale: f32) -> Tensor<4> {
+/// Scale and bound of attention scores: `cap tanh(scale x / cap)`, or `scale x` without a cap.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AttentionScores {
+    /// The factor of the products of queries and keys.
+    pub scale: f32,
+    /// The bound, above 0.
+    pub cap: Option<f32>,
+}
+
+/// Attention with grouped heads: `q` `[B, heads, queries, d]`, `k` and `v` `[B, kv_heads, keys, d]` to the mixed values of the
+/// heads side by side, `[B queries, heads d]` (Vaswani et al. 2017; Ainslie et al. 2023).
+///
+/// On the CPU neither pass holds a matrix of all scores (Dao 2023).
+pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, visible: &Visibility, scores: AttentionScores) -> Tensor<2> {
     #[cfg(feature = "flex")]
-    if is_fused(&scores) {
-        return Tensor::from_dispatch(Dispatch::scaled_softmax(scores.into_dispatch(), bias.into_dispatch(), scale));
+    if is_fused(&q) {
+        let [q, k, v] = [q, k, v].map(Tensor::into_dispatch);
+        return Tensor::from_dispatch(Dispatch::tiled_attention(q, k, v, visible.clone(), scores));
     }
-    composed::scaled_softmax(scores, bias, scale)
+    composed::attention(q, k, v, visible, scores)
 }
 
 /// The cross-entropy of each row, `-log softmax(logits)[target]`, `[T, 1]`, and its gradient in the logits, `[T, vocab]`.
@@ -198,9 +210,10 @@ pub fn cross_entropy_gradient(logits: Tensor<2>, targets: Tensor<1, Int>) -> (Te
 
 /// The operations composed of Burn's own, which the fused ones are tested against.
 pub mod composed {
-    use crate::Dropout;
+    use super::AttentionScores;
+    use crate::{Dropout, Visibility};
     use burn::tensor::{
-        IndexingUpdateOp, Int, Tensor,
+        DType, IndexingUpdateOp, Int, Tensor,
         activation::{gelu_approximate, sigmoid, silu, softmax},
     };
 
@@ -283,9 +296,31 @@ pub mod composed {
         x * cos + Tensor::cat(vec![second.neg(), first], 3) * sin
     }
 
-    /// See [`scaled_softmax`](super::scaled_softmax).
-    pub fn scaled_softmax(scores: Tensor<4>, bias: Tensor<4>, scale: f32) -> Tensor<4> {
-        softmax(scores * scale + bias, 3)
+    /// See [`attention`](super::attention).
+    pub fn attention(
+        q: Tensor<4>,
+        k: Tensor<4>,
+        v: Tensor<4>,
+        visible: &Visibility,
+        scores: AttentionScores,
+    ) -> Tensor<2> {
+        let ([batch, heads, queries, width], [_, kv_heads, keys, _]) = (q.dims(), k.dims());
+        let (group, dtype) = (heads / kv_heads, q.dtype());
+        // The queries that share a key head are folded into its rows, so that keys and values are not repeated.
+        let q = q.reshape([batch, kv_heads, group * queries, width]);
+        let products = q.matmul(k.swap_dims(2, 3)).reshape([batch, heads, queries, keys]);
+        let products = if dtype == DType::F32 { products } else { products.cast(DType::F32) };
+        let bounded = match scores.cap {
+            Some(cap) => (products * (scores.scale / cap)).tanh() * cap,
+            None => products * scores.scale,
+        };
+        let device = bounded.device();
+        let bias = visible.bias(&if bounded.is_autodiff() { device.inner() } else { device });
+        let bias = if bounded.is_autodiff() { Tensor::from_inner(bias) } else { bias };
+        let weights = softmax(bounded + bias, 3);
+        let weights = if dtype == DType::F32 { weights } else { weights.cast(dtype) };
+        let mixed = weights.reshape([batch, kv_heads, group * queries, keys]).matmul(v);
+        mixed.reshape([batch, heads, queries, width]).swap_dims(1, 2).reshape([batch * queries, heads * width])
     }
 
     /// One element of each row: `values` `[T, N]` and `columns` `[T]` to `[T, 1]`.

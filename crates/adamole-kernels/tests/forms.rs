@@ -3,8 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use adamole_kernels::{
-    CounterRng, Dropout, adapter_input, composed, cross_entropy_gradient, gate_scores, geglu, linear_with_update,
-    margins, normalised, rms_norm, rotated_heads, scaled_softmax, swiglu, weighted_experts, weighted_sum,
+    AttentionScores, CounterRng, Dropout, Visibility, adapter_input, attention, composed, cross_entropy_gradient,
+    gate_scores, geglu, linear_with_update, margins, normalised, rms_norm, rotated_heads, swiglu, weighted_experts,
+    weighted_sum,
 };
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use proptest::prelude::*;
@@ -49,6 +50,79 @@ fn compare<const N: usize, const D: usize>(
     }
     let plain = inputs.map(Tensor::inner);
     assert_close("without autodiff", &values(fused(plain.clone())), &expected.0);
+}
+
+/// What queries see beside the order of positions.
+#[derive(Debug, Clone)]
+enum Seen {
+    All,
+    /// Padding on the left of each sequence, and further hidden positions.
+    Padded(usize, Option<usize>),
+    /// Documents of this length.
+    Documents(usize),
+}
+
+fn any_visibility() -> impl Strategy<Value = Seen> {
+    prop_oneof![
+        Just(Seen::All),
+        (0..20_usize, prop::option::of(2..9_usize)).prop_map(|(left, gap)| Seen::Padded(left, gap)),
+        (1..30_usize).prop_map(Seen::Documents),
+    ]
+}
+
+fn compare_attention(
+    [batch, kv_heads, group, width, queries, cached]: [usize; 6],
+    window: Option<usize>,
+    seen: &Seen,
+    scores: AttentionScores,
+) {
+    // Documents are not cached.
+    let cached = if matches!(seen, Seen::Documents(_)) { 0 } else { cached };
+    let keys = queries + cached;
+    let visible = match *seen {
+        Seen::All => Visibility::padded(&vec![1; keys], keys, cached),
+        Seen::Padded(left, gap) => {
+            let is_token = |row: usize, key: usize| key >= left * row && gap.is_none_or(|gap| key % gap != 1);
+            let tokens = (0..batch).flat_map(|row| (0..keys).map(move |key| (row, key)));
+            Visibility::padded(&tokens.map(|(row, key)| u8::from(is_token(row, key))).collect::<Vec<_>>(), keys, cached)
+        }
+        Seen::Documents(length) => {
+            let documents: Vec<u32> =
+                (0..batch * queries).map(|i| ((i % queries + i / queries) / length) as u32).collect();
+            Visibility::documents(&documents, queries)
+        }
+    };
+    let visible = window.and_then(|window| visible.within(window)).unwrap_or(visible);
+    let of = |form: fn(Tensor<4>, Tensor<4>, Tensor<4>, &Visibility, AttentionScores) -> Tensor<2>| {
+        let visible = visible.clone();
+        move |[q, k, v]: [Tensor<2>; 3]| {
+            let heads = |x: Tensor<2>, heads, length| x.reshape([batch, heads, length, width]);
+            let (q, k, v) = (heads(q, kv_heads * group, queries), heads(k, kv_heads, keys), heads(v, kv_heads, keys));
+            form(q, k, v, &visible, scores)
+        }
+    };
+    let inputs = [
+        random(1, [batch * kv_heads * group * queries, width]),
+        random(2, [batch * kv_heads * keys, width]),
+        random(3, [batch * kv_heads * keys, width]),
+    ];
+    compare(inputs, of(attention), of(composed::attention));
+}
+
+#[test]
+fn attention_over_several_tiles_equals_its_composed_form() {
+    let scores = AttentionScores { scale: 0.3, cap: None };
+    for (sizes, window, seen) in [
+        ([1, 1, 1, 8, 1300, 0], None, Seen::All),
+        ([2, 1, 3, 4, 520, 0], Some(100), Seen::All),
+        ([2, 2, 2, 4, 300, 0], None, Seen::Padded(270, None)),
+        ([1, 1, 2, 4, 700, 0], None, Seen::Documents(230)),
+        ([1, 2, 2, 4, 3, 600], Some(300), Seen::All),
+        ([2, 1, 2, 4, 600, 40], None, Seen::Padded(3, Some(5))),
+    ] {
+        compare_attention(sizes, window, &seen, scores);
+        compare_attention(sizes, window, &seen, AttentionScores { cap: Some(2.0), ..scores });
+    }
 }
 
 proptest! {
@@ -177,25 +251,13 @@ proptest! {
     }
 
     #[test]
-    fn scaled_softmax_equals_its_composed_form(
-        batch in 1..3_usize, heads in 1..4_usize, queries in 1..9_usize, keys in 1..40_usize, scale in 0.01_f32..2.0,
-        per_sequence: bool, hidden in 0..40_usize,
+    fn attention_equals_its_composed_form(
+        batch in 1..3_usize, kv_heads in 1..3_usize, group in 1..4_usize, half in 1..5_usize, queries in 1..40_usize,
+        cached in 0..20_usize, scale in 0.1_f32..1.0, cap in prop::option::of(0.5_f32..5.0),
+        window in prop::option::of(1..30_usize), seen in any_visibility(),
     ) {
-        let rows = if per_sequence { batch } else { 1 };
-        // In some cases every key is hidden, and all get the same weight.
-        let bias: Vec<f32> = (0..rows * queries * keys)
-            .map(|i| if (i * 7) % 40 < hidden { f32::MIN } else { 0.0 })
-            .collect();
-        let bias = Tensor::<4>::from_data(TensorData::new(bias, [rows, 1, queries, keys]), &Device::flex());
-        let of = |form: fn(Tensor<4>, Tensor<4>, f32) -> Tensor<4>| {
-            let bias = bias.clone();
-            move |[x]: [Tensor<2>; 1]| {
-                let bias = if x.is_autodiff() { Tensor::from_inner(bias.clone()) } else { bias.clone() };
-                form(x.reshape([batch, heads, queries, keys]), bias, scale)
-            }
-        };
-        let scores = random::<2>(1, [batch * heads * queries, keys]) * 3.0;
-        compare([scores], of(scaled_softmax), of(composed::scaled_softmax));
+        let sizes = [batch, kv_heads, group, 2 * half, queries, cached];
+        compare_attention(sizes, window, &seen, AttentionScores { scale, cap });
     }
 
     #[test]
@@ -214,10 +276,9 @@ proptest! {
 
 #[test]
 fn shared_tensors_are_not_overwritten() {
-    let scores = random::<4>(1, [1, 1, 2, 3]).inner();
-    let before = values(scores.clone());
-    let bias = Tensor::zeros([1, 1, 2, 3], &Device::flex());
-    let probs = scaled_softmax(scores.clone(), bias, 1.0);
-    assert_eq!(values(scores), before);
-    assert_ne!(values(probs), before);
+    let logits = random::<2>(1, [2, 3]).inner();
+    let before = values(logits.clone());
+    let scores = gate_scores(logits.clone(), None);
+    assert_eq!(values(logits), before);
+    assert_ne!(values(scores), before);
 }

@@ -1,26 +1,9 @@
 //! Causal self-attention with grouped keys and values, and rotary position embedding.
 
-use crate::{
-    LayerAttention, ModelConfig, Scores,
-    layer::RmsNorm,
-    loss::bounded,
-    model::TensorSource,
-    precision::{narrowed, widened},
-    token_batch::Sequences,
-};
+use crate::{LayerAttention, ModelConfig, Scores, layer::RmsNorm, model::TensorSource, token_batch::Sequences};
 use adamole_core::{AdaptedLinear, ForwardContext};
-use adamole_kernels::scaled_softmax;
-use burn::{
-    module::Module,
-    tensor::{Device, Tensor, TensorData},
-};
-
-/// The attention mask: which positions each query attends to.
-#[derive(Debug, Clone)]
-pub struct AttentionMask {
-    /// `[1 or B, 1, queries, keys]`, added to the scores: 0 where attended to, the lowest float where hidden.
-    bias: Tensor<4>,
-}
+use adamole_kernels::{AttentionScores, attention};
+use burn::{module::Module, tensor::Tensor};
 
 /// The keys and values of the last positions so far, `[B, kv_heads, length, head_dim]` each. Positions that no later query of
 /// the layer sees are left out.
@@ -28,68 +11,6 @@ pub struct AttentionMask {
 pub(crate) struct LayerCache {
     keys: Tensor<4>,
     values: Tensor<4>,
-}
-
-impl AttentionMask {
-    /// Later positions are hidden. Enough for batches padded on the right, where padding is always later.
-    pub fn causal(length: usize, device: &Device) -> Self {
-        Self::new([1, length, length], device, |_, query, key| key > query)
-    }
-
-    /// Later positions and padding are hidden, for any place of the padding. `tokens` is 1 for a token and 0 for
-    /// padding, `[B, L]` in row-major order.
-    ///
-    /// A query that sees nothing attends to every position alike, and its gradient flows, as in the
-    /// reference implementation: the bias absorbs the scores.
-    pub fn padded(tokens: &[u8], length: usize, device: &Device) -> Self {
-        Self::padded_from(tokens, length, 0, device)
-    }
-
-    /// The part of [`AttentionMask::padded`] that belongs to the queries from position `start` on.
-    pub(crate) fn padded_from(tokens: &[u8], length: usize, start: usize, device: &Device) -> Self {
-        Self::new([tokens.len() / length, length - start, length], device, |row, query, key| {
-            key > start + query || tokens[row * length + key] == 0
-        })
-    }
-
-    /// Later positions and other documents are hidden, for sequences that hold several documents one after the other.
-    /// `documents` numbers the document of each token, `[B, L]` in row-major order.
-    pub fn documents(documents: &[u32], length: usize, device: &Device) -> Self {
-        Self::new([documents.len() / length, length, length], device, |row, query, key| {
-            key > query || documents[row * length + query] != documents[row * length + key]
-        })
-    }
-
-    /// This mask where each query sees only so many positions, its own among them; `None` if that hides nothing more. The last
-    /// query is that of the last key.
-    pub(crate) fn within(&self, window: usize) -> Option<Self> {
-        let [_, _, queries, keys] = self.bias.dims();
-        let start = keys - queries;
-        let window = (window < keys)
-            .then(|| Self::new([1, queries, keys], &self.bias.device(), |_, query, key| key + window <= start + query));
-        Some(Self { bias: self.bias.clone().min_pair(window?.bias) })
-    }
-
-    /// The mask of the last keys alone, `[1 or B, 1, queries, keys]`.
-    fn of_last(&self, keys: usize) -> Tensor<4> {
-        let all = self.bias.dims()[3];
-        if keys == all { self.bias.clone() } else { self.bias.clone().narrow(3, all - keys, keys) }
-    }
-
-    /// For tensors with autodiff.
-    pub(crate) fn tracked(&self) -> Self {
-        Self { bias: Tensor::from_inner(self.bias.clone()) }
-    }
-
-    fn new([rows, queries, keys]: [usize; 3], device: &Device, hidden: impl Fn(usize, usize, usize) -> bool) -> Self {
-        let mut bias = Vec::with_capacity(rows * queries * keys);
-        for row in 0..rows {
-            for query in 0..queries {
-                bias.extend((0..keys).map(|key| if hidden(row, query, key) { f32::MIN } else { 0.0 }));
-            }
-        }
-        Self { bias: Tensor::from_data(TensorData::new(bias, [rows, 1, queries, keys]), device) }
-    }
 }
 
 #[derive(Module, Debug)]
@@ -179,19 +100,8 @@ impl Attention {
             *cache = Some(LayerCache::of(&k, &v, self.layer.window));
         }
 
-        // The queries that share a key head are folded into its rows, so that keys and values are not repeated.
-        let (group, keys) = (heads / kv_heads, k.dims()[2]);
-        let q = q.reshape([batch, kv_heads, group * length, dim]);
-        let scores = q.matmul(k.swap_dims(2, 3)).reshape([batch, heads, length, keys]);
-        let dtype = scores.dtype();
-        let (scores, scale) = match self.scores.cap {
-            Some(_) => (bounded(widened(scores) * self.scores.scale, self.scores.cap), 1.0),
-            None => (widened(scores), self.scores.scale),
-        };
-        let mask = sequences.mask(self.layer.window).of_last(keys);
-        let weights = narrowed(scaled_softmax(scores, mask, scale), dtype);
-        let mixed = weights.reshape([batch, kv_heads, group * length, keys]).matmul(v);
-        let mixed = mixed.reshape([batch, heads, length, dim]).swap_dims(1, 2).reshape([batch * length, heads * dim]);
+        let visible = sequences.visible(self.layer.window).of_last(k.dims()[2]);
+        let mixed = attention(q, k, v, &visible, AttentionScores { scale: self.scores.scale, cap: self.scores.cap });
         self.o_proj.forward(mixed, context)
     }
 

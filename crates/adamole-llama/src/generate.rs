@@ -1,6 +1,6 @@
 //! Text generation with a key-value cache.
 
-use crate::{AttentionMask, CausalLm, KvCache, ModelError, TokenBatch};
+use crate::{CausalLm, KvCache, ModelError, TokenBatch, Visibility};
 use adamole_core::{CounterRng, ForwardContext};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
@@ -100,8 +100,8 @@ fn next_logits(
         let ids = Tensor::<2, Int>::from_data(TensorData::new::<i32, _>(ids, [rows, end - start]), device);
         let seen = |&first: &usize| (0..end).map(move |position| u8::from(position >= first));
         let tokens: Vec<u8> = first_token.iter().flat_map(seen).collect();
-        let mask = AttentionMask::padded_from(&tokens, end, start, device);
-        let hidden = model.hidden_cached(&TokenBatch::new(ids, mask), cache, &mut ForwardContext::evaluation());
+        let visible = Visibility::padded(&tokens, end, start);
+        let hidden = model.hidden_cached(&TokenBatch::new(ids, visible), cache, &mut ForwardContext::evaluation());
         let last = (0..rows).map(|row| ((row + 1) * (end - start) - 1) as i32).collect();
         let last = Tensor::<1, Int>::from_data(TensorData::new::<i32, _>(last, [rows]), device);
         last_hidden = Some(hidden.select(0, last));

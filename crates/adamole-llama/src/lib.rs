@@ -30,10 +30,10 @@ mod rotation;
 mod tensor_file;
 mod token_batch;
 
+pub use adamole_kernels::Visibility;
 pub use adapter_folder::{KEY_PREFIX, load_adapter, save_adapter};
 pub use adapter_keys::{adapter_gradients, adapter_tensors};
 pub use allocation::Allocation;
-pub use attention::AttentionMask;
 pub use base_folder::{load_base, load_base_as, save_base, save_base_as, save_merged};
 pub use config::{Activation, Biases, LayerAttention, ModelConfig, Norms, Scores};
 pub use end_tokens::end_tokens;

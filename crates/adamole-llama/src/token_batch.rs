@@ -1,28 +1,29 @@
 //! A batch of token ids on a device, with all that a forward pass has to know of its layout.
 
-use crate::{AttentionMask, ModelConfig, rotation::Rotary};
+use crate::{ModelConfig, rotation::Rotary};
 use adamole_core::{Rows, ValidRows};
+use adamole_kernels::Visibility;
 use burn::tensor::{Int, Tensor};
 
 /// B sequences of L token ids each: which positions attend to which, and which are tokens.
 #[derive(Debug, Clone)]
 pub struct TokenBatch {
     ids: Tensor<2, Int>,
-    attention: AttentionMask,
+    visible: Visibility,
     rows: Rows,
 }
 
 impl TokenBatch {
-    /// Token ids `[B, L]`. All positions count as tokens in routing and in the auxiliary loss, whatever `attention` hides.
-    pub fn new(ids: Tensor<2, Int>, attention: AttentionMask) -> Self {
+    /// Token ids `[B, L]`. All positions count as tokens in routing and in the auxiliary loss, whatever `visible` hides.
+    pub fn new(ids: Tensor<2, Int>, visible: Visibility) -> Self {
         let [sequences, length] = ids.dims();
-        Self { ids, attention, rows: Rows::new(sequences * length, sequences, None) }
+        Self { ids, visible, rows: Rows::new(sequences * length, sequences, None) }
     }
 
     /// Token ids `[B, L]`, each of which attends to itself and those before it.
     pub fn causal(ids: Tensor<2, Int>) -> Self {
-        let attention = AttentionMask::causal(ids.dims()[1], &ids.device());
-        Self::new(ids, attention)
+        let visible = Visibility::causal(ids.dims()[1]);
+        Self::new(ids, visible)
     }
 
     /// The same, where only these positions are tokens.
@@ -52,12 +53,12 @@ impl TokenBatch {
         let mut sizes: Vec<usize> = config.layers.iter().filter_map(|layer| layer.window).collect();
         sizes.sort_unstable();
         sizes.dedup();
-        let windows = sizes.into_iter().filter_map(|window| Some((window, self.attention.within(window)?)));
+        let windows = sizes.into_iter().filter_map(|window| Some((window, self.visible.within(window)?)));
         Sequences {
             count,
             rotations: config.rotations.iter().map(rotary).collect(),
             windows: windows.collect(),
-            attention: self.attention.clone(),
+            visible: self.visible.clone(),
         }
     }
 }
@@ -70,16 +71,16 @@ pub(crate) struct Sequences {
     /// The rotations of the model, for the positions.
     pub(crate) rotations: Vec<Rotary>,
     /// Which positions attend to which in layers without a window.
-    attention: AttentionMask,
+    visible: Visibility,
     /// The same in layers with a window of this size, where it hides more.
-    windows: Vec<(usize, AttentionMask)>,
+    windows: Vec<(usize, Visibility)>,
 }
 
 impl Sequences {
     /// Which positions attend to which in layers with this window.
-    pub(crate) fn mask(&self, window: Option<usize>) -> &AttentionMask {
+    pub(crate) fn visible(&self, window: Option<usize>) -> &Visibility {
         let windowed = self.windows.iter().find(|(size, _)| Some(*size) == window);
-        windowed.map_or(&self.attention, |(_, mask)| mask)
+        windowed.map_or(&self.visible, |(_, visible)| visible)
     }
 
     /// The same for tensors with autodiff.
@@ -87,8 +88,8 @@ impl Sequences {
         Self {
             count: self.count,
             rotations: self.rotations.iter().map(Rotary::tracked).collect(),
-            attention: self.attention.tracked(),
-            windows: self.windows.iter().map(|(size, mask)| (*size, mask.tracked())).collect(),
+            visible: self.visible.clone(),
+            windows: self.windows.clone(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use adamole_core::ValidRows;
 use adamole_data::{Batch, Padding};
-use adamole_llama::{AttentionMask, TokenBatch};
+use adamole_llama::{TokenBatch, Visibility};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 /// A batch of token ids with its labels.
@@ -25,7 +25,7 @@ impl DeviceBatch {
             tokens: match batch.padding {
                 Padding::Right => with_tokens(TokenBatch::causal(ids), &mask, device),
                 // Padding on the left counts, as in the reference implementation.
-                Padding::Left => TokenBatch::new(ids, AttentionMask::padded(&mask, batch.cols, device)),
+                Padding::Left => TokenBatch::new(ids, Visibility::padded(&mask, batch.cols, 0)),
             },
             label_positions: integers(batch.label_positions.iter().map(|&p| p as i32), device),
             label_targets: integers(batch.label_targets.iter().map(|&id| id as i32), device),

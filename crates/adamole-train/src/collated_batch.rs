@@ -4,7 +4,7 @@ use crate::{
     DeviceBatch, TrainError,
     batch::{integers, with_tokens},
 };
-use adamole_llama::{AttentionMask, TokenBatch};
+use adamole_llama::{TokenBatch, Visibility};
 use burn::tensor::Device;
 
 /// The label of a position that is not trained on.
@@ -35,7 +35,7 @@ impl CollatedBatch {
         let length = self.check(vocabulary)?;
         let mask: Vec<u8> = self.attention_mask.iter().map(|&mask| u8::from(mask != 0)).collect();
         let ids = integers(self.ids.iter().map(|&id| id as i32), device).reshape([self.rows, length]);
-        let tokens = TokenBatch::new(ids, AttentionMask::padded(&mask, length, device));
+        let tokens = TokenBatch::new(ids, Visibility::padded(&mask, length, 0));
         let tokens = if self.padding_counts { tokens } else { with_tokens(tokens, &mask, device) };
         let labels = self.labelled(length, |position| self.padding_counts || mask[position] == 1);
         Ok(DeviceBatch {

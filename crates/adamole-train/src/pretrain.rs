@@ -5,7 +5,7 @@ use crate::{
     schedule::Schedule,
 };
 use adamole_core::{ForwardContext, SettingError};
-use adamole_llama::{AttentionMask, CausalLm, TokenBatch, cross_entropy};
+use adamole_llama::{CausalLm, TokenBatch, Visibility, cross_entropy};
 use burn::{
     module::Module,
     optim::{GradientsAccumulator, GradientsParams},
@@ -174,7 +174,7 @@ fn sequence_loss(model: &CausalLm, batch: &[&[u32]], bos: Option<u32>, labels: f
         *document += u32::from(Some(id) == bos);
         Some(*document)
     });
-    let mask = AttentionMask::documents(&documents.collect::<Vec<_>>(), length, &device);
+    let mask = Visibility::documents(&documents.collect::<Vec<_>>(), length);
     let ids = integers(inputs().map(|&id| id as i32), &device).reshape([batch.len(), length]);
     let hidden = model.hidden(&TokenBatch::new(ids, mask), &mut ForwardContext::evaluation());
     let cap = model.config().scores.logit_cap;

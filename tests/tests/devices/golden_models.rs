@@ -4,7 +4,7 @@
 
 use adamole::{
     llama::{
-        AttentionMask, CausalLm, Generation, KEY_PREFIX, Sampling, TensorFile, TokenBatch, adapter_tensors, generate,
+        CausalLm, Generation, KEY_PREFIX, Sampling, TensorFile, TokenBatch, Visibility, adapter_tensors, generate,
         load_adapter, load_base,
     },
     train::{AdamW, AdamWSettings, CollatedBatch, Trace, trace},
@@ -216,7 +216,7 @@ fn generated_text_equals_the_reference_implementation() {
         let tokens: Vec<u8> = mask.iter().map(|&seen| seen as u8).collect();
         let input: Vec<i32> = ids.iter().map(|&id| id as i32).collect();
         let input = Tensor::<2, Int>::from_data(TensorData::new(input, [prompts.len(), width]), &device);
-        let mask = AttentionMask::padded(&tokens, width, &device);
+        let mask = Visibility::padded(&tokens, width, 0);
         let hidden = model.hidden(&TokenBatch::new(input, mask), &mut adamole::core::ForwardContext::evaluation());
         let logits = values(model.logits(hidden).into_data());
         let vocabulary = model.config().vocab_size;

@@ -3,17 +3,19 @@
 //! Products use the thread pool of the caller; all else runs on the calling thread. The compiler vectorises the loops, and
 //! `pulp` selects the widest vectors of the processor at run time.
 
-mod attention;
 mod elementwise;
 mod exp;
+mod heads;
 mod loss;
 mod product;
 mod quantized;
 mod routing;
+mod tiles;
 
 use crate::{
-    Dropout,
+    Dropout, Visibility,
     nodes::{Adjoints, GateCurve, Kernels, LossKernels},
+    operations::AttentionScores,
 };
 use burn::{
     backend::{
@@ -130,16 +132,26 @@ impl Kernels for Flex {
     fn rotated_heads(x: FlexTensor, cos: FlexTensor, sin: FlexTensor, heads: usize) -> FlexTensor {
         let [x, cos, sin] = [x, cos, sin].map(|t| Floats::of(&t));
         let ([rows, _], [_, _, length, dim]) = (x.dims(), cos.dims());
-        let y = attention::rotated_heads(x.slice(), cos.slice(), sin.slice(), [length, heads, dim]);
+        let y = heads::rotated_heads(x.slice(), cos.slice(), sin.slice(), [length, heads, dim]);
         tensor(y, [rows / length.max(1), heads, length, dim])
     }
 
-    fn scaled_softmax(scores: FlexTensor, bias: FlexTensor, scale: f32) -> FlexTensor {
-        let (shape, bias_shape) = (scores.shape().dims::<4>(), bias.shape().dims::<4>());
-        let mut values = taken(scores);
-        attention::scaled_softmax(&mut values, shape, Floats::of(&bias).slice(), bias_shape[0] > 1, scale);
-        tensor(values, shape)
+    fn tiled_attention(
+        q: FlexTensor,
+        k: FlexTensor,
+        v: FlexTensor,
+        visible: Visibility,
+        scores: AttentionScores,
+    ) -> FlexTensor {
+        let [mixed, _] = Self::attention_with_norms([q, k, v], &visible, scores);
+        mixed
     }
+}
+
+/// The sizes of an attention with these queries and keys.
+fn sizes(q: &Floats, k: &Floats) -> tiles::Sizes {
+    let ([sequences, heads, queries, width], [_, kv_heads, keys, _]) = (q.dims(), k.dims());
+    tiles::Sizes { sequences, heads, kv_heads, queries, keys, width }
 }
 
 /// `x` after dropout; `None` without dropout.
@@ -252,15 +264,33 @@ impl Adjoints for Flex {
     fn rotated_heads_backward(cos: FlexTensor, sin: FlexTensor, d: FlexTensor) -> FlexTensor {
         let [cos, sin, d] = [cos, sin, d].map(|t| Floats::of(&t));
         let [batch, heads, length, dim] = d.dims();
-        let x = attention::rotated_heads_backward(d.slice(), cos.slice(), sin.slice(), [length, heads, dim]);
+        let x = heads::rotated_heads_backward(d.slice(), cos.slice(), sin.slice(), [length, heads, dim]);
         tensor(x, [batch * length, heads * dim])
     }
 
-    fn scaled_softmax_backward(probs: FlexTensor, scale: f32, d: FlexTensor) -> FlexTensor {
-        let (probs, shape) = (Floats::of(&probs), d.shape().dims::<4>());
-        let mut values = taken(d);
-        attention::scaled_softmax_backward(&mut values, probs.slice(), shape[3], scale);
-        tensor(values, shape)
+    fn attention_with_norms(inputs: [FlexTensor; 3], visible: &Visibility, scores: AttentionScores) -> [FlexTensor; 2] {
+        let [q, k, v] = inputs.map(|t| Floats::of(&t));
+        let sizes = sizes(&q, &k);
+        let (mixed, norms) = tiles::forward([q.slice(), k.slice(), v.slice()], sizes, visible, scores);
+        let tiles::Sizes { sequences, heads, queries, width, .. } = sizes;
+        let mixed = heads::by_position(&mixed, [queries, heads, width]);
+        [tensor(mixed, [sequences * queries, heads * width]), tensor(norms, [sequences, heads, queries, 2])]
+    }
+
+    fn attention_backward(
+        inputs: [FlexTensor; 3],
+        outputs: [FlexTensor; 2],
+        visible: &Visibility,
+        scores: AttentionScores,
+        d: FlexTensor,
+    ) -> [FlexTensor; 3] {
+        let ([q, k, v], [mixed, norms]) = (inputs.map(|t| Floats::of(&t)), outputs.map(|t| Floats::of(&t)));
+        let (sizes, d) = (sizes(&q, &k), Floats::of(&d));
+        let by_head = |t: &Floats| heads::by_head(t.slice(), [sizes.queries, sizes.heads, sizes.width]);
+        let (mixed, d) = (by_head(&mixed), by_head(&d));
+        let known = [&mixed[..], norms.slice(), &d];
+        let [of_q, of_k, of_v] = tiles::backward([q.slice(), k.slice(), v.slice()], sizes, visible, scores, known);
+        [tensor(of_q, q.dims::<4>()), tensor(of_k, k.dims::<4>()), tensor(of_v, v.dims::<4>())]
     }
 }
 

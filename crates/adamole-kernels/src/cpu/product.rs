@@ -55,6 +55,13 @@ pub(super) fn product(left: Matrix<'_>, right: Matrix<'_>) -> Vec<f32> {
     y
 }
 
+/// `y = left right`.
+pub(super) fn write_product(y: &mut [f32], left: Matrix<'_>, right: Matrix<'_>) {
+    assert!(y.len() == left.rows * right.columns && left.columns > 0);
+    // SAFETY: `y` is as large as the product.
+    unsafe { write(y.as_mut_ptr(), false, left, right) }
+}
+
 /// `y += left right`.
 pub(super) fn add_product(y: &mut [f32], left: Matrix<'_>, right: Matrix<'_>) {
     assert_eq!(y.len(), left.rows * right.columns);

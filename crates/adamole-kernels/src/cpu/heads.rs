@@ -1,6 +1,5 @@
-//! Rotary embedding and softmax of attention.
+//! Heads of attention: rotary embedding, and order in memory.
 
-use super::{elementwise::sum, exp::exp};
 use pulp::Arch;
 
 /// The rotary embedding: `[B L, heads d]` to `[B, heads, L, d]`.
@@ -45,38 +44,27 @@ fn rotated(
     y
 }
 
-/// The softmax of `scale scores + bias`, in place. `bias` is `[queries, keys]`, or `[B, queries, keys]` with
-/// `bias_per_sequence`.
-pub(super) fn scaled_softmax(
-    scores: &mut [f32],
-    [_, heads, queries, keys]: [usize; 4],
-    bias: &[f32],
-    bias_per_sequence: bool,
-    scale: f32,
-) {
-    Arch::new().dispatch(|| {
-        for (index, row) in scores.chunks_exact_mut(keys.max(1)).enumerate() {
-            let (sequence, query) = (index / (heads * queries), index % queries);
-            let bias_row = if bias_per_sequence { sequence * queries + query } else { query };
-            let bias = &bias[bias_row * keys..][..keys];
-            let mut max = f32::NEG_INFINITY;
-            for (score, bias) in row.iter_mut().zip(bias) {
-                *score = *score * scale + bias;
-                max = max.max(*score);
-            }
-            row.iter_mut().for_each(|score| *score = exp(*score - max));
-            let inverse = 1.0 / sum(row.iter().copied());
-            row.iter_mut().for_each(|score| *score *= inverse);
-        }
-    });
+/// `[B, heads, L, d]` to `[B L, heads d]`.
+pub(super) fn by_position(x: &[f32], sizes: [usize; 3]) -> Vec<f32> {
+    moved(x, sizes, |[by_position, by_head]| (by_head, by_position))
 }
 
-/// The gradient of [`scaled_softmax`], `scale p (d - sum(d p))`, in place of `d`.
-pub(super) fn scaled_softmax_backward(d: &mut [f32], probs: &[f32], keys: usize, scale: f32) {
-    Arch::new().dispatch(|| {
-        for (d, probs) in d.chunks_exact_mut(keys.max(1)).zip(probs.chunks_exact(keys.max(1))) {
-            let mean = sum(d.iter().zip(probs).map(|(d, p)| d * p));
-            d.iter_mut().zip(probs).for_each(|(d, p)| *d = scale * p * (*d - mean));
+/// `[B L, heads d]` to `[B, heads, L, d]`.
+pub(super) fn by_head(x: &[f32], sizes: [usize; 3]) -> Vec<f32> {
+    moved(x, sizes, |[by_position, by_head]| (by_position, by_head))
+}
+
+/// Moves each head at each position, `places` as in [`rotated`].
+fn moved(x: &[f32], [length, heads, dim]: [usize; 3], places: impl Fn([usize; 2]) -> (usize, usize)) -> Vec<f32> {
+    let mut y = vec![0.0; x.len()];
+    let sequence = (length * heads * dim).max(1);
+    for (x, y) in x.chunks_exact(sequence).zip(y.chunks_exact_mut(sequence)) {
+        for head in 0..heads {
+            for position in 0..length {
+                let (from, to) = places([position * heads + head, head * length + position]);
+                y[to * dim..][..dim].copy_from_slice(&x[from * dim..][..dim]);
+            }
         }
-    });
+    }
+    y
 }
