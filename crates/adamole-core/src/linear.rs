@@ -1,7 +1,7 @@
 //! A frozen linear layer with an optional adapter.
 
 use crate::{Adapter, AdapterConfig, ForwardContext};
-use adamole_kernels::{linear_with_update, quantized_linear};
+use adamole_kernels::{linear, linear_gradient, linear_with_update, quantized_linear};
 use burn::{
     module::{Module, Param, ParamId},
     tensor::{DType, Tensor},
@@ -52,7 +52,7 @@ impl AdaptedLinear {
 
     fn frozen_forward(&self, x: Tensor<2>) -> Tensor<2> {
         let weight = self.weight.val();
-        let y = if is_quantized(&weight) { quantized_linear(x, weight) } else { x.matmul(weight.transpose()) };
+        let y = if is_quantized(&weight) { quantized_linear(x, weight) } else { linear(x, weight) };
         self.biased(y)
     }
 
@@ -73,7 +73,7 @@ impl AdaptedLinear {
                 let dtype = d.dtype();
                 d.matmul(weight.dequantize().cast(dtype))
             }
-            false => d.matmul(weight),
+            false => linear_gradient(d, weight),
         }
     }
 }

@@ -61,15 +61,17 @@ impl Dropout {
     #[cfg(feature = "flex")]
     pub(crate) fn apply(self, values: &mut [f32]) {
         let keep = self.keep();
-        pulp::Arch::new().dispatch(|| {
-            let (quads, rest) = values.as_chunks_mut::<4>();
-            for (i, quad) in quads.iter_mut().enumerate() {
-                for (value, factor) in quad.iter_mut().zip(self.factors(i, keep)) {
-                    *value *= factor;
+        crate::team::in_rows(values, 4, |first, values| {
+            pulp::Arch::new().dispatch(|| {
+                let (quads, rest) = values.as_chunks_mut::<4>();
+                for (i, quad) in quads.iter_mut().enumerate() {
+                    for (value, factor) in quad.iter_mut().zip(self.factors(first + i, keep)) {
+                        *value *= factor;
+                    }
                 }
-            }
-            let last = self.factors(quads.len(), keep);
-            rest.iter_mut().zip(last).for_each(|(value, factor)| *value *= factor);
+                let last = self.factors(first + quads.len(), keep);
+                rest.iter_mut().zip(last).for_each(|(value, factor)| *value *= factor);
+            });
         });
     }
 }

@@ -8,15 +8,16 @@ mod dropout;
 mod nodes;
 mod operations;
 mod random;
-#[cfg(feature = "flex")]
+#[cfg_attr(not(feature = "flex"), allow(dead_code, reason = "only the kernels of the CPU share operations"))]
 mod team;
 mod visibility;
 
 pub use dropout::Dropout;
 pub use operations::{
     AttentionScores, adapter_input, attention, can_dequantize, composed, cross_entropy_gradient, gate_scores, geglu,
-    linear_with_update, margins, normalised, quantized_linear, rms_norm, rotated_heads, swiglu, weighted_experts,
-    weighted_sum,
+    linear, linear_gradient, linear_with_update, margins, normalised, quantized_linear, rms_norm, rotated_heads,
+    swiglu, weighted_experts, weighted_sum,
 };
 pub use random::CounterRng;
+pub use team::Team;
 pub use visibility::Visibility;

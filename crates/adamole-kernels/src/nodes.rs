@@ -30,6 +30,8 @@ pub(crate) trait Kernels: Backend {
         b: FloatTensor<Self>,
     ) -> FloatTensor<Self>;
 
+    fn frozen_linear(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self>;
+
     fn quantized_linear(x: FloatTensor<Self>, weight: QuantizedTensor<Self>) -> FloatTensor<Self>;
 
     fn adapter_input(x: FloatTensor<Self>, a: FloatTensor<Self>, dropout: Option<Dropout>) -> FloatTensor<Self>;
@@ -66,9 +68,11 @@ pub(crate) trait Kernels: Backend {
     ) -> FloatTensor<Self>;
 }
 
-/// The loss, which is not differentiable.
+/// Operations that are not differentiable.
 #[backend_extension(Flex)]
-pub(crate) trait LossKernels: Backend {
+pub(crate) trait PlainKernels: Backend {
+    fn linear_gradient(d: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self>;
+
     fn cross_entropy_gradient(
         logits: FloatTensor<Self>,
         targets: IntTensor<Self>,
@@ -190,6 +194,8 @@ node!(LinearWithUpdate {}, 3, [FloatTensor<B>; 3], |_, [weight, mixed, b], d, [x
     u.then(|| B::outer(&d, &mixed)),
 ]);
 
+node!(Linear {}, 1, FloatTensor<B>, |_, weight, d, _| [Some(B::linear_backward(&d, &weight))]);
+
 node!(QuantizedLinear {}, 1, QuantizedTensor<B>, |_, weight, d, _| [Some(B::quantized_linear_backward(&d, &weight))]);
 
 node!(AdapterInput { dropout: Option<Dropout> }, 2, [FloatTensor<B>; 2], |this, [x, a], d, wanted| {
@@ -260,6 +266,12 @@ impl<B: Adjoints, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
             B::linear_with_update(x, weight.clone(), mixed.clone(), b.clone()),
             |y| [weight, mixed, b]
         )
+    }
+
+    fn frozen_linear(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
+        let of_x = x.node();
+        let [x, weight] = [x, weight].map(|t| t.into_primitive());
+        run!(Linear {}, [of_x], B::frozen_linear(x, weight.clone()), |y| weight)
     }
 
     fn quantized_linear(x: FloatTensor<Self>, weight: QuantizedTensor<Self>) -> FloatTensor<Self> {

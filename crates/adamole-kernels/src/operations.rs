@@ -5,7 +5,7 @@ use burn::tensor::{DType, Device, Int, Tensor, quantization::QuantScheme};
 
 #[cfg(feature = "flex")]
 use {
-    crate::nodes::{GateCurve, Kernels, LossKernels},
+    crate::nodes::{GateCurve, Kernels, PlainKernels},
     burn::backend::Dispatch,
 };
 
@@ -38,6 +38,27 @@ pub fn linear_with_update(x: Tensor<2>, weight: Tensor<2>, mixed: Tensor<2>, b: 
         return Tensor::from_dispatch(Dispatch::linear_with_update(x, weight, mixed, b));
     }
     composed::linear_with_update(x, weight, mixed, b)
+}
+
+/// A frozen linear, `x weight^T`: `x` `[T, d_in]`, `weight` `[d_out, d_in]` to `[T, d_out]`.
+///
+/// The gradient reaches `x`. `weight` is a constant, unless it is trained.
+pub fn linear(x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
+    #[cfg(feature = "flex")]
+    if is_fused(&x) && weight.dtype() == DType::F32 && !weight.is_require_grad() {
+        return Tensor::from_dispatch(Dispatch::frozen_linear(x.into_dispatch(), weight.into_dispatch()));
+    }
+    x.matmul(weight.transpose())
+}
+
+/// The gradient of the input of [`linear`] where that of its output is `d`: `d weight`, `[T, d_out]` to `[T, d_in]`. For
+/// tensors without autodiff.
+pub fn linear_gradient(d: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
+    #[cfg(feature = "flex")]
+    if is_fused(&d) && weight.dtype() == DType::F32 {
+        return Tensor::from_dispatch(Dispatch::linear_gradient(d.into_dispatch(), weight.into_dispatch()));
+    }
+    d.matmul(weight)
 }
 
 /// Whether a device can keep weights in this quantisation scheme and dequantise them.

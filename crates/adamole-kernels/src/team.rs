@@ -1,20 +1,125 @@
 //! Threads that share the parts of an operation.
+//!
+//! A worker has a thread and jobs of its own. One that has no job left lends its thread to the operations of the others, so
+//! that a long job does not leave cores idle at the end. How an operation is divided never changes its result.
 
-use rayon::prelude::*;
-use std::sync::Mutex;
+use rayon::{ThreadPool, prelude::*};
+use std::{
+    cell::RefCell,
+    ops::Range,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
-/// Does `work` on every part. Parts are taken in order by the threads of the caller's pool.
-pub(crate) fn share<P: Send>(parts: Vec<P>, work: impl Fn(P) + Sync) {
-    if parts.len() < 2 || rayon::current_num_threads() < 2 {
-        parts.into_iter().for_each(work);
-        return;
+thread_local! {
+    static TEAM: RefCell<Option<Team>> = const { RefCell::new(None) };
+}
+
+/// Workers that lend each other their threads.
+#[derive(Debug, Clone)]
+pub struct Team {
+    /// A thread for each worker, for what it does for others.
+    pool: Arc<ThreadPool>,
+    /// Workers without a job.
+    idle: Arc<AtomicUsize>,
+}
+
+impl Team {
+    /// A team whose threads are those of `pool`, with nobody idle.
+    pub fn new(pool: Arc<ThreadPool>) -> Self {
+        Self { pool, idle: Arc::new(AtomicUsize::new(0)) }
     }
-    let threads = rayon::current_num_threads().min(parts.len());
+
+    /// Does a worker's jobs. Its operations use idle members of the team, and afterwards it is one.
+    pub fn work<R>(&self, jobs: impl FnOnce() -> R) -> R {
+        let before = TEAM.replace(Some(self.clone()));
+        let result = jobs();
+        TEAM.set(before);
+        self.idle.fetch_add(1, Ordering::Relaxed);
+        result
+    }
+
+    /// Takes at most so many idle members, and returns how many.
+    fn take(&self, most: usize) -> usize {
+        let take = |idle: usize| (idle > 0).then(|| idle - idle.min(most));
+        self.idle.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).map_or(0, |idle| idle.min(most))
+    }
+}
+
+/// How many threads would share an operation now.
+pub(crate) fn threads() -> usize {
+    let team = TEAM.with_borrow(|team| team.as_ref().map(|team| team.idle.load(Ordering::Relaxed) + 1));
+    team.unwrap_or_else(rayon::current_num_threads)
+}
+
+/// Does `work` on every part. Threads take parts in order: the idle ones of the caller's team, or those of its thread pool.
+pub(crate) fn share<P: Send>(parts: Vec<P>, work: impl Fn(P) + Sync) {
+    let most = parts.len().saturating_sub(1);
     let parts = Mutex::new(parts.into_iter());
     let next = || parts.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).next();
-    (0..threads).into_par_iter().for_each(|_| {
+    let all = || {
         while let Some(part) = next() {
             work(part);
         }
+    };
+    match TEAM.with_borrow(Option::clone) {
+        Some(team) => match team.take(most) {
+            0 => all(),
+            helpers => {
+                team.pool.in_place_scope(|scope| {
+                    (0..helpers).for_each(|_| scope.spawn(|_| all()));
+                    all();
+                });
+                team.idle.fetch_add(helpers, Ordering::Relaxed);
+            }
+        },
+        None => match rayon::current_num_threads().min(most + 1) {
+            0 | 1 => all(),
+            threads => (0..threads).into_par_iter().for_each(|_| all()),
+        },
+    }
+}
+
+/// Elements that are worth a part.
+const PART: usize = 1 << 15;
+
+/// What `make` makes of each part of `elements` elements in rows of `width`; small ones are one part.
+pub(crate) fn made_parts<T: Send>(elements: usize, width: usize, make: impl Fn(Range<usize>) -> T + Sync) -> Vec<T> {
+    let threads = threads().min(elements / PART).max(1);
+    if threads == 1 {
+        return vec![make(0..elements)];
+    }
+    let part = (elements / width).div_ceil(2 * threads) * width;
+    let starts: Vec<usize> = (0..elements).step_by(part).collect();
+    let mut parts: Vec<Option<T>> = starts.iter().map(|_| None).collect();
+    share(starts.into_iter().zip(&mut parts).collect(), |(start, made)| {
+        *made = Some(make(start..(start + part).min(elements)));
     });
+    parts.into_iter().flatten().collect()
+}
+
+/// A vector of `elements` elements in rows of `width`, whose parts `extend` appends.
+pub(crate) fn made(elements: usize, width: usize, extend: impl Fn(Range<usize>, &mut Vec<f32>) + Sync) -> Vec<f32> {
+    joined(made_parts(elements, width, |part| {
+        let mut made = Vec::with_capacity(part.len());
+        extend(part, &mut made);
+        made
+    }))
+}
+
+/// All parts, one after the other.
+pub(crate) fn joined(mut parts: Vec<Vec<f32>>) -> Vec<f32> {
+    if parts.len() == 1 { parts.remove(0) } else { parts.concat() }
+}
+
+/// Changes rows of `width` elements in parts: `work` gets the index of a part's first row, and its rows.
+pub(crate) fn in_rows(values: &mut [f32], width: usize, work: impl Fn(usize, &mut [f32]) + Sync) {
+    let (rows, threads) = (values.len() / width.max(1), threads().min(values.len() / PART).max(1));
+    if threads == 1 {
+        return work(0, values);
+    }
+    let part = rows.div_ceil(2 * threads);
+    share(values.chunks_mut(part * width).enumerate().collect(), |(index, values)| work(index * part, values));
 }

@@ -4,8 +4,8 @@
 
 use adamole_kernels::{
     AttentionScores, CounterRng, Dropout, Visibility, adapter_input, attention, composed, cross_entropy_gradient,
-    gate_scores, geglu, linear_with_update, margins, normalised, rms_norm, rotated_heads, swiglu, weighted_experts,
-    weighted_sum,
+    gate_scores, geglu, linear, linear_gradient, linear_with_update, margins, normalised, rms_norm, rotated_heads,
+    swiglu, weighted_experts, weighted_sum,
 };
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use proptest::prelude::*;
@@ -142,6 +142,18 @@ proptest! {
         };
         let inputs = [random(2, [rows, d_in]), random(3, [rows, width]), random(4, [d_out, width])];
         compare(inputs, of(linear_with_update), of(composed::linear_with_update));
+    }
+
+    #[test]
+    fn a_linear_and_its_gradient_equal_matrix_products(rows in 1..40_usize, d_in in 1..40_usize, d_out in 1..40_usize) {
+        let weight = random::<2>(1, [d_out, d_in]);
+        let of = |form: fn(Tensor<2>, Tensor<2>) -> Tensor<2>| {
+            let weight = weight.clone();
+            move |[x]: [Tensor<2>; 1]| form(x.clone(), if x.is_autodiff() { weight.clone() } else { weight.clone().inner() })
+        };
+        compare([random(2, [rows, d_in])], of(linear), of(|x, weight| x.matmul(weight.transpose())));
+        let (d, weight) = (random::<2>(3, [rows, d_out]).inner(), weight.inner());
+        assert_close("input", &values(linear_gradient(d.clone(), weight.clone())), &values(d.matmul(weight)));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Cross-entropy over the vocabulary.
 
 use crate::precision::{narrowed, widened};
-use adamole_kernels::{composed, cross_entropy_gradient};
+use adamole_kernels::{composed, cross_entropy_gradient, linear, linear_gradient};
 use burn::tensor::{Int, Tensor, activation::log_softmax};
 
 /// Rows of the vocabulary product that exist at a time in [`frozen_cross_entropy`].
@@ -46,7 +46,7 @@ pub fn frozen_cross_entropy(
         let end = (start + LOSS_CHUNK).min(rows);
         let chunk = plain.clone().slice([start..end, 0..width]);
         let target = targets.clone().narrow(0, start, end - start);
-        let logits = bounded(widened(chunk.matmul(projection.clone().transpose())), cap);
+        let logits = bounded(widened(linear(chunk, projection.clone())), cap);
         // The derivative of `c tanh(x / c)` is `1 - tanh(x / c)^2`.
         let slope = cap.map(|cap| -(logits.clone() / cap).square() + 1.0);
         let (losses, of_logits) = cross_entropy_gradient(logits, target);
@@ -56,7 +56,8 @@ pub fn frozen_cross_entropy(
         };
         value = value + losses.sum();
         if tracked {
-            gradients.push(widened(narrowed(of_logits, projection.dtype()).matmul(projection.clone())) / divisor);
+            gradients
+                .push(widened(linear_gradient(narrowed(of_logits, projection.dtype()), projection.clone())) / divisor);
         }
     }
     value = value / divisor;

@@ -9,6 +9,7 @@ use crate::{
     precision::widened,
 };
 use adamole_core::{AdaptedLinear, Adapter, ForwardContext, router::Router};
+use adamole_kernels::linear;
 use burn::{
     module::{Module, Param},
     tensor::{DType, Device, Int, Tensor},
@@ -234,12 +235,12 @@ impl CausalLm {
 
     /// Scores over the vocabulary in float32: `[T, hidden]` to `[T, vocab]`.
     pub fn logits(&self, hidden: Tensor<2>) -> Tensor<2> {
-        bounded(widened(hidden.matmul(self.projection().transpose())), self.config.scores.logit_cap)
+        bounded(widened(linear(hidden, self.projection())), self.config.scores.logit_cap)
     }
 
     /// Scores of these tokens alone: `[T, hidden]` to `[T, tokens]`.
     pub fn logits_of(&self, hidden: Tensor<2>, tokens: Tensor<1, Int>) -> Tensor<2> {
-        let logits = widened(hidden.matmul(self.projection().select(0, tokens).transpose()));
+        let logits = widened(linear(hidden, self.projection().select(0, tokens)));
         bounded(logits, self.config.scores.logit_cap)
     }
 

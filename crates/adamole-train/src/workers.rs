@@ -1,9 +1,10 @@
 //! Worker threads for micro-batches side by side on the CPU.
 //!
-//! Element-wise operations of the CPU backend use one thread whatever there is, so two micro-batches on one thread each
-//! are done sooner than one after the other on two. Results come back in the order of the jobs, so that what is summed
-//! does not depend on how many workers there are.
+//! Two micro-batches on one thread each are done sooner than one after the other on two. A worker without a job lends its
+//! thread to the operations of the others, so that few or long micro-batches keep all cores busy too. Results come back in the
+//! order of the jobs, so that what is summed does not depend on how many workers there are.
 
+use adamole_kernels::Team;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::{
     sync::{
@@ -17,16 +18,19 @@ use std::{
 #[derive(Debug, Clone)]
 pub struct Workers {
     pools: Arc<Vec<ThreadPool>>,
+    /// The threads of workers without a job, for the operations of the others.
+    shared: Option<Arc<ThreadPool>>,
 }
 
 impl Workers {
     /// `count` workers; 1 runs jobs on the calling thread with whatever parallelism the backend has of its own, which is
     /// right for a GPU.
     pub fn new(count: usize) -> Self {
-        let pool = |_| ThreadPoolBuilder::new().num_threads(1).build();
+        let pool = |threads: usize| ThreadPoolBuilder::new().num_threads(threads).build();
         // Where threads cannot be had the jobs run one after the other, with the same result.
-        let pools = if count > 1 { (0..count).map(pool).collect::<Result<_, _>>() } else { Ok(Vec::new()) };
-        Self { pools: Arc::new(pools.unwrap_or_default()) }
+        let pools = if count > 1 { (0..count).map(|_| pool(1)).collect::<Result<_, _>>() } else { Ok(Vec::new()) };
+        let shared = if count > 1 { pool(count).ok().map(Arc::new) } else { None };
+        Self { pools: Arc::new(pools.unwrap_or_default()), shared }
     }
 
     /// How many jobs are done at a time.
@@ -36,9 +40,10 @@ impl Workers {
 
     /// Applies `work` to every job and returns the results in the order of the jobs.
     pub fn map<J: Sync, R: Send>(&self, jobs: &[J], work: impl Fn(&J) -> R + Sync) -> Vec<R> {
-        if self.pools.is_empty() || jobs.len() < 2 {
+        if self.pools.is_empty() {
             return jobs.iter().map(work).collect();
         }
+        let team = self.shared.clone().map(Team::new);
         let next = AtomicUsize::new(0);
         let results = Mutex::new(Vec::with_capacity(jobs.len()));
         let take_jobs = || {
@@ -51,7 +56,12 @@ impl Workers {
         };
         thread::scope(|scope| {
             for pool in self.pools.iter() {
-                scope.spawn(|| pool.install(take_jobs));
+                scope.spawn(|| {
+                    pool.install(|| match &team {
+                        Some(team) => team.work(take_jobs),
+                        None => take_jobs(),
+                    });
+                });
             }
         });
         let mut results = results.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());

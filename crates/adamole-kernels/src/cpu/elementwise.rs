@@ -1,7 +1,10 @@
 //! Elementwise operations and normalisation.
 
 use super::exp::exp;
-use crate::nodes::GateCurve;
+use crate::{
+    nodes::GateCurve,
+    team::{joined, made, made_parts},
+};
 use pulp::Arch;
 
 #[inline(always)]
@@ -39,10 +42,11 @@ fn gelu_exponent(g: f32) -> (f32, f32) {
 }
 
 #[inline(always)]
-fn gated_by(gate: &[f32], up: &[f32], exponent: impl Fn(f32) -> (f32, f32)) -> Vec<f32> {
-    let mut y = Vec::with_capacity(gate.len());
-    Arch::new().dispatch(|| y.extend(gate.iter().zip(up).map(|(g, u)| g * sigmoid(exponent(*g).0) * u)));
-    y
+fn gated_by(gate: &[f32], up: &[f32], exponent: impl Fn(f32) -> (f32, f32) + Copy + Sync) -> Vec<f32> {
+    made(gate.len(), 1, |elements, y| {
+        let inputs = gate[elements.clone()].iter().zip(&up[elements]);
+        Arch::new().dispatch(|| y.extend(inputs.map(|(g, u)| g * sigmoid(exponent(*g).0) * u)));
+    })
 }
 
 #[inline(always)]
@@ -50,19 +54,24 @@ fn gated_by_backward(
     gate: &[f32],
     up: &[f32],
     d: &[f32],
-    exponent: impl Fn(f32) -> (f32, f32),
+    exponent: impl Fn(f32) -> (f32, f32) + Copy + Sync,
 ) -> (Vec<f32>, Vec<f32>) {
-    let (mut of_gate, mut of_up) = (vec![0.0; gate.len()], vec![0.0; gate.len()]);
-    Arch::new().dispatch(|| {
-        let inputs = gate.iter().zip(up).zip(d);
-        for ((of_gate, of_up), ((g, u), d)) in of_gate.iter_mut().zip(&mut of_up).zip(inputs) {
-            let (exponent, slope) = exponent(*g);
-            let sigmoid = sigmoid(exponent);
-            *of_up = d * g * sigmoid;
-            *of_gate = d * u * sigmoid * (1.0 + g * slope * (1.0 - sigmoid));
-        }
+    // Both gradients side by side.
+    let parts = made_parts(gate.len(), 1, |elements| {
+        let (mut of_gate, mut of_up) = (vec![0.0; elements.len()], vec![0.0; elements.len()]);
+        Arch::new().dispatch(|| {
+            let inputs = gate[elements.clone()].iter().zip(&up[elements.clone()]).zip(&d[elements]);
+            for ((of_gate, of_up), ((g, u), d)) in of_gate.iter_mut().zip(&mut of_up).zip(inputs) {
+                let (exponent, slope) = exponent(*g);
+                let sigmoid = sigmoid(exponent);
+                *of_up = d * g * sigmoid;
+                *of_gate = d * u * sigmoid * (1.0 + g * slope * (1.0 - sigmoid));
+            }
+        });
+        (of_gate, of_up)
     });
-    (of_gate, of_up)
+    let (of_gate, of_up): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
+    (joined(of_gate), joined(of_up))
 }
 
 /// Groups of values, each multiplied by its weight and the scale.
@@ -114,30 +123,31 @@ fn inverse_root(row: &[f32], eps: f32) -> f32 {
 }
 
 pub(super) fn rms_norm(x: &[f32], weight: &[f32], eps: f32) -> Vec<f32> {
-    let mut y = Vec::with_capacity(x.len());
-    Arch::new().dispatch(|| {
-        for row in x.chunks_exact(weight.len().max(1)) {
-            let inverse = inverse_root(row, eps);
-            y.extend(row.iter().zip(weight).map(|(x, w)| x * inverse * w));
-        }
-    });
-    y
+    let width = weight.len().max(1);
+    made(x.len(), width, |elements, y| {
+        Arch::new().dispatch(|| {
+            for row in x[elements].chunks_exact(width) {
+                let inverse = inverse_root(row, eps);
+                y.extend(row.iter().zip(weight).map(|(x, w)| x * inverse * w));
+            }
+        });
+    })
 }
 
 /// The gradient of [`rms_norm`]: with r the inverse root, `dx = r w d - x r^3 mean(w d x)`.
 pub(super) fn rms_norm_backward(x: &[f32], weight: &[f32], eps: f32, d: &[f32]) -> Vec<f32> {
     let width = weight.len().max(1);
-    let mut of_x = Vec::with_capacity(x.len());
-    let mut weighted = vec![0.0; weight.len()];
-    Arch::new().dispatch(|| {
-        for (row, d) in x.chunks_exact(width).zip(d.chunks_exact(width)) {
-            let inverse = inverse_root(row, eps);
-            weighted.iter_mut().zip(d).zip(weight).for_each(|((weighted, d), w)| *weighted = d * w);
-            let along = dot(&weighted, row) * inverse * inverse * inverse / width as f32;
-            of_x.extend(row.iter().zip(&weighted).map(|(x, weighted)| weighted * inverse - x * along));
-        }
-    });
-    of_x
+    made(x.len(), width, |elements, of_x| {
+        let mut weighted = vec![0.0; weight.len()];
+        Arch::new().dispatch(|| {
+            for (row, d) in x[elements.clone()].chunks_exact(width).zip(d[elements].chunks_exact(width)) {
+                let inverse = inverse_root(row, eps);
+                weighted.iter_mut().zip(d).zip(weight).for_each(|((weighted, d), w)| *weighted = d * w);
+                let along = dot(&weighted, row) * inverse * inverse * inverse / width as f32;
+                of_x.extend(row.iter().zip(&weighted).map(|(x, weighted)| weighted * inverse - x * along));
+            }
+        });
+    })
 }
 
 #[cfg(test)]

@@ -1,18 +1,20 @@
 //! Cross-entropy and its gradient, row by row: a row of logits fits the cache.
 
 use super::exp::exp;
+use crate::team;
 use pulp::Arch;
 
 /// The losses of the rows. The gradients overwrite the logits.
 pub(super) fn cross_entropy_gradient(logits: &mut [f32], vocabulary: usize, targets: &[usize]) -> Vec<f32> {
-    let rows = logits.chunks_exact_mut(vocabulary.max(1)).zip(targets);
-    rows.map(|(row, &target)| {
+    let mut losses = vec![0.0; targets.len()];
+    let rows = logits.chunks_exact_mut(vocabulary.max(1)).zip(targets).zip(&mut losses).collect();
+    team::share(rows, |((row, &target), loss)| {
         let picked = row[target];
         let (max, sum) = Arch::new().dispatch(|| exponentials(row));
         row[target] -= 1.0;
-        sum.ln() + max - picked
-    })
-    .collect()
+        *loss = sum.ln() + max - picked;
+    });
+    losses
 }
 
 /// Replaces a row by its softmax. Returns the maximum m and the sum of `exp(x - m)`.

@@ -14,7 +14,7 @@ mod tiles;
 
 use crate::{
     Dropout, Visibility,
-    nodes::{Adjoints, GateCurve, Kernels, LossKernels},
+    nodes::{Adjoints, GateCurve, Kernels, PlainKernels},
     operations::AttentionScores,
 };
 use burn::{
@@ -65,6 +65,12 @@ impl Kernels for Flex {
         let shape = [x.matrix().rows, weight.matrix().rows];
         add_product(&mut y, mixed.matrix(), b.matrix().transposed());
         tensor(y, shape)
+    }
+
+    fn frozen_linear(x: FlexTensor, weight: FlexTensor) -> FlexTensor {
+        let [x, weight] = [x, weight].map(|t| Floats::of(&t));
+        let shape = [x.matrix().rows, weight.matrix().rows];
+        tensor(product(x.matrix(), weight.matrix().transposed()), shape)
     }
 
     fn quantized_linear(x: FlexTensor, weight: FlexQTensor) -> FlexTensor {
@@ -294,7 +300,11 @@ impl Adjoints for Flex {
     }
 }
 
-impl LossKernels for Flex {
+impl PlainKernels for Flex {
+    fn linear_gradient(d: FlexTensor, weight: FlexTensor) -> FlexTensor {
+        Self::linear_backward(&d, &weight)
+    }
+
     fn cross_entropy_gradient(logits: FlexTensor, targets: FlexTensor) -> (FlexTensor, FlexTensor) {
         let [rows, vocabulary] = logits.shape().dims();
         let targets: Vec<usize> = targets.into_data().iter::<i64>().map(|id| id as usize).collect();
