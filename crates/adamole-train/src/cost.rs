@@ -7,7 +7,7 @@ use burn::tensor::{Device, Tensor};
 use std::time::Instant;
 
 /// The floating-point operations of matrix products in a pass over a model, a multiplication and an addition being two.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Cost {
     /// Frozen linears, for a token, forward; as much again backward, since only the input's gradient is formed.
     linears: f64,
@@ -15,8 +15,10 @@ pub struct Cost {
     adapters: f64,
     /// The vocabulary product, for a label, forward; as much again for its gradient.
     vocabulary: f64,
-    /// Scores and mixing of values, for a token and each position of its sequence, forward; twice that backward.
+    /// Scores and mixing of values, for a token and a position that it sees in a layer, forward; twice that backward.
     attention: f64,
+    /// The most positions that a token sees, in each layer; `None` for all before it.
+    windows: Vec<Option<usize>>,
 }
 
 impl Cost {
@@ -29,12 +31,12 @@ impl Cost {
     pub fn of_shape(config: &ModelConfig, layout: &AdapterLayout) -> Self {
         let shapes = LinearShapes::of(config);
         let (linears, adapters) = (shapes.linear_elements(), shapes.adapter_elements(layout));
-        let heads = config.num_hidden_layers * config.num_attention_heads * config.head_dim;
         Self {
             linears: 2.0 * linears as f64,
             adapters: 2.0 * adapters as f64,
             vocabulary: 2.0 * (config.vocab_size * config.hidden_size) as f64,
-            attention: 4.0 * heads as f64,
+            attention: 4.0 * (config.num_attention_heads * config.head_dim) as f64,
+            windows: config.layers.iter().map(|layer| layer.window).collect(),
         }
     }
 
@@ -45,13 +47,23 @@ impl Cost {
 
     /// Operations of a forward pass over one prompt of `length` tokens; the few rows of the vocabulary are left out.
     pub fn prompt(&self, length: usize) -> f64 {
-        length as f64 * (self.linears + self.adapters + self.attention * length as f64)
+        length as f64 * (self.linears + self.adapters) + self.attention * self.pairs(length)
+    }
+
+    /// The pairs of a token and a position that it sees, in all layers, for a sequence of `length` tokens.
+    fn pairs(&self, length: usize) -> f64 {
+        let in_layer = |window: &Option<usize>| {
+            let window = window.map_or(length, |window| window.min(length));
+            (window * (window + 1) / 2 + (length - window) * window) as f64
+        };
+        self.windows.iter().map(in_layer).sum()
     }
 
     /// Operations of a forward and backward pass over `rows` sequences of `length` tokens with so many labels in all.
     pub fn step(&self, rows: usize, length: usize, labels: usize) -> f64 {
         let tokens = (rows * length) as f64;
-        tokens * (2.0 * self.linears + 3.0 * self.adapters + 3.0 * self.attention * length as f64)
+        tokens * (2.0 * self.linears + 3.0 * self.adapters)
+            + 3.0 * self.attention * rows as f64 * self.pairs(length)
             + labels as f64 * 2.0 * self.vocabulary
     }
 }

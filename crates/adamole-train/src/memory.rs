@@ -38,7 +38,8 @@ pub fn device_memory_bytes(device: &Device) -> Option<u64> {
 pub struct BatchShape {
     /// Tokens of all of them, padding included.
     pub tokens: usize,
-    /// Pairs of a token and one that it may attend to, in all sequences: the sum of their lengths' squares.
+    /// Pairs of a token and one that it may attend to, in all sequences: the sum of their lengths' squares. Fused operations
+    /// keep nothing of them.
     pub pairs: usize,
     /// Labels of all of them.
     pub labels: usize,
@@ -114,9 +115,12 @@ impl MemoryEstimate {
             wide += q_width + kv_width;
         }
         let of_token = wide as f64 * width + 4.0 * kept_by_adapters as f64 / layers;
-        // Probabilities, and for some layers their gradients; and the bounded scores.
+        // Composed operations keep probabilities, for some layers their gradients, and bounded scores.
         let matrices = if config.scores.cap.is_some() { 2.5 } else { 1.5 };
-        let of_pair = matrices * 4.0 * config.num_attention_heads as f64;
+        let of_pair = match operations {
+            Operations::Fused => 0.0,
+            _ => matrices * 4.0 * config.num_attention_heads as f64,
+        };
         let factor = if operations == Operations::Fused { 1.0 } else { COMPOSED };
         let of_layer = factor * (batch.tokens as f64 * of_token + batch.pairs as f64 * of_pair);
         let activations = match batch.checkpoint_blocks {

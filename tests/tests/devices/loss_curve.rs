@@ -35,9 +35,9 @@ fn the_first_twenty_steps_equal_the_recorded_ones() {
             eprintln!("| {step} | {:.6} | {:.6} | {:.6} | {:.6} |", kept[0], found[0], kept[1], found[1]);
         }
     }
-    // Adam scales rounding errors of gradients up to steps, and twenty of them add up: devices that round differently get ten
-    // times the bound.
-    let tolerance = if device_name() == "cpu" { 1e-5 } else { 1e-4 };
+    // Adam scales rounding errors of gradients up to steps, and twenty of them add up, most where one makes an expert of a token
+    // active or not. Sums in another order change this curve by 1e-5; other devices get the bound of their arithmetic.
+    let tolerance = if device_name() == "cpu" { 3e-5 } else { 1e-4 };
     let far = |(found, kept): (&f64, &f64)| (found - kept).abs() > tolerance * kept.abs().max(1.0);
     let differs = curve.len() != kept.len() || curve.iter().flatten().zip(kept.iter().flatten()).any(far);
     assert!(!differs, "expected {kept:?}, found\n{}", serde_json::to_string(&curve).unwrap());

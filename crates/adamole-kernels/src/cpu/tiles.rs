@@ -292,7 +292,8 @@ pub(super) fn backward(
 /// What is known of each row from the forward pass and the gradient of its result.
 struct Known<'a> {
     d: &'a [f32],
-    /// The products of the mixed values with their gradient.
+    /// The products of the mixed values with their gradient: what the probabilities' gradients are on average. Where a tile has
+    /// all keys of a row this is computed from the probabilities, which is exact where one of them is 1.
     dots: &'a [f32],
     norms: &'a [f32],
 }
@@ -311,15 +312,15 @@ impl Inputs<'_> {
         let start_of_group = (sequence * self.sizes.heads + kv_head * self.sizes.group()) * self.sizes.queries;
         let (mut p, mut d_scores) = (Vec::new(), Vec::new());
         for tile in self.sizes.tiles(sequence, kv_head) {
-            let seen = tile.keys(&self.sizes, self.visible);
-            let seen = seen.start.max(chunk.start)..seen.end.min(chunk.end);
+            let all = tile.keys(&self.sizes, self.visible);
+            let seen = all.start.max(chunk.start)..all.end.min(chunk.end);
             let places = tile.places(&self.sizes);
             let d = self.query_matrix(known.d, &tile);
             for keys in steps(seen.start..seen.end.max(seen.start), KEYS) {
                 self.scores(&mut p, &tile, &keys);
                 d_scores.resize(p.len(), 0.0);
                 write_product(&mut d_scores, d, self.key_matrix(self.v, &tile, &keys).transposed());
-                self.probabilities(&mut p, &mut d_scores, known, &tile, keys.len());
+                self.probabilities(&mut p, &mut d_scores, known, &tile, all == keys);
                 let of_keys = (keys.start - chunk.start) * width..(keys.end - chunk.start) * width;
                 let [p, d_scores] = [&p, &d_scores].map(|values| Matrix::new(values, tile.rows(), keys.len()));
                 add_product(&mut of_v[of_keys.clone()], p.transposed(), d);
@@ -331,27 +332,32 @@ impl Inputs<'_> {
     }
 
     /// Turns the scores of rows into probabilities, and the gradients of these into those of the products of queries and keys.
-    fn probabilities(&self, p: &mut [f32], d: &mut [f32], known: &Known<'_>, tile: &Tile, keys: usize) {
+    /// `is_whole` says whether the tile has all keys of its rows.
+    fn probabilities(&self, p: &mut [f32], d: &mut [f32], known: &Known<'_>, tile: &Tile, is_whole: bool) {
         let (AttentionScores { scale, cap }, places) = (self.scores, tile.places(&self.sizes));
-        let norms = &known.norms[2 * places.start..2 * places.end];
-        let rows =
-            p.chunks_exact_mut(keys).zip(d.chunks_exact_mut(keys)).zip(norms.chunks_exact(2).zip(&known.dots[places]));
+        let (keys, norms) = (p.len() / tile.rows(), &known.norms[2 * places.start..2 * places.end]);
+        let rows = p.chunks_exact_mut(keys).zip(d.chunks_exact_mut(keys)).zip(norms.chunks_exact(2));
+        let mut slopes = Vec::new();
         Arch::new().dispatch(|| {
-            for (row, ((p, d), (norms, dot))) in rows.enumerate() {
+            for (row, ((p, d), norms)) in rows.enumerate() {
                 let (largest, inverse) = (norms[0], norms[1]);
                 if let Some(cap) = cap {
-                    p.iter().zip(&mut *d).for_each(|(s, d)| {
+                    slopes.clear();
+                    slopes.extend(p.iter().map(|s| {
                         let bounded = (s / cap).max(-1.0);
-                        *d = (*d - dot) * (1.0 - bounded * bounded);
-                    });
-                } else {
-                    d.iter_mut().for_each(|d| *d -= dot);
+                        1.0 - bounded * bounded
+                    }));
                 }
                 match self.is_blind(tile, row) {
                     true => p.fill(inverse),
                     false => p.iter_mut().for_each(|p| *p = exp(*p - largest) * inverse),
                 }
-                p.iter().zip(d).for_each(|(p, d)| *d *= p * scale);
+                let dot = match is_whole {
+                    true => sum(p.iter().zip(&*d).map(|(p, d)| p * d)),
+                    false => known.dots[places.start + row],
+                };
+                p.iter().zip(&mut *d).for_each(|(p, d)| *d = scale * p * (*d - dot));
+                slopes.iter().zip(d).for_each(|(slope, d)| *d *= slope);
             }
         });
     }
