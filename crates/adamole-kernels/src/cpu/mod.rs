@@ -5,6 +5,7 @@
 
 mod elementwise;
 mod exp;
+mod few_rows;
 mod heads;
 mod loss;
 mod product;
@@ -24,6 +25,7 @@ use burn::{
     },
     tensor::{Shape, TensorData},
 };
+use few_rows::FEW;
 use product::{Matrix, add_product, product};
 
 /// The elements of a tensor. Only strided views are copied.
@@ -61,7 +63,7 @@ fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> FlexTensor {
 impl Kernels for Flex {
     fn linear_with_update(x: FlexTensor, weight: FlexTensor, mixed: FlexTensor, b: FlexTensor) -> FlexTensor {
         let [x, weight, mixed, b] = [x, weight, mixed, b].map(|t| Floats::of(&t));
-        let mut y = product(x.matrix(), weight.matrix().transposed());
+        let mut y = linear(&x, &weight);
         let shape = [x.matrix().rows, weight.matrix().rows];
         add_product(&mut y, mixed.matrix(), b.matrix().transposed());
         tensor(y, shape)
@@ -70,14 +72,17 @@ impl Kernels for Flex {
     fn frozen_linear(x: FlexTensor, weight: FlexTensor) -> FlexTensor {
         let [x, weight] = [x, weight].map(|t| Floats::of(&t));
         let shape = [x.matrix().rows, weight.matrix().rows];
-        tensor(product(x.matrix(), weight.matrix().transposed()), shape)
+        tensor(linear(&x, &weight), shape)
     }
 
     fn quantized_linear(x: FlexTensor, weight: FlexQTensor) -> FlexTensor {
         let (x, [d_out, d_in]) = (Floats::of(&x), weight.tensor().shape().dims());
-        let weight = quantized::floats(&weight);
-        let y = product(x.matrix(), Matrix::new(&weight, d_out, d_in).transposed());
-        tensor(y, [x.matrix().rows, d_out])
+        let rows = x.matrix().rows;
+        let y = match quantized::codes(&weight) {
+            Some(codes) if rows <= FEW => few_rows::product(x.slice(), &codes, [rows, d_in, d_out]),
+            _ => product(x.matrix(), Matrix::new(&quantized::floats(&weight), d_out, d_in).transposed()),
+        };
+        tensor(y, [rows, d_out])
     }
 
     fn adapter_input(x: FlexTensor, a: FlexTensor, dropout: Option<Dropout>) -> FlexTensor {
@@ -151,6 +156,15 @@ impl Kernels for Flex {
     ) -> FlexTensor {
         let [mixed, _] = Self::attention_with_norms([q, k, v], &visible, scores);
         mixed
+    }
+}
+
+/// `x weight^T`.
+fn linear(x: &Floats, weight: &Floats) -> Vec<f32> {
+    let ([rows, d_in], [d_out, _]) = (x.dims(), weight.dims());
+    match rows <= FEW {
+        true => few_rows::product(x.slice(), &few_rows::Floats(weight.slice()), [rows, d_in, d_out]),
+        false => product(x.matrix(), weight.matrix().transposed()),
     }
 }
 
