@@ -104,17 +104,20 @@ def families(folder):
         inputs = batch(config.vocab_size)
         plain = theirs(base(model), inputs)
         compare(f"{name}: made by transformers", ours(folder, model, None, inputs), plain, inputs)
-        targets = {"all linears": "all-linear", "some linears": linears[::3]}
-        adapted_there(folder_of_family, name, model, targets, inputs, plain)
+        adapted_there(folder_of_family, name, model, linears, inputs, plain)
         adapted_here(folder_of_family, name, model, linears, inputs, plain)
 
 
-def adapted_there(folder, name, model, targets, inputs, plain):
-    for what, modules in targets.items():
+def adapted_there(folder, name, model, linears, inputs, plain):
+    for what, settings in {
+        "all linears": {"target_modules": "all-linear"},
+        "some linears": {"target_modules": linears[::3]},
+        "other ranks": {
+            "target_modules": linears, "rank_pattern": {linears[0]: 2}, "alpha_pattern": {f"layers.1.mlp.{linears[-2]}": 32}},
+    }.items():
         torch.manual_seed(2)
-        settings = peft.LoraConfig(
-            r=4, lora_alpha=8, target_modules=modules, init_lora_weights=False, task_type="CAUSAL_LM")
-        adapted = peft.get_peft_model(base(model), settings)
+        settings = {"r": 4, "lora_alpha": 8, "init_lora_weights": False, "task_type": "CAUSAL_LM", **settings}
+        adapted = peft.get_peft_model(base(model), peft.LoraConfig(**settings))
         output = folder / what.replace(" ", "-")
         adapted.save_pretrained(output)
         expected = theirs(adapted, inputs)
