@@ -4,6 +4,7 @@ The logits have to agree, which `adamole trace` writes for this side."""
 
 import json
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -12,6 +13,8 @@ import peft
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
+
+from families import FAMILIES, random_model
 
 PROGRAM = pathlib.Path(sys.argv[1]).resolve()
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -70,7 +73,6 @@ def models(folder):
              "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 64}
     llama3 = {"rope_type": "llama3", "rope_theta": 10000.0, "factor": 4.0, "low_freq_factor": 1.0,
               "high_freq_factor": 4.0, "original_max_position_embeddings": 16}
-    torch.manual_seed(3)
     for name, config, saving in [
         ("biases everywhere", transformers.LlamaConfig(**shape, attention_bias=True, mlp_bias=True), {}),
         ("heads of their own width", transformers.LlamaConfig(**shape, head_dim=12), {}),
@@ -80,22 +82,81 @@ def models(folder):
         ("a float16 file in shards", transformers.LlamaConfig(**shape),
          {"dtype": torch.float16, "max_shard_size": "20KB"}),
         ("Gemma, tanh", transformers.GemmaConfig(**shape, head_dim=12, hidden_activation="gelu_pytorch_tanh"), {}),
-        ("Gemma, exact, one key head", transformers.GemmaConfig(
+        ("Gemma, gelu, one key head", transformers.GemmaConfig(
             **{**shape, "num_key_value_heads": 1}, head_dim=16, hidden_act="gelu", hidden_activation="gelu"), {}),
     ]:
-        model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation="eager")
-        for parameter in model.parameters():
-            torch.nn.init.normal_(parameter, std=0.3)
+        model = random_model(config)
         dtype = saving.pop("dtype", torch.float32)
         output = folder / name.replace(" ", "-")
         model.to(dtype).save_pretrained(output, **saving)
         inputs = batch(config.vocab_size)
-        expected = base(output)
-        if "exact" in name:
-            # Newer versions of transformers read this config as the approximation.
-            for layer in expected.model.layers:
-                layer.mlp.act_fn = torch.nn.GELU()
-        compare(f"{name}: made by transformers", ours(folder, output, None, inputs), theirs(expected, inputs), inputs)
+        compare(f"{name}: made by transformers", ours(folder, output, None, inputs), theirs(base(output), inputs), inputs)
+
+
+def families(folder):
+    """A model of each family: read here, with adapters of PEFT, merged, and with adapters trained here."""
+    for name, (config, linears) in FAMILIES.items():
+        folder_of_family = folder / "families" / name.replace(" ", "-")
+        model = folder_of_family / "base"
+        random_model(config).save_pretrained(model)
+        for file in LLAMA.glob("tokenizer*.json"):
+            shutil.copy(file, model)
+        inputs = batch(config.vocab_size)
+        plain = theirs(base(model), inputs)
+        compare(f"{name}: made by transformers", ours(folder, model, None, inputs), plain, inputs)
+        adapted_there(folder_of_family, name, model, linears, inputs, plain)
+        adapted_here(folder_of_family, name, model, linears, inputs, plain)
+
+
+def adapted_there(folder, name, model, linears, inputs, plain):
+    for what, settings in {
+        "all linears": {"target_modules": "all-linear"},
+        "some linears": {"target_modules": linears[::3]},
+        "other ranks": {
+            "target_modules": linears, "rank_pattern": {linears[0]: 2}, "alpha_pattern": {f"layers.1.mlp.{linears[-2]}": 32}},
+    }.items():
+        torch.manual_seed(2)
+        settings = {"r": 4, "lora_alpha": 8, "init_lora_weights": False, "task_type": "CAUSAL_LM", **settings}
+        adapted = peft.get_peft_model(base(model), peft.LoraConfig(**settings))
+        output = folder / what.replace(" ", "-")
+        adapted.save_pretrained(output)
+        expected = theirs(adapted, inputs)
+        what = f"{name}, {what}"
+        compare(f"{what}, saved by PEFT", ours(folder, model, output, inputs), expected, inputs, plain)
+        merged = merge(model, output)
+        compare(f"{what}, merged here", theirs(base(merged), inputs), expected, inputs, plain)
+        compare_weights(f"{what}, merged", base(merged), adapted.merge_and_unload())
+
+
+def adapted_here(folder, name, model, linears, inputs, plain):
+    output = folder / "trained"
+    train(model, output, "--targets", ",".join(linears), "--epochs", "1", "--limit-train", "32")
+    adapted = peft.PeftModel.from_pretrained(base(model), output / "adapter")
+    names = {module.rpartition(".")[2] for module, layer in adapted.named_modules() if hasattr(layer, "lora_A")}
+    assert names == set(linears), f"{name}: PEFT adapts {names}"
+    expected = theirs(adapted, inputs)
+    compare(f"{name}, saved here, in PEFT", ours(folder, model, output, inputs), expected, inputs, plain)
+    merged = theirs(base(merge(model, output)), inputs)
+    compare(f"{name}, merged here, in transformers", merged, expected, inputs, plain)
+
+
+def compare_weights(what, one, other):
+    one, other = one.state_dict(), other.state_dict()
+    assert one.keys() == other.keys(), f"{what}: {one.keys() ^ other.keys()}"
+    difference = max((one[key] - other[key]).abs().max().item() for key in one)
+    print(f"{what}: weights differ by {difference:.1e}")
+    assert difference < 1e-5, what
+
+
+def merge(model, adapter):
+    output = adapter.with_name(f"{adapter.name}-merged")
+    run("export", "--model", model, "--adapter", adapter, "--merge", "--output", output)
+    return output
+
+
+def train(model, output, *flags):
+    run("train", "--model", model, "--data", ROOT / "datasets/copa", "--benchmark", "copa", "--method", "lora",
+        "--learning-rate", "3e-3", "--warmup-steps", "1", "--limit-validation", "20", "--output", output, *flags)
 
 
 def saved_here(folder):
@@ -106,16 +167,13 @@ def saved_here(folder):
         "Chain of LoRA": ["--chain-links", "2"],
     }.items():
         output = folder / name.replace(" ", "-")
-        run("train", "--model", LLAMA, "--data", ROOT / "datasets/copa", "--benchmark", "copa", "--method", "lora",
-            "--learning-rate", "3e-3", "--warmup-steps", "1", "--epochs", "2", "--limit-train", "64",
-            "--limit-validation", "20", "--output", output, *flags)
+        train(LLAMA, output, "--epochs", "2", "--limit-train", "64", *flags)
         inputs = batch(base(LLAMA).config.vocab_size)
         plain = theirs(base(LLAMA), inputs)
         adapted = theirs(peft.PeftModel.from_pretrained(base(LLAMA), output / "adapter"), inputs)
         compare(f"{name}, saved here, in PEFT", ours(folder, LLAMA, output, inputs), adapted, inputs, plain)
 
-        merged = folder / "merged" / name.replace(" ", "-")
-        run("export", "--model", LLAMA, "--adapter", output, "--merge", "--output", merged)
+        merged = merge(LLAMA, output)
         compare(f"{name}, merged here, in transformers", theirs(base(merged), inputs), adapted, inputs, plain)
         transformers.AutoTokenizer.from_pretrained(merged)
 
@@ -149,5 +207,6 @@ if __name__ == "__main__":
     print(f"torch {torch.__version__}, transformers {transformers.__version__}, peft {peft.__version__}")
     with tempfile.TemporaryDirectory() as folder:
         models(pathlib.Path(folder))
+        families(pathlib.Path(folder))
         saved_there(pathlib.Path(folder))
         saved_here(pathlib.Path(folder))

@@ -215,7 +215,7 @@ mod tests {
 
     #[test]
     fn the_shipped_definitions_are_whole() -> Result<(), crate::TestError> {
-        for preset in ["tiny", "smollm2", "paper"] {
+        for preset in ["tiny", "smollm2", "gemma3", "paper"] {
             let definitions = Definitions::read(preset, None)?;
             let ids: Vec<&str> = definitions.experiments.iter().map(|experiment| experiment.id.as_str()).collect();
             let paper = ["table1", "table2", "table3", "table4", "table5", "table6", "table7", "figure2", "figure3"];

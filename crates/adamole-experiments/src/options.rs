@@ -16,7 +16,7 @@ use std::{
 /// The flags of `cargo xtask reproduce` and of `adamole experiments`.
 #[derive(Debug, Clone, Args)]
 pub struct Options {
-    /// Preset: tiny (shipped models and samples), smollm2 (a small real model on a CPU), paper, or a TOML file
+    /// Preset: tiny (shipped models and samples), smollm2 or gemma3 (small real models on a CPU), paper, or a TOML file
     #[arg(long, default_value = "tiny")]
     pub(crate) preset: String,
     /// Folder with custom tables and figures, beside the paper's
