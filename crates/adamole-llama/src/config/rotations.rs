@@ -40,7 +40,9 @@ struct Parameters {
     beta_slow: Option<f32>,
     mscale: Option<f32>,
     mscale_all_dim: Option<f32>,
-    truncate: Option<bool>,
+    /// Null is false, as in Python.
+    #[serde(default, deserialize_with = "super::read::given")]
+    truncate: Option<Option<bool>>,
     short_factor: Option<Vec<f32>>,
     long_factor: Option<Vec<f32>>,
     partial_rotary_factor: Option<f32>,
@@ -269,7 +271,7 @@ impl Reading<'_> {
         let usual = |given: Option<f32>, usual: f32| given.filter(|beta| *beta != 0.0).unwrap_or(usual);
         let (fast, slow) = (usual(rope.beta_fast, 32.0), usual(rope.beta_slow, 1.0));
         let (mut first, mut last) = (dimension(fast), dimension(slow));
-        if rope.truncate.unwrap_or(true) {
+        if rope.truncate.unwrap_or(Some(true)).unwrap_or(false) {
             (first, last) = (first.floor(), last.ceil());
         }
         let (first, last) = (first.max(0.0) as f32, last.min(width as f64 - 1.0) as f32);
