@@ -15,6 +15,7 @@ use burn::{
 use std::{
     collections::BTreeMap,
     fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
 };
 
@@ -147,15 +148,32 @@ pub fn max_difference(actual: &[f32], expected: &[f32]) -> f32 {
 #[track_caller]
 pub fn assert_close(what: &str, actual: &[f32], expected: &[f32], absolute: f32, relative: f32) {
     assert_eq!(actual.len(), expected.len(), "{what}: lengths");
-    for (i, (a, e)) in actual.iter().zip(expected).enumerate() {
-        let allowed = absolute + relative * e.abs();
-        assert!((a - e).abs() <= allowed, "{what}[{i}]: {a}, expected {e} within {allowed:e}");
+    if let Some(i) = first_apart(actual, expected, absolute, relative) {
+        let allowed = absolute + relative * expected[i].abs();
+        panic!("{what}[{i}]: {}, expected {} within {allowed:e}", actual[i], expected[i]);
     }
 }
 
-/// The largest differences of a case by kind. Every element is also asserted.
+/// The first element outside its tolerance.
+fn first_apart(actual: &[f32], expected: &[f32], absolute: f32, relative: f32) -> Option<usize> {
+    let is_close = |(a, e): (&f32, &f32)| (a - e).abs() <= absolute + relative * e.abs();
+    actual.iter().zip(expected).position(|pair| !is_close(pair))
+}
+
+/// Applies `test` to every case, also after one has failed, and fails with the names of those that did.
+#[track_caller]
+pub fn for_every_case(cases: &[&str], test: impl Fn(&str)) {
+    let fails = |case: &&&str| catch_unwind(AssertUnwindSafe(|| test(case))).is_err();
+    let failed: Vec<_> = cases.iter().filter(fails).collect();
+    assert!(failed.is_empty(), "{} of {} cases failed: {failed:?}", failed.len(), cases.len());
+}
+
+/// The largest differences of a case by kind, and the elements that differ by more than their tolerance.
 #[derive(Debug, Default)]
-pub struct Differences(BTreeMap<&'static str, f32>);
+pub struct Differences {
+    largest: BTreeMap<&'static str, f32>,
+    failures: Vec<String>,
+}
 
 /// The kinds, in the order of the columns.
 const KINDS: [&str; 10] = [
@@ -176,8 +194,8 @@ impl Differences {
     pub const HEADER: &'static str = "logits | task loss | balance loss | total loss | routing | gradients | \
         gradient norm | loss of steps | parameters | logits after";
 
-    /// [`assert_close`], recording the largest difference of `kind`.
-    #[track_caller]
+    /// Compares as [`assert_close`] does, and records the largest difference of `kind` and a failure, so that every kind of a
+    /// case is seen before [`Differences::assert_close`] fails.
     pub fn check(
         &mut self,
         kind: &'static str,
@@ -188,15 +206,30 @@ impl Differences {
         relative: f32,
     ) {
         assert!(KINDS.contains(&kind), "{kind}");
-        assert_close(&format!("{what} {kind}"), actual, expected, absolute, relative);
-        let largest = self.0.entry(kind).or_insert(0.0);
-        *largest = largest.max(max_difference(actual, expected));
+        let difference = max_difference(actual, expected);
+        let largest = self.largest.entry(kind).or_insert(0.0);
+        *largest = if difference.is_nan() { f32::NAN } else { largest.max(difference) };
+        self.failures.extend(first_apart(actual, expected, absolute, relative).map(|i| {
+            let allowed = absolute + relative * expected[i].abs();
+            format!("{what} {kind}[{i}]: {}, expected {} within {allowed:e}", actual[i], expected[i])
+        }));
+    }
+
+    /// Records a failure of another kind.
+    pub fn fail(&mut self, message: String) {
+        self.failures.push(message);
+    }
+
+    /// Asserts that nothing failed.
+    #[track_caller]
+    pub fn assert_close(&self) {
+        assert!(self.failures.is_empty(), "{} differences:\n{}", self.failures.len(), self.failures.join("\n"));
     }
 }
 
 impl fmt::Display for Differences {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let column = |kind: &&str| self.0.get(kind).map_or("-".to_owned(), |largest| format!("{largest:.0e}"));
+        let column = |kind: &&str| self.largest.get(kind).map_or("-".to_owned(), |largest| format!("{largest:.0e}"));
         f.write_str(&KINDS.iter().map(column).collect::<Vec<_>>().join(" | "))
     }
 }

@@ -24,6 +24,7 @@ mod parameters;
 mod pickle_file;
 mod precision;
 mod quantization;
+mod random_base;
 mod random_weights;
 mod regular_file;
 mod rotation;

@@ -3,6 +3,7 @@
 
 mod families;
 mod frozen;
+mod gather;
 mod golden_layers;
 mod golden_models;
 mod loss;

@@ -1,4 +1,4 @@
-//! A resumed run equals an uninterrupted run, bit for bit, on every device.
+//! A resumed run equals an uninterrupted run on every device: losses and adapter bit for bit, and on the CPU gradient norms too.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use adamole::{
@@ -17,11 +17,14 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
-/// The result of a run: task losses, gradient norms, and the bytes of its adapter.
-#[derive(Debug, PartialEq)]
-struct Trace {
-    steps: Vec<[f64; 2]>,
-    adapter: Vec<u8>,
+/// Asserts that task losses are equal, and gradient norms up to the rounding of a sum: a GPU may add in another order each time.
+fn assert_same_steps(found: &[[f64; 2]], expected: &[[f64; 2]]) {
+    let rounding = if adamole::device::is_cpu(&device()) { 0.0 } else { 1e-7 };
+    let same = |[loss, norm]: &[f64; 2], [expected_loss, expected_norm]: &[f64; 2]| {
+        loss == expected_loss && (norm - expected_norm).abs() <= rounding * expected_norm
+    };
+    let all = found.len() == expected.len() && found.iter().zip(expected).all(|(found, expected)| same(found, expected));
+    assert!(all, "{found:?}, expected {expected:?}");
 }
 
 /// Records the steps of a run and saves the best adapter.
@@ -68,9 +71,8 @@ fn a_resumed_run_equals_an_uninterrupted_run() {
     let adapter = |name: &str| folder.path().join(format!("{name}-adapter"));
     let bytes = |name: &str| fs::read(adapter(name).join("adapter_model.safetensors")).unwrap();
 
-    let (steps, result) = run(&checkpoints("whole"), usize::MAX, &adapter("whole"));
-    assert_eq!((steps.len(), result.is_ok()), (6, true));
-    let whole = Trace { steps, adapter: bytes("whole") };
+    let (whole, result) = run(&checkpoints("whole"), usize::MAX, &adapter("whole"));
+    assert_eq!((whole.len(), result.is_ok()), (6, true));
 
     // In the middle of the second epoch.
     let (mut steps, result) = run(&checkpoints("broken"), 4, &adapter("broken"));
@@ -78,7 +80,8 @@ fn a_resumed_run_equals_an_uninterrupted_run() {
     let (rest, result) = run(&checkpoints("broken"), usize::MAX, &adapter("broken"));
     assert!(result.is_ok());
     steps.extend(rest);
-    assert_eq!(Trace { steps, adapter: bytes("broken") }, whole);
+    assert_same_steps(&steps, &whole);
+    assert!(bytes("broken") == bytes("whole"), "the adapters differ");
 }
 
 /// Stops a run at each check of the stop condition, in turn, and resumes it.

@@ -37,12 +37,16 @@ pub(crate) fn estimate(
             }
         }
     }
-    let operations = match (on_cpu, config.dtype) {
+    MemoryEstimate::of(model, layout, config.weights(), batch, operations(on_cpu, config.dtype))
+}
+
+/// The kind of operations that a device has for weights of this type.
+pub(crate) fn operations(on_cpu: bool, dtype: Precision) -> Operations {
+    match (on_cpu, dtype) {
         (true, Precision::Float32) => Operations::Fused,
         (true, _) => Operations::ComposedOnCpu,
         (false, _) => Operations::Composed,
-    };
-    MemoryEstimate::of(model, layout, config.weights(), batch, operations)
+    }
 }
 
 /// What is held at the peak of the largest micro-batch, of it and of the next ones beside it; `shapes` are rows and columns.

@@ -31,10 +31,15 @@ fn every_measurement_gives_finite_positive_numbers() {
     measure("load", &of_model(&[]), &load);
     let step = ["seconds_per_step", "tokens_per_second", "gigaflop"];
     measure("step", &of_model(&["--steps", "1", "--batch", "2", "--tokens", "8"]), &step);
+    let shape = ["--shape", &model, "--dtype", "bfloat16", "--steps", "1", "--batch", "2", "--tokens", "8"];
+    measure("step", &shape, &["seconds_per_step", "memory_estimate_bytes"]);
     let layer = ["--d-in", "12", "--d-out", "10", "--rows", "7"];
     let report = measure("layer", &[&layer[..], &adapter].concat(), &["seconds", "rows_per_second"]);
     assert_eq!((&report["num_experts"], &report["rank"]), (&4.into(), &2.into()));
 
     fails(&["bench", "layer", "--rows", "0"], 2, &["--rows is 0"]);
+    fails(&["bench", "load", "--shape", &model], 2, &["--shape has no files"]);
+    fails(&["bench", "step", "--model", &model, "--shape", &model], 2, &["cannot be used with"]);
+    fails(&["bench", "step"], 2, &["--model <MODEL>"]);
     fails(&["bench", "eval", "--model", &model, "--base", "--method", "lora"], 2, &["cannot be used with"]);
 }

@@ -1,7 +1,7 @@
 //! `adamole bench load`.
 
 use super::{Circumstances, Failure, Subject, step, threads_of_one_batch};
-use crate::cli::{fetching::model_folder, output::print};
+use crate::cli::output::print;
 use adamole::{
     data::LabelScope,
     llama::ModelError,
@@ -43,7 +43,7 @@ struct Report {
 pub(crate) fn run(arguments: &LoadArguments) -> Result<(), Failure> {
     let subject = &arguments.subject;
     let device = subject.place.device()?.autodiff();
-    let files = weight_files(&model_folder(&subject.model)?)?;
+    let files = weight_files(&subject.folder()?)?;
     // Into the system's cache, so that the timed parts do not wait for the disk.
     let read_all = || files.iter().map(|path| read_through(path).map_err(failure(path))).sum::<Result<u64, _>>();
     read_all()?;

@@ -19,13 +19,13 @@ use super::{
 use adamole::{
     core::CounterRng,
     device,
-    llama::CausalLm,
+    llama::{CausalLm, ModelConfig},
     train::{Workers, peak_memory_bytes},
 };
 use burn::tensor::Device;
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use std::time::Instant;
+use std::{path::PathBuf, time::Instant};
 
 #[derive(Subcommand)]
 pub(crate) enum BenchCommand {
@@ -69,8 +69,11 @@ impl Place {
 #[derive(Args)]
 pub(crate) struct Subject {
     /// Base model: a Hugging Face folder, or org/name[@revision] on the hub
-    #[arg(long)]
-    model: String,
+    #[arg(long, required_unless_present = "shape")]
+    model: Option<String>,
+    /// In place of a model: a folder with the config.json of one, whose weights are drawn at random on the device
+    #[arg(long, value_name = "DIR", conflicts_with = "model")]
+    shape: Option<PathBuf>,
     #[command(flatten)]
     adapter: Flags<AdapterSettings>,
     #[command(flatten)]
@@ -90,7 +93,16 @@ impl Subject {
 
     /// The base alone.
     fn load_base(&self, device: &Device) -> Result<CausalLm, Failure> {
-        load_model(&model_folder(&self.model)?, self.weights, device)
+        match &self.shape {
+            Some(shape) => Ok(CausalLm::random_base(ModelConfig::from_folder(shape)?, self.weights, device)?),
+            None => load_model(&self.folder()?, self.weights, device),
+        }
+    }
+
+    /// The folder of the model's files.
+    fn folder(&self) -> Result<PathBuf, Failure> {
+        let name = self.model.as_ref().ok_or_else(|| Failure::Usage("--shape has no files, expected --model".into()))?;
+        model_folder(name)
     }
 }
 

@@ -1,12 +1,17 @@
 //! `adamole bench step`.
 
 use super::{Failure, MethodName, Subject, median, random_ids};
-use crate::cli::output::{print, size};
+use crate::cli::{
+    memory,
+    output::{print, size},
+};
 use adamole::{
     data::{Batch, Buckets, Collation, Example, LabelScope, Padding},
+    device::is_cpu,
+    llama::CausalLm,
     train::{
-        AdamW, AdamWSettings, Cost, Recipe, Replicas, StepInput, accumulate, device_memory_bytes, matmul_peak,
-        peak_memory_bytes,
+        AdamW, AdamWSettings, BatchShape, Cost, MemoryEstimate, Recipe, Replicas, StepInput, accumulate,
+        device_memory_bytes, matmul_peak, peak_memory_bytes,
     },
 };
 use clap::Args;
@@ -56,6 +61,10 @@ struct Report {
     peak_memory_bytes: Option<u64>,
     /// Peak of a GPU's own memory.
     device_memory_bytes: Option<u64>,
+    /// The same after the warm-up steps: later steps should add nothing.
+    warm_device_memory_bytes: Option<u64>,
+    /// What [`MemoryEstimate`] expects of the peak.
+    memory_estimate_bytes: u64,
     /// Operations of the step's matrix products.
     gigaflop: f64,
     /// The machine's peak on matrix products.
@@ -81,7 +90,8 @@ pub(crate) fn run(arguments: &StepArguments) -> Result<(), Failure> {
     let batches = batches(rows, tokens, micro_batch, labels, model.config().vocab_size);
     let recipe = Recipe { checkpoint_blocks: arguments.checkpoint_blocks, ..Recipe::default() };
     let (mut optimizer, replicas) = (AdamW::new(AdamWSettings::default()), Replicas::default());
-    let (mut seconds, mut task_loss) = (Vec::new(), 0.0);
+    let memory_estimate = estimate(arguments, &model, &batches, workers.count());
+    let (mut seconds, mut task_loss, mut warm_device_memory_bytes) = (Vec::new(), 0.0, None);
     for step in 0..warm_up + steps {
         let started = Instant::now();
         let input = StepInput { batches: &batches, step, recipe: &recipe };
@@ -92,6 +102,9 @@ pub(crate) fn run(arguments: &StepArguments) -> Result<(), Failure> {
         // A GPU may still be at the optimizer's last operations.
         let _ = device.sync();
         seconds.push(started.elapsed().as_secs_f64());
+        if step <= warm_up {
+            warm_device_memory_bytes = device_memory_bytes(&device);
+        }
     }
     let warm_up_seconds = seconds.drain(..warm_up).sum();
     let label_count = batches.iter().map(|batch| batch.label_positions.len()).sum();
@@ -111,12 +124,31 @@ pub(crate) fn run(arguments: &StepArguments) -> Result<(), Failure> {
         tokens_per_second: (rows * tokens) as f64 / seconds_per_step,
         peak_memory_bytes: peak_memory_bytes(),
         device_memory_bytes: device_memory_bytes(&device),
+        warm_device_memory_bytes,
+        memory_estimate_bytes: memory_estimate.total(),
         gigaflop: operations / 1e9,
         matmul_peak_gigaflop_per_second: peak / 1e9,
         share_of_matmul_peak: operations / seconds_per_step / peak,
         task_loss,
     };
     print(subject.place.format, &report, || text(&report))
+}
+
+/// The memory of a step over these micro-batches, as many at a time as there are workers.
+fn estimate(arguments: &StepArguments, model: &CausalLm, batches: &[Batch], workers: usize) -> MemoryEstimate {
+    let Subject { weights, .. } = &arguments.subject;
+    let together = &batches[..workers.min(batches.len())];
+    let sum = |count: fn(&Batch) -> usize| together.iter().map(count).sum();
+    let shape = BatchShape {
+        tokens: sum(|batch| batch.ids.len()),
+        pairs: sum(|batch| batch.ids.len() * batch.cols),
+        labels: sum(|batch| batch.label_positions.len()),
+        side_by_side: together.len(),
+        micro_batches: batches.len(),
+        checkpoint_blocks: arguments.checkpoint_blocks,
+    };
+    let operations = memory::operations(is_cpu(&model.device().inner()), weights.0.dtype);
+    MemoryEstimate::of(model.config(), &model.layout(), *weights, shape, operations)
 }
 
 /// The batch as micro-batches, of random texts without padding.
@@ -148,7 +180,8 @@ fn text(report: &Report) -> String {
     let of_device =
         report.device_memory_bytes.map_or_else(String::new, |bytes| format!(", {} of the device", size(Some(bytes))));
     format!(
-        "{:.3} s a step ({:.3} to {:.3}; {:.1} s of warm-up), {:.0} tokens/s on {} threads, peak memory {}{}\n\
+        "{:.3} s a step ({:.3} to {:.3}; {:.1} s of warm-up), {:.0} tokens/s on {} threads, peak memory {}{} \
+         ({} estimated)\n\
          {:.0} GFLOP a step, {:.0} % of the {:.0} GFLOP/s of plain matrix products",
         report.seconds_per_step,
         report.fastest,
@@ -158,6 +191,7 @@ fn text(report: &Report) -> String {
         report.threads,
         size(report.peak_memory_bytes),
         of_device,
+        size(Some(report.memory_estimate_bytes)),
         report.gigaflop,
         100.0 * report.share_of_matmul_peak,
         report.matmul_peak_gigaflop_per_second,
