@@ -10,7 +10,11 @@ impl CausalLm {
     ///
     /// # Errors
     /// The device does not support the types, or the rows of a linear cannot be quantised.
-    pub fn random_base(config: ModelConfig, types: impl Into<WeightTypes>, device: &Device) -> Result<Self, ModelError> {
+    pub fn random_base(
+        config: ModelConfig,
+        types: impl Into<WeightTypes>,
+        device: &Device,
+    ) -> Result<Self, ModelError> {
         let types = types.into();
         types.check(device)?;
         device.seed(0);

@@ -23,7 +23,8 @@ fn assert_same_steps(found: &[[f64; 2]], expected: &[[f64; 2]]) {
     let same = |[loss, norm]: &[f64; 2], [expected_loss, expected_norm]: &[f64; 2]| {
         loss == expected_loss && (norm - expected_norm).abs() <= rounding * expected_norm
     };
-    let all = found.len() == expected.len() && found.iter().zip(expected).all(|(found, expected)| same(found, expected));
+    let all =
+        found.len() == expected.len() && found.iter().zip(expected).all(|(found, expected)| same(found, expected));
     assert!(all, "{found:?}, expected {expected:?}");
 }
 

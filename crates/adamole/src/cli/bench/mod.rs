@@ -101,7 +101,8 @@ impl Subject {
 
     /// The folder of the model's files.
     fn folder(&self) -> Result<PathBuf, Failure> {
-        let name = self.model.as_ref().ok_or_else(|| Failure::Usage("--shape has no files, expected --model".into()))?;
+        let name =
+            self.model.as_ref().ok_or_else(|| Failure::Usage("--shape has no files, expected --model".into()))?;
         model_folder(name)
     }
 }
