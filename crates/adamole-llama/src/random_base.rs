@@ -18,7 +18,7 @@ impl CausalLm {
         let types = types.into();
         types.check(device)?;
         device.seed(0);
-        let mut source = Drawn { types, norm: 1.0 - config.norm_offset(), device, error: None };
+        let mut source = Drawn { types, norm: 1.0 - config.norms.offset, device, error: None };
         let model = Self::build(config, &mut source);
         if let Some(error) = source.error {
             return Err(error);
@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn a_shape_that_cannot_be_quantised_is_refused() {
-        let narrow = ModelConfig { hidden_size: 24, ..config() };
+        let narrow = config().with([("hidden_size".into(), 24.into())].into_iter().collect()).unwrap();
         let types = WeightTypes { precision: Precision::Float32, quantization: Some(crate::Quantization::Int8) };
         let refused = CausalLm::random_base(narrow, types, &Device::default()).unwrap_err();
         assert!(matches!(&refused, ModelError::NotQuantizable { width: 24, .. }), "{refused}");

@@ -143,7 +143,7 @@ pub(crate) fn run(arguments: EstimateArguments) -> Result<(), Failure> {
 }
 
 /// The shape of a well-known model, or that in a folder.
-fn shape_of(name: &str) -> Result<ModelConfig, Failure> {
+pub(super) fn shape_of(name: &str) -> Result<ModelConfig, Failure> {
     match ModelConfig::known(name)? {
         Some(known) => Ok(known),
         None if Path::new(name).exists() => Ok(ModelConfig::from_folder(Path::new(name))?),

@@ -9,6 +9,7 @@ mod step;
 use super::{
     Failure,
     adapter_settings::AdapterSettings,
+    estimate::shape_of,
     fetching::model_folder,
     inputs::{load_model, workers},
     method_name::MethodName,
@@ -19,7 +20,7 @@ use super::{
 use adamole::{
     core::CounterRng,
     device,
-    llama::{CausalLm, ModelConfig},
+    llama::CausalLm,
     train::{Workers, peak_memory_bytes},
 };
 use burn::tensor::Device;
@@ -71,9 +72,10 @@ pub(crate) struct Subject {
     /// Base model: a Hugging Face folder, or org/name[@revision] on the hub
     #[arg(long, required_unless_present = "shape")]
     model: Option<String>,
-    /// In place of a model: a folder with the config.json of one, whose weights are drawn at random on the device
-    #[arg(long, value_name = "DIR", conflicts_with = "model")]
-    shape: Option<PathBuf>,
+    /// In place of a model: a well-known one (llama-2-7b, ...) or a folder with a config.json, whose weights are drawn at random
+    /// on the device
+    #[arg(long, value_name = "MODEL|DIR", conflicts_with = "model")]
+    shape: Option<String>,
     #[command(flatten)]
     adapter: Flags<AdapterSettings>,
     #[command(flatten)]
@@ -94,7 +96,7 @@ impl Subject {
     /// The base alone.
     fn load_base(&self, device: &Device) -> Result<CausalLm, Failure> {
         match &self.shape {
-            Some(shape) => Ok(CausalLm::random_base(ModelConfig::from_folder(shape)?, self.weights, device)?),
+            Some(shape) => Ok(CausalLm::random_base(shape_of(shape)?, self.weights, device)?),
             None => load_model(&self.folder()?, self.weights, device),
         }
     }
