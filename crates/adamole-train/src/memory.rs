@@ -78,8 +78,10 @@ pub struct MemoryEstimate {
     pub overhead: u64,
 }
 
-/// The program without a model: its code, its data, and its allocator's rounding for each size of block.
-const PROGRAM: f64 = 103e6;
+/// The program without a model: its code and its data.
+const PROGRAM: f64 = 62e6;
+/// The threads of a worker: its own, and the one for what it does for others. Each has blocks that its allocator keeps.
+const WORKER: f64 = 29e6;
 /// What allocators and short-lived buffers add.
 const SLACK: f64 = 0.05;
 /// How much more the composed operations keep: measured on the CPU, with and without the fused ones.
@@ -140,7 +142,9 @@ impl MemoryEstimate {
         let kept = if operations == Operations::Composed { 4 } else { 5 };
         let adapters = 4.0 * adapters as f64 * (kept + batch.micro_batches) as f64;
         let vocabulary = 2.5 * 4.0 * chunk as f64;
-        let overhead = PROGRAM + SLACK * (weights + adapters + activations + vocabulary);
+        let overhead = PROGRAM
+            + WORKER * batch.side_by_side.max(1) as f64
+            + SLACK * (weights + adapters + activations + vocabulary);
         let [weights, adapters, activations, vocabulary, overhead] =
             [weights, adapters, activations, vocabulary, overhead].map(|bytes| bytes as u64);
         Self { weights, adapters, activations, vocabulary, overhead }
