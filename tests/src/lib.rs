@@ -5,7 +5,7 @@ pub mod shipped;
 
 use adamole::{
     llama::{CausalLm, TensorFile},
-    train::Workers,
+    train::{CollatedBatch, Workers},
 };
 use burn::{
     module::{Module, ModuleVisitor, Param},
@@ -90,6 +90,17 @@ impl Case {
             tensors: TensorFile::open(&folder.join("tensors.safetensors")).unwrap_or_else(|error| fail(&error)),
             json: serde_json::from_str(&text).unwrap_or_else(|error| fail(&error)),
             folder,
+        }
+    }
+
+    /// The batch of a recorded pass, whose padding counts.
+    pub fn batch(&self) -> CollatedBatch {
+        CollatedBatch {
+            ids: self.integers("input_ids"),
+            attention_mask: self.integers("attention_mask"),
+            labels: Some(self.integers("labels")),
+            rows: self.tensors.shape("input_ids").map_or(0, |shape| shape[0]),
+            padding_counts: true,
         }
     }
 

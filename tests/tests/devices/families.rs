@@ -8,7 +8,7 @@ use adamole::{
         AdapterLayout, CausalLm, Generation, Precision, Sampling, Targets, TensorFile, load_adapter, load_base,
         load_base_as, merge, save_adapter, save_base,
     },
-    train::{CollatedBatch, Trace, trace},
+    train::{Trace, trace},
 };
 use adamole_tests::{Case, Differences, device, floats, golden, max_difference, values};
 use burn::tensor::{DType, Device};
@@ -40,14 +40,7 @@ fn name(case: &Case) -> String {
 }
 
 fn pass(case: &Case, model: &CausalLm, device: &Device) -> Trace {
-    let batch = CollatedBatch {
-        ids: case.integers("input_ids"),
-        attention_mask: case.integers("attention_mask"),
-        labels: Some(case.integers("labels")),
-        rows: case.tensors.shape("input_ids").unwrap()[0],
-        padding_counts: true,
-    };
-    trace(model, batch.on_device(model.config().vocab_size, device).unwrap(), 0.0)
+    trace(model, case.batch().on_device(model.config().vocab_size, device).unwrap(), 0.0)
 }
 
 /// The logits of positions that are no padding.

@@ -7,7 +7,7 @@ use adamole::{
         CausalLm, Generation, KEY_PREFIX, Sampling, TensorFile, TokenBatch, Visibility, adapter_tensors, generate,
         load_adapter, load_base,
     },
-    train::{AdamW, AdamWSettings, CollatedBatch, Trace, trace},
+    train::{AdamW, AdamWSettings, Trace, trace},
 };
 use adamole_tests::{Case, Differences, device, floats, for_every_case, golden, max_difference, values};
 use burn::tensor::{Device, Int, Tensor, TensorData};
@@ -53,14 +53,7 @@ fn cases() -> Vec<&'static str> {
 /// The forward and backward pass of the reference implementation: padding on the left, hidden by the mask and counted in the
 /// auxiliary loss.
 fn traced(case: &Case, model: &CausalLm, device: &Device) -> Trace {
-    let batch = CollatedBatch {
-        ids: case.integers("input_ids"),
-        attention_mask: case.integers("attention_mask"),
-        labels: Some(case.integers("labels")),
-        rows: case.tensors.shape("input_ids").unwrap()[0],
-        padding_counts: true,
-    };
-    let batch = batch.on_device(model.config().vocab_size, device).unwrap();
+    let batch = case.batch().on_device(model.config().vocab_size, device).unwrap();
     trace(model, batch, case.number("/aux_loss_coeff") as f32)
 }
 

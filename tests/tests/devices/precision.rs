@@ -8,7 +8,7 @@ use adamole::{
         CausalLm, ModelError, ParameterKind, Precision, Quantization, TensorFile, TokenBatch, WeightTypes,
         frozen_cross_entropy, load_adapter, load_base, load_base_as,
     },
-    train::{CollatedBatch, Recipe, Replicas, StepInput, Trace, Workers, accumulate, trace},
+    train::{Recipe, Replicas, StepInput, Trace, Workers, accumulate, trace},
 };
 use adamole_tests::{
     Case, assert_close, device, flat_gradients, floats, golden, max_difference,
@@ -36,14 +36,7 @@ const TYPES: [(&str, WeightTypes, f32, f64, f64); 4] = [
 ];
 
 fn traced(case: &Case, model: &CausalLm, device: &Device) -> Trace {
-    let batch = CollatedBatch {
-        ids: case.integers("input_ids"),
-        attention_mask: case.integers("attention_mask"),
-        labels: Some(case.integers("labels")),
-        rows: case.tensors.shape("input_ids").unwrap()[0],
-        padding_counts: true,
-    };
-    let batch = batch.on_device(model.config().vocab_size, device).unwrap();
+    let batch = case.batch().on_device(model.config().vocab_size, device).unwrap();
     trace(model, batch, case.number("/aux_loss_coeff") as f32)
 }
 

@@ -237,8 +237,10 @@ pub(super) fn backward(
 ) -> [Vec<f32>; 3] {
     let inputs = Inputs { q, k, v, sizes, visible, scores };
     let width = sizes.width;
+    // Where all keys are in one tile, nobody asks for them.
+    let rows = if sizes.keys > KEYS { mixed } else { &[] };
     let dots: Vec<f32> = Arch::new().dispatch(|| {
-        let rows = mixed.chunks_exact(width).zip(d.chunks_exact(width));
+        let rows = rows.chunks_exact(width).zip(d.chunks_exact(width));
         rows.map(|(mixed, d)| sum(mixed.iter().zip(d).map(|(m, d)| m * d))).collect()
     });
     let known = Known { d, dots: &dots, norms };
