@@ -37,15 +37,14 @@ impl AdaptedLinear {
         let weight = self.weight.val();
         match &self.adapter {
             None => self.frozen_forward(x),
-            Some(adapter) if weight.dtype() == DType::F32 => {
+            // The sum is rounded once.
+            Some(adapter) if is_quantized(&weight) => {
+                let (dtype, added) = (x.dtype(), adapter.forward(x.clone(), context));
+                (self.frozen_forward(x).cast(added.dtype()) + added).cast(dtype)
+            }
+            Some(adapter) => {
                 let inner = adapter.inner(x.clone(), context);
                 self.biased(linear_with_update(x, weight, inner, adapter.b()))
-            }
-            // The adapter is float32 whatever the frozen weights are, and the sum is rounded once.
-            Some(adapter) => {
-                let dtype = x.dtype();
-                let added = adapter.forward(x.clone().cast(DType::F32), context);
-                (self.frozen_forward(x).cast(DType::F32) + added).cast(dtype)
             }
         }
     }

@@ -9,10 +9,10 @@ use {
     burn::backend::Dispatch,
 };
 
-/// Whether there are kernels for this tensor: on the CPU, in float32.
+/// Whether there are kernels for this tensor: on the CPU, in float32, or in 16 bits that are widened for each operation.
 #[cfg(feature = "flex")]
 fn is_fused<const D: usize>(tensor: &Tensor<D>) -> bool {
-    tensor.dtype() == DType::F32 && is_cpu(&tensor.device())
+    matches!(tensor.dtype(), DType::F32 | DType::BF16 | DType::F16) && is_cpu(&tensor.device())
 }
 
 /// Whether the device is Burn's CPU backend, with or without autodiff.
@@ -30,7 +30,7 @@ pub(crate) fn is_cpu(_: &Device) -> bool {
 /// A frozen linear plus the update of its adapter, `x weight^T + mixed b^T`: `x` `[T, d_in]`, `weight` `[d_out, d_in]`,
 /// `mixed` `[T, n]`, `b` `[d_out, n]` to `[T, d_out]`.
 ///
-/// Gradients reach `x`, `mixed` and `b`. `weight` is a constant.
+/// `x` and `weight` have one type, `mixed` and `b` another, and the sum is rounded once to that of `x`. Gradients reach `x`, `mixed` and `b`. `weight` is a constant.
 pub fn linear_with_update(x: Tensor<2>, weight: Tensor<2>, mixed: Tensor<2>, b: Tensor<2>) -> Tensor<2> {
     #[cfg(feature = "flex")]
     if is_fused(&x) {
@@ -45,7 +45,7 @@ pub fn linear_with_update(x: Tensor<2>, weight: Tensor<2>, mixed: Tensor<2>, b: 
 /// The gradient reaches `x`. `weight` is a constant, unless it is trained.
 pub fn linear(x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
     #[cfg(feature = "flex")]
-    if is_fused(&x) && weight.dtype() == DType::F32 && !weight.is_require_grad() {
+    if is_fused(&x) && weight.dtype() == x.dtype() && !weight.is_require_grad() {
         return Tensor::from_dispatch(Dispatch::frozen_linear(x.into_dispatch(), weight.into_dispatch()));
     }
     x.matmul(weight.transpose())
@@ -55,7 +55,7 @@ pub fn linear(x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
 /// tensors without autodiff.
 pub fn linear_gradient(d: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
     #[cfg(feature = "flex")]
-    if is_fused(&d) && weight.dtype() == DType::F32 {
+    if is_fused(&d) && weight.dtype() == d.dtype() {
         return Tensor::from_dispatch(Dispatch::linear_gradient(d.into_dispatch(), weight.into_dispatch()));
     }
     d.matmul(weight)
@@ -74,14 +74,12 @@ pub fn can_dequantize(device: &Device, scheme: QuantScheme) -> bool {
 pub fn quantized_linear(x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
     #[cfg(feature = "flex")]
     if is_cpu(&x.device()) {
-        let dtype = x.dtype();
-        let y = Dispatch::quantized_linear(x.cast(DType::F32).into_dispatch(), weight.into_dispatch());
-        return Tensor::<2>::from_dispatch(y).cast(dtype);
+        return Tensor::from_dispatch(Dispatch::quantized_linear(x.into_dispatch(), weight.into_dispatch()));
     }
     composed::quantized_linear(x, weight)
 }
 
-/// The input projection of an adapter, `dropout(x) a^T`: `x` `[T, d_in]`, `a` `[n, d_in]` to `[T, n]`.
+/// The input projection of an adapter, `dropout(x) a^T`: `x` `[T, d_in]`, `a` `[n, d_in]` to `[T, n]`, in the type of `a`.
 ///
 /// Gradients reach both. The backward pass recomputes the mask.
 pub fn adapter_input(x: Tensor<2>, a: Tensor<2>, dropout: Option<Dropout>) -> Tensor<2> {
@@ -174,7 +172,7 @@ pub fn geglu(gate: Tensor<2>, up: Tensor<2>) -> Tensor<2> {
 }
 
 /// RMSNorm over the last dimension, `x / sqrt(mean(x^2) + eps) * weight`: `[T, d]`, `[d]` to `[T, d]` (Zhang & Sennrich
-/// 2019).
+/// 2019). It is computed in float32 and rounded to the type of `x`.
 ///
 /// The gradient reaches `x`. `weight` is a constant.
 pub fn rms_norm(x: Tensor<2>, weight: Tensor<1>, eps: f32) -> Tensor<2> {
@@ -240,7 +238,9 @@ pub mod composed {
 
     /// See [`linear_with_update`](super::linear_with_update).
     pub fn linear_with_update(x: Tensor<2>, weight: Tensor<2>, mixed: Tensor<2>, b: Tensor<2>) -> Tensor<2> {
-        x.matmul(weight.transpose()) + mixed.matmul(b.transpose())
+        let dtype = x.dtype();
+        let update = mixed.matmul(b.transpose());
+        (x.matmul(weight.transpose()).cast(update.dtype()) + update).cast(dtype)
     }
 
     /// See [`quantized_linear`](super::quantized_linear).
@@ -251,6 +251,7 @@ pub mod composed {
 
     /// See [`adapter_input`](super::adapter_input).
     pub fn adapter_input(x: Tensor<2>, a: Tensor<2>, dropout: Option<Dropout>) -> Tensor<2> {
+        let x = x.cast(a.dtype());
         let dropped = match dropout {
             Some(dropout) => x.clone() * dropout.mask(x.dims(), &x.device()),
             None => x,
@@ -304,8 +305,10 @@ pub mod composed {
 
     /// See [`rms_norm`](super::rms_norm).
     pub fn rms_norm(x: Tensor<2>, weight: Tensor<1>, eps: f32) -> Tensor<2> {
+        let (dtype, x) = (x.dtype(), x.cast(DType::F32));
         let mean_square = x.clone().square().mean_dim(1);
-        x * (mean_square + eps).sqrt().recip() * weight.unsqueeze::<2>()
+        let weight = weight.cast(DType::F32).unsqueeze::<2>();
+        (x * (mean_square + eps).sqrt().recip() * weight).cast(dtype)
     }
 
     /// See [`rotated_heads`](super::rotated_heads).

@@ -115,7 +115,7 @@ pub(crate) fn joined(mut parts: Vec<Vec<f32>>) -> Vec<f32> {
 }
 
 /// Changes rows of `width` elements in parts: `work` gets the index of a part's first row, and its rows.
-pub(crate) fn in_rows(values: &mut [f32], width: usize, work: impl Fn(usize, &mut [f32]) + Sync) {
+pub(crate) fn in_rows<T: Send>(values: &mut [T], width: usize, work: impl Fn(usize, &mut [T]) + Sync) {
     let (rows, threads) = (values.len() / width.max(1), threads().min(values.len() / PART).max(1));
     if threads == 1 {
         return work(0, values);

@@ -5,7 +5,7 @@ use crate::{
     attention::{Attention, LayerCache},
     layout::linear_name,
     model::TensorSource,
-    precision::{narrowed, widened},
+    precision::widened,
     token_batch::Sequences,
 };
 use adamole_core::{AdaptedLinear, ForwardContext};
@@ -180,14 +180,13 @@ impl RmsNorm {
 
     /// `[T, d]` to `[T, d]`.
     pub(crate) fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        let dtype = x.dtype();
         let weight = match self.offset {
-            0.0 => widened(self.weight.val()),
+            0.0 => self.weight.val(),
             offset => widened(self.weight.val()) + offset,
         };
         // A fused norm takes its weight for a constant, which it is not in pretraining.
         let norm = if self.weight.val().is_require_grad() { composed::rms_norm } else { rms_norm };
-        narrowed(norm(widened(x), weight, self.eps), dtype)
+        norm(x, weight, self.eps)
     }
 }
 

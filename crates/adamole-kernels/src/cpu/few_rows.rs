@@ -1,6 +1,8 @@
 //! Products of a few rows, as in decoding: they cost one reading of the weights.
 
+use super::elements::widen;
 use crate::team::{share, threads};
+use half::bf16;
 use pulp::Arch;
 
 /// The most rows for which reading the weights costs more than multiplying.
@@ -47,6 +49,24 @@ impl Rows for Floats<'_> {
             }
         }
         lanes.iter().sum::<f32>() + x_rest.iter().zip(w_rest).map(|(x, w)| x * w).sum::<f32>()
+    }
+}
+
+/// Weights in bfloat16; they are widened as they are read.
+pub(super) struct Halves<'a>(pub(super) &'a [bf16]);
+
+impl Rows for Halves<'_> {
+    #[inline(always)]
+    fn dot(&self, index: usize, x: &[f32]) -> f32 {
+        let weights = &self.0[index * x.len()..][..x.len()];
+        let mut lanes = [0.0_f32; 64];
+        let ((x, x_rest), (w, w_rest)) = (x.as_chunks::<64>(), weights.as_chunks::<64>());
+        for (x, w) in x.iter().zip(w) {
+            for ((lane, x), w) in lanes.iter_mut().zip(x).zip(w) {
+                *lane += x * widen(*w);
+            }
+        }
+        lanes.iter().sum::<f32>() + x_rest.iter().zip(w_rest).map(|(x, w)| x * widen(*w)).sum::<f32>()
     }
 }
 

@@ -3,10 +3,14 @@
 //! Products use the thread pool of the caller; all else runs on the calling thread. The compiler vectorises the loops, and
 //! `pulp` selects the widest vectors of the processor at run time.
 
+#[cfg(target_arch = "x86_64")]
+mod bfloat16;
+mod elements;
 mod elementwise;
 mod exp;
 mod few_rows;
 mod heads;
+mod linear;
 mod loss;
 mod product;
 mod quantized;
@@ -18,61 +22,25 @@ use crate::{
     nodes::{Adjoints, GateCurve, Kernels, PlainKernels},
     operations::AttentionScores,
 };
-use burn::{
-    backend::{
-        Flex, TensorMetadata,
-        flex::{FlexQTensor, FlexTensor},
-    },
-    tensor::{Shape, TensorData},
+use burn::backend::{
+    Flex, TensorMetadata,
+    flex::{FlexQTensor, FlexTensor},
 };
+use elements::{Floats, taken, tensor, typed};
 use few_rows::FEW;
+use linear::{linear, linear_backward};
 use product::{Matrix, add_product, product};
-
-/// The elements of a tensor. Only strided views are copied.
-struct Floats(FlexTensor);
-
-impl Floats {
-    fn of(tensor: &FlexTensor) -> Self {
-        Self(tensor.to_contiguous())
-    }
-
-    fn slice(&self) -> &[f32] {
-        self.0.as_slice().expect("float32 in one piece")
-    }
-
-    fn dims<const D: usize>(&self) -> [usize; D] {
-        self.0.shape().dims()
-    }
-
-    fn matrix(&self) -> Matrix<'_> {
-        let [rows, columns] = self.dims();
-        Matrix::new(self.slice(), rows, columns)
-    }
-}
-
-/// The elements of a tensor, to be overwritten. They are not copied where the tensor has no other owner.
-fn taken(tensor: FlexTensor) -> Vec<f32> {
-    let tensor = if tensor.is_contiguous() { tensor } else { tensor.to_contiguous() };
-    tensor.into_data().try_into_vec().expect("float32")
-}
-
-fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> FlexTensor {
-    FlexTensor::from_data(TensorData::new(values, Shape::from(shape)))
-}
 
 impl Kernels for Flex {
     fn linear_with_update(x: FlexTensor, weight: FlexTensor, mixed: FlexTensor, b: FlexTensor) -> FlexTensor {
-        let [x, weight, mixed, b] = [x, weight, mixed, b].map(|t| Floats::of(&t));
         let mut y = linear(&x, &weight);
-        let shape = [x.matrix().rows, weight.matrix().rows];
+        let [mixed, b] = [mixed, b].map(|t| Floats::of(&t));
         add_product(&mut y, mixed.matrix(), b.matrix().transposed());
-        tensor(y, shape)
+        typed(y, product_shape(&x, &weight), x.dtype())
     }
 
     fn frozen_linear(x: FlexTensor, weight: FlexTensor) -> FlexTensor {
-        let [x, weight] = [x, weight].map(|t| Floats::of(&t));
-        let shape = [x.matrix().rows, weight.matrix().rows];
-        tensor(linear(&x, &weight), shape)
+        typed(linear(&x, &weight), product_shape(&x, &weight), x.dtype())
     }
 
     fn quantized_linear(x: FlexTensor, weight: FlexQTensor) -> FlexTensor {
@@ -82,7 +50,7 @@ impl Kernels for Flex {
             Some(codes) if rows <= FEW => few_rows::product(x.slice(), &codes, [rows, d_in, d_out]),
             _ => product(x.matrix(), Matrix::new(&quantized::floats(&weight), d_out, d_in).transposed()),
         };
-        tensor(y, [rows, d_out])
+        x.like(y, [rows, d_out])
     }
 
     fn adapter_input(x: FlexTensor, a: FlexTensor, dropout: Option<Dropout>) -> FlexTensor {
@@ -90,61 +58,61 @@ impl Kernels for Flex {
         let (rows, width) = (x.matrix().rows, a.matrix().rows);
         let dropped = dropped(&x, dropout);
         let left = Matrix::new(dropped.as_deref().unwrap_or(x.slice()), rows, x.matrix().columns);
-        tensor(product(left, a.matrix().transposed()), [rows, width])
+        a.like(product(left, a.matrix().transposed()), [rows, width])
     }
 
     fn gate_scores(logits: FlexTensor) -> FlexTensor {
-        let [rows, columns] = logits.shape().dims();
+        let ([rows, columns], dtype) = (logits.shape().dims(), logits.dtype());
         let mut values = taken(logits);
         routing::softmax(&mut values, columns);
-        tensor(values, [rows, columns])
+        typed(values, [rows, columns], dtype)
     }
 
     fn threshold_scores(logits: FlexTensor, bias: FlexTensor) -> FlexTensor {
-        let [rows, columns] = logits.shape().dims();
+        let ([rows, columns], dtype) = (logits.shape().dims(), logits.dtype());
         let mut values = taken(logits);
         routing::threshold_scores(&mut values, columns, Floats::of(&bias).slice()[0]);
-        tensor(values, [rows, columns])
+        typed(values, [rows, columns], dtype)
     }
 
     fn margins(scores: FlexTensor, tau_max: f32) -> FlexTensor {
         let scores = Floats::of(&scores);
         let [rows, columns] = scores.dims();
-        tensor(routing::margins(scores.slice(), columns, tau_max), [rows, columns - 1])
+        scores.like(routing::margins(scores.slice(), columns, tau_max), [rows, columns - 1])
     }
 
     fn normalised(scores: FlexTensor, selected: FlexTensor) -> FlexTensor {
         let [scores, selected] = [scores, selected].map(|t| Floats::of(&t));
         let weights = routing::normalised(scores.slice(), selected.slice(), scores.matrix().columns);
-        tensor(weights, scores.dims::<2>())
+        scores.like(weights, scores.dims::<2>())
     }
 
     fn weighted_sum(values: FlexTensor, weights: FlexTensor) -> FlexTensor {
         let [values, weights] = [values, weights].map(|t| Floats::of(&t));
         let columns = values.matrix().columns;
-        tensor(routing::weighted_sum(values.slice(), columns, weights.slice()), [1, columns])
+        values.like(routing::weighted_sum(values.slice(), columns, weights.slice()), [1, columns])
     }
 
     fn weighted_experts(hidden: FlexTensor, weights: FlexTensor, scale: f32) -> FlexTensor {
         let [hidden, weights] = [hidden, weights].map(|t| Floats::of(&t));
-        tensor(elementwise::weighted(hidden.slice(), weights.slice(), scale), hidden.dims::<2>())
+        hidden.like(elementwise::weighted(hidden.slice(), weights.slice(), scale), hidden.dims::<2>())
     }
 
     fn gated(gate: FlexTensor, up: FlexTensor, curve: GateCurve) -> FlexTensor {
         let [gate, up] = [gate, up].map(|t| Floats::of(&t));
-        tensor(elementwise::gated(gate.slice(), up.slice(), curve), gate.dims::<2>())
+        gate.like(elementwise::gated(gate.slice(), up.slice(), curve), gate.dims::<2>())
     }
 
     fn rms_norm(x: FlexTensor, weight: FlexTensor, eps: f32) -> FlexTensor {
         let [x, weight] = [x, weight].map(|t| Floats::of(&t));
-        tensor(elementwise::rms_norm(x.slice(), weight.slice(), eps), x.dims::<2>())
+        x.like(elementwise::rms_norm(x.slice(), weight.slice(), eps), x.dims::<2>())
     }
 
     fn rotated_heads(x: FlexTensor, cos: FlexTensor, sin: FlexTensor, heads: usize) -> FlexTensor {
         let [x, cos, sin] = [x, cos, sin].map(|t| Floats::of(&t));
         let ([rows, _], [_, _, length, dim]) = (x.dims(), cos.dims());
         let y = heads::rotated_heads(x.slice(), cos.slice(), sin.slice(), [length, heads, dim]);
-        tensor(y, [rows / length.max(1), heads, length, dim])
+        x.like(y, [rows / length.max(1), heads, length, dim])
     }
 
     fn tiled_attention(
@@ -159,13 +127,9 @@ impl Kernels for Flex {
     }
 }
 
-/// `x weight^T`.
-fn linear(x: &Floats, weight: &Floats) -> Vec<f32> {
-    let ([rows, d_in], [d_out, _]) = (x.dims(), weight.dims());
-    match rows <= FEW {
-        true => few_rows::product(x.slice(), &few_rows::Floats(weight.slice()), [rows, d_in, d_out]),
-        false => product(x.matrix(), weight.matrix().transposed()),
-    }
+fn product_shape(x: &FlexTensor, weight: &FlexTensor) -> [usize; 2] {
+    let ([rows, _], [d_out, _]) = (x.shape().dims(), weight.shape().dims());
+    [rows, d_out]
 }
 
 /// The sizes of an attention with these queries and keys.
@@ -185,19 +149,19 @@ fn dropped(x: &Floats, dropout: Option<Dropout>) -> Option<Vec<f32>> {
 
 impl Adjoints for Flex {
     fn linear_backward(d: &FlexTensor, weight: &FlexTensor) -> FlexTensor {
-        let [d, weight] = [d, weight].map(Floats::of);
-        tensor(product(d.matrix(), weight.matrix()), [d.matrix().rows, weight.matrix().columns])
+        let ([rows, _], [_, d_in]) = (d.shape().dims(), weight.shape().dims());
+        typed(linear_backward(d, weight), [rows, d_in], weight.dtype())
     }
 
     fn quantized_linear_backward(d: &FlexTensor, weight: &FlexQTensor) -> FlexTensor {
         let (d, [d_out, d_in]) = (Floats::of(d), weight.tensor().shape().dims());
         let weight = quantized::floats(weight);
-        tensor(product(d.matrix(), Matrix::new(&weight, d_out, d_in)), [d.matrix().rows, d_in])
+        d.like(product(d.matrix(), Matrix::new(&weight, d_out, d_in)), [d.matrix().rows, d_in])
     }
 
     fn outer(d: &FlexTensor, right: &FlexTensor) -> FlexTensor {
         let [d, right] = [d, right].map(Floats::of);
-        tensor(product(d.matrix().transposed(), right.matrix()), [d.matrix().columns, right.matrix().columns])
+        right.like(product(d.matrix().transposed(), right.matrix()), [d.matrix().columns, right.matrix().columns])
     }
 
     fn adapter_input_backward(
@@ -212,14 +176,14 @@ impl Adjoints for Flex {
         let of_a = a_wanted.then(|| {
             let dropped = dropped(&x, dropout);
             let right = Matrix::new(dropped.as_deref().unwrap_or(x.slice()), rows, d_in);
-            tensor(product(d.matrix().transposed(), right), a.dims::<2>())
+            a.like(product(d.matrix().transposed(), right), a.dims::<2>())
         });
         let of_x = x_wanted.then(|| {
             let mut of_x = product(d.matrix(), a.matrix());
             if let Some(dropout) = dropout {
                 dropout.apply(&mut of_x);
             }
-            tensor(of_x, [rows, d_in])
+            x.like(of_x, [rows, d_in])
         });
         [of_x, of_a]
     }
@@ -228,33 +192,33 @@ impl Adjoints for Flex {
         let scores = Floats::of(&scores);
         let mut values = taken(d);
         routing::softmax_backward(&mut values, scores.slice(), scores.matrix().columns);
-        tensor(values, scores.dims::<2>())
+        scores.like(values, scores.dims::<2>())
     }
 
     fn threshold_scores_backward(scores: FlexTensor, d: FlexTensor) -> [FlexTensor; 2] {
         let scores = Floats::of(&scores);
         let mut values = taken(d);
         let of_bias = routing::threshold_scores_backward(&mut values, scores.slice(), scores.matrix().columns);
-        [tensor(values, scores.dims::<2>()), tensor(vec![of_bias], [1])]
+        [scores.like(values, scores.dims::<2>()), scores.like(vec![of_bias], [1])]
     }
 
     fn margins_backward(tau_max: f32, d: FlexTensor) -> FlexTensor {
         let d = Floats::of(&d);
         let [rows, experts] = d.dims();
-        tensor(routing::margins_backward(d.slice(), experts, tau_max), [rows, experts + 1])
+        d.like(routing::margins_backward(d.slice(), experts, tau_max), [rows, experts + 1])
     }
 
     fn normalised_backward(scores: FlexTensor, selected: FlexTensor, d: FlexTensor) -> FlexTensor {
         let [scores, selected] = [scores, selected].map(|t| Floats::of(&t));
         let mut values = taken(d);
         routing::normalised_backward(&mut values, scores.slice(), selected.slice(), scores.matrix().columns);
-        tensor(values, scores.dims::<2>())
+        scores.like(values, scores.dims::<2>())
     }
 
     fn weighted_sum_backward(weights: FlexTensor, d: FlexTensor) -> FlexTensor {
         let [weights, d] = [weights, d].map(|t| Floats::of(&t));
         let shape = [weights.slice().len(), d.slice().len()];
-        tensor(routing::weighted_sum_backward(weights.slice(), d.slice()), shape)
+        d.like(routing::weighted_sum_backward(weights.slice(), d.slice()), shape)
     }
 
     fn weighted_experts_backward(
@@ -266,26 +230,26 @@ impl Adjoints for Flex {
         let [hidden, weights, d] = [hidden, weights, d].map(|t| Floats::of(&t));
         let of_hidden = elementwise::weighted(d.slice(), weights.slice(), scale);
         let of_weights = elementwise::grouped_dots(hidden.slice(), d.slice(), weights.slice().len(), scale);
-        [tensor(of_hidden, hidden.dims::<2>()), tensor(of_weights, weights.dims::<2>())]
+        [hidden.like(of_hidden, hidden.dims::<2>()), weights.like(of_weights, weights.dims::<2>())]
     }
 
     fn gated_backward(gate: FlexTensor, up: FlexTensor, curve: GateCurve, d: FlexTensor) -> [FlexTensor; 2] {
         let [gate, up] = [gate, up].map(|t| Floats::of(&t));
         let shape = gate.dims::<2>();
         let (of_gate, of_up) = elementwise::gated_backward(gate.slice(), up.slice(), curve, Floats::of(&d).slice());
-        [tensor(of_gate, shape), tensor(of_up, shape)]
+        [gate.like(of_gate, shape), up.like(of_up, shape)]
     }
 
     fn rms_norm_backward(x: FlexTensor, weight: FlexTensor, eps: f32, d: FlexTensor) -> FlexTensor {
         let [x, weight, d] = [x, weight, d].map(|t| Floats::of(&t));
-        tensor(elementwise::rms_norm_backward(x.slice(), weight.slice(), eps, d.slice()), x.dims::<2>())
+        x.like(elementwise::rms_norm_backward(x.slice(), weight.slice(), eps, d.slice()), x.dims::<2>())
     }
 
     fn rotated_heads_backward(cos: FlexTensor, sin: FlexTensor, d: FlexTensor) -> FlexTensor {
         let [cos, sin, d] = [cos, sin, d].map(|t| Floats::of(&t));
         let [batch, heads, length, dim] = d.dims();
         let x = heads::rotated_heads_backward(d.slice(), cos.slice(), sin.slice(), [length, heads, dim]);
-        tensor(x, [batch * length, heads * dim])
+        d.like(x, [batch * length, heads * dim])
     }
 
     fn attention_with_norms(inputs: [FlexTensor; 3], visible: &Visibility, scores: AttentionScores) -> [FlexTensor; 2] {
@@ -294,7 +258,7 @@ impl Adjoints for Flex {
         let (mixed, norms) = tiles::forward([q.slice(), k.slice(), v.slice()], sizes, visible, scores);
         let tiles::Sizes { sequences, heads, queries, width, .. } = sizes;
         let mixed = heads::by_position(&mixed, [queries, heads, width]);
-        [tensor(mixed, [sequences * queries, heads * width]), tensor(norms, [sequences, heads, queries, 2])]
+        [q.like(mixed, [sequences * queries, heads * width]), tensor(norms, [sequences, heads, queries, 2])]
     }
 
     fn attention_backward(
@@ -310,7 +274,7 @@ impl Adjoints for Flex {
         let (mixed, d) = (by_head(&mixed), by_head(&d));
         let known = [&mixed[..], norms.slice(), &d];
         let [of_q, of_k, of_v] = tiles::backward([q.slice(), k.slice(), v.slice()], sizes, visible, scores, known);
-        [tensor(of_q, q.dims::<4>()), tensor(of_k, k.dims::<4>()), tensor(of_v, v.dims::<4>())]
+        [q.like(of_q, q.dims::<4>()), k.like(of_k, k.dims::<4>()), v.like(of_v, v.dims::<4>())]
     }
 }
 
@@ -320,10 +284,10 @@ impl PlainKernels for Flex {
     }
 
     fn cross_entropy_gradient(logits: FlexTensor, targets: FlexTensor) -> (FlexTensor, FlexTensor) {
-        let [rows, vocabulary] = logits.shape().dims();
+        let ([rows, vocabulary], dtype) = (logits.shape().dims(), logits.dtype());
         let targets: Vec<usize> = targets.into_data().iter::<i64>().map(|id| id as usize).collect();
         let mut values = taken(logits);
         let losses = loss::cross_entropy_gradient(&mut values, vocabulary, &targets);
-        (tensor(losses, [rows, 1]), tensor(values, [rows, vocabulary]))
+        (typed(losses, [rows, 1], dtype), typed(values, [rows, vocabulary], dtype))
     }
 }
