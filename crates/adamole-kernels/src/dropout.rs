@@ -60,19 +60,23 @@ impl Dropout {
     /// Multiplies the elements of a row-major matrix by their factors.
     #[cfg(feature = "flex")]
     pub(crate) fn apply(self, values: &mut [f32]) {
-        let keep = self.keep();
-        crate::team::in_rows(values, 4, |first, values| {
-            pulp::Arch::new().dispatch(|| {
-                let (quads, rest) = values.as_chunks_mut::<4>();
-                for (i, quad) in quads.iter_mut().enumerate() {
-                    for (value, factor) in quad.iter_mut().zip(self.factors(first + i, keep)) {
-                        *value *= factor;
-                    }
-                }
-                let last = self.factors(first + quads.len(), keep);
-                rest.iter_mut().zip(last).for_each(|(value, factor)| *value *= factor);
-            });
-        });
+        crate::team::in_rows(values, 4, |first, values| multiply(self, first, values));
+    }
+}
+
+#[cfg(feature = "flex")]
+crate::wide::wide! {
+    /// Multiplies elements by the factors of the mask from quadruple `first` on.
+    fn multiply(dropout: Dropout, first: usize, values: &mut [f32]) {
+        let keep = dropout.keep();
+        let (quads, rest) = values.as_chunks_mut::<4>();
+        for (i, quad) in quads.iter_mut().enumerate() {
+            for (value, factor) in quad.iter_mut().zip(dropout.factors(first + i, keep)) {
+                *value *= factor;
+            }
+        }
+        let last = dropout.factors(first + quads.len(), keep);
+        rest.iter_mut().zip(last).for_each(|(value, factor)| *value *= factor);
     }
 }
 

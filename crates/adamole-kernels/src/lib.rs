@@ -11,6 +11,8 @@ mod random;
 #[cfg_attr(not(feature = "flex"), allow(dead_code, reason = "only the kernels of the CPU share operations"))]
 mod team;
 mod visibility;
+#[cfg(feature = "flex")]
+mod wide;
 
 pub use dropout::Dropout;
 pub use operations::{

@@ -4,9 +4,11 @@
 //! into pairs: the left one as panels of 8 rows, the right one as panels of 48 columns. A tile of the result stays in registers
 //! while its two panels are read in order. An element of the result is the same sum however the product is divided.
 
-use crate::team::{share, threads};
+use crate::{
+    team::{share, threads},
+    wide::wide,
+};
 use half::bf16;
-use pulp::Arch;
 use std::{
     arch::x86_64::{
         __m512, __m512bh, __m512i, _mm512_add_ps, _mm512_dpbf16_ps, _mm512_loadu_si512, _mm512_mask_storeu_ps,
@@ -55,7 +57,7 @@ pub(super) fn by_columns(left: &[bf16], right: &[bf16], sizes: [usize; 3]) -> Ve
                 let row = if row < inner { &right[row * zeros.len()..][..zeros.len()] } else { &zeros };
                 &row[columns.clone()]
             });
-            panel.iter_mut().zip(first.iter().zip(second)).for_each(|(pair, (a, b))| *pair = paired([*a, *b]));
+            interleave(panel, first, second);
         }
     })
 }
@@ -63,6 +65,12 @@ pub(super) fn by_columns(left: &[bf16], right: &[bf16], sizes: [usize; 3]) -> Ve
 #[inline(always)]
 fn paired([first, second]: [bf16; 2]) -> Pair {
     Pair::from(first.to_bits()) | Pair::from(second.to_bits()) << 16
+}
+
+wide! {
+    fn interleave(pairs: &mut [Pair], first: &[bf16], second: &[bf16]) {
+        pairs.iter_mut().zip(first.iter().zip(second)).for_each(|(pair, (a, b))| *pair = paired([*a, *b]));
+    }
 }
 
 /// Packs at most `WIDTH` rows into `[pairs, WIDTH]`, which is 0 before.
@@ -107,14 +115,12 @@ fn product(
         for depth in steps(0..pairs, DEPTH) {
             for chunk in steps(part.clone(), CHUNK) {
                 let of_columns = right.chunks_exact_mut(depth.len() * COLUMNS).zip(steps(chunk.clone(), COLUMNS));
-                Arch::new().dispatch(|| {
-                    for (panel, columns) in of_columns {
-                        if columns.len() < COLUMNS || !inner.is_multiple_of(2) {
-                            panel.fill(0);
-                        }
-                        pack_right(depth.clone(), columns, panel);
+                for (panel, columns) in of_columns {
+                    if columns.len() < COLUMNS {
+                        panel.fill(0);
                     }
-                });
+                    pack_right(depth.clone(), columns, panel);
+                }
                 for (index, panel) in panels.chunks_exact(ROWS * pairs).enumerate() {
                     let left = &panel[ROWS * depth.start..ROWS * depth.end];
                     let rows = ROWS * index..(ROWS * (index + 1)).min(rows);

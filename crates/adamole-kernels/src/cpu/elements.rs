@@ -1,13 +1,12 @@
 //! The elements of tensors as float32, whatever float type they are kept in.
 
 use super::product::Matrix;
-use crate::team::in_rows;
+use crate::{team::in_rows, wide::wide};
 use burn::{
     backend::{TensorMetadata, flex::FlexTensor},
     tensor::{DType, Shape, TensorData},
 };
 use half::{bf16, f16, slice::HalfFloatSliceExt};
-use pulp::Arch;
 
 /// The elements of a tensor. Only strided views are copied, and 16 bits widened.
 pub(super) struct Floats {
@@ -72,9 +71,7 @@ pub(super) fn typed<const D: usize>(values: Vec<f32>, shape: [usize; D], dtype: 
 /// The elements of a contiguous tensor of 16 bits; `None` for float32.
 fn widened(tensor: &FlexTensor) -> Option<Vec<f32>> {
     if let Some(halves) = tensor.as_slice::<bf16>() {
-        return Some(converted(halves, 0.0, |halves, values| {
-            Arch::new().dispatch(|| halves.iter().zip(values).for_each(|(half, value)| *value = widen(*half)));
-        }));
+        return Some(converted(halves, 0.0, widen_all));
     }
     let halves = tensor.as_slice::<f16>()?;
     Some(converted(halves, 0.0, |halves: &[f16], values| halves.convert_to_f32_slice(values)))
@@ -91,16 +88,20 @@ pub(super) fn widen(half: bf16) -> f32 {
     f32::from_bits(u32::from(half.to_bits()) << 16)
 }
 
-/// Rounds to the nearest, ties to even, without branches.
-fn narrow(values: &[f32], halves: &mut [bf16]) {
-    Arch::new().dispatch(|| {
+wide! {
+    fn widen_all(halves: &[bf16], values: &mut [f32]) {
+        halves.iter().zip(values).for_each(|(half, value)| *value = widen(*half));
+    }
+
+    /// Rounds to the nearest, ties to even, without branches.
+    fn narrow(values: &[f32], halves: &mut [bf16]) {
         for (value, half) in values.iter().zip(halves) {
             let bits = value.to_bits();
             let rounded = bits.wrapping_add(0x7fff + (bits >> 16 & 1));
             let quiet = bits | 0x40_0000;
             *half = bf16::from_bits((if value.is_nan() { quiet } else { rounded } >> 16) as u16);
         }
-    });
+    }
 }
 
 #[cfg(test)]

@@ -1,9 +1,11 @@
 //! Products of a few rows, as in decoding: they cost one reading of the weights.
 
 use super::elements::widen;
-use crate::team::{share, threads};
+use crate::{
+    team::{share, threads},
+    wide::wide,
+};
 use half::bf16;
-use pulp::Arch;
 
 /// The most rows for which reading the weights costs more than multiplying.
 pub(super) const FEW: usize = 4;
@@ -22,16 +24,20 @@ pub(super) fn product(x: &[f32], weight: &impl Rows, [rows, d_in, d_out]: [usize
     let mut y = vec![0.0; rows * d_out];
     let parts = (2 * threads()).min(d_in * d_out / PART).max(1);
     let part = d_out.div_ceil(parts).max(1);
-    share(y.chunks_mut(part * rows).enumerate().collect(), |(index, y)| {
-        Arch::new().dispatch(|| {
-            for (output, y) in y.chunks_exact_mut(rows).enumerate() {
-                for (x, y) in x.chunks_exact(d_in).zip(y) {
-                    *y = weight.dot(index * part + output, x);
-                }
-            }
-        });
-    });
+    share(y.chunks_mut(part * rows).enumerate().collect(), |(index, y)| dots(y, x, weight, index * part, [rows, d_in]));
     if rows == 1 { y } else { (0..rows).flat_map(|row| y.iter().copied().skip(row).step_by(rows)).collect() }
+}
+
+wide! {
+    /// The products of the rows of `x` with those of the weights from `first` on, `[outputs, rows]`.
+    fn dots(y: &mut [f32], x: &[f32], weight: &impl Rows, first: usize, sizes: [usize; 2]) {
+        let [rows, d_in] = sizes;
+        for (output, y) in y.chunks_exact_mut(rows).enumerate() {
+            for (x, y) in x.chunks_exact(d_in).zip(y) {
+                *y = weight.dot(first + output, x);
+            }
+        }
+    }
 }
 
 /// Weights in float32.

@@ -1,7 +1,6 @@
-//! The kernels of Burn's CPU backend, on slices of float32.
+//! The kernels of Burn's CPU backend, on slices of float32; 16 bits are widened.
 //!
-//! Products use the thread pool of the caller; all else runs on the calling thread. The compiler vectorises the loops, and
-//! `pulp` selects the widest vectors of the processor at run time.
+//! Idle threads of the caller's team take part. The compiler vectorises the loops, for each width of vectors.
 
 #[cfg(target_arch = "x86_64")]
 mod bfloat16;
@@ -111,7 +110,7 @@ impl Kernels for Flex {
     fn rotated_heads(x: FlexTensor, cos: FlexTensor, sin: FlexTensor, heads: usize) -> FlexTensor {
         let [x, cos, sin] = [x, cos, sin].map(|t| Floats::of(&t));
         let ([rows, _], [_, _, length, dim]) = (x.dims(), cos.dims());
-        let y = heads::rotated_heads(x.slice(), cos.slice(), sin.slice(), [length, heads, dim]);
+        let y = heads::rotated_heads(x.slice(), [cos.slice(), sin.slice()], [length, heads, dim]);
         x.like(y, [rows / length.max(1), heads, length, dim])
     }
 
@@ -248,7 +247,7 @@ impl Adjoints for Flex {
     fn rotated_heads_backward(cos: FlexTensor, sin: FlexTensor, d: FlexTensor) -> FlexTensor {
         let [cos, sin, d] = [cos, sin, d].map(|t| Floats::of(&t));
         let [batch, heads, length, dim] = d.dims();
-        let x = heads::rotated_heads_backward(d.slice(), cos.slice(), sin.slice(), [length, heads, dim]);
+        let x = heads::rotated_heads_backward(d.slice(), [cos.slice(), sin.slice()], [length, heads, dim]);
         d.like(x, [batch * length, heads * dim])
     }
 

@@ -2,12 +2,11 @@
 //! sees is left out. The backward pass computes the probabilities again.
 
 use super::{
-    elementwise::sum,
+    elementwise::{dot, largest, sum},
     exp::exp,
     product::{Matrix, add_product, write_product},
 };
-use crate::{Visibility, operations::AttentionScores, team::share};
-use pulp::Arch;
+use crate::{Visibility, operations::AttentionScores, team::share, wide::wide};
 use std::ops::Range;
 
 /// The most queries of a tile, of one head or of several with the same keys.
@@ -128,11 +127,7 @@ impl Inputs<'_> {
     fn scores(&self, s: &mut Vec<f32>, tile: &Tile, keys: &Range<usize>) {
         s.resize(tile.rows() * keys.len(), 0.0);
         write_product(s, self.query_matrix(self.q, tile), self.key_matrix(self.k, tile, keys).transposed());
-        let AttentionScores { scale, cap } = self.scores;
-        Arch::new().dispatch(|| match cap {
-            None => s.iter_mut().for_each(|s| *s *= scale),
-            Some(cap) => s.iter_mut().for_each(|s| *s = cap * tanh(*s * (scale / cap))),
-        });
+        bound(s, self.scores);
         for (row, s) in s.chunks_exact_mut(keys.len()).enumerate().filter(|(row, _)| !self.is_blind(tile, *row)) {
             let query = tile.query(row);
             let first = self.visible.first(tile.sequence, query).clamp(keys.start, keys.end);
@@ -199,23 +194,7 @@ impl Inputs<'_> {
                 let rows = s.chunks_exact_mut(keys.len()).enumerate();
                 rows.filter(|(row, _)| self.is_blind(tile, *row)).for_each(|(_, s)| s.fill(0.0));
             }
-            let rows = s.chunks_exact_mut(keys.len()).zip(mixed.chunks_exact_mut(width));
-            Arch::new().dispatch(|| {
-                for (((s, mixed), largest), total) in rows.zip(&mut largest).zip(&mut sums) {
-                    let new = s.iter().fold(*largest, |max, s| max.max(*s));
-                    if new == f32::NEG_INFINITY {
-                        s.fill(0.0);
-                        continue;
-                    }
-                    let kept = exp(*largest - new);
-                    *largest = new;
-                    s.iter_mut().for_each(|s| *s = exp(*s - new));
-                    *total = *total * kept + sum(s.iter().copied());
-                    if kept != 1.0 {
-                        mixed.iter_mut().for_each(|value| *value *= kept);
-                    }
-                }
-            });
+            weigh(&mut s, mixed, [&mut largest, &mut sums]);
             add_product(mixed, Matrix::new(&s, tile.rows(), keys.len()), self.key_matrix(self.v, tile, &keys));
         }
         let norms = norms.chunks_exact_mut(2).zip(largest.iter().zip(&sums));
@@ -239,10 +218,7 @@ pub(super) fn backward(
     let width = sizes.width;
     // Where all keys are in one tile, nobody asks for them.
     let rows = if sizes.keys > KEYS { mixed } else { &[] };
-    let dots: Vec<f32> = Arch::new().dispatch(|| {
-        let rows = rows.chunks_exact(width).zip(d.chunks_exact(width));
-        rows.map(|(mixed, d)| sum(mixed.iter().zip(d).map(|(m, d)| m * d))).collect()
-    });
+    let dots = row_dots(rows, d, width);
     let known = Known { d, dots: &dots, norms };
     // The same parts whatever the number of threads, since the order of sums depends on them.
     let chunk = sizes.keys.div_ceil(MOST_CHUNKS).next_multiple_of(KEYS).max(LEAST_CHUNK);
@@ -336,31 +312,79 @@ impl Inputs<'_> {
     /// Turns the scores of rows into probabilities, and the gradients of these into those of the products of queries and keys.
     /// `is_whole` says whether the tile has all keys of its rows.
     fn probabilities(&self, p: &mut [f32], d: &mut [f32], known: &Known<'_>, tile: &Tile, is_whole: bool) {
-        let (AttentionScores { scale, cap }, places) = (self.scores, tile.places(&self.sizes));
-        let (keys, norms) = (p.len() / tile.rows(), &known.norms[2 * places.start..2 * places.end]);
-        let rows = p.chunks_exact_mut(keys).zip(d.chunks_exact_mut(keys)).zip(norms.chunks_exact(2));
-        let mut slopes = Vec::new();
-        Arch::new().dispatch(|| {
-            for (row, ((p, d), norms)) in rows.enumerate() {
-                let (largest, inverse) = (norms[0], norms[1]);
-                if let Some(cap) = cap {
-                    slopes.clear();
-                    slopes.extend(p.iter().map(|s| {
-                        let bounded = (s / cap).max(-1.0);
-                        1.0 - bounded * bounded
-                    }));
-                }
-                match self.is_blind(tile, row) {
-                    true => p.fill(inverse),
-                    false => p.iter_mut().for_each(|p| *p = exp(*p - largest) * inverse),
-                }
-                let dot = match is_whole {
-                    true => sum(p.iter().zip(&*d).map(|(p, d)| p * d)),
-                    false => known.dots[places.start + row],
-                };
-                p.iter().zip(&mut *d).for_each(|(p, d)| *d = scale * p * (*d - dot));
-                slopes.iter().zip(d).for_each(|(slope, d)| *d *= slope);
+        let places = tile.places(&self.sizes);
+        let norms = &known.norms[2 * places.start..2 * places.end];
+        let dots = (!is_whole).then(|| &known.dots[places]);
+        to_probabilities(p, d, self.scores, norms, dots, |row| self.is_blind(tile, row));
+    }
+}
+
+wide! {
+    /// Scales and bounds products of queries and keys.
+    fn bound(s: &mut [f32], scores: AttentionScores) {
+        let AttentionScores { scale, cap } = scores;
+        match cap {
+            None => s.iter_mut().for_each(|s| *s *= scale),
+            Some(cap) => s.iter_mut().for_each(|s| *s = cap * tanh(*s * (scale / cap))),
+        }
+    }
+
+    /// Turns the scores of rows into exponentials of their distances from the largest, and what was mixed and added up before into
+    /// the same for a new largest.
+    fn weigh(s: &mut [f32], mixed: &mut [f32], norms: [&mut [f32]; 2]) {
+        let [all_largest, sums] = norms;
+        let (keys, width) = (s.len() / sums.len().max(1), mixed.len() / sums.len().max(1));
+        let rows = s.chunks_exact_mut(keys).zip(mixed.chunks_exact_mut(width));
+        for (((s, mixed), of_row), total) in rows.zip(all_largest).zip(sums) {
+            let new = largest(s).max(*of_row);
+            if new == f32::NEG_INFINITY {
+                s.fill(0.0);
+                continue;
             }
-        });
+            let kept = exp(*of_row - new);
+            *of_row = new;
+            s.iter_mut().for_each(|s| *s = exp(*s - new));
+            *total = *total * kept + sum(s);
+            if kept != 1.0 {
+                mixed.iter_mut().for_each(|value| *value *= kept);
+            }
+        }
+    }
+
+    /// The dot products of corresponding rows.
+    fn row_dots(left: &[f32], right: &[f32], width: usize) -> Vec<f32> {
+        left.chunks_exact(width).zip(right.chunks_exact(width)).map(|(left, right)| dot(left, right)).collect()
+    }
+
+    /// Turns scores `p` into probabilities, and their gradients `d` into those of the products of queries and keys. Where the `dots`
+    /// of probabilities and gradients aren't known, a row has all its probabilities.
+    fn to_probabilities(
+        p: &mut [f32], d: &mut [f32], scores: AttentionScores, norms: &[f32], dots: Option<&[f32]>,
+        is_blind: impl Fn(usize) -> bool,
+    ) {
+        let AttentionScores { scale, cap } = scores;
+        let keys = 2 * p.len() / norms.len().max(1);
+        let mut slopes = Vec::new();
+        let rows = p.chunks_exact_mut(keys).zip(d.chunks_exact_mut(keys)).zip(norms.chunks_exact(2));
+        for (row, ((p, d), norms)) in rows.enumerate() {
+            let (largest, inverse) = (norms[0], norms[1]);
+            if let Some(cap) = cap {
+                slopes.clear();
+                slopes.extend(p.iter().map(|s| {
+                    let bounded = (s / cap).max(-1.0);
+                    1.0 - bounded * bounded
+                }));
+            }
+            match is_blind(row) {
+                true => p.fill(inverse),
+                false => p.iter_mut().for_each(|p| *p = exp(*p - largest) * inverse),
+            }
+            let dot = match dots {
+                Some(dots) => dots[row],
+                None => dot(p, d),
+            };
+            p.iter().zip(&mut *d).for_each(|(p, d)| *d = scale * p * (*d - dot));
+            slopes.iter().zip(d).for_each(|(slope, d)| *d *= slope);
+        }
     }
 }
