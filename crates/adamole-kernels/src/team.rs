@@ -3,7 +3,7 @@
 //! A worker has a thread and jobs of its own. One that has no job left lends its thread to the operations of the others, so
 //! that a long job does not leave cores idle at the end. How an operation is divided never changes its result.
 
-use rayon::{ThreadPool, prelude::*};
+use rayon::ThreadPool;
 use std::{
     cell::RefCell,
     ops::Range,
@@ -77,7 +77,11 @@ pub(crate) fn share<P: Send>(parts: Vec<P>, work: impl Fn(P) + Sync) {
         },
         None => match rayon::current_num_threads().min(most + 1) {
             0 | 1 => all(),
-            threads => (0..threads).into_par_iter().for_each(|_| all()),
+            // The caller takes part, since it would only wait for two others to wake.
+            threads => rayon::in_place_scope(|scope| {
+                (1..threads).for_each(|_| scope.spawn(|_| all()));
+                all();
+            }),
         },
     }
 }

@@ -6,11 +6,17 @@ use crate::{
     wide::wide,
 };
 use half::bf16;
+use std::array;
 
 /// The most rows for which reading the weights costs more than multiplying.
-pub(super) const FEW: usize = 4;
+const FEW: usize = 4;
 /// The least weights of a part.
 const PART: usize = 1 << 16;
+
+/// Whether the products of so many rows belong here.
+pub(super) fn are_few(rows: usize) -> bool {
+    (1..=FEW).contains(&rows)
+}
 
 /// The weights of a linear, `[d_out, d_in]`, row by row.
 pub(super) trait Rows: Sync {
@@ -40,21 +46,57 @@ wide! {
     }
 }
 
+/// As many elements as the widest vector has. Four such sums do not wait for one another.
+const LANES: usize = 16;
+
+/// Adds the products of the elements, which `widen` makes float32.
+#[inline(always)]
+fn add_products<W: Copy>(
+    sums: &mut [f32; LANES],
+    x: &[f32; LANES],
+    weights: &[W; LANES],
+    widen: impl Fn(W) -> f32 + Copy,
+) {
+    for ((sum, x), weight) in sums.iter_mut().zip(x).zip(weights) {
+        *sum += x * widen(*weight);
+    }
+}
+
+/// Half of the lanes added to the other half, and so on. Inlined, it would decide how the sums are vectorised, and badly.
+#[inline(never)]
+fn total(lanes: &[f32; LANES]) -> f32 {
+    let lanes: [f32; 8] = array::from_fn(|i| lanes[i] + lanes[i + 8]);
+    let lanes: [f32; 4] = array::from_fn(|i| lanes[i] + lanes[i + 4]);
+    (lanes[0] + lanes[2]) + (lanes[1] + lanes[3])
+}
+
+/// The product of a row of weights of one type.
+#[inline(always)]
+fn dot<W: Copy>(x: &[f32], weights: &[W], widen: impl Fn(W) -> f32 + Copy) -> f32 {
+    let [mut a, mut b, mut c, mut d] = [[0.0; LANES]; 4];
+    let ((x, x_rest), (w, w_rest)) = (x.as_chunks::<LANES>(), weights.as_chunks::<LANES>());
+    let ((x, x_few), (w, w_few)) = (x.as_chunks::<4>(), w.as_chunks::<4>());
+    for (x, w) in x.iter().zip(w) {
+        add_products(&mut a, &x[0], &w[0], widen);
+        add_products(&mut b, &x[1], &w[1], widen);
+        add_products(&mut c, &x[2], &w[2], widen);
+        add_products(&mut d, &x[3], &w[3], widen);
+    }
+    x_few.iter().zip(w_few).for_each(|(x, w)| add_products(&mut a, x, w, widen));
+    let rest: f32 = x_rest.iter().zip(w_rest).map(|(x, w)| x * widen(*w)).sum();
+    for (((a, b), c), d) in a.iter_mut().zip(b).zip(c).zip(d) {
+        *a = (*a + b) + (c + d);
+    }
+    total(&a) + rest
+}
+
 /// Weights in float32.
 pub(super) struct Floats<'a>(pub(super) &'a [f32]);
 
 impl Rows for Floats<'_> {
     #[inline(always)]
     fn dot(&self, index: usize, x: &[f32]) -> f32 {
-        let weights = &self.0[index * x.len()..][..x.len()];
-        let mut lanes = [0.0_f32; 64];
-        let ((x, x_rest), (w, w_rest)) = (x.as_chunks::<64>(), weights.as_chunks::<64>());
-        for (x, w) in x.iter().zip(w) {
-            for ((lane, x), w) in lanes.iter_mut().zip(x).zip(w) {
-                *lane += x * w;
-            }
-        }
-        lanes.iter().sum::<f32>() + x_rest.iter().zip(w_rest).map(|(x, w)| x * w).sum::<f32>()
+        dot(x, &self.0[index * x.len()..][..x.len()], |weight| weight)
     }
 }
 
@@ -64,15 +106,7 @@ pub(super) struct Halves<'a>(pub(super) &'a [bf16]);
 impl Rows for Halves<'_> {
     #[inline(always)]
     fn dot(&self, index: usize, x: &[f32]) -> f32 {
-        let weights = &self.0[index * x.len()..][..x.len()];
-        let mut lanes = [0.0_f32; 64];
-        let ((x, x_rest), (w, w_rest)) = (x.as_chunks::<64>(), weights.as_chunks::<64>());
-        for (x, w) in x.iter().zip(w) {
-            for ((lane, x), w) in lanes.iter_mut().zip(x).zip(w) {
-                *lane += x * widen(*w);
-            }
-        }
-        lanes.iter().sum::<f32>() + x_rest.iter().zip(w_rest).map(|(x, w)| x * widen(*w)).sum::<f32>()
+        dot(x, &self.0[index * x.len()..][..x.len()], widen)
     }
 }
 
@@ -89,18 +123,14 @@ impl Rows for Codes<'_> {
     fn dot(&self, index: usize, x: &[f32]) -> f32 {
         let start = index * x.len();
         let blocks = self.codes[start..][..x.len()].chunks_exact(self.block).zip(&self.scales[start / self.block..]);
-        let mut lanes = [0.0_f32; 16];
+        let (mut sums, mut rest) = ([0.0; LANES], 0.0);
         for ((codes, scale), x) in blocks.zip(x.chunks_exact(self.block)) {
-            let mut of_block = [0.0_f32; 16];
-            let ((codes, codes_rest), (x, x_rest)) = (codes.as_chunks::<16>(), x.as_chunks::<16>());
-            for (codes, x) in codes.iter().zip(x) {
-                for ((lane, code), x) in of_block.iter_mut().zip(codes).zip(x) {
-                    *lane += f32::from(*code) * x;
-                }
-            }
-            codes_rest.iter().zip(x_rest).for_each(|(code, x)| of_block[0] += f32::from(*code) * x);
-            lanes.iter_mut().zip(of_block).for_each(|(lane, of_block)| *lane += scale * of_block);
+            let mut of_block = [0.0; LANES];
+            let ((codes, codes_rest), (x, x_rest)) = (codes.as_chunks::<LANES>(), x.as_chunks::<LANES>());
+            codes.iter().zip(x).for_each(|(codes, x)| add_products(&mut of_block, x, codes, f32::from));
+            sums.iter_mut().zip(of_block).for_each(|(sum, of_block)| *sum += scale * of_block);
+            rest += scale * codes_rest.iter().zip(x_rest).map(|(code, x)| f32::from(*code) * x).sum::<f32>();
         }
-        lanes.iter().sum()
+        total(&sums) + rest
     }
 }

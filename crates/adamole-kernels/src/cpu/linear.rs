@@ -4,7 +4,7 @@
 use super::bfloat16;
 use super::{
     elements::Floats,
-    few_rows::{self, FEW},
+    few_rows,
     product::product,
 };
 use burn::backend::{TensorMetadata, flex::FlexTensor};
@@ -31,7 +31,7 @@ pub(super) fn linear(x: &FlexTensor, weight: &FlexTensor) -> Vec<f32> {
     let ([rows, d_in], [d_out, _]) = (x.shape().dims(), weight.shape().dims());
     let weight = weight.to_contiguous();
     let sizes = [rows, d_in, d_out];
-    if rows <= FEW {
+    if few_rows::are_few(rows) {
         let x = Floats::of(x);
         return match weight.as_slice::<bf16>() {
             Some(weight) => few_rows::product(x.slice(), &few_rows::Halves(weight), sizes),

@@ -26,7 +26,6 @@ use burn::backend::{
     flex::{FlexQTensor, FlexTensor},
 };
 use elements::{Floats, taken, tensor, typed};
-use few_rows::FEW;
 use linear::{linear, linear_backward};
 use product::{Matrix, add_product, product};
 
@@ -34,7 +33,13 @@ impl Kernels for Flex {
     fn linear_with_update(x: FlexTensor, weight: FlexTensor, mixed: FlexTensor, b: FlexTensor) -> FlexTensor {
         let mut y = linear(&x, &weight);
         let [mixed, b] = [mixed, b].map(|t| Floats::of(&t));
-        add_product(&mut y, mixed.matrix(), b.matrix().transposed());
+        let [rows, width] = mixed.dims();
+        if few_rows::are_few(rows) {
+            let update = few_rows::product(mixed.slice(), &few_rows::Floats(b.slice()), [rows, width, y.len() / rows]);
+            y.iter_mut().zip(update).for_each(|(y, update)| *y += update);
+        } else {
+            add_product(&mut y, mixed.matrix(), b.matrix().transposed());
+        }
         typed(y, product_shape(&x, &weight), x.dtype())
     }
 
@@ -46,7 +51,7 @@ impl Kernels for Flex {
         let (x, [d_out, d_in]) = (Floats::of(&x), weight.tensor().shape().dims());
         let rows = x.matrix().rows;
         let y = match quantized::codes(&weight) {
-            Some(codes) if rows <= FEW => few_rows::product(x.slice(), &codes, [rows, d_in, d_out]),
+            Some(codes) if few_rows::are_few(rows) => few_rows::product(x.slice(), &codes, [rows, d_in, d_out]),
             _ => product(x.matrix(), Matrix::new(&quantized::floats(&weight), d_out, d_in).transposed()),
         };
         x.like(y, [rows, d_out])
@@ -56,8 +61,12 @@ impl Kernels for Flex {
         let [x, a] = [x, a].map(|t| Floats::of(&t));
         let (rows, width) = (x.matrix().rows, a.matrix().rows);
         let dropped = dropped(&x, dropout);
-        let left = Matrix::new(dropped.as_deref().unwrap_or(x.slice()), rows, x.matrix().columns);
-        a.like(product(left, a.matrix().transposed()), [rows, width])
+        let (input, d_in) = (dropped.as_deref().unwrap_or(x.slice()), x.matrix().columns);
+        let y = match few_rows::are_few(rows) {
+            true => few_rows::product(input, &few_rows::Floats(a.slice()), [rows, d_in, width]),
+            false => product(Matrix::new(input, rows, d_in), a.matrix().transposed()),
+        };
+        a.like(y, [rows, width])
     }
 
     fn gate_scores(logits: FlexTensor) -> FlexTensor {

@@ -18,6 +18,9 @@ const LEAST_CHUNK: usize = 512;
 /// The most parts of the backward pass of a sequence.
 const MOST_CHUNKS: usize = 8;
 
+/// Multiplications of queries and keys from which on tiles are shared by threads.
+const PARALLEL: usize = 1 << 18;
+
 /// The sizes of an attention.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sizes {
@@ -178,7 +181,11 @@ pub(super) fn forward(
     }
     // Later tiles see more.
     parts.reverse();
-    share(parts, |(tile, mixed, norms)| inputs.mix(&tile, mixed, norms));
+    let mix = |(tile, mixed, norms): (Tile, &mut [f32], &mut [f32])| inputs.mix(&tile, mixed, norms);
+    match rows * sizes.keys * sizes.width < PARALLEL {
+        true => parts.into_iter().for_each(mix),
+        false => share(parts, mix),
+    }
     (mixed, norms)
 }
 
