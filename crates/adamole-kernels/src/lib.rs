@@ -16,9 +16,9 @@ mod wide;
 
 pub use dropout::Dropout;
 pub use operations::{
-    AttentionScores, adapter_input, attention, can_dequantize, composed, cross_entropy_gradient, gate_scores, geglu,
-    linear, linear_gradient, linear_with_update, margins, normalised, quantized_linear, rms_norm, rotated_heads,
-    swiglu, weighted_experts, weighted_sum,
+    Attended, AttentionScores, adapter_input, attention, attention_again, attention_to_keep, can_dequantize, composed,
+    cross_entropy_gradient, gate_scores, geglu, linear, linear_gradient, linear_with_update, margins, normalised,
+    quantized_linear, rms_norm, rotated_heads, swiglu, weighted_experts, weighted_sum,
 };
 pub use random::CounterRng;
 pub use team::Team;

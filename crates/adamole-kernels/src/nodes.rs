@@ -66,12 +66,32 @@ pub(crate) trait Kernels: Backend {
         visible: Visibility,
         scores: AttentionScores,
     ) -> FloatTensor<Self>;
+
+    /// The same where the result is known: `mixed` and `norms` are what [`PlainKernels::attention_to_keep`] returns.
+    fn attention_again(
+        q: FloatTensor<Self>,
+        k: FloatTensor<Self>,
+        v: FloatTensor<Self>,
+        mixed: FloatTensor<Self>,
+        norms: FloatTensor<Self>,
+        visible: Visibility,
+        scores: AttentionScores,
+    ) -> FloatTensor<Self>;
 }
 
 /// Operations that are not differentiable.
 #[backend_extension(Flex)]
 pub(crate) trait PlainKernels: Backend {
     fn linear_gradient(d: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// [`Kernels::tiled_attention`], and what its gradient needs of it; see [`Adjoints::attention_with_norms`].
+    fn attention_to_keep(
+        q: FloatTensor<Self>,
+        k: FloatTensor<Self>,
+        v: FloatTensor<Self>,
+        visible: Visibility,
+        scores: AttentionScores,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
     fn cross_entropy_gradient(
         logits: FloatTensor<Self>,
@@ -238,8 +258,8 @@ node!(Attention { visible: Visibility, scores: AttentionScores }, 3, Attended<B>
 
 /// Runs `forward`. Where a parent is tracked, registers the node with the state that `keep` computes from the result.
 macro_rules! run {
-    ($node:expr, [$($parent:expr),*], $forward:expr, |$y:ident| $keep:expr) => {
-        match $node.prepare::<C>([$($parent),*]).compute_bound().stateful() {
+    ($node:expr, $parents:expr, $forward:expr, |$y:ident| $keep:expr) => {
+        match $node.prepare::<C>($parents).compute_bound().stateful() {
             OpsKind::Tracked(prep) => {
                 let $y = $forward;
                 let state = $keep;
@@ -367,5 +387,19 @@ impl<B: Adjoints, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
                 prep.finish(B::tiled_attention(q, k, v, visible, scores))
             }
         }
+    }
+
+    fn attention_again(
+        q: FloatTensor<Self>,
+        k: FloatTensor<Self>,
+        v: FloatTensor<Self>,
+        mixed: FloatTensor<Self>,
+        norms: FloatTensor<Self>,
+        visible: Visibility,
+        scores: AttentionScores,
+    ) -> FloatTensor<Self> {
+        let nodes = [q.node(), k.node(), v.node()];
+        let [q, k, v, mixed, norms] = [q, k, v, mixed, norms].map(|t| t.into_primitive());
+        run!(Attention { visible, scores }, nodes, mixed.clone(), |y| ([q, k, v], [y.clone(), norms]))
     }
 }

@@ -216,6 +216,59 @@ pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, visible: &Visibility,
     composed::attention(q, k, v, visible, scores)
 }
 
+/// The result of [`attention`], and what its gradient needs of it; see [`attention_again`].
+#[derive(Debug, Clone)]
+pub struct Attended {
+    mixed: Tensor<2>,
+    /// `None` where there is no kernel.
+    norms: Option<Tensor<4>>,
+}
+
+impl Attended {
+    /// The result.
+    pub fn mixed(&self) -> Tensor<2> {
+        self.mixed.clone()
+    }
+}
+
+/// [`attention`] that is to be computed again with autodiff, as activation checkpointing does. For tensors without autodiff.
+pub fn attention_to_keep(
+    q: Tensor<4>,
+    k: Tensor<4>,
+    v: Tensor<4>,
+    visible: &Visibility,
+    scores: AttentionScores,
+) -> Attended {
+    #[cfg(feature = "flex")]
+    if is_fused(&q) {
+        let [q, k, v] = [q, k, v].map(Tensor::into_dispatch);
+        let (mixed, norms) = Dispatch::attention_to_keep(q, k, v, visible.clone(), scores);
+        return Attended { mixed: Tensor::from_dispatch(mixed), norms: Some(Tensor::from_dispatch(norms)) };
+    }
+    Attended { mixed: composed::attention(q, k, v, visible, scores), norms: None }
+}
+
+/// [`attention`] of tensors with autodiff, from the result for the same values. Where there is a kernel, only the backward pass
+/// is computed.
+pub fn attention_again(
+    q: Tensor<4>,
+    k: Tensor<4>,
+    v: Tensor<4>,
+    visible: &Visibility,
+    scores: AttentionScores,
+    attended: Attended,
+) -> Tensor<2> {
+    #[cfg(feature = "flex")]
+    if let Some(norms) = attended.norms {
+        let [q, k, v, norms] = [q, k, v, Tensor::from_inner(norms)].map(Tensor::into_dispatch);
+        let mixed = Tensor::from_inner(attended.mixed).into_dispatch();
+        return Tensor::from_dispatch(Dispatch::attention_again(q, k, v, mixed, norms, visible.clone(), scores));
+    }
+    #[cfg(not(feature = "flex"))]
+    drop(attended);
+    attention(q, k, v, visible, scores)
+}
+
 /// The cross-entropy of each row, `-log softmax(logits)[target]`, `[T, 1]`, and its gradient in the logits, `[T, vocab]`.
 /// The gradient overwrites the logits where they have no other owner. For tensors without autodiff.
 pub fn cross_entropy_gradient(logits: Tensor<2>, targets: Tensor<1, Int>) -> (Tensor<2>, Tensor<2>) {

@@ -2,7 +2,7 @@
 
 use crate::{LayerAttention, ModelConfig, Scores, layer::RmsNorm, model::TensorSource, token_batch::Sequences};
 use adamole_core::{AdaptedLinear, ForwardContext};
-use adamole_kernels::{AttentionScores, attention};
+use adamole_kernels::{Attended, AttentionScores, attention, attention_again, attention_to_keep};
 use burn::{module::Module, tensor::Tensor};
 
 /// The keys and values of the last positions so far, `[B, kv_heads, length, head_dim]` each. Positions that no later query of
@@ -11,6 +11,18 @@ use burn::{module::Module, tensor::Tensor};
 pub(crate) struct LayerCache {
     keys: Tensor<4>,
     values: Tensor<4>,
+}
+
+/// What attention remembers, or keeps for later.
+#[derive(Debug)]
+pub(crate) enum Memory<'a> {
+    Nothing,
+    /// The positions so far come before the new ones, which join them.
+    Cache(&'a mut Option<LayerCache>),
+    /// Keeps the result, since the layer will be computed again.
+    Keep(&'a mut Option<Attended>),
+    /// Computes the layer again.
+    Again(Attended),
 }
 
 #[derive(Module, Debug)]
@@ -64,12 +76,12 @@ impl Attention {
         }
     }
 
-    /// `[B L, hidden]` to `[B L, hidden]`. With a cache, its positions come before the L new ones, which join it.
+    /// `[B L, hidden]` to `[B L, hidden]`.
     pub(crate) fn forward(
         &self,
         x: Tensor<2>,
         sequences: &Sequences,
-        cache: Option<&mut Option<LayerCache>>,
+        mut memory: Memory<'_>,
         context: &mut ForwardContext,
     ) -> Tensor<2> {
         let (heads, kv_heads, dim) = (self.num_heads, self.num_kv_heads, self.head_dim);
@@ -92,16 +104,21 @@ impl Attention {
         let q = rotated(q, heads, &self.q_norm);
         let mut k = rotated(k, kv_heads, &self.k_norm);
         let mut v = split(v, kv_heads);
-        if let Some(cache) = cache {
+        if let Memory::Cache(cache) = &mut memory {
             if let Some(past) = cache.take() {
                 k = Tensor::cat(vec![past.keys, k], 2);
                 v = Tensor::cat(vec![past.values, v], 2);
             }
-            *cache = Some(LayerCache::of(&k, &v, self.layer.window));
+            **cache = Some(LayerCache::of(&k, &v, self.layer.window));
         }
 
         let visible = sequences.visible(self.layer.window).of_last(k.dims()[2]);
-        let mixed = attention(q, k, v, &visible, AttentionScores { scale: self.scores.scale, cap: self.scores.cap });
+        let scores = AttentionScores { scale: self.scores.scale, cap: self.scores.cap };
+        let mixed = match memory {
+            Memory::Keep(kept) => kept.insert(attention_to_keep(q, k, v, &visible, scores)).mixed(),
+            Memory::Again(attended) => attention_again(q, k, v, &visible, scores, attended),
+            Memory::Nothing | Memory::Cache(_) => attention(q, k, v, &visible, scores),
+        };
         self.o_proj.forward(mixed, context)
     }
 

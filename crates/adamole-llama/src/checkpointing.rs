@@ -1,7 +1,8 @@
 //! Activation checkpointing by layers (Chen et al. 2016): the forward pass keeps the inputs of the layers, and the backward
-//! pass recomputes one layer at a time. It costs a second forward pass and holds the activations of one layer.
+//! pass recomputes one layer at a time. It costs a second forward pass and holds the activations of one layer. The result of
+//! attention is kept too where there is a kernel: it is small, and what takes longest for long texts.
 
-use crate::{CausalLm, TokenBatch, layer::DecoderLayer, precision::widened, token_batch::Sequences};
+use crate::{CausalLm, TokenBatch, attention::Memory, layer::DecoderLayer, precision::widened, token_batch::Sequences};
 use adamole_core::ForwardContext;
 use burn::{module::Module, optim::GradientsParams, tensor::Tensor};
 
@@ -25,8 +26,9 @@ impl CausalLm {
         context.set_rows(batch.rows().clone());
         let mut x = plain.embed(batch.ids());
         for layer in &plain.model.layers {
-            inputs.push((x.clone(), context.next_adapter()));
-            x = layer.forward(x, &sequences, None, context);
+            let (input, adapter, mut kept) = (x.clone(), context.next_adapter(), None);
+            x = layer.forward(x, &sequences, Memory::Keep(&mut kept), context);
+            inputs.push((input, adapter, kept));
         }
 
         let leaf = Tensor::from_inner(x).require_grad();
@@ -36,11 +38,12 @@ impl CausalLm {
 
         let sequences = sequences.tracked();
         let mut of_layers = Vec::with_capacity(inputs.len());
-        for (layer, (x, adapter)) in self.model.layers.iter().zip(inputs).rev() {
+        for (layer, (x, adapter, kept)) in self.model.layers.iter().zip(inputs).rev() {
             let Some(d) = of_output else { break };
             let leaf = Tensor::from_inner(x).require_grad();
             let mut again = context.replayed_from(adapter);
-            let surrogate = layer.surrogate(leaf.clone(), d, &sequences, &mut again);
+            let memory = kept.map_or(Memory::Nothing, Memory::Again);
+            let surrogate = layer.surrogate(leaf.clone(), d, &sequences, memory, &mut again);
             let mut gradients = match again.auxiliary_loss() {
                 Some(auxiliary) if auxiliary_weight > 0.0 => (surrogate + auxiliary * auxiliary_weight).backward(),
                 _ => surrogate.backward(),
@@ -54,13 +57,20 @@ impl CausalLm {
 
 impl DecoderLayer {
     /// A scalar whose gradients are those of the layer where its output's gradient is `d`, `[T, hidden]`.
-    fn surrogate(&self, x: Tensor<2>, d: Tensor<2>, sequences: &Sequences, context: &mut ForwardContext) -> Tensor<1> {
+    fn surrogate(
+        &self,
+        x: Tensor<2>,
+        d: Tensor<2>,
+        sequences: &Sequences,
+        memory: Memory<'_>,
+        context: &mut ForwardContext,
+    ) -> Tensor<1> {
         let down = &self.mlp.down_proj;
         if down.adapter.is_some() || self.post_feedforward_layernorm.is_some() {
-            return inner_product(self.forward(x, sequences, None, context), d);
+            return inner_product(self.forward(x, sequences, memory, context), d);
         }
         // The output itself is not needed, and without an adapter its gradient is known beforehand.
-        let attended = self.attend(x, sequences, None, context);
+        let attended = self.attend(x, sequences, memory, context);
         let gated = self.mlp.gated(self.feed_forward_norm().forward(attended.clone()), context);
         let of_gated = down.input_gradient(d.clone());
         inner_product(attended, d) + inner_product(gated, of_gated)

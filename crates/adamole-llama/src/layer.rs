@@ -2,7 +2,7 @@
 
 use crate::{
     Activation, LinearShapes, ModelConfig, TARGETS,
-    attention::{Attention, LayerCache},
+    attention::{Attention, Memory},
     layout::linear_name,
     model::TensorSource,
     precision::widened,
@@ -92,10 +92,10 @@ impl DecoderLayer {
         &self,
         x: Tensor<2>,
         sequences: &Sequences,
-        cache: Option<&mut Option<LayerCache>>,
+        memory: Memory<'_>,
         context: &mut ForwardContext,
     ) -> Tensor<2> {
-        let x = self.attend(x, sequences, cache, context);
+        let x = self.attend(x, sequences, memory, context);
         let y = self.mlp.forward(self.feed_forward_norm().forward(x.clone()), context);
         match &self.post_feedforward_layernorm {
             Some(norm) => x + norm.forward(y),
@@ -108,10 +108,10 @@ impl DecoderLayer {
         &self,
         x: Tensor<2>,
         sequences: &Sequences,
-        cache: Option<&mut Option<LayerCache>>,
+        memory: Memory<'_>,
         context: &mut ForwardContext,
     ) -> Tensor<2> {
-        let y = self.self_attn.forward(self.input_layernorm.forward(x.clone()), sequences, cache, context);
+        let y = self.self_attn.forward(self.input_layernorm.forward(x.clone()), sequences, memory, context);
         match &self.pre_feedforward_layernorm {
             Some(_) => x + self.post_attention_layernorm.forward(y),
             None => x + y,

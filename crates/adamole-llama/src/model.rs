@@ -2,7 +2,7 @@
 
 use crate::{
     AdapterLayout, ModelConfig, ModelError, ModelWarning, TokenBatch,
-    attention::LayerCache,
+    attention::{LayerCache, Memory},
     layer::{DecoderLayer, RmsNorm, frozen},
     layout::linear_name,
     loss::bounded,
@@ -209,8 +209,11 @@ impl CausalLm {
         context.set_rows(batch.rows().clone());
         let mut x = self.embed(batch.ids());
         for (i, layer) in self.model.layers.iter().enumerate() {
-            let cache = cache.as_mut().map(|cache| &mut cache.layers[i]);
-            x = layer.forward(x, &sequences, cache, context);
+            let memory = match &mut cache {
+                Some(cache) => Memory::Cache(&mut cache.layers[i]),
+                None => Memory::Nothing,
+            };
+            x = layer.forward(x, &sequences, memory, context);
         }
         if let Some(cache) = cache {
             cache.length += length;

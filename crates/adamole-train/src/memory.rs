@@ -125,9 +125,15 @@ impl MemoryEstimate {
         };
         let factor = if operations == Operations::Fused { 1.0 } else { COMPOSED };
         let of_layer = factor * (batch.tokens as f64 * of_token + batch.pairs as f64 * of_pair);
+        // Again: the inputs of the layers, and the fused attention's result, with two numbers for each head.
+        let of_attention = match operations {
+            Operations::Fused => q_width as f64 * width + 8.0 * config.num_attention_heads as f64,
+            _ => 0.0,
+        };
+        let of_input = config.hidden_size as f64 * width + of_attention;
         let activations = match batch.checkpoint_blocks {
             false => layers * of_layer,
-            true => layers * batch.tokens as f64 * config.hidden_size as f64 * width + of_layer,
+            true => layers * batch.tokens as f64 * of_input + of_layer,
         };
         // Composed operations keep quantised weights as floats until their backward pass.
         let activations = match (quantization, operations, batch.checkpoint_blocks) {

@@ -2,11 +2,7 @@
 
 #[cfg(target_arch = "x86_64")]
 use super::bfloat16;
-use super::{
-    elements::Floats,
-    few_rows,
-    product::product,
-};
+use super::{elements::Floats, few_rows, product::product};
 use burn::backend::{TensorMetadata, flex::FlexTensor};
 use half::bf16;
 

@@ -133,6 +133,18 @@ impl Kernels for Flex {
         let [mixed, _] = Self::attention_with_norms([q, k, v], &visible, scores);
         mixed
     }
+
+    fn attention_again(
+        _: FlexTensor,
+        _: FlexTensor,
+        _: FlexTensor,
+        mixed: FlexTensor,
+        _: FlexTensor,
+        _: Visibility,
+        _: AttentionScores,
+    ) -> FlexTensor {
+        mixed
+    }
 }
 
 fn product_shape(x: &FlexTensor, weight: &FlexTensor) -> [usize; 2] {
@@ -289,6 +301,16 @@ impl Adjoints for Flex {
 impl PlainKernels for Flex {
     fn linear_gradient(d: FlexTensor, weight: FlexTensor) -> FlexTensor {
         Self::linear_backward(&d, &weight)
+    }
+
+    fn attention_to_keep(
+        q: FlexTensor,
+        k: FlexTensor,
+        v: FlexTensor,
+        visible: Visibility,
+        scores: AttentionScores,
+    ) -> (FlexTensor, FlexTensor) {
+        Self::attention_with_norms([q, k, v], &visible, scores).into()
     }
 
     fn cross_entropy_gradient(logits: FlexTensor, targets: FlexTensor) -> (FlexTensor, FlexTensor) {
