@@ -256,16 +256,16 @@ pub fn attention_again(
     v: Tensor<4>,
     visible: &Visibility,
     scores: AttentionScores,
-    attended: Attended,
+    attended: &Attended,
 ) -> Tensor<2> {
     #[cfg(feature = "flex")]
-    if let Some(norms) = attended.norms {
-        let [q, k, v, norms] = [q, k, v, Tensor::from_inner(norms)].map(Tensor::into_dispatch);
-        let mixed = Tensor::from_inner(attended.mixed).into_dispatch();
+    if let Some(norms) = &attended.norms {
+        let [q, k, v, norms] = [q, k, v, Tensor::from_inner(norms.clone())].map(Tensor::into_dispatch);
+        let mixed = Tensor::from_inner(attended.mixed()).into_dispatch();
         return Tensor::from_dispatch(Dispatch::attention_again(q, k, v, mixed, norms, visible.clone(), scores));
     }
     #[cfg(not(feature = "flex"))]
-    drop(attended);
+    let _ = attended;
     attention(q, k, v, visible, scores)
 }
 

@@ -14,7 +14,6 @@ pub(crate) struct LayerCache {
 }
 
 /// What attention remembers, or keeps for later.
-#[derive(Debug)]
 pub(crate) enum Memory<'a> {
     Nothing,
     /// The positions so far come before the new ones, which join them.
@@ -22,7 +21,7 @@ pub(crate) enum Memory<'a> {
     /// Keeps the result, since the layer will be computed again.
     Keep(&'a mut Option<Attended>),
     /// Computes the layer again.
-    Again(Attended),
+    Again(&'a Attended),
 }
 
 #[derive(Module, Debug)]

@@ -42,7 +42,7 @@ impl CausalLm {
             let Some(d) = of_output else { break };
             let leaf = Tensor::from_inner(x).require_grad();
             let mut again = context.replayed_from(adapter);
-            let memory = kept.map_or(Memory::Nothing, Memory::Again);
+            let memory = kept.as_ref().map_or(Memory::Nothing, Memory::Again);
             let surrogate = layer.surrogate(leaf.clone(), d, &sequences, memory, &mut again);
             let mut gradients = match again.auxiliary_loss() {
                 Some(auxiliary) if auxiliary_weight > 0.0 => (surrogate + auxiliary * auxiliary_weight).backward(),

@@ -56,10 +56,7 @@ pub struct BatchShape {
 pub enum Operations {
     /// The fused operations of the CPU, in the program's own memory.
     Fused,
-    /// Operations composed of Burn's own, which keep more for the backward pass, in the program's own memory: weights in
-    /// half precision on the CPU. The product with quantised weights is fused there, too.
-    ComposedOnCpu,
-    /// Operations composed of Burn's own, on a device of its own.
+    /// Operations composed of Burn's own, which keep more for the backward pass, on a device of its own.
     Composed,
 }
 
@@ -137,7 +134,7 @@ impl MemoryEstimate {
         };
         // Composed operations keep quantised weights as floats until their backward pass.
         let activations = match (quantization, operations, batch.checkpoint_blocks) {
-            (None, ..) | (_, Operations::Fused | Operations::ComposedOnCpu, _) => activations,
+            (None, ..) | (_, Operations::Fused, _) => activations,
             (_, _, false) => activations + linears * width,
             (_, _, true) => activations + linears * width / layers,
         };

@@ -118,6 +118,28 @@ pub(crate) fn steps(sizes: Sizes) -> Vec<Comparison> {
     ]
 }
 
+/// Tokens and sequences of a step, and the steps that are timed.
+const LENGTHS: [[usize; 3]; 7] =
+    [[64, 16, 3], [128, 16, 3], [512, 4, 3], [2048, 1, 1], [2048, 2, 1], [4096, 1, 1], [8192, 1, 1]];
+/// The longest text on which PEFT is measured: it holds a matrix of scores for each head of each layer.
+const LONGEST_OF_PEFT: usize = 2048;
+
+/// Steps on texts of several lengths: PEFT's LoRA where it is asked for, and AdaMoLE without and with activation checkpointing.
+pub(crate) fn lengths(peers: bool) -> Vec<Comparison> {
+    let comparison = |[tokens, batch, steps]: [usize; 3]| {
+        let flags = format!("--batch {batch} --tokens {tokens} --steps {steps}");
+        let peft =
+            (peers && tokens <= LONGEST_OF_PEFT).then(|| system(Work::Peer("peft_step.py"), ("PEFT LoRA", ""), &flags));
+        let ours = [("our AdaMoLE 8x4", ""), ("our AdaMoLE 8x4, checkpointed blocks", " --checkpoint-blocks")];
+        let ours = ours.map(|(name, more)| system(Work::OfModel("step"), (name, ADAMOLE.1), &format!("{flags}{more}")));
+        Comparison {
+            title: format!("step of {batch} x {tokens} tokens"),
+            systems: peft.into_iter().chain(ours).collect(),
+        }
+    };
+    LENGTHS.map(comparison).into()
+}
+
 /// PEFT's LoRA compared with this program's LoRA and AdaMoLE.
 pub(crate) fn peers(sizes: Sizes) -> Vec<Comparison> {
     let (peft, transformers) = (("PEFT LoRA", ""), ("transformers, base alone", "--base"));

@@ -37,6 +37,9 @@ pub(crate) struct Options {
     /// Measure training steps only
     #[arg(long)]
     steps_only: bool,
+    /// Measure training steps on texts of several lengths, from 64 to 8192 tokens; PEFT's, with --peers, up to 2048
+    #[arg(long, conflicts_with = "steps_only")]
+    lengths: bool,
     /// Threads of every process [default: the number of cores]
     #[arg(long)]
     threads: Option<usize>,
@@ -72,6 +75,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         threads: options.threads.unwrap_or_else(machine::cores),
     };
     let comparisons = match (options.peers, options.steps_only) {
+        (peers, _) if options.lengths => comparison::lengths(peers),
         (true, _) => comparison::peers(options.sizes),
         (false, false) => comparison::methods(options.sizes),
         (false, true) => comparison::steps(options.sizes),
@@ -84,7 +88,11 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     let results: Vec<_> = comparisons.into_iter().map(run).collect();
 
     let model = model.file_name().map_or_else(|| "model".into(), |name| name.to_string_lossy());
-    let (title, reference) = if options.peers { ("Beside PEFT", "PEFT LoRA") } else { ("Methods", "LoRA") };
+    let (title, reference) = match (options.lengths, options.peers) {
+        (true, _) => ("Lengths", "the first"),
+        (false, true) => ("Beside PEFT", "PEFT LoRA"),
+        (false, false) => ("Methods", "LoRA"),
+    };
     let heading = format!("{title}: {model}, {}, {}", machine::processor(), machine::today());
     let versions = if options.peers { format!(", {}", python::versions()?) } else { String::new() };
     let body = format!(

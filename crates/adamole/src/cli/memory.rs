@@ -3,7 +3,7 @@
 use super::{Failure, output::size, settings::Resolved};
 use adamole::{
     data::{Buckets, LabelScope, epoch_batches},
-    llama::{AdapterLayout, ModelConfig, Precision},
+    llama::{AdapterLayout, ModelConfig},
     train::{BatchShape, MemoryEstimate, Operations, memory_limit_bytes},
 };
 
@@ -37,16 +37,12 @@ pub(crate) fn estimate(
             }
         }
     }
-    MemoryEstimate::of(model, layout, config.weights(), batch, operations(on_cpu, config.dtype))
+    MemoryEstimate::of(model, layout, config.weights(), batch, operations(on_cpu))
 }
 
-/// The kind of operations that a device has for weights of this type.
-pub(crate) fn operations(on_cpu: bool, dtype: Precision) -> Operations {
-    match (on_cpu, dtype) {
-        (true, Precision::Float32) => Operations::Fused,
-        (true, _) => Operations::ComposedOnCpu,
-        (false, _) => Operations::Composed,
-    }
+/// The kind of operations that a device has.
+pub(crate) fn operations(on_cpu: bool) -> Operations {
+    if on_cpu { Operations::Fused } else { Operations::Composed }
 }
 
 /// What is held at the peak of the largest micro-batch, of it and of the next ones beside it; `shapes` are rows and columns.

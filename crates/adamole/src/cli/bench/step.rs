@@ -147,7 +147,7 @@ fn estimate(arguments: &StepArguments, model: &CausalLm, batches: &[Batch], work
         micro_batches: batches.len(),
         checkpoint_blocks: arguments.checkpoint_blocks,
     };
-    let operations = memory::operations(is_cpu(&model.device().inner()), weights.0.dtype);
+    let operations = memory::operations(is_cpu(&model.device().inner()));
     MemoryEstimate::of(model.config(), &model.layout(), *weights, shape, operations)
 }
 
