@@ -10,6 +10,7 @@ mod operations;
 mod random;
 #[cfg_attr(not(feature = "flex"), allow(dead_code, reason = "only the kernels of the CPU share operations"))]
 mod team;
+#[cfg_attr(not(feature = "flex"), allow(dead_code, reason = "only the kernels of the CPU look at single queries"))]
 mod visibility;
 #[cfg(feature = "flex")]
 mod wide;

@@ -221,6 +221,7 @@ pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, visible: &Visibility,
 pub struct Attended {
     mixed: Tensor<2>,
     /// `None` where there is no kernel.
+    #[cfg_attr(not(feature = "flex"), allow(dead_code, reason = "there are no kernels"))]
     norms: Option<Tensor<4>>,
 }
 
