@@ -2,7 +2,11 @@
 
 #[cfg(target_arch = "x86_64")]
 use super::bfloat16;
-use super::{elements::Floats, few_rows, product::product};
+use super::{
+    elements::Floats,
+    few_rows,
+    product::{Matrix, product},
+};
 use burn::backend::{TensorMetadata, flex::FlexTensor};
 use half::bf16;
 
@@ -27,17 +31,24 @@ pub(super) fn linear(x: &FlexTensor, weight: &FlexTensor) -> Vec<f32> {
     let ([rows, d_in], [d_out, _]) = (x.shape().dims(), weight.shape().dims());
     let weight = weight.to_contiguous();
     let sizes = [rows, d_in, d_out];
-    if few_rows::are_few(rows) {
-        let x = Floats::of(x);
-        return match weight.as_slice::<bf16>() {
-            Some(weight) => few_rows::product(x.slice(), &few_rows::Halves(weight), sizes),
-            None => few_rows::product(x.slice(), &few_rows::Floats(Floats::of(&weight).slice()), sizes),
-        };
+    if few_rows::are_few(rows)
+        && let Some(weight) = weight.as_slice::<bf16>()
+    {
+        return few_rows::product(Floats::of(x).slice(), &few_rows::Halves(weight), sizes);
     }
     let x = x.to_contiguous();
     match (x.as_slice::<bf16>(), weight.as_slice::<bf16>()) {
         (Some(x), Some(weight)) if bfloat16::is_supported() => bfloat16::by_rows(x, weight, sizes),
-        _ => product(Floats::of(&x).matrix(), Floats::of(&weight).matrix().transposed()),
+        _ => by_rows(Floats::of(&x).slice(), Floats::of(&weight).slice(), sizes),
+    }
+}
+
+/// `x weight^T` in float32: `[rows, d_in]` and `[d_out, d_in]` to `[rows, d_out]`.
+pub(super) fn by_rows(x: &[f32], weight: &[f32], sizes: [usize; 3]) -> Vec<f32> {
+    let [rows, d_in, d_out] = sizes;
+    match few_rows::are_few(rows) {
+        true => few_rows::product(x, &few_rows::Floats(weight), sizes),
+        false => product(Matrix::new(x, rows, d_in), Matrix::new(weight, d_out, d_in).transposed()),
     }
 }
 

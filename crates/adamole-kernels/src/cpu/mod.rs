@@ -62,11 +62,7 @@ impl Kernels for Flex {
         let (rows, width) = (x.matrix().rows, a.matrix().rows);
         let dropped = dropped(&x, dropout);
         let (input, d_in) = (dropped.as_deref().unwrap_or(x.slice()), x.matrix().columns);
-        let y = match few_rows::are_few(rows) {
-            true => few_rows::product(input, &few_rows::Floats(a.slice()), [rows, d_in, width]),
-            false => product(Matrix::new(input, rows, d_in), a.matrix().transposed()),
-        };
-        a.like(y, [rows, width])
+        a.like(linear::by_rows(input, a.slice(), [rows, d_in, width]), [rows, width])
     }
 
     fn gate_scores(logits: FlexTensor) -> FlexTensor {
