@@ -1,7 +1,7 @@
 //! A frozen linear layer with an optional adapter.
 
 use crate::{Adapter, AdapterConfig, ForwardContext};
-use adamole_kernels::{linear, linear_gradient, linear_with_update, quantized_linear};
+use adamole_kernels::{linear, linear_gradient, linear_with_update, quantized_linear, quantized_linear_with_update};
 use burn::{
     module::{Module, Param, ParamId},
     tensor::{DType, Tensor},
@@ -35,23 +35,16 @@ impl AdaptedLinear {
     /// `[T, d_in]` to `[T, d_out]`.
     pub fn forward(&self, x: Tensor<2>, context: &mut ForwardContext) -> Tensor<2> {
         let weight = self.weight.val();
-        match &self.adapter {
-            None => self.frozen_forward(x),
-            // The sum is rounded once.
-            Some(adapter) if is_quantized(&weight) => {
-                let (dtype, added) = (x.dtype(), adapter.forward(x.clone(), context));
-                (self.frozen_forward(x).cast(added.dtype()) + added).cast(dtype)
-            }
+        let quantized = is_quantized(&weight);
+        let y = match &self.adapter {
+            None if quantized => quantized_linear(x, weight),
+            None => linear(x, weight),
             Some(adapter) => {
                 let inner = adapter.inner(x.clone(), context);
-                self.biased(linear_with_update(x, weight, inner, adapter.b()))
+                let with_update = if quantized { quantized_linear_with_update } else { linear_with_update };
+                with_update(x, weight, inner, adapter.b())
             }
-        }
-    }
-
-    fn frozen_forward(&self, x: Tensor<2>) -> Tensor<2> {
-        let weight = self.weight.val();
-        let y = if is_quantized(&weight) { quantized_linear(x, weight) } else { linear(x, weight) };
+        };
         self.biased(y)
     }
 

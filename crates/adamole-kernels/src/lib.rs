@@ -3,6 +3,8 @@
 mod counted_bits;
 #[cfg(feature = "flex")]
 mod cpu;
+#[cfg_attr(not(feature = "flex"), allow(dead_code, reason = "only the kernels of the CPU share operations"))]
+mod crew;
 mod dropout;
 #[cfg(feature = "flex")]
 mod nodes;
@@ -19,7 +21,7 @@ pub use dropout::Dropout;
 pub use operations::{
     Attended, AttentionScores, adapter_input, attention, attention_again, attention_to_keep, can_dequantize, composed,
     cross_entropy_gradient, gate_scores, geglu, linear, linear_gradient, linear_with_update, margins, normalised,
-    quantized_linear, rms_norm, rotated_heads, swiglu, weighted_experts, weighted_sum,
+    quantized_linear, quantized_linear_with_update, rms_norm, rotated_heads, swiglu, weighted_experts, weighted_sum,
 };
 pub use random::CounterRng;
 pub use team::Team;

@@ -34,6 +34,13 @@ pub(crate) trait Kernels: Backend {
 
     fn quantized_linear(x: FloatTensor<Self>, weight: QuantizedTensor<Self>) -> FloatTensor<Self>;
 
+    fn quantized_linear_with_update(
+        x: FloatTensor<Self>,
+        weight: QuantizedTensor<Self>,
+        mixed: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
+
     fn adapter_input(x: FloatTensor<Self>, a: FloatTensor<Self>, dropout: Option<Dropout>) -> FloatTensor<Self>;
 
     fn gate_scores(logits: FloatTensor<Self>) -> FloatTensor<Self>;
@@ -218,6 +225,14 @@ node!(Linear {}, 1, FloatTensor<B>, |_, weight, d, _| [Some(B::linear_backward(&
 
 node!(QuantizedLinear {}, 1, QuantizedTensor<B>, |_, weight, d, _| [Some(B::quantized_linear_backward(&d, &weight))]);
 
+type QuantizedWithUpdate<B> = (QuantizedTensor<B>, [FloatTensor<B>; 2]);
+
+node!(QuantizedLinearWithUpdate {}, 3, QuantizedWithUpdate<B>, |_, (weight, [mixed, b]), d, [x, m, u]| [
+    x.then(|| B::quantized_linear_backward(&d, &weight)),
+    m.then(|| B::linear_backward(&d, &b)),
+    u.then(|| B::outer(&d, &mixed)),
+]);
+
 node!(AdapterInput { dropout: Option<Dropout> }, 2, [FloatTensor<B>; 2], |this, [x, a], d, wanted| {
     B::adapter_input_backward(x, a, this.dropout, d, wanted)
 });
@@ -298,6 +313,22 @@ impl<B: Adjoints, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
         let of_x = x.node();
         let x = x.into_primitive();
         run!(QuantizedLinear {}, [of_x], B::quantized_linear(x, weight.clone()), |y| weight)
+    }
+
+    fn quantized_linear_with_update(
+        x: FloatTensor<Self>,
+        weight: QuantizedTensor<Self>,
+        mixed: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        let [of_x, of_mixed, of_b] = [x.node(), mixed.node(), b.node()];
+        let [x, mixed, b] = [x, mixed, b].map(|t| t.into_primitive());
+        run!(
+            QuantizedLinearWithUpdate {},
+            [of_x, of_mixed, of_b],
+            B::quantized_linear_with_update(x, weight.clone(), mixed.clone(), b.clone()),
+            |y| (weight, [mixed, b])
+        )
     }
 
     fn adapter_input(x: FloatTensor<Self>, a: FloatTensor<Self>, dropout: Option<Dropout>) -> FloatTensor<Self> {

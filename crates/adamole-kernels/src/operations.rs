@@ -79,6 +79,16 @@ pub fn quantized_linear(x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
     composed::quantized_linear(x, weight)
 }
 
+/// [`quantized_linear`] plus the update of its adapter, `x weight^T + mixed b^T`; see [`linear_with_update`].
+pub fn quantized_linear_with_update(x: Tensor<2>, weight: Tensor<2>, mixed: Tensor<2>, b: Tensor<2>) -> Tensor<2> {
+    #[cfg(feature = "flex")]
+    if is_cpu(&x.device()) {
+        let [x, weight, mixed, b] = [x, weight, mixed, b].map(Tensor::into_dispatch);
+        return Tensor::from_dispatch(Dispatch::quantized_linear_with_update(x, weight, mixed, b));
+    }
+    composed::quantized_linear_with_update(x, weight, mixed, b)
+}
+
 /// The input projection of an adapter, `dropout(x) a^T`: `x` `[T, d_in]`, `a` `[n, d_in]` to `[T, n]`, in the type of `a`.
 ///
 /// Gradients reach both. The backward pass recomputes the mask.
@@ -301,6 +311,12 @@ pub mod composed {
     pub fn quantized_linear(x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
         let dtype = x.dtype();
         x.matmul(weight.dequantize().cast(dtype).transpose())
+    }
+
+    /// See [`quantized_linear_with_update`](super::quantized_linear_with_update).
+    pub fn quantized_linear_with_update(x: Tensor<2>, weight: Tensor<2>, mixed: Tensor<2>, b: Tensor<2>) -> Tensor<2> {
+        let (dtype, update) = (x.dtype(), mixed.matmul(b.transpose()));
+        (quantized_linear(x, weight).cast(update.dtype()) + update).cast(dtype)
     }
 
     /// See [`adapter_input`](super::adapter_input).

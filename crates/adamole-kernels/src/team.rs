@@ -1,9 +1,9 @@
 //! Threads that share the parts of an operation.
 //!
-//! A worker has a thread and jobs of its own. One that has no job left lends its thread to the operations of the others, so
-//! that a long job does not leave cores idle at the end. How an operation is divided never changes its result.
+//! A worker has a thread and jobs of its own. For one that has no job left, a helper thread takes part in the operations of
+//! the others, so that a long job does not leave cores idle at the end. How an operation is divided never changes its result.
 
-use rayon::ThreadPool;
+use crate::crew::with_helpers;
 use std::{
     cell::RefCell,
     ops::Range,
@@ -17,19 +17,17 @@ thread_local! {
     static TEAM: RefCell<Option<Team>> = const { RefCell::new(None) };
 }
 
-/// Workers that lend each other their threads.
-#[derive(Debug, Clone)]
+/// Workers that share the cores of those of them who are idle.
+#[derive(Debug, Clone, Default)]
 pub struct Team {
-    /// A thread for each worker, for what it does for others.
-    pool: Arc<ThreadPool>,
     /// Workers without a job.
     idle: Arc<AtomicUsize>,
 }
 
 impl Team {
-    /// A team whose threads are those of `pool`, with nobody idle.
-    pub fn new(pool: Arc<ThreadPool>) -> Self {
-        Self { pool, idle: Arc::new(AtomicUsize::new(0)) }
+    /// A team with nobody idle.
+    pub fn new() -> Self {
+        Self::default()
     }
 
     /// Does a worker's jobs. Its operations use idle members of the team, and afterwards it is one.
@@ -54,7 +52,8 @@ pub(crate) fn threads() -> usize {
     team.unwrap_or_else(rayon::current_num_threads)
 }
 
-/// Does `work` on every part. Threads take parts in order: the idle ones of the caller's team, or those of its thread pool.
+/// Does `work` on every part. Threads take parts in order: the caller's, and helpers in place of the idle ones of its team or
+/// of the other threads of its pool.
 pub(crate) fn share<P: Send>(parts: Vec<P>, work: impl Fn(P) + Sync) {
     let most = parts.len().saturating_sub(1);
     let parts = Mutex::new(parts.into_iter());
@@ -65,24 +64,12 @@ pub(crate) fn share<P: Send>(parts: Vec<P>, work: impl Fn(P) + Sync) {
         }
     };
     match TEAM.with_borrow(Option::clone) {
-        Some(team) => match team.take(most) {
-            0 => all(),
-            helpers => {
-                team.pool.in_place_scope(|scope| {
-                    (0..helpers).for_each(|_| scope.spawn(|_| all()));
-                    all();
-                });
-                team.idle.fetch_add(helpers, Ordering::Relaxed);
-            }
-        },
-        None => match rayon::current_num_threads().min(most + 1) {
-            0 | 1 => all(),
-            // The caller takes part, since it would only wait for two others to wake.
-            threads => rayon::in_place_scope(|scope| {
-                (1..threads).for_each(|_| scope.spawn(|_| all()));
-                all();
-            }),
-        },
+        Some(team) => {
+            let helpers = team.take(most);
+            with_helpers(helpers, &all);
+            team.idle.fetch_add(helpers, Ordering::Relaxed);
+        }
+        None => with_helpers(most.min(rayon::current_num_threads() - 1), &all),
     }
 }
 

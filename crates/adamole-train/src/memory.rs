@@ -77,8 +77,8 @@ pub struct MemoryEstimate {
 
 /// The program without a model: its code and its data.
 const PROGRAM: f64 = 62e6;
-/// The threads of a worker: its own, and the one for what it does for others. Each has blocks that its allocator keeps.
-const WORKER: f64 = 29e6;
+/// The thread of a worker: the blocks that its allocator keeps.
+const WORKER: f64 = 25e6;
 /// What allocators and short-lived buffers add.
 const SLACK: f64 = 0.05;
 /// How much more the composed operations keep: measured on the CPU, with and without the fused ones.

@@ -1,7 +1,7 @@
 //! Worker threads for micro-batches side by side on the CPU.
 //!
-//! Two micro-batches on one thread each are done sooner than one after the other on two. A worker without a job lends its
-//! thread to the operations of the others, so that few or long micro-batches keep all cores busy too. Results come back in the
+//! Two micro-batches on one thread each are done sooner than one after the other on two. The cores of workers without a job
+//! are for the operations of the others, so that few or long micro-batches keep all cores busy too. Results come back in the
 //! order of the jobs, so that what is summed does not depend on how many workers there are.
 
 use adamole_kernels::Team;
@@ -18,19 +18,16 @@ use std::{
 #[derive(Debug, Clone)]
 pub struct Workers {
     pools: Arc<Vec<ThreadPool>>,
-    /// The threads of workers without a job, for the operations of the others.
-    shared: Option<Arc<ThreadPool>>,
 }
 
 impl Workers {
     /// `count` workers; 1 runs jobs on the calling thread with whatever parallelism the backend has of its own, which is
     /// right for a GPU.
     pub fn new(count: usize) -> Self {
-        let pool = |threads: usize| ThreadPoolBuilder::new().num_threads(threads).build();
+        let pool = || ThreadPoolBuilder::new().num_threads(1).build();
         // Where threads cannot be had the jobs run one after the other, with the same result.
-        let pools = if count > 1 { (0..count).map(|_| pool(1)).collect::<Result<_, _>>() } else { Ok(Vec::new()) };
-        let shared = if count > 1 { pool(count).ok().map(Arc::new) } else { None };
-        Self { pools: Arc::new(pools.unwrap_or_default()), shared }
+        let pools = if count > 1 { (0..count).map(|_| pool()).collect::<Result<_, _>>() } else { Ok(Vec::new()) };
+        Self { pools: Arc::new(pools.unwrap_or_default()) }
     }
 
     /// How many jobs are done at a time.
@@ -43,7 +40,7 @@ impl Workers {
         if self.pools.is_empty() {
             return jobs.iter().map(work).collect();
         }
-        let team = self.shared.clone().map(Team::new);
+        let team = Team::new();
         let next = AtomicUsize::new(0);
         let results = Mutex::new(Vec::with_capacity(jobs.len()));
         let take_jobs = || {
@@ -57,10 +54,7 @@ impl Workers {
         thread::scope(|scope| {
             for pool in self.pools.iter() {
                 scope.spawn(|| {
-                    pool.install(|| match &team {
-                        Some(team) => team.work(take_jobs),
-                        None => take_jobs(),
-                    });
+                    pool.install(|| team.work(take_jobs));
                 });
             }
         });

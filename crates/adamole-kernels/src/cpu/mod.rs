@@ -32,14 +32,7 @@ use product::{Matrix, add_product, product};
 impl Kernels for Flex {
     fn linear_with_update(x: FlexTensor, weight: FlexTensor, mixed: FlexTensor, b: FlexTensor) -> FlexTensor {
         let mut y = linear(&x, &weight);
-        let [mixed, b] = [mixed, b].map(|t| Floats::of(&t));
-        let [rows, width] = mixed.dims();
-        if few_rows::are_few(rows) {
-            let update = few_rows::product(mixed.slice(), &few_rows::Floats(b.slice()), [rows, width, y.len() / rows]);
-            y.iter_mut().zip(update).for_each(|(y, update)| *y += update);
-        } else {
-            add_product(&mut y, mixed.matrix(), b.matrix().transposed());
-        }
+        add_update(&mut y, &mixed, &b);
         typed(y, product_shape(&x, &weight), x.dtype())
     }
 
@@ -48,13 +41,20 @@ impl Kernels for Flex {
     }
 
     fn quantized_linear(x: FlexTensor, weight: FlexQTensor) -> FlexTensor {
-        let (x, [d_out, d_in]) = (Floats::of(&x), weight.tensor().shape().dims());
-        let rows = x.matrix().rows;
-        let y = match quantized::codes(&weight) {
-            Some(codes) if few_rows::are_few(rows) => few_rows::product(x.slice(), &codes, [rows, d_in, d_out]),
-            _ => product(x.matrix(), Matrix::new(&quantized::floats(&weight), d_out, d_in).transposed()),
-        };
-        x.like(y, [rows, d_out])
+        let (x, [d_out, _]) = (Floats::of(&x), weight.tensor().shape().dims());
+        x.like(quantized::linear(&x, &weight), [x.matrix().rows, d_out])
+    }
+
+    fn quantized_linear_with_update(
+        x: FlexTensor,
+        weight: FlexQTensor,
+        mixed: FlexTensor,
+        b: FlexTensor,
+    ) -> FlexTensor {
+        let (x, [d_out, _]) = (Floats::of(&x), weight.tensor().shape().dims());
+        let mut y = quantized::linear(&x, &weight);
+        add_update(&mut y, &mixed, &b);
+        x.like(y, [x.matrix().rows, d_out])
     }
 
     fn adapter_input(x: FlexTensor, a: FlexTensor, dropout: Option<Dropout>) -> FlexTensor {
@@ -140,6 +140,18 @@ impl Kernels for Flex {
         _: AttentionScores,
     ) -> FlexTensor {
         mixed
+    }
+}
+
+/// Adds `mixed b^T`.
+fn add_update(y: &mut [f32], mixed: &FlexTensor, b: &FlexTensor) {
+    let [mixed, b] = [mixed, b].map(Floats::of);
+    let [rows, width] = mixed.dims();
+    if few_rows::are_few(rows) {
+        let update = few_rows::product(mixed.slice(), &few_rows::Floats(b.slice()), [rows, width, y.len() / rows]);
+        y.iter_mut().zip(update).for_each(|(y, update)| *y += update);
+    } else {
+        add_product(y, mixed.matrix(), b.matrix().transposed());
     }
 }
 

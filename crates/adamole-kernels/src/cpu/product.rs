@@ -166,12 +166,10 @@ impl Target {
 mod tests {
     use super::*;
     use crate::{CounterRng, Team};
-    use std::sync::Arc;
 
     /// The product where so many others are idle.
     fn shared(idle: usize, left: Matrix<'_>, right: Matrix<'_>) -> Vec<f32> {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(idle + 1).build().expect("threads");
-        let team = Team::new(Arc::new(pool));
+        let team = Team::new();
         (0..idle).for_each(|_| team.work(|| ()));
         team.work(|| product(left, right))
     }

@@ -1,6 +1,10 @@
-//! Quantised weights: their codes, and their values.
+//! Quantised weights: their codes, their values, and products with them.
 
-use super::few_rows::Codes;
+use super::{
+    elements::Floats,
+    few_rows::{self, Codes},
+    product::{Matrix, product},
+};
 use burn::{
     backend::{Flex, TensorMetadata, flex::FlexQTensor, ops::QTensorOps},
     tensor::FloatDType,
@@ -19,6 +23,15 @@ pub(super) fn codes(tensor: &FlexQTensor) -> Option<Codes<'_>> {
     let fits = in_rows && block > 0 && block * scales.len() == elements && tensor.tensor().is_contiguous();
     let is_of_rows = shape.dims::<2>()[1].is_multiple_of(block.max(1));
     (fits && is_of_rows).then_some(Codes { codes, scales, block })
+}
+
+/// `x weight^T`: `[rows, d_in]` to `[rows, d_out]`.
+pub(super) fn linear(x: &Floats, weight: &FlexQTensor) -> Vec<f32> {
+    let ([d_out, d_in], rows) = (weight.tensor().shape().dims(), x.matrix().rows);
+    match codes(weight) {
+        Some(codes) if few_rows::are_few(rows) => few_rows::product(x.slice(), &codes, [rows, d_in, d_out]),
+        _ => product(x.matrix(), Matrix::new(&floats(weight), d_out, d_in).transposed()),
+    }
 }
 
 /// The dequantised weights, `scale code`, in row-major order. The layout of this workspace takes one pass over the codes; Burn
