@@ -3,8 +3,8 @@
 use adamole::{
     core::{AdaMole, AdapterConfig},
     data::{
-        Batch, Benchmark, Buckets, Collation, EncodeOptions, Encoder, Example, LabelScope, OnBadRow, Padding, Split,
-        Tokenizer, read_split,
+        Batch, Benchmark, Buckets, Collation, EncodeOptions, Encoder, Example, LabelScope, Layout, OnBadRow, Padding,
+        Split, Tokenizer, read_split,
     },
     llama::{AdapterLayout, CausalLm, Targets, WeightTypes, load_base_as},
     train::Recipe,
@@ -30,7 +30,7 @@ pub fn examples(training: usize, validation: usize) -> [Vec<Example>; 2] {
 
 /// The examples in micro-batches of `rows` sequences, with a loss on every token.
 pub fn micro_batches(examples: &[Example], rows: usize) -> Vec<Batch> {
-    let collation = Collation { pad_id: 0, labels: LabelScope::Text, padding: Padding::Right };
+    let collation = Collation { pad_id: 0, labels: LabelScope::Text, layout: Layout::Padded(Padding::Right) };
     let indices: Vec<usize> = (0..examples.len()).collect();
     indices.chunks(rows).map(|indices| Batch::of_texts(examples, indices, collation, &Buckets::any())).collect()
 }

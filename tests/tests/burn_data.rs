@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use adamole_data::{
-    Benchmark, Buckets, Collation, EncodeOptions, Encoder, Example, ExampleBatcher, LabelScope, OnBadRow, Padding,
-    Split, TensorBatch, Tokenizer, read_split,
+    Benchmark, Buckets, Collation, EncodeOptions, Encoder, Example, ExampleBatcher, LabelScope, Layout, OnBadRow,
+    Padding, Split, TensorBatch, Tokenizer, read_split,
 };
 use adamole_tests::device;
 use burn::{
@@ -33,7 +33,7 @@ fn loader(
     buckets: Buckets,
     device: &Device,
 ) -> Arc<dyn DataLoader<TensorBatch>> {
-    let collation = Collation { pad_id: 0, labels, padding: Padding::Right };
+    let collation = Collation { pad_id: 0, labels, layout: Layout::Padded(Padding::Right) };
     let builder = DataLoaderBuilder::new(ExampleBatcher { collation, buckets });
     builder.batch_size(8).shuffle(3).set_device(device.clone()).build(InMemDataset::new(examples))
 }

@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use adamole::{
-    core::{AdaMole, AdaptedLinear, AdapterConfig, CounterRng, ForwardContext, Lora, RoutingDetail},
-    data::{Batch, Buckets, Collation, Example, LabelScope, Padding},
+    core::{AdaMole, AdaptedLinear, AdapterConfig, CounterRng, ForwardContext, Lora, RoutingDetail, Sira},
+    data::{Batch, Buckets, Collation, Example, LabelScope, Layout, Padding},
     llama::{AdapterLayout, CausalLm, Targets, TokenBatch, cross_entropy, frozen_cross_entropy, load_base},
     train::{Accumulation, DeviceBatch, Recipe, Replicas, StepInput, Workers, accumulate},
 };
@@ -154,11 +154,11 @@ fn examples() -> Vec<Example> {
 
 /// A batch padded with a token that does not occur in the texts: every token but the first has a loss.
 fn texts(examples: &[Example], indices: &[usize]) -> Batch {
-    padded(examples, indices, Padding::Right)
+    laid_out(examples, indices, Layout::Padded(Padding::Right))
 }
 
-fn padded(examples: &[Example], indices: &[usize], padding: Padding) -> Batch {
-    let collation = Collation { pad_id: 107, labels: LabelScope::Text, padding };
+fn laid_out(examples: &[Example], indices: &[usize], layout: Layout) -> Batch {
+    let collation = Collation { pad_id: 107, labels: LabelScope::Text, layout };
     Batch::of_texts(examples, indices, collation, &Buckets::any())
 }
 
@@ -321,5 +321,49 @@ fn padding_does_not_change_the_hidden_states_of_tokens() {
         let alone = hidden(examples[index].text.clone(), 1);
         let start = row * batch.cols * width;
         assert_close("hidden", &together[start..start + alone.len()], &alone, 1e-5, 1e-4);
+    }
+}
+
+/// The losses, the requests and the gradients of a step over these batches.
+fn step_of(model: &CausalLm, batches: &[Batch], checkpoint_blocks: bool) -> ([f32; 2], Vec<f64>, Vec<f32>) {
+    let recipe = Recipe { seed: 5, balance_coefficient: 1e-2, checkpoint_blocks, ..Recipe::default() };
+    let input = StepInput { batches, step: 2, recipe: &recipe };
+    let outcome = accumulate(model, input, &Workers::new(1), &Replicas::default());
+    let losses = [outcome.task_loss as f32, outcome.balance_loss.unwrap() as f32];
+    (losses, outcome.routing.expert_load(), flat_gradients(model, &outcome.gradients))
+}
+
+#[test]
+fn packed_texts_are_as_they_are_apart() {
+    let device = device().autodiff();
+    let sira = |capacity: f32| {
+        let capacity_factor = Some(capacity.try_into().unwrap());
+        let (num_experts, top_k) = (4.try_into().unwrap(), 2.try_into().unwrap());
+        let gate_dropout = 0.0.try_into().unwrap();
+        let method = Sira { num_experts, top_k, capacity_factor, gate_dropout, renormalise: false };
+        AdapterConfig::new(method, 2, 16.0, 0.0).unwrap()
+    };
+    let examples = examples();
+    let indices = [9, 0, 4, 7];
+    let apart = laid_out(&examples, &indices, Layout::Padded(Padding::Right));
+    let packed = laid_out(&examples, &indices, Layout::Packed);
+    assert_eq!((packed.rows, packed.cols, packed.lengths.len()), (1, 48, 4));
+    assert_eq!(packed.label_targets, apart.label_targets);
+    for family in FAMILIES
+        .iter()
+        .chain(&["llama3_rope", "mistral_window"])
+        .filter(|family| golden(&format!("families/{family}/base")).exists())
+    {
+        for adapter in [adamole(4, 2, 0.0), sira(1.0), sira(0.5)] {
+            let model = of_family(family, adapter, &device);
+            let (losses, load, gradients) = step_of(&model, std::slice::from_ref(&apart), false);
+            for blocks in [false, true] {
+                let found = step_of(&model, std::slice::from_ref(&packed), blocks);
+                assert_close("losses", &found.0, &losses, 1e-6, 2e-5);
+                assert_eq!(found.1, load, "{family}");
+                let largest = gradients.iter().fold(0.0_f32, |largest, g| largest.max(g.abs()));
+                assert_close("gradients", &found.2, &gradients, 2e-5 * largest, 1e-4);
+            }
+        }
     }
 }

@@ -3,7 +3,7 @@
 
 use adamole::{
     core::DropoutScope,
-    data::{Batch, Buckets, Collation, Example, LabelScope, Padding},
+    data::{Batch, Buckets, Collation, Example, LabelScope, Layout, Padding},
     llama::{load_adapter, load_base},
     train::{Accumulation, CollatedBatch, Recipe, Replicas, StepInput, Workers, accumulate, trace},
 };
@@ -33,7 +33,7 @@ fn a_step_with_left_padding_equals_that_of_the_reference_implementation() {
         load_adapter(&mut model, &case.folder).unwrap();
 
         let examples = [5, 16, 9].map(example);
-        let collation = Collation { pad_id: PAD, labels: LabelScope::Text, padding: Padding::Left };
+        let collation = Collation { pad_id: PAD, labels: LabelScope::Text, layout: Layout::Padded(Padding::Left) };
         let batch = Batch::of_texts(&examples, &[0, 1, 2], collation, &Buckets::any());
         let tokens = batch.token_mask();
         let integers = |ids: &[u32]| ids.iter().map(|id| i64::from(*id)).collect::<Vec<_>>();

@@ -10,7 +10,10 @@ mod row;
 mod split;
 mod tokens;
 
-pub use batches::{Batch, Buckets, Collation, LabelScope, Order, Padding, epoch_batches, evaluation_batches};
+pub use batches::{
+    Batch, Buckets, Collation, LabelScope, Layout, Order, Padding, TrainingSet, by_tokens, epoch_batches,
+    evaluation_batches,
+};
 #[cfg(feature = "burn")]
 pub use batches::{ExampleBatcher, TensorBatch};
 pub use benchmark::{Benchmark, Choice, DefinitionError, HubPlace, MultipleChoice};

@@ -4,10 +4,13 @@
 
 use adamole_kernels::{
     AttentionScores, CounterRng, Dropout, Visibility, adapter_input, attention, composed, cross_entropy_gradient,
-    gate_scores, geglu, linear, linear_gradient, linear_with_update, margins, normalised, rms_norm, rotated_heads,
-    swiglu, weighted_experts, weighted_sum,
+    gate_scores, geglu, linear, linear_gradient, linear_with_update, margins, normalised, quantized_linear_with_update,
+    rms_norm, rotated_heads, swiglu, weighted_experts, weighted_sum,
 };
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{
+    Device, Int, Tensor, TensorData,
+    quantization::{QuantScheme, QuantValue, ScaleDtype},
+};
 use proptest::prelude::*;
 
 fn random<const D: usize>(seed: u64, shape: [usize; D]) -> Tensor<D> {
@@ -142,6 +145,24 @@ proptest! {
         };
         let inputs = [random(2, [rows, d_in]), random(3, [rows, width]), random(4, [d_out, width])];
         compare(inputs, of(linear_with_update), of(composed::linear_with_update));
+    }
+
+    #[test]
+    fn a_quantised_linear_with_update_equals_its_composed_form(
+        rows in 1..40_usize, blocks in 1..4_usize, d_out in 1..40_usize, width in 1..20_usize,
+    ) {
+        let scheme = QuantScheme::default().with_value(QuantValue::Q8S).per_block([32], ScaleDtype::F32);
+        let d_in = 32 * blocks;
+        let weight = random::<2>(1, [d_out, d_in]).inner().quantize_dynamic(&scheme);
+        let of = |form: fn(Tensor<2>, Tensor<2>, Tensor<2>, Tensor<2>) -> Tensor<2>| {
+            let weight = weight.clone();
+            move |[x, mixed, b]: [Tensor<2>; 3]| {
+                let weight = if x.is_autodiff() { Tensor::from_inner(weight.clone()) } else { weight.clone() };
+                form(x, weight, mixed, b)
+            }
+        };
+        let inputs = [random(2, [rows, d_in]), random(3, [rows, width]), random(4, [d_out, width])];
+        compare(inputs, of(quantized_linear_with_update), of(composed::quantized_linear_with_update));
     }
 
     #[test]

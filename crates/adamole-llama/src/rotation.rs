@@ -3,7 +3,7 @@
 use crate::precision::narrowed;
 use adamole_kernels::rotated_heads;
 use burn::tensor::{Device, Tensor, TensorData};
-use std::{f32::consts::PI, ops::Range};
+use std::f32::consts::PI;
 
 /// How queries and keys are rotated by their positions.
 #[derive(Debug, Clone, PartialEq)]
@@ -130,7 +130,7 @@ fn stretched(frequency: f32, factor: f32, [low, high]: [f32; 2], positions: f32)
     }
 }
 
-/// A [`Rotation`] of a range of positions, in the half-split layout of Hugging Face checkpoints: cosines and sines, each
+/// A [`Rotation`] of some positions, in the half-split layout of Hugging Face checkpoints: cosines and sines, each
 /// `[1, 1, length, width]`.
 #[derive(Debug, Clone)]
 pub(crate) struct Rotary {
@@ -140,11 +140,12 @@ pub(crate) struct Rotary {
 
 impl Rotary {
     /// The rotation of these positions in a batch whose longest text has `longest`.
-    pub(crate) fn new(rotation: &Rotation, positions: Range<usize>, longest: usize, device: &Device) -> Self {
+    pub(crate) fn new(rotation: &Rotation, positions: &[usize], longest: usize, device: &Device) -> Self {
         let length = positions.len();
         let (frequencies, factor) = (rotation.frequencies(longest), rotation.attention_factor());
         let angles: Vec<f32> = positions
-            .flat_map(|t| frequencies.iter().chain(&frequencies).map(move |frequency| t as f32 * frequency))
+            .iter()
+            .flat_map(|&t| frequencies.iter().chain(&frequencies).map(move |frequency| t as f32 * frequency))
             .collect();
         let table = |f: fn(f32) -> f32| {
             let values = angles.iter().map(|&angle| f(angle) * factor).collect::<Vec<_>>();

@@ -4,6 +4,7 @@ use crate::{ModelConfig, rotation::Rotary};
 use adamole_core::{Rows, ValidRows};
 use adamole_kernels::Visibility;
 use burn::tensor::{Int, Tensor};
+use std::{iter, sync::Arc};
 
 /// B sequences of L token ids each: which positions attend to which, and which are tokens.
 #[derive(Debug, Clone)]
@@ -11,19 +12,37 @@ pub struct TokenBatch {
     ids: Tensor<2, Int>,
     visible: Visibility,
     rows: Rows,
+    /// The lengths of the texts that are packed into one sequence.
+    packed: Option<Arc<Vec<usize>>>,
 }
 
 impl TokenBatch {
     /// Token ids `[B, L]`. All positions count as tokens in routing and in the auxiliary loss, whatever `visible` hides.
     pub fn new(ids: Tensor<2, Int>, visible: Visibility) -> Self {
         let [sequences, length] = ids.dims();
-        Self { ids, visible, rows: Rows::new(sequences * length, sequences, None) }
+        Self { ids, visible, rows: Rows::new(sequences * length, sequences, None), packed: None }
     }
 
     /// Token ids `[B, L]`, each of which attends to itself and those before it.
     pub fn causal(ids: Tensor<2, Int>) -> Self {
         let visible = Visibility::causal(ids.dims()[1]);
         Self::new(ids, visible)
+    }
+
+    /// Texts of these lengths, one after the other in `[1, L]`, and padding after the last. Each is as it would be alone:
+    /// its positions count from 0, and it attends to itself only. In routing each is a sequence.
+    ///
+    /// # Panics
+    /// The ids are not one row, or fewer than the texts.
+    pub fn packed(ids: Tensor<2, Int>, lengths: &[usize]) -> Self {
+        let [sequences, length] = ids.dims();
+        assert_eq!(sequences, 1, "packed texts are one row");
+        let rows = Rows::packed(length, lengths, &ids.device());
+        let padding = length - lengths.iter().sum::<usize>();
+        let numbered = lengths.iter().chain([&padding]).zip(0..);
+        let documents: Vec<u32> = numbered.flat_map(|(length, number)| iter::repeat_n(number, *length)).collect();
+        let visible = Visibility::documents(&documents, length);
+        Self { ids, visible, rows, packed: Some(Arc::new(lengths.to_vec())) }
     }
 
     /// The same, where only these positions are tokens.
@@ -49,7 +68,12 @@ impl TokenBatch {
     /// What attention needs of the layout, for positions that begin with `start`, where the longest text has `longest`.
     pub(crate) fn sequences(&self, start: usize, longest: usize, config: &ModelConfig) -> Sequences {
         let ([count, length], device) = (self.ids.dims(), self.ids.device());
-        let rotary = |rotation| Rotary::new(rotation, start..start + length, longest, &device);
+        let positions: Vec<usize> = match &self.packed {
+            None => (start..start + length).collect(),
+            Some(lengths) => lengths.iter().flat_map(|length| 0..*length).chain(0..).take(length).collect(),
+        };
+        let longest = self.packed.as_ref().and_then(|lengths| lengths.iter().copied().max()).unwrap_or(longest);
+        let rotary = |rotation| Rotary::new(rotation, &positions, longest, &device);
         let mut sizes: Vec<usize> = config.layers.iter().filter_map(|layer| layer.window).collect();
         sizes.sort_unstable();
         sizes.dedup();

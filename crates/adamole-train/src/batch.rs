@@ -1,7 +1,7 @@
 //! A batch on its device.
 
 use adamole_core::ValidRows;
-use adamole_data::{Batch, Padding};
+use adamole_data::{Batch, Layout, Padding};
 use adamole_llama::{TokenBatch, Visibility};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
@@ -22,10 +22,11 @@ impl DeviceBatch {
         let ids = integers(batch.ids.iter().map(|&id| id as i32), device).reshape([batch.rows, batch.cols]);
         let mask = batch.token_mask();
         Self {
-            tokens: match batch.padding {
-                Padding::Right => with_tokens(TokenBatch::causal(ids), &mask, device),
+            tokens: match batch.layout {
+                Layout::Packed => TokenBatch::packed(ids, &batch.lengths),
+                Layout::Padded(Padding::Right) => with_tokens(TokenBatch::causal(ids), &mask, device),
                 // Padding on the left counts, as in the reference implementation.
-                Padding::Left => TokenBatch::new(ids, Visibility::padded(&mask, batch.cols, 0)),
+                Layout::Padded(Padding::Left) => TokenBatch::new(ids, Visibility::padded(&mask, batch.cols, 0)),
             },
             label_positions: integers(batch.label_positions.iter().map(|&p| p as i32), device),
             label_targets: integers(batch.label_targets.iter().map(|&id| id as i32), device),

@@ -1,7 +1,7 @@
 //! The operations of a training step, and the speed of the machine.
 
 use crate::Workers;
-use adamole_data::Batch;
+use adamole_data::{Batch, Layout};
 use adamole_llama::{AdapterLayout, CausalLm, LinearShapes, ModelConfig, Precision};
 use burn::tensor::{Device, Tensor};
 use std::time::Instant;
@@ -42,7 +42,14 @@ impl Cost {
 
     /// Operations of a step over these micro-batches, padding included.
     pub(crate) fn of_batches(&self, batches: &[Batch]) -> f64 {
-        batches.iter().map(|batch| self.step(batch.rows, batch.cols, batch.label_positions.len())).sum()
+        let of_texts = |batch: &Batch| match batch.layout {
+            Layout::Padded(_) => self.step(batch.rows, batch.cols, batch.label_positions.len()),
+            Layout::Packed => {
+                let texts: f64 = batch.lengths.iter().map(|length| self.step(1, *length, 0)).sum();
+                texts + self.step(0, 0, batch.label_positions.len())
+            }
+        };
+        batches.iter().map(of_texts).sum()
     }
 
     /// Operations of a forward pass over one prompt of `length` tokens; the few rows of the vocabulary are left out.

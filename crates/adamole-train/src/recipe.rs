@@ -2,7 +2,7 @@
 
 use crate::{Accumulation, AdamWSettings, Decay, schedule::Schedule};
 use adamole_core::{DropoutScope, SettingError, settings};
-use adamole_data::{LabelScope, Order, Padding};
+use adamole_data::{LabelScope, Layout, Order, Padding, by_tokens, epoch_batches};
 use serde::{Deserialize, Serialize};
 
 settings! {
@@ -15,6 +15,10 @@ settings! {
         pub batch_size: usize = 16;
         /// Examples per micro-batch: one forward and backward pass. The load balancing loss is computed within one.
         pub micro_batch_size: usize = 4;
+        /// Tokens per micro-batch, in place of examples: texts are packed one after the other without padding, each as it
+        /// is alone. A longer text is a micro-batch of its own.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub micro_batch_tokens: Option<usize> = None, shown("micro_batch_size examples side by side");
         /// Peak learning rate.
         pub learning_rate: f64 = 1e-4;
         /// Steps of linear warm-up.
@@ -72,6 +76,12 @@ impl Recipe {
                 return Err(SettingError::invalid(name, value, "an integer from 1 to 4294967295"));
             }
         }
+        if self.micro_batch_tokens == Some(0) {
+            return Err(SettingError::invalid("micro_batch_tokens", 0, "an integer of at least 1"));
+        }
+        if self.micro_batch_tokens.is_some() && self.padding == Padding::Left {
+            return Err(SettingError::invalid("padding", self.padding, "right, where micro_batch_tokens is set"));
+        }
         if self.patience == Some(0) {
             return Err(SettingError::invalid("patience", 0, "an integer of at least 1"));
         }
@@ -90,6 +100,23 @@ impl Recipe {
             }
         }
         Ok(())
+    }
+
+    /// The batches of an epoch, counted from 1, of texts with these lengths: lists of micro-batches, which are lists of
+    /// indices.
+    pub fn batches(&self, lengths: &[usize], epoch: usize) -> Vec<Vec<Vec<usize>>> {
+        let (batch_size, micro_batch) = (self.batch_size, self.micro_batch_size);
+        let mut batches = epoch_batches(lengths, batch_size, micro_batch, self.order, self.seed, epoch as u64);
+        if let Some(most) = self.micro_batch_tokens {
+            let packs = |batch: Vec<Vec<usize>>| by_tokens(batch.into_iter().flatten(), lengths, most);
+            batches = batches.into_iter().map(packs).collect();
+        }
+        batches
+    }
+
+    /// How the texts of a micro-batch lie in it.
+    pub fn layout(&self) -> Layout {
+        if self.micro_batch_tokens.is_some() { Layout::Packed } else { Layout::Padded(self.padding) }
     }
 
     /// Whether this epoch (counted from 1) is the first of a link other than the first link.

@@ -5,7 +5,7 @@ use crate::{
     StepMetrics, StepOutcome, TrainError, TrainEvent, Trainer, TrainingData, TrainingState,
     adapter_values::AdapterValues, checkpoint::Restored, evaluate_until, step::accumulate_until,
 };
-use adamole_data::{Batch, Buckets, Collation, epoch_batches};
+use adamole_data::{Batch, Buckets, Collation};
 use adamole_llama::{CausalLm, ChainOfLora};
 use burn::module::Module;
 use std::time::Instant;
@@ -97,9 +97,7 @@ impl<'a> Run<'a> {
 
     /// The batches of this epoch that are not done: examples by their indices, in micro-batches.
     pub(crate) fn remaining_batches(&self) -> Vec<Vec<Vec<usize>>> {
-        let Recipe { batch_size, micro_batch_size, order, seed, .. } = *self.trainer.recipe;
-        let epoch = self.state.epoch as u64;
-        let mut batches = epoch_batches(&self.lengths, batch_size, micro_batch_size, order, seed, epoch);
+        let mut batches = self.trainer.recipe.batches(&self.lengths, self.state.epoch);
         batches.drain(..self.state.batch.min(batches.len()));
         batches
     }
@@ -112,7 +110,7 @@ impl<'a> Run<'a> {
     ) -> Result<bool, TrainError> {
         let started = Instant::now();
         let Trainer { recipe, workers, stop, .. } = self.trainer;
-        let collation = Collation { pad_id: self.data.pad_id, labels: recipe.labels, padding: recipe.padding };
+        let collation = Collation { pad_id: self.data.pad_id, labels: recipe.labels, layout: recipe.layout() };
         let collate = |indices: &Vec<usize>| Batch::of_texts(self.data.train, indices, collation, &self.buckets);
         let batches: Vec<Batch> = micro_batches.iter().map(collate).collect();
         let (step, learning_rate) = (self.state.step, self.learning_rate());

@@ -69,10 +69,9 @@ impl Sira {
     /// Strikes out, from the choices `[T, N]` in order, those that come when their expert is full.
     fn within_capacity(&self, choices: Vec<Tensor<2>>, factor: CapacityFactor, rows: &Rows) -> Vec<Tensor<2>> {
         let Some(first) = choices.first() else { return choices };
-        let ([total, experts], device) = (first.dims(), first.device());
+        let ([_, experts], device) = (first.dims(), first.device());
         let share = factor.get() * self.top_k.get() as f32 / experts as f32;
         let limit = (rows.counts_by_sequence(&device) * share).ceil();
-        let limit = limit.expand([rows.sequences(), total / rows.sequences(), experts]);
         let mut taken = Tensor::<3>::zeros([rows.sequences(), 1, experts], &device);
         choices
             .into_iter()
@@ -80,7 +79,8 @@ impl Sira {
                 let choice = rows.by_sequence(choice);
                 let place = choice.clone().cumsum(1) + taken.clone();
                 taken = taken.clone() + choice.clone().sum_dim(1);
-                (choice * place.lower_equal(limit.clone()).float()).reshape([total, experts])
+                let limit = limit.clone().expand(choice.dims());
+                rows.by_row(choice * place.lower_equal(limit).float())
             })
             .collect()
     }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString, VariantNames};
 
-use super::Buckets;
+use super::{Buckets, TrainingSet};
 use crate::Example;
 use crate::error::{DataError, unknown_name};
 
@@ -37,6 +37,15 @@ pub enum Padding {
     Left,
 }
 
+/// How texts lie in a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// Each in a row of its own, padded to one length.
+    Padded(Padding),
+    /// One after the other in one row, which is padded on the right.
+    Packed,
+}
+
 /// How texts are put together to a training batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Collation {
@@ -44,22 +53,22 @@ pub struct Collation {
     pub pad_id: u32,
     /// The tokens that have a loss.
     pub labels: LabelScope,
-    /// The side that is padded.
-    pub padding: Padding,
+    /// How the texts lie in the batch.
+    pub layout: Layout,
 }
 
-/// A batch of `rows` texts in `cols` columns. Positions in it are flat: `row * cols + column`.
+/// A batch of texts in `rows` rows of `cols` columns. Positions in it are flat: `row * cols + column`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
     /// Token ids, `[rows * cols]`.
     pub ids: Vec<u32>,
-    /// The number of texts.
+    /// The number of texts; 1 where they are packed.
     pub rows: usize,
-    /// The length of the longest text, rounded up to a bucket.
+    /// The length of the longest text, or of all together where they are packed, rounded up to a bucket.
     pub cols: usize,
-    /// The side that is padded.
-    pub padding: Padding,
-    /// The number of valid tokens of each row, `[rows]`.
+    /// How the texts lie in the batch.
+    pub layout: Layout,
+    /// The number of tokens of each text.
     pub lengths: Vec<usize>,
     /// The positions whose output predicts a label, ascending, `[labels]`; none in a batch of prompts.
     pub label_positions: Vec<usize>,
@@ -68,26 +77,26 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// The batch of the training texts of the examples with these indices.
+    /// The batch of the training texts with these indices.
     ///
     /// Under [`LabelScope::Answer`], an example without an answer in its text has no label.
     ///
     /// # Panics
     ///
-    /// If an index is not below `examples.len()`.
-    pub fn of_texts(examples: &[Example], indices: &[usize], collation: Collation, buckets: &Buckets) -> Self {
-        let Collation { pad_id, labels, padding } = collation;
-        let texts: Vec<&[u32]> = indices.iter().map(|&index| examples[index].text.as_slice()).collect();
-        let mut batch = Self::of(&texts, pad_id, padding, buckets);
-        for (row, &index) in indices.iter().enumerate() {
-            let Example { text, answer_at, .. } = &examples[index];
-            let start = batch.start_of(row);
-            let labelled = match (labels, answer_at) {
-                (LabelScope::Answer, Some(answer)) => *answer..*answer + 1,
-                (LabelScope::Answer, None) => 0..0,
-                (LabelScope::Text, _) => usize::from(start.is_multiple_of(batch.cols))..text.len(),
-            };
-            for label in labelled.filter(|label| text[*label] != pad_id) {
+    /// If an index is not below the number of texts.
+    pub fn of_texts<'a>(
+        texts: impl Into<TrainingSet<'a>>,
+        indices: &[usize],
+        collation: Collation,
+        buckets: &Buckets,
+    ) -> Self {
+        let set = texts.into();
+        let texts: Vec<&[u32]> = indices.iter().map(|&index| set.text(index)).collect();
+        let mut batch = Self::of(&texts, collation.pad_id, collation.layout, buckets);
+        let starts = batch.starts();
+        for ((&index, text), start) in indices.iter().zip(texts).zip(starts) {
+            let follows_padding = !start.is_multiple_of(batch.cols) && collation.layout != Layout::Packed;
+            for label in set.labels(index, collation, follows_padding) {
                 batch.label_positions.push(start + label - 1);
                 batch.label_targets.push(text[label]);
             }
@@ -102,46 +111,51 @@ impl Batch {
     /// If an index is not below `examples.len()`.
     pub fn of_prompts(examples: &[Example], indices: &[usize], pad_id: u32, buckets: &Buckets) -> Self {
         let prompts: Vec<&[u32]> = indices.iter().map(|&index| examples[index].prompt.as_slice()).collect();
-        Self::of(&prompts, pad_id, Padding::Right, buckets)
+        Self::of(&prompts, pad_id, Layout::Padded(Padding::Right), buckets)
     }
 
-    fn of(texts: &[&[u32]], pad_id: u32, padding: Padding, buckets: &Buckets) -> Self {
-        let longest = texts.iter().map(|text| text.len()).max().unwrap_or(0);
-        let cols = match padding {
-            Padding::Right => buckets.columns(longest),
-            Padding::Left => Buckets::any().columns(longest),
+    fn of(texts: &[&[u32]], pad_id: u32, layout: Layout, buckets: &Buckets) -> Self {
+        let lengths: Vec<usize> = texts.iter().map(|text| text.len()).collect();
+        let longest = lengths.iter().copied().max().unwrap_or(0);
+        let (rows, cols) = match layout {
+            Layout::Padded(Padding::Right) => (texts.len(), buckets.columns(longest)),
+            Layout::Padded(Padding::Left) => (texts.len(), Buckets::any().columns(longest)),
+            Layout::Packed => (1, Buckets::any().columns(lengths.iter().sum())),
         };
-        let (rows, lengths) = (texts.len(), texts.iter().map(|text| text.len()).collect());
         let ids = vec![pad_id; rows * cols];
-        let mut batch =
-            Self { ids, rows, cols, padding, lengths, label_positions: Vec::new(), label_targets: Vec::new() };
-        for (row, text) in texts.iter().enumerate() {
-            let start = batch.start_of(row);
+        let (label_positions, label_targets) = (Vec::new(), Vec::new());
+        let mut batch = Self { ids, rows, cols, layout, lengths, label_positions, label_targets };
+        for (text, start) in texts.iter().zip(batch.starts()) {
             batch.ids[start..][..text.len()].copy_from_slice(text);
         }
         batch
     }
 
-    /// The position of the first token of a row.
-    fn start_of(&self, row: usize) -> usize {
-        match self.padding {
-            Padding::Right => row * self.cols,
-            Padding::Left => (row + 1) * self.cols - self.lengths[row],
+    /// The position of the first token of each text.
+    fn starts(&self) -> Vec<usize> {
+        let rows = self.lengths.iter().enumerate();
+        match self.layout {
+            Layout::Padded(Padding::Right) => rows.map(|(row, _)| row * self.cols).collect(),
+            Layout::Padded(Padding::Left) => rows.map(|(row, length)| (row + 1) * self.cols - length).collect(),
+            Layout::Packed => {
+                let start = |next: &mut usize, length: &usize| Some(std::mem::replace(next, *next + length));
+                self.lengths.iter().scan(0, start).collect()
+            }
         }
     }
 
     /// 1 for a token and 0 for padding, `[rows * cols]`.
     pub fn token_mask(&self) -> Vec<u8> {
         let mut mask = vec![0; self.rows * self.cols];
-        for (row, length) in self.lengths.iter().enumerate() {
-            mask[self.start_of(row)..][..*length].fill(1);
+        for (length, start) in self.lengths.iter().zip(self.starts()) {
+            mask[start..][..*length].fill(1);
         }
         mask
     }
 
-    /// The position of the last token of each row, `[rows]`, where the choices of a prompt are scored.
+    /// The position of the last token of each text, where the choices of a prompt are scored.
     pub fn last_positions(&self) -> Vec<usize> {
-        (0..self.rows).map(|row| self.start_of(row) + self.lengths[row].saturating_sub(1)).collect()
+        self.starts().iter().zip(&self.lengths).map(|(start, length)| start + length.saturating_sub(1)).collect()
     }
 }
 
@@ -168,7 +182,7 @@ mod tests {
     fn a_batch_of_two() {
         let examples = [example(0, 3, Some(1)), example(1, 4, None), example(2, 7, Some(0))];
         let texts = |indices: &[usize], pad_id, labels| {
-            let collation = Collation { pad_id, labels, padding: Padding::Right };
+            let collation = Collation { pad_id, labels, layout: Layout::Padded(Padding::Right) };
             Batch::of_texts(&examples, indices, collation, &Buckets::any())
         };
         let batch = texts(&[2, 0], PAD, LabelScope::Answer);
@@ -193,7 +207,7 @@ mod tests {
     #[test]
     fn a_batch_padded_on_the_left_has_a_loss_on_its_first_token() {
         let examples = [example(0, 3, Some(1)), example(1, 6, Some(0))];
-        let collation = Collation { pad_id: PAD, labels: LabelScope::Text, padding: Padding::Left };
+        let collation = Collation { pad_id: PAD, labels: LabelScope::Text, layout: Layout::Padded(Padding::Left) };
         let batch = Batch::of_texts(&examples, &[0, 1], collation, &Buckets::fitting(&[8], 1));
         assert_eq!(batch.ids, [PAD, PAD, PAD, 100, 101, 102, 11, 2, 100, 101, 102, 103, 104, 105, 10, 2]);
         assert_eq!(batch.token_mask(), [0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]);
@@ -206,6 +220,20 @@ mod tests {
         assert_eq!((answers.label_positions, answers.label_targets), (vec![5], vec![11]));
     }
 
+    #[test]
+    fn a_packed_batch_has_one_row() {
+        let examples = [example(0, 3, Some(1)), example(1, 6, Some(0))];
+        let collation = Collation { pad_id: PAD, labels: LabelScope::Text, layout: Layout::Packed };
+        let batch = Batch::of_texts(&examples, &[1, 0], collation, &Buckets::fitting(&[8], 1));
+        assert_eq!((batch.rows, batch.cols, &batch.lengths[..]), (1, 16, &[8, 5][..]));
+        assert_eq!(batch.ids, [100, 101, 102, 103, 104, 105, 10, 2, 100, 101, 102, 11, 2, PAD, PAD, PAD]);
+        assert_eq!(batch.token_mask(), [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0]);
+        // No text predicts the first token of the next one.
+        assert_eq!(batch.label_positions, [0, 1, 2, 3, 4, 5, 6, 8, 9, 10, 11]);
+        assert_eq!(batch.label_targets, [101, 102, 103, 104, 105, 10, 2, 101, 102, 11, 2]);
+        assert_eq!(batch.last_positions(), [7, 12]);
+    }
+
     proptest! {
         #[test]
         fn padding_is_on_the_right_and_never_a_label(
@@ -216,7 +244,7 @@ mod tests {
                 rows.iter().enumerate().map(|(i, &(prompt, answer))| example(i, prompt, answer)).collect();
             let indices: Vec<usize> = (0..examples.len()).collect();
             let labels = if whole { LabelScope::Text } else { LabelScope::Answer };
-            let collation = Collation { pad_id: PAD, labels, padding: Padding::Right };
+            let collation = Collation { pad_id: PAD, labels, layout: Layout::Padded(Padding::Right) };
             let lengths: Vec<usize> = examples.iter().map(|example| example.text.len()).collect();
             let buckets = if most == 0 { Buckets::any() } else { Buckets::fitting(&lengths, most) };
             let batch = Batch::of_texts(&examples, &indices, collation, &buckets);

@@ -84,6 +84,27 @@ fn bucketed(
     batches
 }
 
+/// The texts of an optimizer batch in packs of at most `most` tokens; a longer text is a pack of its own.
+///
+/// The longest come first, and each goes into the first pack with room for it, which needs at most 11/9 of the fewest packs
+/// (Johnson 1973).
+pub fn by_tokens(texts: impl IntoIterator<Item = usize>, lengths: &[usize], most: usize) -> Vec<Vec<usize>> {
+    let mut order: Vec<usize> = texts.into_iter().collect();
+    order.sort_by_key(|text| std::cmp::Reverse(lengths[*text]));
+    let mut packs: Vec<(usize, Vec<usize>)> = Vec::new();
+    for text in order {
+        let length = lengths[text];
+        match packs.iter_mut().find(|(tokens, _)| tokens.saturating_add(length) <= most) {
+            Some((tokens, pack)) => {
+                *tokens += length;
+                pack.push(text);
+            }
+            None => packs.push((length, vec![text])),
+        }
+    }
+    packs.into_iter().map(|(_, pack)| pack).collect()
+}
+
 /// The order of the length-grouped sampler. Its sort is stable.
 fn length_grouped(mut permutation: Vec<usize>, lengths: &[usize], batch_size: usize) -> Vec<usize> {
     let windows = (lengths.len() / batch_size.saturating_mul(4)).clamp(1, 50);
@@ -149,6 +170,17 @@ mod tests {
                 prop_assert_eq!(batches.len(), size.div_ceil(micro));
                 prop_assert!(batches.iter().all(|examples| (1..=micro).contains(&examples.len())));
             }
+        }
+
+        #[test]
+        fn packs_hold_every_text_once_within_the_limit(lengths in lengths(), most in 1..900_usize) {
+            let packs = by_tokens(0..lengths.len(), &lengths, most);
+            prop_assert_eq!(sorted(packs.iter().flatten().copied()), (0..lengths.len()).collect::<Vec<_>>());
+            let tokens = |pack: &Vec<usize>| pack.iter().map(|&text| lengths[text]).sum::<usize>();
+            prop_assert!(packs.iter().all(|pack| pack.len() == 1 || tokens(pack) <= most));
+            // Of two packs that fit together the second would not have been opened.
+            let open: Vec<usize> = packs.iter().map(tokens).filter(|tokens| 2 * tokens <= most).collect();
+            prop_assert!(open.len() < 2);
         }
 
         #[test]

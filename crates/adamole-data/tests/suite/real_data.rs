@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use adamole_data::{
-    Batch, Benchmark, Buckets, Collation, DataError, EncodeOptions, Encoder, Example, LabelScope, MultipleChoice,
-    OnBadRow, Order, Padding, Split, SplitReader, Tokenizer, Truncation, epoch_batches, read_split,
+    Batch, Benchmark, Buckets, Collation, DataError, EncodeOptions, Encoder, Example, LabelScope, Layout,
+    MultipleChoice, OnBadRow, Order, Padding, Split, SplitReader, Tokenizer, Truncation, epoch_batches, read_split,
 };
 
 /// Items of each split whose letters are all tokenised in full.
@@ -122,7 +122,7 @@ fn padding(examples: &[Example]) -> f64 {
     let lengths: Vec<usize> = examples.iter().map(|example| example.text.len()).collect();
     let buckets = Buckets::fitting(&lengths, Buckets::FEW);
     let micro_batches = epoch_batches(&lengths, 16, 4, Order::Bucketed, 0, 0).into_iter().flatten();
-    let collation = Collation { pad_id: 0, labels: LabelScope::Answer, padding: Padding::Right };
+    let collation = Collation { pad_id: 0, labels: LabelScope::Answer, layout: Layout::Padded(Padding::Right) };
     let batches = micro_batches.map(|indices| Batch::of_texts(examples, &indices, collation, &buckets));
     let padded: usize = batches.map(|batch| batch.ids.len()).sum();
     1.0 - lengths.iter().sum::<usize>() as f64 / padded as f64

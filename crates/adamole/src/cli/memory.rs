@@ -2,9 +2,9 @@
 
 use super::{Failure, output::size, settings::Resolved};
 use adamole::{
-    data::{Buckets, LabelScope, epoch_batches},
+    data::{Buckets, LabelScope, Layout},
     llama::{AdapterLayout, ModelConfig},
-    train::{BatchShape, MemoryEstimate, Operations, memory_limit_bytes},
+    train::{BatchShape, MemoryEstimate, Operations, Recipe, memory_limit_bytes},
 };
 
 /// Epochs whose batches are examined; later ones are no different.
@@ -22,10 +22,9 @@ pub(crate) fn estimate(
     let buckets = Buckets::fitting(lengths, Buckets::FEW);
     let mut batch = BatchShape { checkpoint_blocks: recipe.checkpoint_blocks, ..BatchShape::default() };
     for epoch in 1..=recipe.epochs.min(EPOCHS) {
-        let (batch_size, micro_batch) = (recipe.batch_size, recipe.micro_batch_size);
-        for step in epoch_batches(lengths, batch_size, micro_batch, recipe.order, recipe.seed, epoch as u64) {
-            let longest = |rows: &Vec<usize>| rows.iter().map(|&row| lengths[row]).max().unwrap_or(0);
-            let shapes = step.iter().map(|rows| [rows.len(), buckets.columns(longest(rows))]).collect();
+        for step in recipe.batches(lengths, epoch) {
+            let shapes =
+                step.iter().map(|texts| shape(texts.iter().map(|&text| lengths[text]), recipe, &buckets)).collect();
             let together = side_by_side(shapes, workers, recipe.labels);
             batch.micro_batches = batch.micro_batches.max(step.len());
             if together.tokens > batch.tokens {
@@ -43,6 +42,14 @@ pub(crate) fn estimate(
 /// The kind of operations that a device has.
 pub(crate) fn operations(on_cpu: bool) -> Operations {
     if on_cpu { Operations::Fused } else { Operations::Composed }
+}
+
+/// The rows and columns of a micro-batch of texts with these lengths.
+fn shape(lengths: impl ExactSizeIterator<Item = usize>, recipe: &Recipe, buckets: &Buckets) -> [usize; 2] {
+    match recipe.layout() {
+        Layout::Padded(_) => [lengths.len(), buckets.columns(lengths.max().unwrap_or(0))],
+        Layout::Packed => [1, lengths.sum()],
+    }
 }
 
 /// What is held at the peak of the largest micro-batch, of it and of the next ones beside it; `shapes` are rows and columns.

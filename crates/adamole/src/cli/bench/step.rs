@@ -6,7 +6,7 @@ use crate::cli::{
     output::{print, size},
 };
 use adamole::{
-    data::{Batch, Buckets, Collation, Example, LabelScope, Padding},
+    data::{Batch, Buckets, Collation, Example, LabelScope, Layout, Padding},
     device::is_cpu,
     llama::CausalLm,
     train::{
@@ -172,7 +172,7 @@ pub(super) fn batches(
     let examples: Vec<Example> = ids.chunks(tokens).enumerate().map(example).collect();
     let indices: Vec<usize> = (0..rows).collect();
     let buckets = Buckets::fitting(&[tokens], 1);
-    let collation = Collation { pad_id: 0, labels, padding: Padding::Right };
+    let collation = Collation { pad_id: 0, labels, layout: Layout::Padded(Padding::Right) };
     indices.chunks(micro_batch).map(|indices| Batch::of_texts(&examples, indices, collation, &buckets)).collect()
 }
 
