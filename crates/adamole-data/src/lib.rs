@@ -5,6 +5,7 @@ mod benchmark;
 mod error;
 mod files;
 mod guard;
+mod json;
 mod read;
 mod row;
 mod split;

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use strum::VariantNames;
 
 use crate::benchmark::DefinitionError;
-use crate::{Content, Place, ReadReport, Split};
+use crate::{Content, Place, ReadReport};
 
 pub use row::{HeaderError, RowError};
 pub(crate) use row::{out_of_range, unexpected, wrong_type};
@@ -95,7 +95,7 @@ pub enum DataError {
     #[error("the {split} split is there more than once; expected one of: {}", shown::paths(.paths))]
     AmbiguousSplit {
         /// The split.
-        split: Split,
+        split: String,
         /// One file of each.
         paths: Vec<PathBuf>,
     },
@@ -103,7 +103,7 @@ pub enum DataError {
     #[error("file {index} of {of} of the {split} split is missing beside {}", .beside.display())]
     MissingShard {
         /// The split.
-        split: Split,
+        split: String,
         /// The missing shard, counted from 0 as in file names.
         index: usize,
         /// The number of shards.
