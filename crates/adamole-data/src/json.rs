@@ -10,6 +10,9 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor}
 use serde::ser::{Serialize, Serializer};
 use serde_json::{Number, Value};
 
+use crate::RowError;
+use crate::error::wrong_type;
+
 /// The fields of an object, in the order of their first appearance. Of a repeated key the last value counts.
 pub(crate) type Object = IndexMap<String, Json>;
 
@@ -34,6 +37,11 @@ impl Json {
 
     pub(crate) fn is_null(&self) -> bool {
         matches!(self, Self::Null)
+    }
+
+    /// The error of this value at `path`.
+    pub(crate) fn unexpected(&self, path: &str, expected: &str) -> RowError {
+        wrong_type(path, expected, &self.clone().into())
     }
 }
 

@@ -9,6 +9,7 @@ mod json;
 mod read;
 mod row;
 mod split;
+pub mod text;
 mod tokens;
 
 pub use batches::{Batch, Buckets, Collation, LabelScope, Order, Padding, epoch_batches, evaluation_batches};

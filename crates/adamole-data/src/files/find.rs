@@ -22,7 +22,7 @@ pub(super) enum Format {
 }
 
 /// The endings of file names, with format and compression.
-const ENDINGS: [(&str, Format, Compression); 13] = [
+pub(super) const ENDINGS: [(&str, Format, Compression); 13] = [
     (".parquet", Format::Parquet, Compression::None),
     (".jsonl", Format::Json, Compression::None),
     (".jsonl.gz", Format::Json, Compression::Gzip),
@@ -39,12 +39,12 @@ const ENDINGS: [(&str, Format, Compression); 13] = [
 ];
 
 /// A file name without its ending, the format and the compression; `None` of a name without a known ending.
-fn kind_of(name: &str) -> Option<(&str, Format, Compression)> {
+pub(super) fn kind_of(name: &str) -> Option<(&str, Format, Compression)> {
     ENDINGS.iter().find_map(|(ending, format, compression)| Some((name.strip_suffix(ending)?, *format, *compression)))
 }
 
 /// The names of a split in file and folder names, the usual one first.
-fn names(split: Split) -> &'static [&'static str] {
+pub(super) fn names(split: Split) -> &'static [&'static str] {
     match split {
         Split::Train => &["train"],
         Split::Validation => &["validation", "valid", "val", "dev"],
@@ -99,7 +99,7 @@ fn searched(benchmark: &Benchmark) -> Vec<Vec<&'static str>> {
 }
 
 /// Whether programs keep a file of this name beside the rows.
-fn is_about_rows(name: &str, stem: &str) -> bool {
+pub(super) fn is_about_rows(name: &str, stem: &str) -> bool {
     name.starts_with(['.', '_']) || ["dataset_info", "dataset_infos", "state"].contains(&stem)
 }
 
@@ -157,6 +157,18 @@ pub(crate) struct SplitFile {
     pub(crate) path: PathBuf,
     pub(super) format: Format,
     pub(super) compression: Compression,
+}
+
+impl SplitFile {
+    /// The name of its format.
+    pub(crate) fn format(&self) -> &'static str {
+        match self.format {
+            Format::Json => "JSON",
+            Format::Separated(b'\t') => "TSV",
+            Format::Separated(_) => "CSV",
+            Format::Parquet => "Parquet",
+        }
+    }
 }
 
 /// The files of `split` in `folder`, in the order of their rows.

@@ -8,6 +8,7 @@ mod open;
 mod pages;
 mod parquet;
 mod table;
+pub(crate) mod text;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -16,9 +17,9 @@ use std::path::{Path, PathBuf};
 use crate::json::Object;
 use crate::row::{NumberedRow, Place, Row};
 use crate::{Benchmark, DataError, Split};
-use columns::Needed;
 use find::Format;
 
+pub(crate) use columns::Needed;
 pub(crate) use find::{SplitFile, patterns};
 pub(crate) use json::parse_object;
 pub use open::Content;
