@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::content::TextRow;
 use super::division::{draw, groups};
 use super::fields::TextFields;
-use super::rows::Reader;
+use super::rows::{Reader, TextReport};
 use super::summary::{TextSummary, ValidationOrigin};
 use crate::files::{SplitFile, text as files};
 use crate::{DataError, OnBadRow};
@@ -129,77 +129,100 @@ impl TextData {
     /// not of its shape; [`DataError::NoText`] if nothing is left to learn from; [`DataError::ValidationShare`] and
     /// [`DataError::Indivisible`] if no part can be drawn.
     pub fn read(paths: &[PathBuf], options: &TextOptions) -> Result<Self, DataError> {
-        let TextOptions { fields, splits, validation, seed, on_bad_row, allow_without_assistant } = options;
-        fields.check().map_err(DataError::InvalidFields)?;
-        if let Validation::Share(share) = validation
-            && !(*share > 0.0 && *share < 1.0)
-        {
-            return Err(DataError::ValidationShare(*share));
-        }
-        let train_files = paths.iter().map(|path| splits.train_files(path)).collect::<Result<Vec<_>, _>>()?.concat();
-        let validation_files = match validation {
-            Validation::Split => {
-                let found = paths.iter().map(|path| splits.validation_files(path)).collect::<Result<Vec<_>, _>>()?;
-                found.into_iter().flatten().flatten().collect()
-            }
-            Validation::Files(paths) => {
-                let of = |path: &PathBuf| match path.is_dir() {
-                    true => files::whole_folder(path),
-                    false => files::file(path).map(|file| vec![file]),
-                };
-                paths.iter().map(of).collect::<Result<Vec<_>, _>>()?.concat()
-            }
-            Validation::Share(_) | Validation::None => Vec::new(),
-        };
-        let mut reader = Reader::new(fields, *on_bad_row, !allow_without_assistant);
+        options.check()?;
+        let train_files = options.train_files(paths)?;
+        let validation_files = options.validation_files(paths)?;
+        let mut reader = Reader::new(&options.fields, options.on_bad_row, !options.allow_without_assistant);
         let (mut train, mut report) = reader.read(&train_files)?;
-        let nothing = |files: &[SplitFile], report: &_| DataError::NoText {
-            path: files.first().map(|file| file.path.clone()).unwrap_or_default(),
-            report: Box::new(Clone::clone(report)),
-        };
         let Some((shape, _)) = reader.shape.clone().filter(|_| !train.is_empty()) else {
-            return Err(nothing(&train_files, &report));
+            return Err(nothing_in(&train_files, report));
         };
         let groups = groups(&train);
         let duplicates = train.len() - groups.iter().max().map_or(0, |last| last + 1);
-        let (rows, origin) = match validation {
-            Validation::None => (Vec::new(), ValidationOrigin::None),
-            _ if !validation_files.is_empty() => {
-                let (rows, of_validation) = reader.read(&validation_files)?;
-                if rows.is_empty() {
-                    return Err(nothing(&validation_files, &of_validation));
-                }
-                report.add(of_validation);
-                (rows, ValidationOrigin::Files { files: paths_of(&validation_files) })
+        let (validation, origin) = if validation_files.is_empty() {
+            options.draw_from(&mut train, &groups)?
+        } else {
+            let (rows, of_validation) = reader.read(&validation_files)?;
+            if rows.is_empty() {
+                return Err(nothing_in(&validation_files, of_validation));
             }
-            _ => {
-                let share = if let Validation::Share(share) = validation { *share } else { DEFAULT_SHARE };
-                let most = if matches!(validation, Validation::Share(_)) { usize::MAX } else { MOST_DRAWN };
-                let count = ((train.len() as f64 * share).round() as usize).min(most);
-                let drawn = draw(&groups, count, *seed);
-                let drawn = drawn.ok_or_else(|| DataError::Indivisible { rows: train.len() })?;
-                let mut drawn = drawn.into_iter();
-                let drawn = train.extract_if(.., |_| drawn.next() == Some(true)).collect();
-                let is_default = !matches!(validation, Validation::Share(_));
-                (drawn, ValidationOrigin::Drawn { share, seed: *seed, is_default })
-            }
+            report.add(of_validation);
+            (rows, ValidationOrigin::Files { files: paths_of(&validation_files) })
         };
         let known: HashSet<_> = train.iter().map(|row| &row.content).collect();
-        let in_both = rows.iter().filter(|row| known.contains(&row.content)).count();
+        let in_both = validation.iter().filter(|row| known.contains(&row.content)).count();
         let summary = TextSummary {
             files: paths_of(&train_files),
             formats: formats(train_files.iter().chain(&validation_files)),
             shape,
             train_rows: train.len(),
-            validation_rows: rows.len(),
+            validation_rows: validation.len(),
             validation: origin,
             ignored: reader.ignored.into_iter().collect(),
             duplicates,
             in_both,
             report,
         };
-        Ok(Self { train, validation: rows, summary })
+        Ok(Self { train, validation, summary })
     }
+}
+
+impl TextOptions {
+    fn check(&self) -> Result<(), DataError> {
+        self.fields.check().map_err(DataError::InvalidFields)?;
+        match self.validation {
+            Validation::Share(share) if !(share > 0.0 && share < 1.0) => Err(DataError::ValidationShare(share)),
+            _ => Ok(()),
+        }
+    }
+
+    fn train_files(&self, paths: &[PathBuf]) -> Result<Vec<SplitFile>, DataError> {
+        let files = paths.iter().map(|path| self.splits.train_files(path));
+        Ok(files.collect::<Result<Vec<_>, _>>()?.concat())
+    }
+
+    /// The files for validation; none if there is no validation part, or if it is to be drawn.
+    fn validation_files(&self, paths: &[PathBuf]) -> Result<Vec<SplitFile>, DataError> {
+        let files: Vec<Vec<SplitFile>> = match &self.validation {
+            Validation::Split => {
+                let found = paths.iter().map(|path| self.splits.validation_files(path));
+                found.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect()
+            }
+            Validation::Files(paths) => {
+                let of = |path: &PathBuf| match path.is_dir() {
+                    true => files::whole_folder(path),
+                    false => files::file(path).map(|file| vec![file]),
+                };
+                paths.iter().map(of).collect::<Result<_, _>>()?
+            }
+            Validation::Share(_) | Validation::None => Vec::new(),
+        };
+        Ok(files.concat())
+    }
+
+    /// Takes the rows for validation out of those for training, if there is to be a validation part.
+    fn draw_from(
+        &self,
+        train: &mut Vec<TextRow>,
+        groups: &[usize],
+    ) -> Result<(Vec<TextRow>, ValidationOrigin), DataError> {
+        let (share, most, is_default) = match self.validation {
+            Validation::None => return Ok((Vec::new(), ValidationOrigin::None)),
+            Validation::Share(share) => (share, usize::MAX, false),
+            Validation::Split | Validation::Files(_) => (DEFAULT_SHARE, MOST_DRAWN, true),
+        };
+        let count = ((train.len() as f64 * share).round() as usize).min(most);
+        let drawn = draw(groups, count, self.seed).ok_or_else(|| DataError::Indivisible { rows: train.len() })?;
+        let mut drawn = drawn.into_iter();
+        let validation = train.extract_if(.., |_| drawn.next() == Some(true)).collect();
+        Ok((validation, ValidationOrigin::Drawn { share, seed: self.seed, is_default }))
+    }
+}
+
+/// The error of files in which there is nothing to learn.
+fn nothing_in(files: &[SplitFile], report: TextReport) -> DataError {
+    let path = files.first().map(|file| file.path.clone()).unwrap_or_default();
+    DataError::NoText { path, report: Box::new(report) }
 }
 
 fn paths_of(files: &[SplitFile]) -> Vec<PathBuf> {

@@ -153,6 +153,7 @@ mod tests {
         let parsed = TextFields::parse("shape = 'completion'\n[fields]\nprompt = 'question'").unwrap();
         assert_eq!((parsed.shape, parsed.column("prompt")), (Some(TextShape::Completion), "question"));
         assert_eq!(parsed.column("completion"), "completion");
+        assert_eq!(TextFields::parse("shape = 'sharegpt'").unwrap().shape, Some(TextShape::ShareGpt));
         assert_eq!(TextFields::parse("").unwrap(), TextFields::default());
     }
 

@@ -22,6 +22,8 @@ pub enum TextShape {
     /// A text: `text`.
     Text,
     /// A conversation as ShareGPT has it: `conversations` of `from` and `value`, perhaps with `system` and `tools`.
+    #[serde(rename = "sharegpt")]
+    #[strum(serialize = "sharegpt")]
     ShareGpt,
     /// An instruction as Alpaca has it: `instruction` and `output`, perhaps with `input`, `system` and `history`.
     Alpaca,

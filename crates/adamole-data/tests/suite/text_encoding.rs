@@ -165,7 +165,7 @@ fn the_tokenizers_of_real_models_agree() {
     for name in ["tokenizers/llama2", "models/stories260k"] {
         let folder = folder.join(name);
         if !folder.join("tokenizer.json").is_file() {
-            println!("{name} is not there: skipped");
+            eprintln!("skipped: {name} is not there");
             continue;
         }
         let tokenizer = Tokenizer::from_folder(&folder).unwrap();

@@ -381,7 +381,7 @@ fn the_patterns_for_the_hub_name_the_same_files() {
 }
 
 /// Conversations as structures within lists, and columns that nobody reads.
-fn conversations_parquet(path: &Path) {
+pub(crate) fn conversations_parquet(path: &Path) {
     let schema = "message schema {
         optional group messages (LIST) { repeated group list { optional group element {
             optional binary content (UTF8);
