@@ -49,7 +49,7 @@ mod tests {
         assert_eq!(of(LossOn::Assistant, None), [2, 4, 6]);
         assert_eq!(of(LossOn::Assistant, Some(3)), [2, 4, 6]);
         assert_eq!(of(LossOn::Completion, None), [6]);
-        assert_eq!(of(LossOn::Completion, Some(3)), [4, 6]);
+        assert_eq!(of(LossOn::Completion, Some(4)), [4, 6]);
         assert!(of(LossOn::Completion, Some(7)).is_empty());
         assert!(LossOn::Completion.messages(&[], None).is_empty());
         for loss_on in [LossOn::Completion, LossOn::Assistant, LossOn::All] {
