@@ -5,9 +5,11 @@ mod benchmark;
 mod error;
 mod files;
 mod guard;
+mod json;
 mod read;
 mod row;
 mod split;
+pub mod text;
 mod tokens;
 
 pub use batches::{

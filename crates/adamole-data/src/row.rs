@@ -203,7 +203,11 @@ pub(crate) fn integer_of(value: &Value) -> Option<i64> {
 }
 
 fn missing(field: &str, fields: &Map<String, Value>) -> RowError {
-    let mut present: Vec<String> = fields.keys().cloned().collect();
+    missing_among(field, fields.keys().cloned().collect())
+}
+
+/// The error of a field that is not among those that are present.
+pub(crate) fn missing_among(field: &str, mut present: Vec<String>) -> RowError {
     present.sort();
     RowError::MissingField { field: field.into(), present }
 }

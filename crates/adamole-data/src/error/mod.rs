@@ -9,7 +9,8 @@ use std::path::PathBuf;
 use strum::VariantNames;
 
 use crate::benchmark::DefinitionError;
-use crate::{Content, Place, ReadReport, Split};
+use crate::text::TextReport;
+use crate::{Content, Place, ReadReport};
 
 pub use row::{HeaderError, RowError};
 pub(crate) use row::{out_of_range, unexpected, wrong_type};
@@ -95,7 +96,7 @@ pub enum DataError {
     #[error("the {split} split is there more than once; expected one of: {}", shown::paths(.paths))]
     AmbiguousSplit {
         /// The split.
-        split: Split,
+        split: String,
         /// One file of each.
         paths: Vec<PathBuf>,
     },
@@ -103,7 +104,7 @@ pub enum DataError {
     #[error("file {index} of {of} of the {split} split is missing beside {}", .beside.display())]
     MissingShard {
         /// The split.
-        split: Split,
+        split: String,
         /// The missing shard, counted from 0 as in file names.
         index: usize,
         /// The number of shards.
@@ -178,7 +179,7 @@ pub enum DataError {
     /// A row of a text file is longer than the limit.
     #[error("{0}: the line is longer than {most} MiB", most = crate::files::MAX_ROW_BYTES >> 20)]
     LongRow(Place),
-    /// A row does not have the fields of its benchmark.
+    /// A row does not have the fields of its benchmark or of its shape.
     #[error("{place}: {problem}")]
     Row {
         /// The row.
@@ -204,6 +205,40 @@ pub enum DataError {
         /// What was read.
         report: Box<ReadReport>,
     },
+    /// A TOML file does not describe the fields of text data.
+    #[error("{}: not the fields of text data: {problem}", .path.display())]
+    TextFields {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The names of the fields of text data are not valid.
+    #[error("the fields of text data: {0}")]
+    InvalidFields(String),
+    /// Files of text data have no row to learn from.
+    #[error("{} has no usable rows{}", .path.display(), shown::nothing(.report))]
+    NoText {
+        /// The file, or the first of several.
+        path: PathBuf,
+        /// What was read.
+        report: Box<TextReport>,
+    },
+    /// The share of rows for validation is not a share.
+    #[error("the share of rows for validation is {0}, expected a number above 0 and below 1")]
+    ValidationShare(f64),
+    /// The rows cannot be divided into a training and a validation part.
+    #[error("no rows can be drawn for validation from {rows} of one content, expected at least two rows that differ")]
+    Indivisible {
+        /// The number of rows.
+        rows: usize,
+    },
+    /// A conversation is to be encoded and has not been rendered by a chat template.
+    #[error("{0}: a conversation, which a chat template has to turn into a text before it is encoded")]
+    NotRendered(Place),
+    /// `max_tokens` leaves no token of a text to predict.
+    #[error("max_tokens is {0}, expected at least 2: a token, and one that is predicted from it")]
+    TextTokens(usize),
     /// A row has no answer, which training and scoring need.
     #[error(
         "row {row} of {benchmark} has no answer (label -1 or an empty answer); this split cannot be trained on or scored"

@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use crate::text::ShapeError;
+
 /// A field of a row that is not as its benchmark expects.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -34,6 +36,9 @@ pub enum RowError {
         /// The label that was found.
         found: String,
     },
+    /// The row is not of the shape of text data that is expected.
+    #[error(transparent)]
+    Shape(#[from] ShapeError),
 }
 
 /// What is wrong with the first line of a table.
@@ -60,18 +65,24 @@ pub enum HeaderError {
 }
 
 impl RowError {
-    /// The field that the error is about.
+    /// The field that the error is about; empty if it is about several.
     pub fn field(&self) -> &str {
-        let (Self::MissingField { field, .. } | Self::Unexpected { field, .. } | Self::LabelOutOfRange { field, .. }) =
-            self;
-        field
+        match self {
+            Self::MissingField { field, .. } | Self::Unexpected { field, .. } | Self::LabelOutOfRange { field, .. } => {
+                field
+            }
+            Self::Shape(_) => "",
+        }
     }
 
     /// This error with the path of the object that has the field.
     pub(crate) fn within(mut self, path: &str) -> Self {
-        let (Self::MissingField { field, .. } | Self::Unexpected { field, .. } | Self::LabelOutOfRange { field, .. }) =
-            &mut self;
-        *field = format!("{path}.{field}");
+        match &mut self {
+            Self::MissingField { field, .. } | Self::Unexpected { field, .. } | Self::LabelOutOfRange { field, .. } => {
+                *field = format!("{path}.{field}")
+            }
+            Self::Shape(_) => {}
+        }
         self
     }
 }

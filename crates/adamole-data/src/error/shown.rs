@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::ReadReport;
+use crate::text::TextReport;
 
 /// The most names of a folder that a message lists.
 const LISTED: usize = 12;
@@ -38,5 +39,14 @@ pub(super) fn unusable(report: &ReadReport) -> String {
         (0, None) => String::new(),
         (_, None) => format!(": {left_out} were left out, as questions about an image are"),
         (_, Some(first)) => format!(": {left_out} were left out and {bad_rows} are bad, first {first}"),
+    }
+}
+
+pub(super) fn nothing(report: &TextReport) -> String {
+    let TextReport { empty, bad_rows, bad, .. } = report;
+    match (empty, bad.first()) {
+        (0, None) => String::new(),
+        (_, None) => format!(": {empty} have nothing to learn, an empty text or completion"),
+        (_, Some(first)) => format!(": {empty} have nothing to learn and {bad_rows} are bad, first {first}"),
     }
 }

@@ -1,4 +1,4 @@
-//! The columns of a Parquet file that a benchmark reads, and their values as JSON.
+//! The columns of a Parquet file that are read, and their values as JSON.
 
 use std::collections::BTreeSet;
 
@@ -6,20 +6,39 @@ use parquet::basic::{ConvertedType, LogicalType};
 use parquet::data_type::ByteArray;
 use parquet::record::{Field, Row as Record};
 use parquet::schema::types::{Type, TypePtr};
-use serde_json::{Map, Number, Value};
+use serde_json::{Number, Value};
 
 use crate::error::unexpected;
+use crate::json::{Json, Object};
 use crate::row::alternatives;
 use crate::{Benchmark, RowError};
+
+/// Which columns are needed.
+#[derive(Debug, Default)]
+pub(crate) struct Needed {
+    /// Paths that are read.
+    pub(crate) fields: Vec<String>,
+    /// Paths of which only is read whether they are null.
+    pub(crate) presence: Vec<String>,
+    /// Whether a null within a list or group is left out: all structures of a column have the same fields there, so that null
+    /// stands for a key that one of them does not have.
+    pub(crate) omits_nulls: bool,
+}
+
+impl Needed {
+    /// Those of a benchmark.
+    pub(super) fn of(benchmark: &Benchmark) -> Self {
+        let (fields, presence) = benchmark.fields();
+        let fields = fields.into_iter().flat_map(alternatives).map(str::to_owned).collect();
+        Self { fields, presence: presence.to_vec(), omits_nulls: false }
+    }
+}
 
 /// Which columns are read, and how.
 ///
 /// The path of a value consists of the names of its groups, as in `choices.text`; lists add nothing to it.
 pub(super) struct Columns {
-    /// Paths that the benchmark reads.
-    fields: Vec<String>,
-    /// Paths of which the benchmark reads only whether they are null.
-    presence: Vec<String>,
+    needed: Needed,
     /// Paths of texts that hold JSON.
     json: BTreeSet<String>,
     /// Columns that are not read.
@@ -27,10 +46,8 @@ pub(super) struct Columns {
 }
 
 impl Columns {
-    pub(super) fn new(schema: &Type, benchmark: &Benchmark) -> Self {
-        let (fields, presence) = benchmark.fields();
-        let fields = fields.into_iter().flat_map(alternatives).map(str::to_owned).collect();
-        let mut columns = Self { fields, presence: presence.to_vec(), json: BTreeSet::new(), unread: Vec::new() };
+    pub(super) fn new(schema: &Type, needed: Needed) -> Self {
+        let mut columns = Self { needed, json: BTreeSet::new(), unread: Vec::new() };
         for column in schema.get_fields() {
             match columns.needs(column.name()) {
                 true => note_json(column, column.name().to_owned(), &mut columns.json),
@@ -44,66 +61,76 @@ impl Columns {
     pub(super) fn needs(&self, path: &str) -> bool {
         let leads_to =
             |from: &str, to: &str| to.strip_prefix(from).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
-        self.fields.iter().any(|field| leads_to(path, field) || leads_to(field, path))
+        self.needed.fields.iter().any(|field| leads_to(path, field) || leads_to(field, path))
     }
 
     /// Whether only the presence of a value at `path` is read.
     pub(super) fn is_presence(&self, path: &str) -> bool {
-        self.presence.iter().any(|presence| presence == path)
+        self.needed.presence.iter().any(|presence| presence == path)
     }
 
     /// The fields of a row. Columns that are not read are null, so that errors can name all columns.
-    pub(super) fn fields(&self, record: &Record) -> Result<Map<String, Value>, RowError> {
+    pub(super) fn fields(&self, record: &Record) -> Result<Object, RowError> {
         let read = record.get_column_iter().filter(|(name, _)| self.needs(name));
         let read = read.map(|(name, field)| Ok((name.clone(), self.value(field, name)?)));
-        let unread = self.unread.iter().map(|name| Ok((name.clone(), Value::Null)));
+        let unread = self.unread.iter().map(|name| Ok((name.clone(), Json::Null)));
         read.chain(unread).collect()
     }
 
-    fn value(&self, field: &Field, path: &str) -> Result<Value, RowError> {
+    fn value(&self, field: &Field, path: &str) -> Result<Json, RowError> {
         let finite = |float: f64| match Number::from_f64(float) {
-            Some(number) => Ok(Value::Number(number)),
+            Some(number) => Ok(Json::Number(number)),
             None => Err(unexpected(path, "a finite number", float)),
         };
         Ok(match field {
-            Field::Null => Value::Null,
-            _ if self.is_presence(path) => Value::Bool(true),
+            Field::Null => Json::Null,
+            _ if self.is_presence(path) => Json::Bool(true),
             Field::Group(record) => {
-                let inner = record.get_column_iter().map(|(name, field)| {
+                let present = record.get_column_iter().filter(|(_, field)| !self.is_omitted(field));
+                let inner = present.map(|(name, field)| {
                     let path = format!("{path}.{name}");
-                    Ok((name.clone(), if self.needs(&path) { self.value(field, &path)? } else { Value::Null }))
+                    Ok((name.clone(), if self.needs(&path) { self.value(field, &path)? } else { Json::Null }))
                 });
-                Value::Object(inner.collect::<Result<_, RowError>>()?)
+                Json::Object(inner.collect::<Result<_, RowError>>()?)
             }
             Field::ListInternal(list) => {
-                Value::Array(list.elements().iter().map(|field| self.value(field, path)).collect::<Result<_, _>>()?)
+                Json::List(list.elements().iter().map(|field| self.value(field, path)).collect::<Result<_, _>>()?)
             }
             Field::MapInternal(map) => {
                 let entry = |(key, value): &(Field, Field)| {
                     let key = match self.value(key, path)? {
-                        Value::String(key) => key,
+                        Json::String(key) => key,
                         key => key.to_string(),
                     };
                     let value = self.value(value, &format!("{path}.{key}"))?;
                     Ok((key, value))
                 };
-                Value::Object(map.entries().iter().map(entry).collect::<Result<_, RowError>>()?)
+                Json::Object(map.entries().iter().map(entry).collect::<Result<_, RowError>>()?)
             }
             Field::Bytes(bytes) => self.text(utf8(bytes, path)?, path),
             Field::Str(text) => self.text(text.clone(), path),
             Field::Float16(float) => finite(f64::from(*float))?,
             Field::Float(float) => finite(f64::from(*float))?,
             Field::Double(float) => finite(*float)?,
-            other => other.to_json_value(),
+            other => match other.to_json_value() {
+                Value::Number(number) => Json::Number(number),
+                Value::Bool(value) => Json::Bool(value),
+                value => Json::String(value.as_str().map_or_else(|| value.to_string(), str::to_owned)),
+            },
         })
     }
 
+    /// Whether the field of a group is left out.
+    fn is_omitted(&self, field: &Field) -> bool {
+        self.needed.omits_nulls && matches!(field, Field::Null)
+    }
+
     /// A text, or its JSON value where the column is declared as JSON.
-    fn text(&self, text: String, path: &str) -> Value {
+    fn text(&self, text: String, path: &str) -> Json {
         let nested = self.json.contains(path) && text.trim_start().starts_with(['{', '[']);
         match nested.then(|| serde_json::from_str(&text)) {
             Some(Ok(value)) => value,
-            _ => Value::String(text),
+            _ => Json::String(text),
         }
     }
 }

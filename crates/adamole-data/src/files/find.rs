@@ -22,7 +22,7 @@ pub(super) enum Format {
 }
 
 /// The endings of file names, with format and compression.
-const ENDINGS: [(&str, Format, Compression); 13] = [
+pub(super) const ENDINGS: [(&str, Format, Compression); 13] = [
     (".parquet", Format::Parquet, Compression::None),
     (".jsonl", Format::Json, Compression::None),
     (".jsonl.gz", Format::Json, Compression::Gzip),
@@ -39,12 +39,12 @@ const ENDINGS: [(&str, Format, Compression); 13] = [
 ];
 
 /// A file name without its ending, the format and the compression; `None` of a name without a known ending.
-fn kind_of(name: &str) -> Option<(&str, Format, Compression)> {
+pub(super) fn kind_of(name: &str) -> Option<(&str, Format, Compression)> {
     ENDINGS.iter().find_map(|(ending, format, compression)| Some((name.strip_suffix(ending)?, *format, *compression)))
 }
 
 /// The names of a split in file and folder names, the usual one first.
-fn names(split: Split) -> &'static [&'static str] {
+pub(super) fn names(split: Split) -> &'static [&'static str] {
     match split {
         Split::Train => &["train"],
         Split::Validation => &["validation", "valid", "val", "dev"],
@@ -52,13 +52,18 @@ fn names(split: Split) -> &'static [&'static str] {
     }
 }
 
+/// The names of the split of text data that is called `name`.
+pub(super) fn names_of(name: &str) -> Vec<&str> {
+    name.parse().map_or_else(|_| vec![name], |split| names(split).to_vec())
+}
+
 /// A folder in which a split may be.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Folder {
+struct Folder<'a> {
     /// The path, which is empty or ends with a slash.
     path: String,
     /// The name of the split there.
-    name: &'static str,
+    name: &'a str,
     /// Whether all files in the folder belong to the split.
     is_splits_own: bool,
 }
@@ -74,32 +79,36 @@ fn roots(benchmark: &Benchmark) -> Vec<String> {
     roots
 }
 
-/// The folders below `root` in which `split` may be, in the order of preference. Folders that differ in the split's name only
-/// form one group.
-fn folders(root: &str, split: Split) -> Vec<Vec<Folder>> {
+/// The folders below `root` in which the split of these names may be, in the order of preference. Folders that differ in the
+/// split's name only form one group.
+fn folders<'a>(root: &str, names: &[&'a str]) -> Vec<Vec<Folder<'a>>> {
     let paths = [root.to_owned(), format!("{root}data/")];
-    let shared = paths.iter().map(|path| {
-        names(split).iter().map(|name| Folder { path: path.clone(), name, is_splits_own: false }).collect()
-    });
+    let shared = paths
+        .iter()
+        .map(|path| names.iter().map(|name| Folder { path: path.clone(), name, is_splits_own: false }).collect());
     let own = paths.iter().map(|path| {
-        names(split).iter().map(|name| Folder { path: format!("{path}{name}/"), name, is_splits_own: true }).collect()
+        names.iter().map(|name| Folder { path: format!("{path}{name}/"), name, is_splits_own: true }).collect()
     });
     shared.chain(own).collect()
 }
 
-/// The splits whose files the benchmark's definition does not name.
-fn searched(benchmark: &Benchmark) -> impl Iterator<Item = Split> {
-    benchmark.splits().iter().copied().filter(|split| benchmark.file(*split).is_none())
+/// The names of each split whose files the benchmark's definition does not name.
+fn searched(benchmark: &Benchmark) -> Vec<Vec<&'static str>> {
+    let unnamed = benchmark.splits().iter().filter(|split| benchmark.file(**split).is_none());
+    unnamed.map(|split| names(*split).to_vec()).collect()
 }
 
-impl Folder {
+/// Whether programs keep a file of this name beside the rows.
+pub(super) fn is_about_rows(name: &str, stem: &str) -> bool {
+    name.starts_with(['.', '_']) || ["dataset_info", "dataset_infos", "state"].contains(&stem)
+}
+
+impl Folder<'_> {
     /// Shard, format and compression of a file with this name; `None` if it does not belong to the split.
     fn has(&self, name: &str) -> Option<(Option<Shard>, Format, Compression)> {
         let (stem, format, compression) = kind_of(name)?;
         let shard = Shard::parse(stem, self.name);
-        // Files that programs keep beside the rows.
-        let about = name.starts_with(['.', '_']) || ["dataset_info", "dataset_infos", "state"].contains(&stem);
-        let is_splits = shard.is_some() || stem == self.name || (self.is_splits_own && !about);
+        let is_splits = shard.is_some() || stem == self.name || (self.is_splits_own && !is_about_rows(name, stem));
         is_splits.then_some((shard, format, compression))
     }
 
@@ -114,11 +123,16 @@ impl Folder {
 
 /// For each of the [`roots`], glob patterns that match every file which is read for the benchmark's splits.
 pub(crate) fn patterns(benchmark: &Benchmark) -> Vec<Vec<String>> {
-    let below = |root: String| {
-        let folders = searched(benchmark).flat_map(|split| folders(&root, split)).flatten();
+    patterns_below(&roots(benchmark), &searched(benchmark))
+}
+
+/// For each of `roots`, glob patterns that match every file of the splits of these names.
+pub(super) fn patterns_below(roots: &[String], splits: &[Vec<&str>]) -> Vec<Vec<String>> {
+    let below = |root: &String| {
+        let folders = splits.iter().flat_map(|names| folders(root, names)).flatten();
         folders.flat_map(|folder| folder.patterns().collect::<Vec<_>>()).collect()
     };
-    roots(benchmark).into_iter().map(below).collect()
+    roots.iter().map(below).collect()
 }
 
 /// The number of a shard, as in `train-00002-of-00005`, which a hash may follow.
@@ -145,6 +159,18 @@ pub(crate) struct SplitFile {
     pub(super) compression: Compression,
 }
 
+impl SplitFile {
+    /// The name of its format.
+    pub(crate) fn format(&self) -> &'static str {
+        match self.format {
+            Format::Json => "JSON",
+            Format::Separated(b'\t') => "TSV",
+            Format::Separated(_) => "CSV",
+            Format::Parquet => "Parquet",
+        }
+    }
+}
+
 /// The files of `split` in `folder`, in the order of their rows.
 ///
 /// The folder may be that of the benchmark, of its data set (with a folder for the configuration) or of several benchmarks.
@@ -157,42 +183,70 @@ pub(crate) fn find(benchmark: &Benchmark, folder: &Path, split: Split) -> Result
             false => Err(cannot_open(&path, std::io::ErrorKind::NotFound.into())),
         };
     }
-    let with_rows = roots(benchmark).into_iter().find(|root| has_rows(benchmark, folder, root));
-    for names in with_rows.iter().flat_map(|root| folders(root, split)) {
+    let names = names(split);
+    match find_below(&roots(benchmark), &searched(benchmark), folder, names)? {
+        Found::Files(files) => Ok(files),
+        Found::Nothing { root } => {
+            let path = folder.join(root.unwrap_or_default()).join(format!("{split}.jsonl"));
+            Err(cannot_open(&path, std::io::ErrorKind::NotFound.into()))
+        }
+    }
+}
+
+/// What is found of a split.
+pub(super) enum Found {
+    /// Its files, in the order of their rows.
+    Files(Vec<SplitFile>),
+    /// Nothing.
+    Nothing {
+        /// The folder with rows of other splits, if there is one.
+        root: Option<String>,
+    },
+}
+
+/// The files of the split of `names` below the first of `roots` that has rows of any of `splits`.
+pub(super) fn find_below(
+    roots: &[String],
+    splits: &[Vec<&str>],
+    folder: &Path,
+    names: &[&str],
+) -> Result<Found, DataError> {
+    let split = names.first().copied().unwrap_or_default();
+    let with_rows = roots.iter().find(|root| has_rows(splits, folder, root)).cloned();
+    for names in with_rows.iter().flat_map(|root| folders(root, names)) {
         let found = names.iter().map(|place| files_in(&folder.join(&place.path), place, split));
         let found: Vec<Vec<SplitFile>> = found.collect::<Result<_, _>>()?;
         // The usual name of the split has precedence.
         if let Some(files) = found.first().filter(|files| !files.is_empty()) {
-            return Ok(files.clone());
+            return Ok(Found::Files(files.clone()));
         }
         let mut found = found.into_iter().filter(|files| !files.is_empty());
         if let Some(files) = found.next() {
             return match found.next() {
-                None => Ok(files),
+                None => Ok(Found::Files(files)),
                 Some(others) => Err(ambiguous(split, [&files[0].path, &others[0].path])),
             };
         }
     }
-    let folder = folder.join(with_rows.unwrap_or_default());
-    Err(cannot_open(&folder.join(format!("{split}.jsonl")), std::io::ErrorKind::NotFound.into()))
+    Ok(Found::Nothing { root: with_rows })
 }
 
 /// Whether any split has a file below `root`.
-fn has_rows(benchmark: &Benchmark, folder: &Path, root: &str) -> bool {
-    let mut places = searched(benchmark).flat_map(|split| folders(root, split)).flatten();
+fn has_rows(splits: &[Vec<&str>], folder: &Path, root: &str) -> bool {
+    let mut places = splits.iter().flat_map(|names| folders(root, names)).flatten();
     places.any(|place| entries(&folder.join(&place.path), &place).next().is_some())
 }
 
-fn ambiguous<'a>(split: Split, paths: impl IntoIterator<Item = &'a PathBuf>) -> DataError {
-    DataError::AmbiguousSplit { split, paths: paths.into_iter().cloned().collect() }
+pub(super) fn ambiguous<'a>(split: &str, paths: impl IntoIterator<Item = &'a PathBuf>) -> DataError {
+    DataError::AmbiguousSplit { split: split.to_owned(), paths: paths.into_iter().cloned().collect() }
 }
 
 /// A file, with its number if it is a shard.
-type Found = (Option<Shard>, PathBuf);
+type Numbered = (Option<Shard>, PathBuf);
 
 /// The files of `split` directly in `folder`.
-fn files_in(folder: &Path, place: &Folder, split: Split) -> Result<Vec<SplitFile>, DataError> {
-    let mut found: BTreeMap<(Format, Compression), Vec<Found>> = BTreeMap::new();
+fn files_in(folder: &Path, place: &Folder<'_>, split: &str) -> Result<Vec<SplitFile>, DataError> {
+    let mut found: BTreeMap<(Format, Compression), Vec<Numbered>> = BTreeMap::new();
     for (path, shard, format, compression) in entries(folder, place) {
         found.entry((format, compression)).or_default().push((shard, path));
     }
@@ -212,7 +266,7 @@ fn files_in(folder: &Path, place: &Folder, split: Split) -> Result<Vec<SplitFile
 
 /// The entries of `folder` with a name of the split's files. Dead links, pipes and folders are among them, so that opening them
 /// reports what is wrong.
-fn entries(folder: &Path, place: &Folder) -> impl Iterator<Item = (PathBuf, Option<Shard>, Format, Compression)> {
+fn entries(folder: &Path, place: &Folder<'_>) -> impl Iterator<Item = (PathBuf, Option<Shard>, Format, Compression)> {
     fs::read_dir(folder).into_iter().flatten().flatten().filter_map(|entry| {
         let (shard, format, compression) = place.has(entry.file_name().to_str()?)?;
         Some((entry.path(), shard, format, compression))
@@ -220,14 +274,19 @@ fn entries(folder: &Path, place: &Folder) -> impl Iterator<Item = (PathBuf, Opti
 }
 
 /// Checks that the files are one complete set of shards, without duplicates.
-fn check_shards(files: &[Found], split: Split) -> Result<(), DataError> {
+fn check_shards(files: &[Numbered], split: &str) -> Result<(), DataError> {
     // In sorted order, files that are not shards come first.
     let Some((Some(last), path)) = files.last() else { return Ok(()) };
     for (expected, (shard, beside)) in files.iter().enumerate() {
         match shard {
             Some(Shard { index, of }) if *of == last.of && *index == expected => {}
             Some(Shard { index, of }) if *of == last.of && *index > expected => {
-                return Err(DataError::MissingShard { split, index: expected, of: *of, beside: beside.clone() });
+                return Err(DataError::MissingShard {
+                    split: split.to_owned(),
+                    index: expected,
+                    of: *of,
+                    beside: beside.clone(),
+                });
             }
             _ if files.len() == 1 => {}
             _ => {
@@ -237,7 +296,12 @@ fn check_shards(files: &[Found], split: Split) -> Result<(), DataError> {
         }
     }
     match files.len() < last.of {
-        true => Err(DataError::MissingShard { split, index: files.len(), of: last.of, beside: path.clone() }),
+        true => Err(DataError::MissingShard {
+            split: split.to_owned(),
+            index: files.len(),
+            of: last.of,
+            beside: path.clone(),
+        }),
         false => Ok(()),
     }
 }

@@ -3,13 +3,14 @@
 use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
 
-use serde_json::{Map, Value};
+use serde::de::DeserializeOwned;
 
 use super::find::SplitFile;
 use super::open::{Text, open_text};
-use super::{MAX_ROW_BYTES, Rows};
+use super::{FileRow, MAX_ROW_BYTES, Rows};
 use crate::DataError;
-use crate::row::{NumberedRow, Place, Row, Spot};
+use crate::json::{Fields, Object};
+use crate::row::{Place, Spot};
 
 /// The rows of a file whose content, whatever its name, is an object per line or one list of objects.
 pub(super) fn rows(file: &SplitFile) -> Result<Rows, DataError> {
@@ -50,18 +51,18 @@ impl Lines {
     }
 
     /// The object of the current line; `None` of a blank line.
-    fn object(&self) -> Result<Option<Map<String, Value>>, DataError> {
+    fn object(&self) -> Result<Option<Object>, DataError> {
         let text = std::str::from_utf8(&self.bytes)
             .map_err(|error| DataError::InvalidUtf8 { place: self.place(), byte: error.valid_up_to() + 1 })?;
         match text.trim().is_empty() {
             true => Ok(None),
-            false => parse_object(text, &self.path, self.line).map(Some),
+            false => parse_object(text, &self.path, self.line).map(|Fields(fields)| Some(fields)),
         }
     }
 }
 
 impl Iterator for Lines {
-    type Item = Result<NumberedRow, DataError>;
+    type Item = Result<FileRow, DataError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
@@ -71,7 +72,7 @@ impl Iterator for Lines {
                 Err(error) => return Some(Err(error)),
             }
             if let Some(object) = self.object().transpose() {
-                let row = |fields| NumberedRow { row: Row::new(fields), number: self.line, place: self.place() };
+                let row = |fields| FileRow { fields, number: self.line, place: self.place() };
                 return Some(object.map(row));
             }
         }
@@ -79,7 +80,7 @@ impl Iterator for Lines {
 }
 
 /// Parses one JSON object that starts at line `line` of the file.
-pub(crate) fn parse_object(text: &str, path: &Path, line: usize) -> Result<Map<String, Value>, DataError> {
+pub(crate) fn parse_object<T: DeserializeOwned>(text: &str, path: &Path, line: usize) -> Result<T, DataError> {
     serde_json::from_str(text).map_err(|error| {
         // The parser counts lines within `text`; its own " at line 1 column 2" would contradict ours.
         let message = error.to_string();
@@ -176,7 +177,7 @@ impl List {
 }
 
 impl Iterator for List {
-    type Item = Result<NumberedRow, DataError>;
+    type Item = Result<FileRow, DataError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.done {
@@ -200,7 +201,7 @@ impl Iterator for List {
             Ok(text) => parse_object(text, &self.path, line),
             Err(error) => Err(DataError::InvalidUtf8 { place: place.clone(), byte: error.valid_up_to() + 1 }),
         };
-        Some(fields.map(|fields| NumberedRow { row: Row::new(fields), number, place }))
+        Some(fields.map(|Fields(fields)| FileRow { fields, number, place }))
     }
 }
 
@@ -212,11 +213,15 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::NumberedRow;
 
     fn read(text: &str) -> Vec<Result<(usize, String), String>> {
         let text = BufReader::with_capacity(3, Box::new(Cursor::new(text.to_owned().into_bytes())) as _);
         let row = |row: NumberedRow| (row.number, row.row.text("a").unwrap_or_default().to_owned());
-        List::new(text, "f".into()).take(20).map(|found| found.map(row).map_err(|error| error.to_string())).collect()
+        List::new(text, "f".into())
+            .take(20)
+            .map(|found| found.map(|found| row(found.into())).map_err(|error| error.to_string()))
+            .collect()
     }
 
     #[test]

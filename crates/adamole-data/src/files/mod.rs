@@ -8,16 +8,19 @@ mod open;
 mod pages;
 mod parquet;
 mod table;
+pub(crate) mod text;
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::row::NumberedRow;
+use crate::json::Object;
+use crate::row::{NumberedRow, Place, Row};
 use crate::{Benchmark, DataError, Split};
-use find::{Format, SplitFile};
+use find::Format;
 
-pub(crate) use find::patterns;
+pub(crate) use columns::Needed;
+pub(crate) use find::{SplitFile, patterns};
 pub(crate) use json::parse_object;
 pub use open::Content;
 pub(crate) use open::read_text;
@@ -27,14 +30,31 @@ pub(crate) use open::read_text;
 pub(crate) const MAX_ROW_BYTES: usize = 16 << 20;
 
 /// The rows of a file. After an error that [is about a row](DataError::is_about_a_row) the rows after it can be read.
-type Rows = Box<dyn Iterator<Item = Result<NumberedRow, DataError>> + Send>;
+pub(crate) type Rows = Box<dyn Iterator<Item = Result<FileRow, DataError>> + Send>;
 
-/// Opens a file, of which only the fields of `benchmark` need be read.
-fn rows(file: &SplitFile, benchmark: &Benchmark) -> Result<Rows, DataError> {
+/// A row as it is in its file.
+#[derive(Debug)]
+pub(crate) struct FileRow {
+    /// The fields in the order of the file.
+    pub(crate) fields: Object,
+    /// The line in a text file, the index in Parquet or a JSON list, counted from 1.
+    pub(crate) number: usize,
+    pub(crate) place: Place,
+}
+
+impl From<FileRow> for NumberedRow {
+    fn from(FileRow { fields, number, place }: FileRow) -> Self {
+        let fields = fields.into_iter().map(|(name, value)| (name, value.into()));
+        Self { row: Row::new(fields.collect()), number, place }
+    }
+}
+
+/// Opens a file, of which only the needed fields are read where that saves work.
+pub(crate) fn rows(file: &SplitFile, needed: Needed) -> Result<Rows, DataError> {
     Ok(match file.format {
         Format::Json => json::rows(file)?,
         Format::Separated(separator) => Box::new(table::Table::open(file, separator)?),
-        Format::Parquet => Box::new(parquet::ParquetRows::open(&file.path, benchmark)?),
+        Format::Parquet => Box::new(parquet::ParquetRows::open(&file.path, needed)?),
     })
 }
 
@@ -93,7 +113,8 @@ impl<'a> RowReader<'a> {
         loop {
             if let Some((benchmark, rows)) = &mut self.current {
                 match rows.next() {
-                    Some(Ok(mut row)) => {
+                    Some(Ok(row)) => {
+                        let mut row = NumberedRow::from(row);
                         self.last = row.number;
                         row.number += self.before;
                         return Some(Ok((benchmark, row)));
@@ -108,7 +129,7 @@ impl<'a> RowReader<'a> {
                 _ => 0,
             };
             self.last = 0;
-            match rows(&file, benchmark) {
+            match rows(&file, Needed::of(benchmark)) {
                 Ok(rows) => self.current = Some((benchmark, rows)),
                 Err(error) => return Some(Err(error)),
             }

@@ -10,13 +10,13 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::reader::RowIter;
 use parquet::schema::types::{Type, TypePtr};
 
-use super::columns::Columns;
-use super::footer;
+use super::columns::{Columns, Needed};
 use super::open::{Content, open_file};
 use super::pages::Pages;
+use super::{FileRow, footer};
+use crate::DataError;
 use crate::guard::guarded;
-use crate::row::{NumberedRow, Place, Row, Spot};
-use crate::{Benchmark, DataError};
+use crate::row::{Place, Spot};
 
 /// The rows of a file, page by page. The memory that it takes does not depend on the number of rows.
 pub(super) struct ParquetRows {
@@ -32,10 +32,10 @@ pub(super) struct ParquetRows {
 }
 
 impl ParquetRows {
-    /// Opens a file for the fields of `benchmark`.
+    /// Opens a file for the needed fields.
     ///
     /// Of a field of which only the presence is read, such as an image, the smallest column is read, so that no image is decoded.
-    pub(super) fn open(path: &Path, benchmark: &Benchmark) -> Result<Self, DataError> {
+    pub(super) fn open(path: &Path, needed: Needed) -> Result<Self, DataError> {
         let mut file = open_file(path)?;
         if let Some(found) = content(&file).filter(|found| *found != Content::Parquet) {
             return Err(DataError::Content { path: path.into(), expected: "a Parquet file", found });
@@ -44,7 +44,7 @@ impl ParquetRows {
         footer::check(&mut file).map_err(invalid)?;
         let open = || -> Result<Self, ParquetError> {
             let reader = SerializedFileReader::new(Pages::new(file)?)?;
-            let columns = Columns::new(reader.metadata().file_metadata().schema(), benchmark);
+            let columns = Columns::new(reader.metadata().file_metadata().schema(), needed);
             let groups = reader.metadata().row_groups().iter();
             let groups = groups.map(|group| usize::try_from(group.num_rows()).unwrap_or(0)).collect();
             let projection = projection(&reader, &columns)?;
@@ -81,7 +81,7 @@ impl ParquetRows {
 }
 
 impl Iterator for ParquetRows {
-    type Item = Result<NumberedRow, DataError>;
+    type Item = Result<FileRow, DataError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.done {
@@ -93,7 +93,7 @@ impl Iterator for ParquetRows {
         match row {
             Ok(None) => None,
             Ok(Some(row)) => Some(match self.columns.fields(&row) {
-                Ok(fields) => Ok(NumberedRow { row: Row::new(fields), number: self.read, place }),
+                Ok(fields) => Ok(FileRow { fields, number: self.read, place }),
                 Err(problem) => Err(DataError::Row { place, problem }),
             }),
             Err(error) => {

@@ -8,13 +8,12 @@ use std::collections::BTreeSet;
 use std::io::BufRead;
 use std::path::PathBuf;
 
-use serde_json::{Map, Value};
-
-use super::MAX_ROW_BYTES;
 use super::find::SplitFile;
 use super::open::{Text, open_text};
+use super::{FileRow, MAX_ROW_BYTES};
 use crate::error::{DataError, HeaderError};
-use crate::row::{NumberedRow, Place, Row, Spot};
+use crate::json::{Json, Object};
+use crate::row::{Place, Spot};
 
 /// The records of a file whose first line names the columns. An empty cell is null.
 pub(super) struct Table {
@@ -170,7 +169,7 @@ impl Table {
         Place { path: self.path.clone(), spot: Spot::Line(line) }
     }
 
-    fn row(&self, Record { line, cells, stray_quote }: Record) -> Result<NumberedRow, DataError> {
+    fn row(&self, Record { line, cells, stray_quote }: Record) -> Result<FileRow, DataError> {
         let place = self.place(line);
         if stray_quote {
             return Err(DataError::StrayQuote(place));
@@ -179,20 +178,20 @@ impl Table {
         if expected != found {
             return Err(DataError::Columns { place, expected, found });
         }
-        let mut fields = Map::new();
+        let mut fields = Object::with_capacity(expected);
         for (column, cell) in self.columns.iter().zip(cells) {
             let cell = String::from_utf8(cell).map_err(|error| {
                 let byte = error.utf8_error().valid_up_to() + 1;
                 DataError::InvalidUtf8 { place: place.clone(), byte }
             })?;
-            fields.insert(column.clone(), if cell.is_empty() { Value::Null } else { Value::String(cell) });
+            fields.insert(column.clone(), if cell.is_empty() { Json::Null } else { Json::String(cell) });
         }
-        Ok(NumberedRow { row: Row::new(fields), number: line, place })
+        Ok(FileRow { fields, number: line, place })
     }
 }
 
 impl Iterator for Table {
-    type Item = Result<NumberedRow, DataError>;
+    type Item = Result<FileRow, DataError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.done {
@@ -210,6 +209,7 @@ mod tests {
     use super::super::find::Format;
     use super::super::open::Compression;
     use super::*;
+    use crate::NumberedRow;
 
     fn read(text: impl AsRef<[u8]>, separator: u8) -> Result<Vec<Result<Vec<String>, String>>, String> {
         let folder = tempfile::tempdir().unwrap();
@@ -221,7 +221,7 @@ mod tests {
         let columns = table.columns.clone();
         let cells =
             |row: NumberedRow| columns.iter().map(|name| row.row.text(name).unwrap_or_default().to_owned()).collect();
-        Ok(table.map(|row| row.map(cells).map_err(name)).collect())
+        Ok(table.map(|row| row.map(|row| cells(row.into())).map_err(name)).collect())
     }
 
     fn cells<const N: usize>(cells: [&str; N]) -> Result<Vec<String>, String> {

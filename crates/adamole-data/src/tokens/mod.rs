@@ -11,4 +11,5 @@ mod truncate;
 
 pub use encode::{EncodeOptions, Encoder, Example, Scoring, Truncation};
 pub use tokenizer::Tokenizer;
+pub(crate) use tokenizer::{OwnTokens, Pieces};
 pub use train_tokenizer::train_tokenizer;

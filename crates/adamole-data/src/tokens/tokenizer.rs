@@ -1,6 +1,7 @@
 //! The tokenizer of a model, from its Hugging Face folder.
 
 use std::path::Path;
+use std::sync::OnceLock;
 
 use sha2::{Digest, Sha256};
 
@@ -13,6 +14,8 @@ use crate::guard::{Panicked, guarded};
 #[derive(Debug, Clone)]
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
+    /// The same without what is done after the model, which adds special tokens and may cut spaces from the byte ranges.
+    plain: OnceLock<Box<tokenizers::Tokenizer>>,
     bos: Option<u32>,
     eos: Option<u32>,
     digest: [u8; 32],
@@ -23,6 +26,13 @@ pub(crate) struct Pieces {
     pub(crate) ids: Vec<u32>,
     /// The number of special tokens before the text: 1 with a beginning-of-sequence token, otherwise 0.
     pub(crate) leading: usize,
+}
+
+/// The tokens of a text alone.
+pub(crate) struct OwnTokens {
+    pub(crate) ids: Vec<u32>,
+    /// The byte range of each token in the text, with its spaces.
+    pub(crate) spans: Vec<(usize, usize)>,
 }
 
 impl Tokenizer {
@@ -46,7 +56,7 @@ impl Tokenizer {
         let inner = load(text.as_bytes()).map_err(|source| DataError::Tokenizer { path: path.clone(), source })?;
         let [bos, eos] = special_tokens::read(folder, &inner)?;
         let digest = Sha256::new().chain_update(&text).chain_update(format!("{bos:?} {eos:?}")).finalize().into();
-        let tokenizer = Self { inner, bos, eos, digest };
+        let tokenizer = Self { inner, plain: OnceLock::new(), bos, eos, digest };
         // A file that the library fails on is refused here, before a model is loaded.
         tokenizer.probe().map_err(|error| match error {
             DataError::Tokenize { source, .. } => DataError::Tokenizer { path, source },
@@ -114,6 +124,17 @@ impl Tokenizer {
     /// The byte range of each token in `text`, including the special tokens before it.
     pub(crate) fn spans(&self, text: &str) -> Result<Vec<(usize, usize)>, DataError> {
         called(|| self.inner.encode(text, true), || text.into()).map(|encoding| encoding.get_offsets().to_vec())
+    }
+
+    /// The tokens of `text` without special tokens around it.
+    pub(crate) fn own_tokens(&self, text: &str) -> Result<OwnTokens, DataError> {
+        let plain = self.plain.get_or_init(|| {
+            let mut plain = Box::new(self.inner.clone());
+            plain.with_post_processor(None::<tokenizers::PostProcessorWrapper>);
+            plain
+        });
+        let encoding = called(|| plain.encode(text, false), || text.into())?;
+        Ok(OwnTokens { ids: encoding.get_ids().to_vec(), spans: encoding.get_offsets().to_vec() })
     }
 
     /// The last token of `text` encoded alone.

@@ -2,10 +2,12 @@
 //!
 //! The bytes are random, or those of a good file with a few changed, cut or repeated. `PROPTEST_CASES` sets how many.
 
+use adamole_data::text::{TextData, TextOptions};
 use adamole_data::{Benchmark, EncodeOptions, Encoder, OnBadRow, Split, Tokenizer, read_split};
 use proptest::prelude::*;
 
 use crate::own_benchmark::scienceqa_parquet;
+use crate::text_rows::conversations_parquet;
 use crate::toy_tokenizers::byte_level;
 
 /// Random bytes, or `good` with changes.
@@ -67,7 +69,55 @@ fn read(benchmark: &str, file: &str, bytes: &[u8]) {
     }
 }
 
+/// Rows of every shape, of which only those of the first one are read.
+const TEXTS: &str = concat!(
+    r#"{"messages": [{"role": "user", "content": "Für?"}, {"role": "assistant", "content": null, "tool_calls": [{"a": 1}]}]}"#,
+    "\n",
+    r#"{"messages": "[{\"role\": \"assistant\", \"content\": [{\"type\": \"text\"}]}]", "tools": "[{}]"}"#,
+    "\n",
+    r#"{"prompt": [], "completion": [{"role": "assistant", "content": "b"}]}"#,
+    "\n",
+    r#"{"conversations": [{"from": "function_call", "value": "{\"name\": \"f\", \"arguments\": {}}"}], "system": "S"}"#,
+    "\n",
+    r#"{"instruction": "i", "input": "", "output": "o", "history": [["q", "a"]]}"#,
+    "\n",
+);
+
+fn read_text(file: &str, bytes: &[u8]) {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join(file), bytes).unwrap();
+    for on_bad_row in [OnBadRow::Fail, OnBadRow::Skip] {
+        let options = TextOptions { on_bad_row, ..TextOptions::default() };
+        match TextData::read(&[folder.path().into()], &options) {
+            Ok(data) => {
+                let report = &data.summary.report;
+                let rows = data.train.len() + data.validation.len() + report.empty + report.bad_rows;
+                assert_eq!(rows, report.rows, "every row is counted once");
+                assert!(!data.train.is_empty() && !data.validation.is_empty() && !data.summary.to_string().is_empty());
+            }
+            Err(error) => assert!(!error.to_string().is_empty()),
+        }
+    }
+}
+
+fn conversations() -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("train.parquet");
+    conversations_parquet(&path);
+    std::fs::read(path).unwrap()
+}
+
 proptest! {
+    #[test]
+    fn rows_of_text(bytes in bytes_like(TEXTS.into())) {
+        read_text("train.jsonl", &bytes);
+    }
+
+    #[test]
+    fn parquet_files_of_text(bytes in bytes_like(conversations())) {
+        read_text("train.parquet", &bytes);
+    }
+
     #[test]
     fn json_lines(bytes in bytes_like(ROWS.into())) {
         read("copa", "train.jsonl", &bytes);

@@ -9,5 +9,7 @@ mod parquet_values;
 mod published;
 mod reading;
 mod real_data;
+mod text_encoding;
+mod text_rows;
 mod tokenizer;
 mod toy_tokenizers;

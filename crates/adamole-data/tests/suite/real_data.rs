@@ -12,7 +12,7 @@ use adamole_data::{
 /// Items of each split whose letters are all tokenised in full.
 const SAMPLE: usize = 500;
 
-fn shared() -> Option<PathBuf> {
+pub(crate) fn shared() -> Option<PathBuf> {
     let folder = std::env::var_os("ADAMOLE_SHARED").map(PathBuf::from);
     if folder.is_none() {
         eprintln!("skipped: ADAMOLE_SHARED is not set");

@@ -1,6 +1,6 @@
 //! The remedies for data that cannot be read.
 
-use adamole::data::{Content, DataError, RowError};
+use adamole::data::{Content, DataError, RowError, text::ShapeError};
 
 /// The remedy for a file, a row or a tokenizer that cannot be read.
 pub(super) fn data_hint(error: &DataError) -> Option<String> {
@@ -31,6 +31,7 @@ pub(super) fn data_hint(error: &DataError) -> Option<String> {
         DataError::AmbiguousSplit { .. } => {
             "leave one of them, or name it under `files` in the TOML file of a benchmark of your own".into()
         }
+        DataError::Row { problem: RowError::Shape(problem), .. } => shape_hint(problem)?.into(),
         DataError::EveryRow { problem: RowError::LabelOutOfRange { .. }, .. } => {
             "the TOML file of a benchmark of your own names its labels: \
              answer = { index = \"label\", names = [\"no\", \"yes\"] }"
@@ -41,6 +42,7 @@ pub(super) fn data_hint(error: &DataError) -> Option<String> {
              and give that to --benchmark"
                 .into()
         }
+        DataError::Indivisible { .. } => "give more rows, or rows for validation of their own".into(),
         DataError::InvalidUtf8 { .. } => {
             "save the file as UTF-8, or leave such rows out with --on-bad-row skip".into()
         }
@@ -48,6 +50,21 @@ pub(super) fn data_hint(error: &DataError) -> Option<String> {
         _ => return None,
     };
     Some(hint)
+}
+
+/// The remedy for a row of text data that is not of the expected shape.
+fn shape_hint(problem: &ShapeError) -> Option<&'static str> {
+    Some(match problem {
+        ShapeError::Unknown { .. } => {
+            "a TOML file can name the fields: shape = \"completion\", and below [fields] prompt = \"question\", \
+             completion = \"answer\""
+        }
+        ShapeError::Ambiguous { .. } => "a TOML file can set the shape, as in shape = \"text\"",
+        ShapeError::Different { .. } => {
+            "give each shape files of its own, or leave such rows out with --on-bad-row skip"
+        }
+        _ => return None,
+    })
 }
 
 fn content_hint(found: Content) -> Option<&'static str> {
