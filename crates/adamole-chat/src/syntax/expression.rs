@@ -1,0 +1,505 @@
+//! Expressions of Jinja2, written again for the template engine with Python's operators.
+//!
+//! The grammar is Jinja2's `Parser` (`parse_expression` and below). Operators that the engine computes in another way than
+//! Python become filters, which [`crate::python`] defines: `a + b` becomes `a|op_add(b)`, `a < b` becomes `a|op_lt(b)`.
+
+use super::{
+    SyntaxError,
+    lexer::{Placed, Token},
+};
+
+/// An expression that is written again.
+pub(super) struct Written {
+    pub(super) text: String,
+    binding: Binding,
+}
+
+/// What can follow an expression as it is.
+#[derive(Clone, Copy, PartialEq)]
+enum Binding {
+    /// An attribute, an index, a call or a filter.
+    Primary,
+    /// A filter.
+    Filtered,
+    /// Nothing.
+    Loose,
+}
+
+impl Written {
+    fn primary(text: String) -> Self {
+        Self { text, binding: Binding::Primary }
+    }
+
+    fn filtered(text: String) -> Self {
+        Self { text, binding: Binding::Filtered }
+    }
+
+    fn loose(text: String) -> Self {
+        Self { text, binding: Binding::Loose }
+    }
+
+    /// Its text where a filter or an operator follows.
+    fn operand(self) -> String {
+        if self.binding == Binding::Loose { format!("({})", self.text) } else { self.text }
+    }
+
+    /// Its text where an attribute, an index or a call follows.
+    fn called(self) -> String {
+        if self.binding == Binding::Primary { self.text } else { format!("({})", self.text) }
+    }
+}
+
+type Parsed = Result<Written, SyntaxError>;
+
+/// How deep expressions may be nested.
+const DEPTH: usize = 100;
+
+/// A reader of the tokens of one tag.
+pub(super) struct Reader<'t, 'a> {
+    source: &'a str,
+    tokens: &'t [Placed<'a>],
+    next: usize,
+    /// Where the tag ends, for errors.
+    end: usize,
+    depth: usize,
+}
+
+impl<'t, 'a> Reader<'t, 'a> {
+    pub(super) fn new(source: &'a str, tokens: &'t [Placed<'a>], end: usize) -> Self {
+        Self { source, tokens, next: 0, end, depth: 0 }
+    }
+
+    fn peek(&self) -> Option<&'t Token<'a>> {
+        self.peek_at(0)
+    }
+
+    fn peek_at(&self, ahead: usize) -> Option<&'t Token<'a>> {
+        self.tokens.get(self.next + ahead).map(|placed| &placed.token)
+    }
+
+    pub(super) fn is_operator(&self, operator: &str) -> bool {
+        matches!(self.peek(), Some(Token::Operator(found)) if *found == operator)
+    }
+
+    pub(super) fn is_name(&self, name: &str) -> bool {
+        matches!(self.peek(), Some(Token::Name(found)) if *found == name)
+    }
+
+    pub(super) fn skip_operator(&mut self, operator: &str) -> bool {
+        let found = self.is_operator(operator);
+        self.next += usize::from(found);
+        found
+    }
+
+    pub(super) fn skip_name(&mut self, name: &str) -> bool {
+        let found = self.is_name(name);
+        self.next += usize::from(found);
+        found
+    }
+
+    pub(super) fn expect_operator(&mut self, operator: &str) -> Result<(), SyntaxError> {
+        if self.skip_operator(operator) { Ok(()) } else { Err(self.unexpected(&format!("`{operator}`"))) }
+    }
+
+    pub(super) fn expect_keyword(&mut self, name: &str) -> Result<(), SyntaxError> {
+        if self.skip_name(name) { Ok(()) } else { Err(self.unexpected(&format!("`{name}`"))) }
+    }
+
+    pub(super) fn name(&mut self) -> Result<&'a str, SyntaxError> {
+        match self.peek() {
+            Some(Token::Name(name)) => {
+                self.next += 1;
+                Ok(name)
+            }
+            _ => Err(self.unexpected("a name")),
+        }
+    }
+
+    pub(super) fn finished(&self) -> bool {
+        self.next == self.tokens.len()
+    }
+
+    pub(super) fn expect_end(&self) -> Result<(), SyntaxError> {
+        if self.finished() { Ok(()) } else { Err(self.unexpected("the end of the tag")) }
+    }
+
+    pub(super) fn unexpected(&self, expected: &str) -> SyntaxError {
+        let Some(placed) = self.tokens.get(self.next) else {
+            return SyntaxError::at(self.source, self.end, format!("the tag ends, expected {expected}"));
+        };
+        let found = match &placed.token {
+            Token::Name(text) | Token::Number(text) => format!("`{text}`"),
+            Token::Operator(text) => format!("`{text}`"),
+            Token::Text(_) => "a string".into(),
+        };
+        SyntaxError::at(self.source, placed.at, format!("{found} is unexpected, expected {expected}"))
+    }
+
+    /// An expression, or several with commas between them, which are a tuple.
+    pub(super) fn tuple(&mut self) -> Parsed {
+        self.tuple_of(Self::expression)
+    }
+
+    /// What a loop goes over: a tuple whose items have no `if` of their own.
+    pub(super) fn iterable(&mut self) -> Parsed {
+        self.tuple_of(Self::or)
+    }
+
+    fn tuple_of(&mut self, item: fn(&mut Self) -> Parsed) -> Parsed {
+        let first = item(self)?;
+        if !self.is_operator(",") {
+            return Ok(first);
+        }
+        let mut items = first.text;
+        while self.skip_operator(",") {
+            items += ", ";
+            if self.finished() || self.is_operator(")") || self.is_operator("]") || self.is_operator("=") {
+                break;
+            }
+            items += &item(self)?.text;
+        }
+        Ok(Written::primary(format!("({items})")))
+    }
+
+    /// An expression, with conditions.
+    pub(super) fn expression(&mut self) -> Parsed {
+        self.depth += 1;
+        if self.depth > DEPTH {
+            return Err(self.unexpected(&format!("at most {DEPTH} nested expressions")));
+        }
+        let mut written = self.or()?;
+        while self.skip_name("if") {
+            let condition = self.or()?.text;
+            let then = written.operand();
+            written = Written::loose(match self.skip_name("else") {
+                true => format!("{then} if {condition} else {}", self.expression()?.operand()),
+                false => format!("{then} if {condition}"),
+            });
+        }
+        self.depth -= 1;
+        Ok(written)
+    }
+
+    fn or(&mut self) -> Parsed {
+        self.joined("or", Self::and)
+    }
+
+    fn and(&mut self) -> Parsed {
+        self.joined("and", Self::not)
+    }
+
+    fn joined(&mut self, word: &str, operand: fn(&mut Self) -> Parsed) -> Parsed {
+        let mut left = operand(self)?;
+        while self.skip_name(word) {
+            left = Written::loose(format!("{} {word} {}", left.text, operand(self)?.text));
+        }
+        Ok(left)
+    }
+
+    fn not(&mut self) -> Parsed {
+        let mut count = 0;
+        while self.is_name("not") {
+            self.next += 1;
+            count += 1;
+        }
+        let written = self.compare()?;
+        Ok(if count == 0 { written } else { Written::loose("not ".repeat(count) + &written.operand()) })
+    }
+
+    /// A chain of comparisons, each of which has to hold.
+    fn compare(&mut self) -> Parsed {
+        let mut left = self.sum()?;
+        let mut comparisons = Vec::new();
+        while let Some((operator, length)) = self.comparison() {
+            self.next += length;
+            let right = self.sum()?.operand();
+            let operand = left.operand();
+            comparisons.push(match operator {
+                "==" | "!=" => format!("{operand} {operator} {right}"),
+                "not in" => format!("not {operand}|op_in({right})"),
+                _ => format!("{operand}|{}({right})", filter_of(operator)),
+            });
+            left = Written::filtered(right);
+        }
+        Ok(match comparisons.len() {
+            0 => left,
+            1 => Written::loose(comparisons.swap_remove(0)),
+            _ => Written::primary(format!("(({}))", comparisons.join(") and ("))),
+        })
+    }
+
+    /// The comparison that comes next, and how many tokens it is.
+    fn comparison(&self) -> Option<(&'static str, usize)> {
+        match self.peek()? {
+            Token::Operator(operator @ ("==" | "!=" | "<" | "<=" | ">" | ">=")) => Some((operator, 1)),
+            Token::Name("in") => Some(("in", 1)),
+            Token::Name("not") if matches!(self.peek_at(1), Some(Token::Name("in"))) => Some(("not in", 2)),
+            _ => None,
+        }
+    }
+
+    fn sum(&mut self) -> Parsed {
+        self.operators(&["+", "-"], Self::concatenation)
+    }
+
+    fn concatenation(&mut self) -> Parsed {
+        self.operators(&["~"], Self::product)
+    }
+
+    fn product(&mut self) -> Parsed {
+        self.operators(&["*", "/", "//", "%"], Self::power)
+    }
+
+    fn power(&mut self) -> Parsed {
+        self.operators(&["**"], |reader| reader.unary(true))
+    }
+
+    /// Operators that group from left to right.
+    fn operators(&mut self, operators: &[&'static str], operand: fn(&mut Self) -> Parsed) -> Parsed {
+        let mut left = operand(self)?;
+        while let Some(operator) = operators.iter().find(|operator| self.is_operator(operator)) {
+            self.next += 1;
+            let right = operand(self)?;
+            left = match *operator {
+                "-" | "*" | "/" | "//" | "**" => {
+                    Written::loose(format!("{} {operator} {}", left.operand(), right.operand()))
+                }
+                _ => Written::filtered(format!("{}|{}({})", left.operand(), filter_of(operator), right.text)),
+            };
+        }
+        Ok(left)
+    }
+
+    fn unary(&mut self, with_filters: bool) -> Parsed {
+        let mut written = if self.skip_operator("-") {
+            Written::loose(format!("-{}", self.unary(false)?.operand()))
+        } else if self.skip_operator("+") {
+            Written::loose(format!("0 + {}", self.unary(false)?.operand()))
+        } else {
+            self.primary()?
+        };
+        written = self.postfix(written)?;
+        if with_filters { self.filters(written) } else { Ok(written) }
+    }
+
+    fn primary(&mut self) -> Parsed {
+        let Some(token) = self.peek() else { return Err(self.unexpected("an expression")) };
+        let text = match token {
+            Token::Name(name) => {
+                self.next += 1;
+                (*name).to_owned()
+            }
+            Token::Number(number) => {
+                self.next += 1;
+                (*number).to_owned()
+            }
+            Token::Text(_) => self.text(),
+            Token::Operator("(") => self.brackets()?,
+            Token::Operator("[") => self.list()?,
+            Token::Operator("{") => self.map()?,
+            Token::Operator(_) => return Err(self.unexpected("an expression")),
+        };
+        Ok(Written::primary(text))
+    }
+
+    /// String literals one after the other are one.
+    fn text(&mut self) -> String {
+        let mut value = String::new();
+        while let Some(Token::Text(text)) = self.peek() {
+            value += text;
+            self.next += 1;
+        }
+        quoted(&value)
+    }
+
+    fn brackets(&mut self) -> Result<String, SyntaxError> {
+        self.next += 1;
+        if self.skip_operator(")") {
+            return Ok("()".into());
+        }
+        let inside = self.tuple()?;
+        self.expect_operator(")")?;
+        Ok(format!("({})", inside.text))
+    }
+
+    fn list(&mut self) -> Result<String, SyntaxError> {
+        self.next += 1;
+        let items = self.separated("]", |reader| Ok(reader.expression()?.text))?;
+        Ok(format!("[{items}]"))
+    }
+
+    fn map(&mut self) -> Result<String, SyntaxError> {
+        self.next += 1;
+        let entries = self.separated("}", |reader| {
+            let key = reader.expression()?.text;
+            reader.expect_operator(":")?;
+            Ok(format!("{key}: {}", reader.expression()?.text))
+        })?;
+        Ok(format!("{{{entries}}}"))
+    }
+
+    /// Items with commas between them, and perhaps one at the end.
+    fn separated(
+        &mut self,
+        close: &str,
+        mut item: impl FnMut(&mut Self) -> Result<String, SyntaxError>,
+    ) -> Result<String, SyntaxError> {
+        let mut items = Vec::new();
+        while !self.skip_operator(close) {
+            if !items.is_empty() {
+                self.expect_operator(",")?;
+                if self.skip_operator(close) {
+                    break;
+                }
+            }
+            items.push(item(self)?);
+        }
+        Ok(items.join(", "))
+    }
+
+    fn postfix(&mut self, mut written: Written) -> Parsed {
+        loop {
+            written = if self.skip_operator(".") {
+                let name = match self.peek() {
+                    Some(Token::Name(name) | Token::Number(name)) => name,
+                    _ => return Err(self.unexpected("the name of an attribute")),
+                };
+                self.next += 1;
+                Written::primary(format!("{}.{name}", written.called()))
+            } else if self.skip_operator("[") {
+                let index = self.subscript()?;
+                match index {
+                    Subscript::Item(item) => Written::primary(format!("{}[{item}]", written.called())),
+                    Subscript::Slice(bounds) => Written::filtered(format!("{}|op_slice({bounds})", written.operand())),
+                }
+            } else if self.is_operator("(") {
+                Written::primary(format!("{}({})", written.called(), self.arguments()?))
+            } else {
+                return Ok(written);
+            };
+        }
+    }
+
+    fn subscript(&mut self) -> Result<Subscript, SyntaxError> {
+        let mut bounds = Vec::new();
+        let mut bound = String::from("none");
+        let mut colons = 0;
+        loop {
+            if self.skip_operator(":") {
+                colons += 1;
+                bounds.push(std::mem::replace(&mut bound, "none".into()));
+            } else if self.skip_operator("]") {
+                bounds.push(bound);
+                break;
+            } else if bound == "none" && colons < 3 {
+                bound = self.tuple()?.text;
+            } else {
+                return Err(self.unexpected("`]`"));
+            }
+        }
+        match colons {
+            0 => Ok(Subscript::Item(bounds.swap_remove(0))),
+            1 | 2 => Ok(Subscript::Slice(bounds.join(", "))),
+            _ => Err(self.unexpected("a slice of at most three parts")),
+        }
+    }
+
+    /// The arguments of a call, from its opening to its closing bracket.
+    pub(super) fn arguments(&mut self) -> Result<String, SyntaxError> {
+        self.expect_operator("(")?;
+        self.separated(")", |reader| {
+            let prefix = if reader.skip_operator("**") {
+                "**".to_owned()
+            } else if reader.skip_operator("*") {
+                "*".to_owned()
+            } else if let (Some(Token::Name(name)), Some(Token::Operator("="))) = (reader.peek(), reader.peek_at(1)) {
+                reader.next += 2;
+                format!("{name}=")
+            } else {
+                String::new()
+            };
+            Ok(prefix + &reader.expression()?.text)
+        })
+    }
+
+    /// Filters, tests and calls after an expression.
+    fn filters(&mut self, mut written: Written) -> Parsed {
+        loop {
+            written = if self.skip_operator("|") {
+                Written::filtered(format!("{}|{}", written.operand(), self.filter()?))
+            } else if self.skip_name("is") {
+                Written::loose(format!("{} is {}", written.operand(), self.test()?))
+            } else if self.is_operator("(") {
+                Written::primary(format!("{}({})", written.called(), self.arguments()?))
+            } else {
+                return Ok(written);
+            };
+        }
+    }
+
+    /// A filter with its arguments.
+    pub(super) fn filter(&mut self) -> Result<String, SyntaxError> {
+        let name = self.name()?;
+        Ok(match self.is_operator("(") {
+            true => format!("{name}({})", self.arguments()?),
+            false => name.to_owned(),
+        })
+    }
+
+    /// A test with its arguments; one argument needs no brackets.
+    fn test(&mut self) -> Result<String, SyntaxError> {
+        let not = if self.skip_name("not") { "not " } else { "" };
+        let name = self.name()?;
+        if self.is_operator("(") {
+            return Ok(format!("{not}{name}({})", self.arguments()?));
+        }
+        let has_argument = match self.peek() {
+            Some(Token::Name(name)) => {
+                !matches!(*name, "else" | "or" | "and" | "if" | "is" | "in" | "not" | "recursive")
+            }
+            Some(Token::Text(_) | Token::Number(_) | Token::Operator("[" | "{")) => true,
+            _ => false,
+        };
+        if !has_argument {
+            return Ok(format!("{not}{name}"));
+        }
+        let argument = self.primary()?;
+        Ok(format!("{not}{name}({})", self.postfix(argument)?.text))
+    }
+}
+
+enum Subscript {
+    Item(String),
+    /// Start, stop and perhaps step.
+    Slice(String),
+}
+
+/// The filter that computes an operator as Python does.
+fn filter_of(operator: &str) -> &'static str {
+    match operator {
+        "+" => "op_add",
+        "~" => "op_concat",
+        "%" => "op_mod",
+        "<" => "op_lt",
+        "<=" => "op_le",
+        ">" => "op_gt",
+        ">=" => "op_ge",
+        _ => "op_in",
+    }
+}
+
+/// A string literal for the engine.
+fn quoted(value: &str) -> String {
+    let mut text = String::with_capacity(value.len() + 2);
+    text.push('"');
+    for character in value.chars() {
+        match character {
+            '"' | '\\' => text.extend(['\\', character]),
+            '\n' => text.push_str("\\n"),
+            '\r' => text.push_str("\\r"),
+            _ => text.push(character),
+        }
+    }
+    text.push('"');
+    text
+}
