@@ -19,5 +19,5 @@ pub use data::{Data, Record};
 pub use error::{ChatError, ConversationError, PrefixPart};
 pub use folder::ChatTemplates;
 pub use spans::{AssistantSpans, SpansBy};
-pub use special_tokens::SpecialTokens;
+pub use special_tokens::{SPECIAL_TOKENS, SpecialTokens};
 pub use template::{ChatTemplate, RenderOptions, Rendered};

@@ -6,8 +6,9 @@ use crate::{
 };
 use std::{collections::BTreeMap, path::Path};
 
-/// The tokens that transformers hands to a template (`special_tokens_map`).
-const NAMES: [&str; 7] = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
+/// The names of the special tokens that transformers hands to a template (`special_tokens_map`).
+pub const SPECIAL_TOKENS: [&str; 7] =
+    ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
 
 /// Special tokens by their names, such as `eos_token`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,7 +33,7 @@ impl SpecialTokens {
 
     /// Takes over the tokens of a file, where it has them.
     pub(crate) fn read(&mut self, record: &Record, path: &Path) -> Result<(), ChatError> {
-        for name in NAMES {
+        for name in SPECIAL_TOKENS {
             let text = match record.get(name) {
                 None | Some(Data::Null) => continue,
                 Some(Data::Text(text)) => text,

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub use adamole_chat as chat;
 pub use adamole_core as core;
 pub use adamole_data as data;
 pub use adamole_experiments as experiments;

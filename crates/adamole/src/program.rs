@@ -37,6 +37,8 @@ enum Command {
     Devices(cli::devices::DevicesArguments),
     /// Print a benchmark's items as the model sees them
     Items(cli::items::ItemsArguments),
+    /// Render conversations by a chat template, with the spans that the model is to produce
+    Template(cli::template::TemplateArguments),
     /// Write the tensors of one forward and backward pass, to compare with another implementation
     Trace(cli::trace::TraceArguments),
     /// Time a training step, an evaluation, a generation or a load
@@ -64,6 +66,7 @@ pub fn run() -> ExitCode {
         Command::Fetch(arguments) => cli::fetch::run(&arguments),
         Command::Devices(arguments) => cli::devices::run(&arguments),
         Command::Items(arguments) => cli::items::run(&arguments),
+        Command::Template(arguments) => cli::template::run(&arguments),
         Command::Trace(arguments) => cli::trace::run(arguments),
         Command::Bench(command) => cli::bench::run(&command),
         Command::Experiments(arguments) => cli::experiments::run(&arguments),

@@ -27,29 +27,29 @@ fn of_the_engine(environment: &mut Environment<'_>) {
     environment.add_filter(
         "select",
         |state: &mut State<'_, '_>, value: &Value, test: Option<Name<'_>>, rest: Arguments| {
-            engine::select(state, listed(value)?, test, rest).map(Generator::of)
+            engine::select(state, given(value)?, test, rest).map(Generator::of)
         },
     );
     environment.add_filter(
         "reject",
         |state: &mut State<'_, '_>, value: &Value, test: Option<Name<'_>>, rest: Arguments| {
-            engine::reject(state, listed(value)?, test, rest).map(Generator::of)
+            engine::reject(state, given(value)?, test, rest).map(Generator::of)
         },
     );
     environment.add_filter(
         "selectattr",
         |state: &mut State<'_, '_>, value: &Value, key: Name<'_>, test: Option<Name<'_>>, rest: Arguments| {
-            engine::selectattr(state, listed(value)?, key, test, rest).map(Generator::of)
+            engine::selectattr(state, given(value)?, key, test, rest).map(Generator::of)
         },
     );
     environment.add_filter(
         "rejectattr",
         |state: &mut State<'_, '_>, value: &Value, key: Name<'_>, test: Option<Name<'_>>, rest: Arguments| {
-            engine::rejectattr(state, listed(value)?, key, test, rest).map(Generator::of)
+            engine::rejectattr(state, given(value)?, key, test, rest).map(Generator::of)
         },
     );
     environment.add_filter("map", |state: &mut State<'_, '_>, value: &Value, rest: Arguments| {
-        engine::map(state, listed(value)?, rest).map(Generator::of)
+        engine::map(state, given(value)?, rest).map(Generator::of)
     });
     environment.add_filter("unique", |state: &mut State<'_, '_>, value: &Value, named: Kwargs| {
         items(&engine::unique(state, listed(value)?, named)?).map(Generator::of)
@@ -69,6 +69,11 @@ fn of_the_engine(environment: &mut Environment<'_>) {
     environment.add_filter("slice", |state: &mut State<'_, '_>, value: &Value, count: usize, fill: Option<Value>| {
         items(&engine::slice(state, listed(value)?, count, fill)?).map(Generator::of)
     });
+}
+
+/// The items as a list, for a filter that takes what is false for an empty list, whatever it is.
+fn given(value: &Value) -> Result<Value, Error> {
+    if value.is_true() { listed(value) } else { Ok(Value::from(Vec::<Value>::new())) }
 }
 
 /// The items as a list, for a filter of the engine.

@@ -1,7 +1,8 @@
 //! Errors that end the program: the library's error, then the remedy.
 
-use super::{data_hints::data_hint, model_hint, settings::ConfigError};
+use super::{chat::chat_hint, data_hints::data_hint, model_hint, settings::ConfigError};
 use adamole::{
+    chat::ChatError,
     core::SettingError,
     data::DataError,
     device::{DeviceError, Kind},
@@ -17,6 +18,12 @@ use std::{error::Error, fmt, io, path::PathBuf, process::ExitCode};
 pub(crate) enum Failure {
     /// The command line or the configuration file is not valid.
     Usage(String),
+    Chat(ChatError),
+    /// Conversations that were not rendered; each has its error in the result.
+    Conversations {
+        failed: usize,
+        lines: usize,
+    },
     Data(DataError),
     /// An error about an item, with its split.
     Item(String, DataError),
@@ -79,7 +86,13 @@ impl Failure {
                     | ExperimentError::NothingAsked
             ),
             Self::Model(ModelError::TokenOutsideVocabulary { .. }) => true,
-            Self::Item(..) | Self::Model(_) | Self::Output(_) | Self::Signals(_) | Self::Interrupted { .. } => false,
+            Self::Chat(error) => matches!(error, ChatError::NoTemplate { .. } | ChatError::NoDefault { .. }),
+            Self::Conversations { .. }
+            | Self::Item(..)
+            | Self::Model(_)
+            | Self::Output(_)
+            | Self::Signals(_)
+            | Self::Interrupted { .. } => false,
         };
         ExitCode::from(if wrong_use { 2 } else { 1 })
     }
@@ -112,6 +125,7 @@ impl Failure {
                 format!("give --{}, or {name} in the file of --config", name.replace('_', "-"))
             }
             Self::Interrupted { run, .. } => format!("continue with --resume {}", run.display()),
+            Self::Chat(error) => return chat_hint(error),
             Self::Data(error) => return data_hint(error),
             Self::Hub(error) => return hub_hint(error),
             _ => return None,
@@ -126,7 +140,9 @@ impl Failure {
             Self::Device(error) => error.source(),
             Self::Hub(error) => error.source(),
             // Their messages include their sources.
-            Self::Config(_)
+            Self::Chat(_)
+            | Self::Config(_)
+            | Self::Conversations { .. }
             | Self::Experiment(_)
             | Self::Model(_)
             | Self::Setting(_)
@@ -143,6 +159,8 @@ impl fmt::Display for Failure {
         f.write_str("error: ")?;
         match self {
             Self::Usage(message) => f.write_str(message)?,
+            Self::Chat(error) => write!(f, "{error}")?,
+            Self::Conversations { failed, lines } => write!(f, "{failed} of {lines} conversations were not rendered")?,
             Self::Data(error) => write!(f, "{error}")?,
             Self::Item(place, error) => write!(f, "{place}: {error}")?,
             Self::Device(error) => write!(f, "{error}")?,
@@ -270,6 +288,7 @@ macro_rules! from {
 }
 
 from!(
+    Chat(ChatError),
     Config(ConfigError),
     Data(DataError),
     Device(DeviceError),

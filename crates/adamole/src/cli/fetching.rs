@@ -23,9 +23,15 @@ const KNOWN_MODELS: [&str; 6] = [
     "HuggingFaceTB/SmolLM2-360M",
 ];
 
-/// The files of a tokenizer.
+/// The files of a tokenizer, with its chat templates.
 const TOKENIZER: [&str; 1] = ["tokenizer.json"];
-const TOKENIZER_IF_PRESENT: [&str; 3] = ["tokenizer_config.json", "special_tokens_map.json", "config.json"];
+const TOKENIZER_IF_PRESENT: [&str; 5] = [
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "config.json",
+    "chat_template.jinja",
+    "additional_chat_templates/*.jinja",
+];
 
 /// Files of a model besides weights, and what else a copy of it needs.
 const MODEL_IF_PRESENT: [&str; 2] = ["model.safetensors.index.json", "generation_config.json"];

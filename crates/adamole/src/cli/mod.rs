@@ -4,6 +4,7 @@ mod adapter_settings;
 pub(crate) mod bench;
 #[cfg_attr(not(feature = "hub"), allow(dead_code, reason = "cards of merged models are for the hub"))]
 mod card;
+mod chat;
 mod compat;
 pub(crate) mod config;
 mod data_hints;
@@ -39,6 +40,7 @@ mod routing;
 mod routing_page;
 pub(crate) mod settings;
 mod signals;
+pub(crate) mod template;
 pub(crate) mod trace;
 pub(crate) mod train;
 mod weights;
