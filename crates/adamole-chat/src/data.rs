@@ -54,6 +54,14 @@ impl Data {
         }
     }
 
+    /// The entries of an object.
+    pub fn as_record(&self) -> Option<&Record> {
+        match self {
+            Self::Record(record) => Some(record),
+            _ => None,
+        }
+    }
+
     /// The value for the template engine.
     pub(crate) fn to_value(&self) -> Value {
         match self {

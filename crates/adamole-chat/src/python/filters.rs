@@ -69,7 +69,7 @@ fn indent(value: &Value, arguments: Rest<ValueOrKwargs>) -> Result<String, Error
         None => " ".repeat(4),
         Some(width) => match width.as_str() {
             Some(text) => text.to_owned(),
-            None => " ".repeat(usize::try_from(integer(&width)?).unwrap_or(0)),
+            None => " ".repeat(super::width(&width)?),
         },
     };
     let is_true = |flag: Option<Value>| flag.is_some_and(|flag| flag.is_true());
@@ -85,6 +85,6 @@ fn indent(value: &Value, arguments: Rest<ValueOrKwargs>) -> Result<String, Error
 
 fn center(value: &Value, arguments: Rest<ValueOrKwargs>) -> Result<String, Error> {
     let [width] = bind(&arguments.into_values(), ["width"])?;
-    let width = width.map_or(Ok(80), |width| integer(&width))?;
-    Ok(strings::center(&text(value), usize::try_from(width).unwrap_or(0), ' '))
+    let width = width.map_or(Ok(80), |width| super::width(&width))?;
+    Ok(strings::center(&text(value), width, ' '))
 }

@@ -1,6 +1,6 @@
 //! The filter `tojson`: Python's `json.dumps` with `ensure_ascii=False`.
 
-use super::{arguments::bind, entries, items, refused, text::float, type_name};
+use super::{arguments::bind, entries, items, refused, text::float, type_name, width};
 use minijinja::{
     Error, Value,
     value::{Rest, ValueKind, ValueOrKwargs},
@@ -12,7 +12,7 @@ pub(super) fn tojson(value: &Value, arguments: Rest<ValueOrKwargs>) -> Result<St
         bind(&arguments.into_values(), ["ensure_ascii", "indent", "separators", "sort_keys"])?;
     let indent = indent.filter(|indent| !indent.is_none()).map(|indent| match indent.as_str() {
         Some(text) => Ok::<_, Error>(text.to_owned()),
-        None => Ok(" ".repeat(usize::try_from(super::integer(&indent)?).unwrap_or(0))),
+        None => Ok(" ".repeat(width(&indent)?)),
     });
     let indent = indent.transpose()?;
     let default = (if indent.is_some() { "," } else { ", " }.to_owned(), ": ".to_owned());

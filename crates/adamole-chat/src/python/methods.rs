@@ -243,8 +243,7 @@ fn find(text: &str, method: &str, arguments: &[Value]) -> Result<Value, Error> {
 
 fn pad(text: &str, method: &str, arguments: &[Value]) -> Result<Value, Error> {
     let [width, fill] = bind(arguments, ["width", "fillchar"])?;
-    let width = integer(&width.ok_or_else(|| refused(format!("{method} expects a width")))?)?;
-    let width = usize::try_from(width).unwrap_or(0);
+    let width = super::width(&width.ok_or_else(|| refused(format!("{method} expects a width")))?)?;
     let fill = optional_text(fill)?.unwrap_or_else(|| " ".into());
     let mut characters = fill.chars();
     let (Some(fill), None) = (characters.next(), characters.next()) else {

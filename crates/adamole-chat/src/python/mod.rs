@@ -75,6 +75,15 @@ fn entries(value: &Value) -> Result<Vec<(Value, Value)>, Error> {
     items(value)?.into_iter().map(|key| Ok((key.clone(), value.get_item(&key)?))).collect()
 }
 
+/// The largest width and indentation: what a template asks for is memory.
+const WIDEST: usize = 1 << 20;
+
+/// A width or an indentation; a negative one is none.
+fn width(value: &Value) -> Result<usize, Error> {
+    let width = usize::try_from(integer(value)?).unwrap_or(0);
+    if width > WIDEST { Err(refused(format!("a width of {width} is more than {WIDEST}"))) } else { Ok(width) }
+}
+
 /// An integer, as which Python also takes a boolean.
 fn integer(value: &Value) -> Result<i64, Error> {
     match value.kind() {

@@ -1,11 +1,11 @@
 //! Operators with Python's rules for types, under the names that [`crate::syntax`] gives them.
 
-use super::{integer, items, printf, refused, text, type_name};
+use super::{integer, items, methods, printf, refused, text, type_name};
 use minijinja::{
-    Environment, Error, Value,
-    value::{Tuple, ValueKind},
+    Environment, Error, State, Value,
+    value::{Object, ObjectRepr, Tuple, ValueKind},
 };
-use std::cmp::Ordering;
+use std::{cmp::Ordering, fmt, sync::Arc};
 
 pub(super) fn install(environment: &mut Environment<'_>) {
     environment.add_filter("op_add", add);
@@ -26,6 +26,7 @@ pub(super) fn install(environment: &mut Environment<'_>) {
     environment.add_filter("op_in", |item: &Value, whole: &Value| contains(whole, item));
     environment.add_filter("op_slice", slice);
     environment.add_filter("op_iterate", iterate);
+    environment.add_filter("op_method", method);
 }
 
 fn unsupported(operator: &str, left: &Value, right: &Value) -> Error {
@@ -159,6 +160,39 @@ fn iterate(value: &Value) -> Result<Value, Error> {
     match value.kind() {
         ValueKind::Seq => Ok(value.clone()),
         _ => Ok(Value::from(items(value)?)),
+    }
+}
+
+/// `value.name`, where dictionaries have a method of this name.
+fn method(value: &Value, name: &str) -> Result<Value, Error> {
+    let is_dictionary = value.kind() == ValueKind::Map
+        && value.as_object().is_some_and(|object| {
+            !object.type_name().starts_with("minijinja::vm") && !object.type_name().contains("Namespace")
+        });
+    match is_dictionary {
+        true => Ok(Value::from_object(Method { of: value.clone(), name: name.into() })),
+        false => value.get_attr(name),
+    }
+}
+
+/// A method of a dictionary that is not called yet.
+#[derive(Debug)]
+struct Method {
+    of: Value,
+    name: String,
+}
+
+impl Object for Method {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Plain
+    }
+
+    fn call(self: &Arc<Self>, state: &mut State<'_, '_>, arguments: &[Value]) -> Result<Value, Error> {
+        methods::call(state, &self.of, &self.name, arguments)
+    }
+
+    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<built-in method {} of dict object>", self.name)
     }
 }
 

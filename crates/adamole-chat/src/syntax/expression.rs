@@ -51,6 +51,10 @@ impl Written {
 
 type Parsed = Result<Written, SyntaxError>;
 
+/// The methods of a dictionary, which an attribute names before a key of the dictionary.
+const DICTIONARY_METHODS: [&str; 11] =
+    ["clear", "copy", "fromkeys", "get", "items", "keys", "pop", "popitem", "setdefault", "update", "values"];
+
 /// How deep expressions may be nested.
 const DEPTH: usize = 100;
 
@@ -365,7 +369,10 @@ impl<'t, 'a> Reader<'t, 'a> {
                     _ => return Err(self.unexpected("the name of an attribute")),
                 };
                 self.next += 1;
-                Written::primary(format!("{}.{name}", written.called()))
+                match DICTIONARY_METHODS.contains(name) && !self.is_operator("(") {
+                    true => Written::filtered(format!("{}|op_method(\"{name}\")", written.operand())),
+                    false => Written::primary(format!("{}.{name}", written.called())),
+                }
             } else if self.skip_operator("[") {
                 let index = self.subscript()?;
                 match index {

@@ -10,6 +10,7 @@ mod inspect;
 mod items;
 #[cfg(target_os = "linux")]
 mod output;
+mod template;
 mod trace;
 mod train;
 
