@@ -211,7 +211,9 @@ fn slice(value: &Value, start: &Value, stop: &Value, step: Option<Value>) -> Res
             Ok(Value::from(Tuple::from(sliced(&items(value)?, bounds).collect::<Vec<_>>())))
         }
         ValueKind::Seq => Ok(Value::from(sliced(&items(value)?, bounds).collect::<Vec<_>>())),
-        ValueKind::Undefined => Err(refused("an undefined value cannot be sliced")),
+        ValueKind::Undefined | ValueKind::Map => {
+            Err(refused(format!("'{}' object cannot be sliced", type_name(value))))
+        }
         // Jinja2 takes the item of this key, which there is not.
         _ => Ok(Value::UNDEFINED),
     }

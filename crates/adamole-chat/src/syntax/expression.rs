@@ -3,10 +3,7 @@
 //! The grammar is Jinja2's `Parser` (`parse_expression` and below). Operators that the engine computes in another way than
 //! Python become filters, which [`crate::python`] defines: `a + b` becomes `a|op_add(b)`, `a < b` becomes `a|op_lt(b)`.
 
-use super::{
-    SyntaxError,
-    lexer::{Placed, Token},
-};
+use super::{SyntaxError, lexer::Token, reader::Reader};
 
 /// An expression that is written again.
 pub(super) struct Written {
@@ -26,119 +23,35 @@ enum Binding {
 }
 
 impl Written {
-    fn primary(text: String) -> Self {
+    pub(super) fn primary(text: String) -> Self {
         Self { text, binding: Binding::Primary }
     }
 
-    fn filtered(text: String) -> Self {
+    pub(super) fn filtered(text: String) -> Self {
         Self { text, binding: Binding::Filtered }
     }
 
-    fn loose(text: String) -> Self {
+    pub(super) fn loose(text: String) -> Self {
         Self { text, binding: Binding::Loose }
     }
 
     /// Its text where a filter or an operator follows.
-    fn operand(self) -> String {
+    pub(super) fn operand(self) -> String {
         if self.binding == Binding::Loose { format!("({})", self.text) } else { self.text }
     }
 
     /// Its text where an attribute, an index or a call follows.
-    fn called(self) -> String {
+    pub(super) fn called(self) -> String {
         if self.binding == Binding::Primary { self.text } else { format!("({})", self.text) }
     }
 }
 
-type Parsed = Result<Written, SyntaxError>;
-
-/// The methods of a dictionary, which an attribute names before a key of the dictionary.
-const DICTIONARY_METHODS: [&str; 11] =
-    ["clear", "copy", "fromkeys", "get", "items", "keys", "pop", "popitem", "setdefault", "update", "values"];
+pub(super) type Parsed = Result<Written, SyntaxError>;
 
 /// How deep expressions may be nested.
 const DEPTH: usize = 100;
 
-/// A reader of the tokens of one tag.
-pub(super) struct Reader<'t, 'a> {
-    source: &'a str,
-    tokens: &'t [Placed<'a>],
-    next: usize,
-    /// Where the tag ends, for errors.
-    end: usize,
-    depth: usize,
-}
-
-impl<'t, 'a> Reader<'t, 'a> {
-    pub(super) fn new(source: &'a str, tokens: &'t [Placed<'a>], end: usize) -> Self {
-        Self { source, tokens, next: 0, end, depth: 0 }
-    }
-
-    fn peek(&self) -> Option<&'t Token<'a>> {
-        self.peek_at(0)
-    }
-
-    fn peek_at(&self, ahead: usize) -> Option<&'t Token<'a>> {
-        self.tokens.get(self.next + ahead).map(|placed| &placed.token)
-    }
-
-    pub(super) fn is_operator(&self, operator: &str) -> bool {
-        matches!(self.peek(), Some(Token::Operator(found)) if *found == operator)
-    }
-
-    pub(super) fn is_name(&self, name: &str) -> bool {
-        matches!(self.peek(), Some(Token::Name(found)) if *found == name)
-    }
-
-    pub(super) fn skip_operator(&mut self, operator: &str) -> bool {
-        let found = self.is_operator(operator);
-        self.next += usize::from(found);
-        found
-    }
-
-    pub(super) fn skip_name(&mut self, name: &str) -> bool {
-        let found = self.is_name(name);
-        self.next += usize::from(found);
-        found
-    }
-
-    pub(super) fn expect_operator(&mut self, operator: &str) -> Result<(), SyntaxError> {
-        if self.skip_operator(operator) { Ok(()) } else { Err(self.unexpected(&format!("`{operator}`"))) }
-    }
-
-    pub(super) fn expect_keyword(&mut self, name: &str) -> Result<(), SyntaxError> {
-        if self.skip_name(name) { Ok(()) } else { Err(self.unexpected(&format!("`{name}`"))) }
-    }
-
-    pub(super) fn name(&mut self) -> Result<&'a str, SyntaxError> {
-        match self.peek() {
-            Some(Token::Name(name)) => {
-                self.next += 1;
-                Ok(name)
-            }
-            _ => Err(self.unexpected("a name")),
-        }
-    }
-
-    pub(super) fn finished(&self) -> bool {
-        self.next == self.tokens.len()
-    }
-
-    pub(super) fn expect_end(&self) -> Result<(), SyntaxError> {
-        if self.finished() { Ok(()) } else { Err(self.unexpected("the end of the tag")) }
-    }
-
-    pub(super) fn unexpected(&self, expected: &str) -> SyntaxError {
-        let Some(placed) = self.tokens.get(self.next) else {
-            return SyntaxError::at(self.source, self.end, format!("the tag ends, expected {expected}"));
-        };
-        let found = match &placed.token {
-            Token::Name(text) | Token::Number(text) => format!("`{text}`"),
-            Token::Operator(text) => format!("`{text}`"),
-            Token::Text(_) => "a string".into(),
-        };
-        SyntaxError::at(self.source, placed.at, format!("{found} is unexpected, expected {expected}"))
-    }
-
+impl Reader<'_, '_> {
     /// An expression, or several with commas between them, which are a tuple.
     pub(super) fn tuple(&mut self) -> Parsed {
         self.tuple_of(Self::expression)
@@ -286,7 +199,7 @@ impl<'t, 'a> Reader<'t, 'a> {
         if with_filters { self.filters(written) } else { Ok(written) }
     }
 
-    fn primary(&mut self) -> Parsed {
+    pub(super) fn primary(&mut self) -> Parsed {
         let Some(token) = self.peek() else { return Err(self.unexpected("an expression")) };
         let text = match token {
             Token::Name(name) => {
@@ -343,7 +256,7 @@ impl<'t, 'a> Reader<'t, 'a> {
     }
 
     /// Items with commas between them, and perhaps one at the end.
-    fn separated(
+    pub(super) fn separated(
         &mut self,
         close: &str,
         mut item: impl FnMut(&mut Self) -> Result<String, SyntaxError>,
@@ -360,125 +273,6 @@ impl<'t, 'a> Reader<'t, 'a> {
         }
         Ok(items.join(", "))
     }
-
-    fn postfix(&mut self, mut written: Written) -> Parsed {
-        loop {
-            written = if self.skip_operator(".") {
-                let name = match self.peek() {
-                    Some(Token::Name(name) | Token::Number(name)) => name,
-                    _ => return Err(self.unexpected("the name of an attribute")),
-                };
-                self.next += 1;
-                match DICTIONARY_METHODS.contains(name) && !self.is_operator("(") {
-                    true => Written::filtered(format!("{}|op_method(\"{name}\")", written.operand())),
-                    false => Written::primary(format!("{}.{name}", written.called())),
-                }
-            } else if self.skip_operator("[") {
-                let index = self.subscript()?;
-                match index {
-                    Subscript::Item(item) => Written::primary(format!("{}[{item}]", written.called())),
-                    Subscript::Slice(bounds) => Written::filtered(format!("{}|op_slice({bounds})", written.operand())),
-                }
-            } else if self.is_operator("(") {
-                Written::primary(format!("{}({})", written.called(), self.arguments()?))
-            } else {
-                return Ok(written);
-            };
-        }
-    }
-
-    fn subscript(&mut self) -> Result<Subscript, SyntaxError> {
-        let mut bounds = Vec::new();
-        let mut bound = String::from("none");
-        let mut colons = 0;
-        loop {
-            if self.skip_operator(":") {
-                colons += 1;
-                bounds.push(std::mem::replace(&mut bound, "none".into()));
-            } else if self.skip_operator("]") {
-                bounds.push(bound);
-                break;
-            } else if bound == "none" && colons < 3 {
-                bound = self.tuple()?.text;
-            } else {
-                return Err(self.unexpected("`]`"));
-            }
-        }
-        match colons {
-            0 => Ok(Subscript::Item(bounds.swap_remove(0))),
-            1 | 2 => Ok(Subscript::Slice(bounds.join(", "))),
-            _ => Err(self.unexpected("a slice of at most three parts")),
-        }
-    }
-
-    /// The arguments of a call, from its opening to its closing bracket.
-    pub(super) fn arguments(&mut self) -> Result<String, SyntaxError> {
-        self.expect_operator("(")?;
-        self.separated(")", |reader| {
-            let prefix = if reader.skip_operator("**") {
-                "**".to_owned()
-            } else if reader.skip_operator("*") {
-                "*".to_owned()
-            } else if let (Some(Token::Name(name)), Some(Token::Operator("="))) = (reader.peek(), reader.peek_at(1)) {
-                reader.next += 2;
-                format!("{name}=")
-            } else {
-                String::new()
-            };
-            Ok(prefix + &reader.expression()?.text)
-        })
-    }
-
-    /// Filters, tests and calls after an expression.
-    fn filters(&mut self, mut written: Written) -> Parsed {
-        loop {
-            written = if self.skip_operator("|") {
-                Written::filtered(format!("{}|{}", written.operand(), self.filter()?))
-            } else if self.skip_name("is") {
-                Written::loose(format!("{} is {}", written.operand(), self.test()?))
-            } else if self.is_operator("(") {
-                Written::primary(format!("{}({})", written.called(), self.arguments()?))
-            } else {
-                return Ok(written);
-            };
-        }
-    }
-
-    /// A filter with its arguments.
-    pub(super) fn filter(&mut self) -> Result<String, SyntaxError> {
-        let name = self.name()?;
-        Ok(match self.is_operator("(") {
-            true => format!("{name}({})", self.arguments()?),
-            false => name.to_owned(),
-        })
-    }
-
-    /// A test with its arguments; one argument needs no brackets.
-    fn test(&mut self) -> Result<String, SyntaxError> {
-        let not = if self.skip_name("not") { "not " } else { "" };
-        let name = self.name()?;
-        if self.is_operator("(") {
-            return Ok(format!("{not}{name}({})", self.arguments()?));
-        }
-        let has_argument = match self.peek() {
-            Some(Token::Name(name)) => {
-                !matches!(*name, "else" | "or" | "and" | "if" | "is" | "in" | "not" | "recursive")
-            }
-            Some(Token::Text(_) | Token::Number(_) | Token::Operator("[" | "{")) => true,
-            _ => false,
-        };
-        if !has_argument {
-            return Ok(format!("{not}{name}"));
-        }
-        let argument = self.primary()?;
-        Ok(format!("{not}{name}({})", self.postfix(argument)?.text))
-    }
-}
-
-enum Subscript {
-    Item(String),
-    /// Start, stop and perhaps step.
-    Slice(String),
 }
 
 /// The filter that computes an operator as Python does.

@@ -6,9 +6,12 @@
 
 mod expression;
 mod lexer;
+mod postfix;
+mod reader;
 mod statement;
 
 use lexer::Inside;
+use reader::Reader;
 
 /// What is wrong with the text of a template.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,7 +57,7 @@ pub(crate) fn translate(source: &str) -> Result<Translated, SyntaxError> {
             }
             b'{' => {
                 let Inside { tokens, end, next } = lexer::read(source, inside, "}}")?;
-                let mut reader = expression::Reader::new(source, &tokens, next);
+                let mut reader = Reader::new(source, &tokens, next);
                 let value = reader.tuple()?;
                 reader.expect_end()?;
                 written.source.push_str(&format!("{opening} {} {end}", value.text));

@@ -1,6 +1,6 @@
 //! Statements: what stands between `{%` and `%}`.
 
-use super::{SyntaxError, expression::Reader, lexer::Placed};
+use super::{SyntaxError, lexer::Placed, reader::Reader};
 
 /// What `{% generation %}` becomes: a call with the block as its caller.
 pub(super) const GENERATION: &str = "call op_generation()";

@@ -33,12 +33,16 @@ fn a_template_that_drops_what_was_said_before_is_an_error_and_no_mask() {
     let source = "{% for m in messages %}{{ m.role + ':' }}\
                   {{ 'thinks;' if loop.last and m.role == 'assistant' else '' }}{{ m.content + '\n' }}{% endfor %}";
     match spans(source, &conversation()) {
-        Err(ChatError::NotAPrefix { message: 1, part: PrefixPart::Before, .. }) => {}
+        Err(ChatError::NotAPrefix { message: 1, part: PrefixPart::Through, at, .. }) => assert_eq!(at, 18),
         other => panic!("{other:?}"),
     }
-    let prompted = source.to_owned() + "{% if add_generation_prompt %}assistant:{% endif %}";
-    match spans(&prompted, &conversation()) {
-        Err(ChatError::NotAPrefix { message: 1, part: PrefixPart::Through, at, .. }) => assert_eq!(at, 18),
+}
+
+#[test]
+fn a_prompt_that_an_answer_does_not_follow_is_an_error() {
+    let source = CHATML.replace("<assistant>", "<assistant><think>");
+    match spans(&source, &conversation()) {
+        Err(ChatError::NotAPrefix { message: 1, part: PrefixPart::Before, at, .. }) => assert_eq!(at, 25),
         other => panic!("{other:?}"),
     }
 }
