@@ -48,9 +48,6 @@ impl Written {
 
 pub(super) type Parsed = Result<Written, SyntaxError>;
 
-/// How deep expressions may be nested.
-const DEPTH: usize = 100;
-
 impl Reader<'_, '_> {
     /// An expression, or several with commas between them, which are a tuple.
     pub(super) fn tuple(&mut self) -> Parsed {
@@ -80,10 +77,10 @@ impl Reader<'_, '_> {
 
     /// An expression, with conditions.
     pub(super) fn expression(&mut self) -> Parsed {
-        self.depth += 1;
-        if self.depth > DEPTH {
-            return Err(self.unexpected(&format!("at most {DEPTH} nested expressions")));
-        }
+        self.nested(Self::condition)
+    }
+
+    fn condition(&mut self) -> Parsed {
         let mut written = self.or()?;
         while self.skip_name("if") {
             let condition = self.or()?.text;
@@ -93,7 +90,6 @@ impl Reader<'_, '_> {
                 false => format!("{then} if {condition}"),
             });
         }
-        self.depth -= 1;
         Ok(written)
     }
 
@@ -189,9 +185,9 @@ impl Reader<'_, '_> {
 
     fn unary(&mut self, with_filters: bool) -> Parsed {
         let mut written = if self.skip_operator("-") {
-            Written::loose(format!("-{}", self.unary(false)?.operand()))
+            Written::loose(format!("-{}", self.nested(|reader| reader.unary(false))?.operand()))
         } else if self.skip_operator("+") {
-            Written::loose(format!("0 + {}", self.unary(false)?.operand()))
+            Written::loose(format!("0 + {}", self.nested(|reader| reader.unary(false))?.operand()))
         } else {
             self.primary()?
         };

@@ -5,6 +5,9 @@ use super::{
     lexer::{Placed, Token},
 };
 
+/// How deep expressions may be nested.
+const DEPTH: usize = 100;
+
 /// A reader of the tokens of one tag.
 pub(super) struct Reader<'t, 'a> {
     source: &'a str,
@@ -13,12 +16,26 @@ pub(super) struct Reader<'t, 'a> {
     /// Where the tag ends, for errors.
     end: usize,
     /// How many expressions the current one is nested in.
-    pub(super) depth: usize,
+    depth: usize,
 }
 
 impl<'t, 'a> Reader<'t, 'a> {
     pub(super) fn new(source: &'a str, tokens: &'t [Placed<'a>], end: usize) -> Self {
         Self { source, tokens, next: 0, end, depth: 0 }
+    }
+
+    /// Reads something within something, unless that is nested too deep.
+    pub(super) fn nested<T>(
+        &mut self,
+        read: impl FnOnce(&mut Self) -> Result<T, SyntaxError>,
+    ) -> Result<T, SyntaxError> {
+        self.depth += 1;
+        if self.depth > DEPTH {
+            return Err(self.unexpected(&format!("at most {DEPTH} nested expressions")));
+        }
+        let read = read(self)?;
+        self.depth -= 1;
+        Ok(read)
     }
 
     pub(super) fn peek(&self) -> Option<&'t Token<'a>> {

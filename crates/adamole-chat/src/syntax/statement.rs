@@ -64,7 +64,7 @@ fn targets(reader: &mut Reader<'_, '_>) -> Result<String, SyntaxError> {
     let mut written = String::new();
     loop {
         if reader.skip_operator("(") {
-            written += &format!("({})", targets(reader)?);
+            written += &format!("({})", reader.nested(targets)?);
             reader.expect_operator(")")?;
         } else {
             written += reader.name()?;

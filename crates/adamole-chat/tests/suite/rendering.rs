@@ -37,6 +37,8 @@ fn an_error_of_syntax_has_its_line() {
         ("{{ (1] }}", 1, "unexpected `]`"),
         ("{% if x %}", 1, "unexpected end"),
         ("{% generation %}x", 1, "unexpected end"),
+        (&format!("{{{{ {}1 }}}}", "-".repeat(100_000)), 1, "at most 100 nested"),
+        (&format!("{{{{ {}{} }}}}", "[".repeat(100_000), "]".repeat(100_000)), 1, "at most 100 nested"),
         ("{% include 'x' %}", 1, "`include` is not a statement"),
     ] {
         match ChatTemplate::from_source(source, "test") {
