@@ -40,7 +40,7 @@ fn memory_does_not_grow_with_the_steps() {
     let folder = tempfile::tempdir().unwrap();
     let checkpoints = Checkpoints::new(folder.path().to_owned(), EVERY, 1);
     let recipe = Recipe { epochs: 20, batch_size: 8, micro_batch_size: 4, warmup_steps: 5, ..Recipe::default() };
-    let data = TrainingData { train: &training, validation: &validation, pad_id: 0 };
+    let data = TrainingData { train: (&training).into(), validation: (&validation).into(), pad_id: 0 };
     let mut measured = Vec::new();
     let mut observer = |event: &TrainEvent| {
         if let TrainEvent::Step(step) = event

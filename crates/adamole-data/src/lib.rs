@@ -13,7 +13,7 @@ pub mod text;
 mod tokens;
 
 pub use batches::{
-    Batch, Buckets, Collation, LabelScope, Layout, Order, Padding, TrainingSet, by_tokens, epoch_batches,
+    Batch, Buckets, Collation, DataSet, LabelScope, Layout, Order, Padding, by_tokens, epoch_batches,
     evaluation_batches,
 };
 #[cfg(feature = "burn")]

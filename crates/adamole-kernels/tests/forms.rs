@@ -120,6 +120,7 @@ fn attention_over_several_tiles_equals_its_composed_form() {
         ([2, 1, 3, 4, 520, 0], Some(100), Seen::All),
         ([2, 2, 2, 4, 300, 0], None, Seen::Padded(270, None)),
         ([1, 1, 2, 4, 700, 0], None, Seen::Documents(230)),
+        ([1, 1, 2, 4, 1400, 0], None, Seen::Documents(45)),
         ([1, 2, 2, 4, 3, 600], Some(300), Seen::All),
         ([2, 1, 2, 4, 600, 40], None, Seen::Padded(3, Some(5))),
     ] {

@@ -80,19 +80,12 @@ pub fn evaluate_until(
 ) -> Result<Evaluation, TrainError> {
     let start = Instant::now();
     let lengths: Vec<usize> = examples.iter().map(|example| example.prompt.len()).collect();
-    let buckets = Buckets::fitting(&lengths, Buckets::FEW);
-    let plan = evaluation_batches(&lengths, &buckets, BATCH_TOKENS);
-    let parts = workers.map(&plan, |indices| {
-        if stop() {
-            return None;
-        }
-        let batch = Batch::of_prompts(examples, indices, 0, &buckets);
+    let parts = in_batches(&lengths, workers, stop, |indices, buckets| {
+        let batch = Batch::of_prompts(examples, indices, 0, buckets);
         let asked: Vec<&Example> = indices.iter().map(|&index| &examples[index]).collect();
         let mut routing = RoutingStatistics::default();
-        Some((score(model, &batch, &asked, device, &mut routing), routing))
-    });
-    let parts: Option<Vec<_>> = parts.into_iter().collect();
-    let parts = parts.ok_or(TrainError::Interrupted { steps: 0 })?;
+        (score(model, &batch, &asked, device, &mut routing), routing)
+    })?;
 
     let mut routing = RoutingStatistics::default();
     let mut predictions = Vec::with_capacity(examples.len());
@@ -124,6 +117,20 @@ pub fn evaluate_until(
         predictions,
         routing,
     })
+}
+
+/// What `work` makes of each batch of texts with these lengths, side by side, until `stop` says so.
+pub(crate) fn in_batches<R: Send>(
+    lengths: &[usize],
+    workers: &Workers,
+    stop: &(dyn Fn() -> bool + Sync),
+    work: impl Fn(&[usize], &Buckets) -> R + Sync,
+) -> Result<Vec<R>, TrainError> {
+    let buckets = Buckets::fitting(lengths, Buckets::FEW);
+    let plan = evaluation_batches(lengths, &buckets, BATCH_TOKENS);
+    let parts = workers.map(&plan, |indices| (!stop()).then(|| work(indices, &buckets)));
+    let parts: Option<Vec<R>> = parts.into_iter().collect();
+    parts.ok_or(TrainError::Interrupted { steps: 0 })
 }
 
 /// Without a highest score the first choice would be the answer.

@@ -27,6 +27,7 @@ mod tensorboard;
 mod trace;
 mod trainer;
 mod training_state;
+mod validation;
 mod workers;
 
 pub use analysis::{Analysis, LinearAnalysis, ThresholdHistogram};
@@ -51,4 +52,5 @@ pub use step::{Accumulation, StepInput, StepOutcome, accumulate};
 pub use trace::{Trace, TracedLayer, trace};
 pub use trainer::{Best, Fitted, Observer, Stop, Trainer, TrainingData};
 pub use training_state::TrainingState;
+pub use validation::{Score, TextEvaluation, Validation, evaluate_texts};
 pub use workers::Workers;

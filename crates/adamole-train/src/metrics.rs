@@ -1,5 +1,6 @@
 //! The events of a run, which are the lines of `metrics.jsonl`.
 
+use crate::Score;
 use serde::{Deserialize, Serialize};
 
 /// The metrics of one optimizer step.
@@ -42,11 +43,9 @@ pub struct StepMetrics {
 pub struct EpochMetrics {
     /// 0 is before training.
     pub epoch: usize,
-    /// Share of validation items whose highest-scored choice is right.
-    pub accuracy: f64,
-    /// Mean cross-entropy of the answer among the item's choices.
-    #[serde(deserialize_with = "crate::not_finite::number")]
-    pub choice_loss: f64,
+    /// What the validation gave.
+    #[serde(flatten)]
+    pub score: Score,
     /// Mean task loss over the epoch's steps; `None` for epoch 0.
     pub task_loss: Option<f64>,
     /// Mean load balancing loss over the epoch's steps.

@@ -1,9 +1,9 @@
 //! A run under way: its state between steps, and what a step and an epoch do to it.
 
 use crate::{
-    AdamW, Best, Checkpoint, Cost, EpochMetrics, Evaluation, Fitted, NotFinite, Observer, Recipe, Replicas, StepInput,
-    StepMetrics, StepOutcome, TrainError, TrainEvent, Trainer, TrainingData, TrainingState,
-    adapter_values::AdapterValues, checkpoint::Restored, evaluate_until, step::accumulate_until,
+    AdamW, Best, Checkpoint, Cost, EpochMetrics, Fitted, NotFinite, Observer, Recipe, Replicas, StepInput, StepMetrics,
+    StepOutcome, TrainError, TrainEvent, Trainer, TrainingData, TrainingState, Validation,
+    adapter_values::AdapterValues, checkpoint::Restored, step::accumulate_until,
 };
 use adamole_data::{Batch, Buckets, Collation};
 use adamole_llama::{CausalLm, ChainOfLora};
@@ -50,7 +50,7 @@ impl<'a> Run<'a> {
                 Restored { state: TrainingState::new(before), model, optimizer, chain, best: AdapterValues::default() }
             }
         };
-        let lengths: Vec<usize> = data.train.iter().map(|example| example.text.len()).collect();
+        let lengths = data.train.lengths();
         let mut run = Self {
             trainer,
             data,
@@ -171,7 +171,9 @@ impl<'a> Run<'a> {
     pub(crate) fn validate(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
         let epoch = self.state.epoch;
         let evaluation = evaluate(self.trainer, &self.model, self.data).map_err(|error| match error {
-            source @ TrainError::NotFiniteScore { .. } => TrainError::Diverged { epoch, source: Box::new(source) },
+            source @ (TrainError::NotFiniteScore { .. } | TrainError::NotFiniteLoss { .. }) => {
+                TrainError::Diverged { epoch, source: Box::new(source) }
+            }
             error => error,
         })?;
         // Where no step was applied there is nothing new to keep.
@@ -225,7 +227,7 @@ impl<'a> Run<'a> {
         self.seconds_before + self.started.elapsed().as_secs_f64()
     }
 
-    fn epoch_metrics(&self, epoch: usize, evaluation: &Evaluation, best: bool) -> EpochMetrics {
+    fn epoch_metrics(&self, epoch: usize, evaluation: &Validation, best: bool) -> EpochMetrics {
         let mean = |values: &[f64]| (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64);
         let task_loss = mean(&self.state.task_losses);
         let uniform_guess = (self.model.config().vocab_size as f64).ln();
@@ -233,11 +235,10 @@ impl<'a> Run<'a> {
         let bound = first.max((first + uniform_guess) / 2.0);
         EpochMetrics {
             epoch,
-            accuracy: evaluation.accuracy,
-            choice_loss: evaluation.choice_loss,
+            score: evaluation.score(),
             task_loss,
             balance_loss: mean(&self.state.balance_losses),
-            mean_active_experts: evaluation.mean_active_experts,
+            mean_active_experts: evaluation.mean_active_experts(),
             best,
             diverged: task_loss.is_some_and(|loss| loss > bound),
             seconds: self.seconds(),
@@ -246,6 +247,6 @@ impl<'a> Run<'a> {
 }
 
 /// The validation of the model as it is.
-fn evaluate(trainer: &Trainer<'_>, model: &CausalLm, data: TrainingData<'_>) -> Result<Evaluation, TrainError> {
-    evaluate_until(&model.valid(), data.validation, &trainer.workers, &model.device().inner(), trainer.stop)
+fn evaluate(trainer: &Trainer<'_>, model: &CausalLm, data: TrainingData<'_>) -> Result<Validation, TrainError> {
+    Validation::of(&model.valid(), data.validation, &trainer.workers, &model.device().inner(), trainer.stop)
 }

@@ -3,7 +3,7 @@
 //! An event file is a sequence of records: the length, its checksum, an `Event` message of TensorFlow, its checksum. The few
 //! fields that are used are written here by hand.
 
-use crate::{EpochMetrics, StepMetrics, TrainError, TrainEvent};
+use crate::{EpochMetrics, Score, StepMetrics, TrainError, TrainEvent};
 use std::{
     fs::{self, File, OpenOptions},
     io::Write,
@@ -85,12 +85,13 @@ fn of_step(step: &StepMetrics) -> Vec<(String, Option<f64>)> {
 }
 
 fn of_epoch(epoch: &EpochMetrics) -> [(String, Option<f64>); 3] {
-    let scalars = [
-        ("validation/accuracy", Some(epoch.accuracy)),
-        ("validation/choice_loss", Some(epoch.choice_loss)),
-        ("validation/mean_active_experts", epoch.mean_active_experts),
-    ];
-    scalars.map(|(tag, value)| (tag.to_owned(), value))
+    let [first, second] = match epoch.score {
+        Score::Choices { accuracy, choice_loss } => [("accuracy", accuracy), ("choice_loss", choice_loss)],
+        Score::Texts { validation_loss, perplexity } => [("loss", validation_loss), ("perplexity", perplexity)],
+    };
+    let named = |(name, value): (&str, f64)| (format!("validation/{name}"), Some(value));
+    let active = ("validation/mean_active_experts".to_owned(), epoch.mean_active_experts);
+    [named(first), named(second), active]
 }
 
 /// Seconds since 1970, as events have them.

@@ -1,20 +1,18 @@
 //! A training run from its description to its result.
 
-use crate::{Checkpoint, Checkpoints, Evaluation, Recipe, TrainError, TrainEvent, TrainingState, Workers, run::Run};
+use crate::{Checkpoint, Checkpoints, Recipe, TrainError, TrainEvent, TrainingState, Validation, Workers, run::Run};
 use adamole_core::{Lora, SettingError};
-use adamole_data::{Example, LabelScope};
+use adamole_data::{DataSet, Example, LabelScope};
 use adamole_llama::{CausalLm, ParameterKind};
 use burn::tensor::Device;
-use std::borrow::Cow;
 
 /// The examples of a run.
 #[derive(Debug, Clone, Copy)]
 pub struct TrainingData<'a> {
-    /// Labelled examples to learn from. Where the answer alone is trained on, those without one in their text are left
-    /// out.
-    pub train: &'a [Example],
-    /// Labelled examples on which the best epoch is chosen.
-    pub validation: &'a [Example],
+    /// What is learned from. Where the answer alone is trained on, items without one in their text are left out.
+    pub train: DataSet<'a>,
+    /// What the best epoch is chosen on.
+    pub validation: DataSet<'a>,
     /// Token that fills up rows; never seen by another token.
     pub pad_id: u32,
 }
@@ -52,13 +50,13 @@ impl Observer for () {
     }
 }
 
-/// The best epoch of a run: the highest validation accuracy, and the lower choice loss among equals.
+/// The best epoch of a run: the highest validation accuracy, and the lower choice loss among equals; on texts the lowest loss.
 #[derive(Debug, Clone)]
 pub struct Best {
     /// Counted from 1.
     pub epoch: usize,
     /// Its validation.
-    pub evaluation: Evaluation,
+    pub evaluation: Validation,
     /// The base with the adapters of this epoch, on the plain device.
     pub model: CausalLm,
 }
@@ -130,7 +128,8 @@ impl<'a> Trainer<'a> {
         data: TrainingData<'_>,
         observer: &mut impl Observer,
     ) -> Result<Fitted, TrainError> {
-        let data = TrainingData { train: &learnable(data.train, self.recipe.labels), ..data };
+        let learned = learnable(data.train, self.recipe.labels);
+        let data = TrainingData { train: learned.as_deref().map_or(data.train, DataSet::from), ..data };
         observer.event(&self.start(&model, data)?)?;
         let resume = self.resume.take();
         let mut run = Run::begin(&self, model, data, resume, observer)?;
@@ -186,19 +185,22 @@ impl<'a> Trainer<'a> {
     }
 }
 
-/// The examples that have something to learn: where the answer alone is, those that still have it.
-fn learnable(examples: &[Example], labels: LabelScope) -> Cow<'_, [Example]> {
+/// The items that have something to learn, where not all of them do: where the answer alone is learned, those that still
+/// have it.
+fn learnable(data: DataSet<'_>, labels: LabelScope) -> Option<Vec<Example>> {
+    let DataSet::Choices(examples) = data else { return None };
     let has_label = |example: &&Example| labels == LabelScope::Text || example.answer_at.is_some();
-    match examples.iter().all(|example| has_label(&example)) {
-        true => Cow::Borrowed(examples),
-        false => Cow::Owned(examples.iter().filter(has_label).cloned().collect()),
-    }
+    let all = examples.iter().all(|example| has_label(&example));
+    (!all).then(|| examples.iter().filter(has_label).cloned().collect())
 }
 
 /// A backward pass costs about twice a forward pass, so a training token counts three times a validation token.
 fn validation_share(data: TrainingData<'_>, epochs: usize) -> f64 {
-    let train: usize = data.train.iter().map(|example| example.text.len()).sum();
-    let validation: usize = data.validation.iter().map(|example| example.prompt.len()).sum();
+    let train: usize = data.train.lengths().iter().sum();
+    let validation: usize = match data.validation {
+        DataSet::Choices(examples) => examples.iter().map(|example| example.prompt.len()).sum(),
+        texts @ DataSet::Texts(_) => texts.lengths().iter().sum(),
+    };
     let (train, validation) = (3.0 * train as f64 * epochs as f64, validation as f64);
     validation / (train + validation * (epochs + 1) as f64)
 }

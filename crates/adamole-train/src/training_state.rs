@@ -1,6 +1,6 @@
 //! The state of a run, but for its tensors.
 
-use crate::{EpochMetrics, Evaluation, RoutingStatistics, StepMetrics};
+use crate::{EpochMetrics, RoutingStatistics, StepMetrics, Validation};
 use serde::{Deserialize, Serialize};
 
 /// Steps over which experts are counted before they are said to have collapsed.
@@ -47,14 +47,14 @@ pub struct TrainingState {
     /// The validations so far; the first is of the model before training.
     pub epochs: Vec<EpochMetrics>,
     /// The model before training.
-    pub before: Evaluation,
+    pub before: Validation,
     /// The best epoch so far and its validation.
-    pub best: Option<(usize, Evaluation)>,
+    pub best: Option<(usize, Validation)>,
 }
 
 impl TrainingState {
     /// The beginning of a run, after the first validation.
-    pub(crate) fn new(before: Evaluation) -> Self {
+    pub(crate) fn new(before: Validation) -> Self {
         Self {
             step: 0,
             epoch: 1,
@@ -108,11 +108,14 @@ impl TrainingState {
         self.balance_losses.clear();
     }
 
-    /// Whether this validation is better than the best so far: more right answers, or as many at a lower loss.
-    pub(crate) fn is_best(&self, new: &Evaluation) -> bool {
-        self.best.as_ref().is_none_or(|(_, old)| {
-            new.correct > old.correct || (new.correct == old.correct && new.choice_loss < old.choice_loss)
-        })
+    /// Whether this validation is better than the best so far.
+    pub(crate) fn is_best(&self, new: &Validation) -> bool {
+        self.best.as_ref().is_none_or(|(_, old)| new.is_better_than(old))
+    }
+
+    /// Whether the model was better before training than in its best epoch.
+    pub fn lost(&self) -> bool {
+        self.best.as_ref().is_some_and(|(_, best)| self.before.is_better_than(best))
     }
 
     /// Epochs since the best one.

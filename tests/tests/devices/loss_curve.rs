@@ -16,7 +16,7 @@ const CURVE: &str = include_str!("../../loss_curve.json");
 fn the_first_twenty_steps_equal_the_recorded_ones() {
     let [training, validation] = examples(160, 4);
     let device = device().autodiff();
-    let data = TrainingData { train: &training, validation: &validation, pad_id: 0 };
+    let data = TrainingData { train: (&training).into(), validation: (&validation).into(), pad_id: 0 };
     let mut curve: Vec<[f64; 3]> = Vec::new();
     let mut observer = |event: &TrainEvent| {
         if let TrainEvent::Step(step) = event {

@@ -57,7 +57,7 @@ fn newest(checkpoints: &Checkpoints) -> Option<Checkpoint> {
 fn a_resumed_run_equals_an_uninterrupted_run() {
     let folder = tempfile::tempdir().unwrap();
     let [training, validation] = examples(48, 4);
-    let data = TrainingData { train: &training, validation: &validation, pad_id: 0 };
+    let data = TrainingData { train: (&training).into(), validation: (&validation).into(), pad_id: 0 };
     let device = device().autodiff();
     let run = |checkpoints: &Checkpoints, stop_after: usize, adapter: &Path| {
         let done = AtomicUsize::new(0);
@@ -90,7 +90,7 @@ fn a_resumed_run_equals_an_uninterrupted_run() {
 fn a_run_stopped_between_any_two_micro_batches_equals_an_uninterrupted_run() {
     let folder = tempfile::tempdir().unwrap();
     let [training, validation] = examples(24, 4);
-    let data = TrainingData { train: &training, validation: &validation, pad_id: 0 };
+    let data = TrainingData { train: (&training).into(), validation: (&validation).into(), pad_id: 0 };
     let device = device().autodiff();
     // A chain of two LoRAs: the second one begins with the second epoch.
     let recipe = Recipe { chain_links: 2, ..recipe(2) };
@@ -110,7 +110,7 @@ fn a_run_stopped_between_any_two_micro_batches_equals_an_uninterrupted_run() {
             load_adapter(&mut saved, &adapter).unwrap();
             let values = |model: &CausalLm| model.parameter_values(ParameterKind::Adapter);
             assert_eq!(values(&fitted.best.model), values(&saved), "the result equals the saved adapter");
-            fitted.best.evaluation.predictions
+            fitted.best.evaluation.choices().unwrap().predictions.clone()
         };
         (result.map(saved), asked.load(Ordering::Relaxed))
     };

@@ -64,7 +64,7 @@ fn gradients_of_several_devices_equal_those_of_one() {
 #[test]
 fn a_run_on_several_devices_equals_that_on_one() {
     let [training, validation] = examples(32, 4);
-    let data = TrainingData { train: &training, validation: &validation, pad_id: 0 };
+    let data = TrainingData { train: (&training).into(), validation: (&validation).into(), pad_id: 0 };
     let (device, second) = (device().autodiff(), second().autodiff());
     let curve = |others: &[Device]| {
         let mut curve = Vec::new();

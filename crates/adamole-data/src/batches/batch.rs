@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString, VariantNames};
 
-use super::{Buckets, TrainingSet};
+use super::{Buckets, DataSet};
 use crate::Example;
 use crate::error::{DataError, unknown_name};
 
@@ -85,7 +85,7 @@ impl Batch {
     ///
     /// If an index is not below the number of texts.
     pub fn of_texts<'a>(
-        texts: impl Into<TrainingSet<'a>>,
+        texts: impl Into<DataSet<'a>>,
         indices: &[usize],
         collation: Collation,
         buckets: &Buckets,

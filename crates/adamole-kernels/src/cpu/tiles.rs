@@ -100,7 +100,10 @@ impl Tile {
 /// The parts of a range that begin at multiples of `step`, so that they are the same for every tile.
 fn steps(range: Range<usize>, step: usize) -> impl Iterator<Item = Range<usize>> {
     let first = range.start / step * step;
-    (first..range.end).step_by(step).map(move |start| start.max(range.start)..(start + step).min(range.end))
+    let parts =
+        (first..range.end).step_by(step).map(move |start| start.max(range.start)..(start + step).min(range.end));
+    // An empty range may begin within a part.
+    parts.filter(|part| !part.is_empty())
 }
 
 /// What is the same for all tiles.

@@ -19,17 +19,22 @@ impl ChatTemplateFlag {
     /// The template of the flag, else those of a model; both with the special tokens of the model.
     pub(crate) fn open(&self, model: Option<&str>) -> Result<ChatTemplates, Failure> {
         let folder = model.map(tokenizer_folder).transpose()?;
-        let Some(template) = &self.template else {
-            let folder = folder.ok_or_else(|| Failure::Usage("--model or --template is needed".into()))?;
-            return Ok(ChatTemplates::from_model_folder(&folder)?);
-        };
-        let template = match BuiltIn::named(template) {
-            Some(built_in) => built_in.template()?,
-            None => read(Path::new(template))?,
-        };
-        let tokens = folder.map_or(Ok(SpecialTokens::default()), |folder| SpecialTokens::from_model_folder(&folder))?;
-        Ok(ChatTemplates::of(template.with_special_tokens(tokens)))
+        templates(self.template.as_deref(), folder.as_deref())
     }
+}
+
+/// The template of a file or a built-in one, else those of the model in a folder; both with the special tokens of the model.
+pub(crate) fn templates(template: Option<&str>, model: Option<&Path>) -> Result<ChatTemplates, Failure> {
+    let Some(template) = template else {
+        let folder = model.ok_or_else(|| Failure::Usage("--model or --template is needed".into()))?;
+        return Ok(ChatTemplates::from_model_folder(folder)?);
+    };
+    let template = match BuiltIn::named(template) {
+        Some(built_in) => built_in.template()?,
+        None => read(Path::new(template))?,
+    };
+    let tokens = model.map_or(Ok(SpecialTokens::default()), SpecialTokens::from_model_folder)?;
+    Ok(ChatTemplates::of(template.with_special_tokens(tokens)))
 }
 
 fn read(path: &Path) -> Result<ChatTemplate, Failure> {

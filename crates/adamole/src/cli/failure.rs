@@ -19,6 +19,8 @@ pub(crate) enum Failure {
     /// The command line or the configuration file is not valid.
     Usage(String),
     Chat(ChatError),
+    /// An error about a conversation, with its place.
+    Conversation(String, ChatError),
     /// Conversations that were not rendered; each has its error in the result.
     Conversations {
         failed: usize,
@@ -88,6 +90,7 @@ impl Failure {
             Self::Model(ModelError::TokenOutsideVocabulary { .. }) => true,
             Self::Chat(error) => matches!(error, ChatError::NoTemplate { .. } | ChatError::NoDefault { .. }),
             Self::Conversations { .. }
+            | Self::Conversation(..)
             | Self::Item(..)
             | Self::Model(_)
             | Self::Output(_)
@@ -125,7 +128,7 @@ impl Failure {
                 format!("give --{}, or {name} in the file of --config", name.replace('_', "-"))
             }
             Self::Interrupted { run, .. } => format!("continue with --resume {}", run.display()),
-            Self::Chat(error) => return chat_hint(error),
+            Self::Chat(error) | Self::Conversation(_, error) => return chat_hint(error),
             Self::Data(error) => return data_hint(error),
             Self::Hub(error) => return hub_hint(error),
             _ => return None,
@@ -137,6 +140,7 @@ impl Failure {
         match self {
             Self::Usage(_) => None,
             Self::Data(error) | Self::Item(_, error) => error.source(),
+            Self::Conversation(_, error) => error.source(),
             Self::Device(error) => error.source(),
             Self::Hub(error) => error.source(),
             // Their messages include their sources.
@@ -163,6 +167,7 @@ impl fmt::Display for Failure {
             Self::Conversations { failed, lines } => write!(f, "{failed} of {lines} conversations were not rendered")?,
             Self::Data(error) => write!(f, "{error}")?,
             Self::Item(place, error) => write!(f, "{place}: {error}")?,
+            Self::Conversation(place, error) => write!(f, "{place}: {error}")?,
             Self::Device(error) => write!(f, "{error}")?,
             Self::Hub(error) => write!(f, "{error}")?,
             Self::Model(error) => write!(f, "{error}")?,

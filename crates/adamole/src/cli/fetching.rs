@@ -7,7 +7,7 @@ use super::{
 #[cfg(feature = "hub")]
 use adamole::hub::{Pushed, Upload};
 use adamole::{
-    data::{Benchmark, HubPlace},
+    data::{Benchmark, HubPlace, text::TextSplits},
     hub::{Event, Hub, Kind, Source, Wanted},
 };
 use indicatif::{ProgressBar, ProgressStyle};
@@ -83,6 +83,12 @@ pub(crate) fn benchmark_folder(benchmark: &Benchmark, data: Option<&Source>) -> 
         }
     };
     fetch(&source, Kind::Dataset, &rows_of(benchmark))
+}
+
+/// The folder of a data set with text of one's own.
+pub(crate) fn text_folder(source: &Source, splits: &TextSplits) -> Result<PathBuf, Failure> {
+    let wanted = Wanted::default().and_first_of(splits.file_patterns());
+    fetch(source, Kind::Dataset, &wanted.at_least_one("files with rows (as data/train-*.parquet or train.jsonl)"))
 }
 
 /// The files with rows, in every layout in which they are read.

@@ -1,11 +1,12 @@
 //! Hashes of a run's base and data: a resumed run has to have the same.
 
-use super::Failure;
+use super::{Failure, run_data::RunData};
 use adamole::{data::Example, train::TrainError};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::{
+    fmt,
     fs::{self, File},
     io::{self, Read, Seek, SeekFrom},
     path::{Path, PathBuf},
@@ -41,12 +42,17 @@ impl Fingerprint {
 }
 
 impl RunFingerprint {
-    /// The hashes of the model in `folder`, all of whose weights are read, of the training and validation examples, and of
-    /// the reported ones.
-    pub(crate) fn of(folder: &Path, splits: &[&[Example]], report: Option<&[Example]>) -> Result<Self, Failure> {
+    /// The hashes of the model in `folder`, all of whose weights are read, of what is trained and validated on, and of what
+    /// is reported.
+    pub(crate) fn of(folder: &Path, data: &RunData) -> Result<Self, Failure> {
         let weights = weights(folder).map_err(|source| TrainError::Io { path: folder.to_owned(), source })?;
-        let report = report.map(|report| examples(&[report]));
-        Ok(Self { both: Fingerprint::of(folder, splits)?, weights: Some(weights), report })
+        let report = data.reported().map(|(_, report)| examples(&[report]));
+        let base = base(folder).map_err(|source| TrainError::Io { path: folder.to_owned(), source })?;
+        let data = match data {
+            RunData::Choices(choices) => examples(&[&choices.train, &choices.validation]),
+            RunData::Texts(own) => hash(&[&own.train, &own.validation]),
+        };
+        Ok(Self { both: Fingerprint { base, data }, weights: Some(weights), report })
     }
 
     /// Whether it is of a version that hashes all weights and marks its checkpoints.
@@ -72,6 +78,11 @@ impl RunFingerprint {
 }
 
 fn examples(splits: &[&[Example]]) -> String {
+    hash(splits)
+}
+
+/// The hash of what these are printed as for debugging.
+fn hash<T: fmt::Debug>(splits: &[&[T]]) -> String {
     let mut hash = Sha256::new();
     for example in splits.iter().flat_map(|split| split.iter().map(Some).chain([None])) {
         hash.update(format!("{example:?}\n"));

@@ -6,13 +6,13 @@ use super::{
     identity::Identity,
     inputs::{Base, warn_beyond_positions, workers},
     memory,
-    reading::Items,
+    own_text::{WARMUP, WARMUP_SHARE},
     record::Record,
     resume::{Begun, Resumed, Start},
+    run_data::{ReadData, RunData},
     settings::{Resolved, Settings},
 };
 use adamole::{
-    data::{Example, MultipleChoice, ReadReport, SplitPart},
     device,
     llama::Precision,
     train::{Checkpoints, MemoryEstimate, RunDirectory, Workers, matmul_peak},
@@ -36,14 +36,8 @@ pub(crate) struct Request {
 
 /// The data, the base model and the hardware of a run.
 pub(crate) struct Inputs {
-    pub(crate) items: Items,
+    pub(crate) data: RunData,
     pub(crate) base: Base,
-    pub(crate) training: Vec<Example>,
-    pub(crate) validation: Vec<Example>,
-    /// The split that is reported beside the one that chooses the epoch.
-    pub(crate) reported: Option<(SplitPart, Vec<Example>)>,
-    pub(crate) train_rows: ReadReport,
-    pub(crate) validation_rows: ReadReport,
     pub(crate) memory: MemoryEstimate,
     pub(crate) hardware: Hardware,
 }
@@ -97,8 +91,8 @@ impl Request {
     ///
     /// # Errors
     /// Something cannot be read, or there is too little memory.
-    pub(crate) fn read(&self) -> Result<Inputs, Failure> {
-        let Self { config, located, .. } = self;
+    pub(crate) fn read(&mut self) -> Result<Inputs, Failure> {
+        let Self { config, located, .. } = &*self;
         let hardware = Hardware::open(&config.device, config.workers)?;
         let note_on_paths = |failure: &Failure| {
             if let (Failure::Hub(_), Some(resumed)) = (failure, &self.resumed) {
@@ -106,19 +100,12 @@ impl Request {
             }
         };
         // Data first: what is wrong with it is found out before weights are read.
-        let items = located.reading.open().inspect_err(note_on_paths)?;
-        let train_items = items.read_labelled(config.train_split)?;
-        let validation_items = items.read_labelled(config.validation_split)?;
-        let reported = config.report_split.map(|part| Ok::<_, Failure>((part, items.read_labelled(part)?)));
-        let reported = reported.transpose()?;
+        let read = ReadData::of(config, located).inspect_err(note_on_paths)?;
 
         let device = hardware.device.clone().autodiff();
         let mut base = Base::load(&located.model, config.weights(), &device).inspect_err(note_on_paths)?;
-        let encode = |part: SplitPart, read: &[MultipleChoice]| base.encode(&items, part.split, read);
-        let training = encode(config.train_split, &train_items.items)?;
-        let validation = encode(config.validation_split, &validation_items.items)?;
-        let reported = reported.map(|(part, read)| Ok::<_, Failure>((part, encode(part, &read.items)?))).transpose()?;
-        let lengths: Vec<usize> = training.iter().map(|example| example.text.len()).collect();
+        let data = read.encode(config, located, &base)?;
+        let lengths = data.train().lengths();
         warn_beyond_positions(base.model.config(), lengths.iter().copied());
         let layout = config.adapter.layout(base.model.config())?;
         let on_cpu = device::is_cpu(&hardware.device);
@@ -127,8 +114,30 @@ impl Request {
         memory::check(&memory, on_cpu)?;
         base.model.adapt(&layout, config.recipe.seed);
         config.weights().check_loaded(&base.model)?;
-        let (train_rows, validation_rows) = (train_items.report, validation_items.report);
-        Ok(Inputs { items, base, training, validation, reported, train_rows, validation_rows, memory, hardware })
+        self.fit_warmup(lengths.len());
+        Ok(Inputs { data, base, memory, hardware })
+    }
+
+    /// Where the warm-up is not set, that of a run on text of one's own is a share of its steps. A longer one than the run
+    /// is told.
+    fn fit_warmup(&mut self, texts: usize) {
+        let recipe = &mut self.config.recipe;
+        let steps = recipe.epochs.saturating_mul(texts.div_ceil(recipe.batch_size));
+        if self.config.own_text.is_some() && self.settings.get("warmup_steps").is_none() {
+            let warmup = ((WARMUP_SHARE * steps as f64).ceil() as usize).min(WARMUP);
+            recipe.warmup_steps = warmup;
+            self.located.recipe.warmup_steps = warmup;
+            // A resumed run has it too.
+            self.settings = self.settings.clone().with("warmup_steps", warmup);
+        }
+        if recipe.warmup_steps >= steps {
+            say!(
+                "warning: the warm-up has {} steps and the run {steps}: its learning rate never reaches {:e}; \
+                 a smaller --warmup-steps does",
+                recipe.warmup_steps,
+                recipe.learning_rate
+            );
+        }
     }
 
     /// Creates the run's folder, or opens that of the run that is resumed.
@@ -138,8 +147,7 @@ impl Request {
     pub(crate) fn start(&mut self, inputs: &Inputs) -> Result<(Start, Checkpoints), Failure> {
         let resumed = self.resumed.take();
         let Self { flags, file, settings, config, allow_changes, .. } = &*self;
-        let reported = inputs.reported.as_ref().map(|(_, examples)| &examples[..]);
-        let fingerprint = RunFingerprint::of(&inputs.base.folder, &[&inputs.training, &inputs.validation], reported)?;
+        let fingerprint = RunFingerprint::of(&inputs.base.folder, &inputs.data)?;
         let identity = Identity::new(config, &fingerprint);
         let checkpoints = RunDirectory::checkpoints(&config.output, config.checkpoint_every, config.keep_checkpoints)
             .of_run(identity.to_json());

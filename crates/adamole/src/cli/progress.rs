@@ -1,7 +1,7 @@
 //! Progress of a training run on stderr: on a terminal a bar below the lines that stay, elsewhere a line now and then.
 
 use super::output::{duration, percent};
-use adamole::train::{Collapse, EpochMetrics, StepMetrics, TrainEvent};
+use adamole::train::{Collapse, EpochMetrics, Score, StepMetrics, TrainEvent};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::{
     env,
@@ -177,11 +177,17 @@ fn lasting(event: &TrainEvent) -> Option<String> {
             let more = if sites.len() > 1 { format!(", and {} more alike", sites.len() - 1) } else { String::new() };
             format!("warning: {}{more}", sites.first().map(what).unwrap_or_default())
         }
-        TrainEvent::Epoch(EpochMetrics { epoch, accuracy, task_loss, mean_active_experts, best, .. }) => {
+        TrainEvent::Epoch(EpochMetrics { epoch, score, task_loss, mean_active_experts, best, .. }) => {
             let loss = task_loss.map(|loss| format!(", task loss {loss:.4}")).unwrap_or_default();
             let active = mean_active_experts.map(|mean| format!(", {mean:.2} active experts")).unwrap_or_default();
             let best = if *best { ", best so far" } else { "" };
-            format!("epoch {epoch}: accuracy {}{loss}{active}{best}", percent(*accuracy))
+            let score = match score {
+                Score::Choices { accuracy, .. } => format!("accuracy {}", percent(*accuracy)),
+                Score::Texts { validation_loss, perplexity } => {
+                    format!("validation loss {validation_loss:.4}, perplexity {perplexity:.3}")
+                }
+            };
+            format!("epoch {epoch}: {score}{loss}{active}{best}")
         }
     })
 }
@@ -209,12 +215,11 @@ mod tests {
     }
 
     fn epoch(epoch: usize) -> TrainEvent {
-        let (accuracy, choice_loss, best, diverged, seconds) = (0.5, 0.5, false, false, 1.0);
+        let (score, best, diverged, seconds) = (Score::Choices { accuracy: 0.5, choice_loss: 0.5 }, false, false, 1.0);
         let (task_loss, balance_loss, mean_active_experts) = (None, None, None);
         TrainEvent::Epoch(EpochMetrics {
             epoch,
-            accuracy,
-            choice_loss,
+            score,
             task_loss,
             balance_loss,
             mean_active_experts,

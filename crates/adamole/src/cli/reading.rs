@@ -26,8 +26,9 @@ settings! {
     pub(crate) struct Reading {
         /// Benchmark: boolq, cb, copa, rte, wic, commonsense_qa, cosmos_qa, social_i_qa, piqa, scienceqa, ai2_arc,
         /// openbookqa, multirc, wsc.fixed, super_glue, or the TOML file of a benchmark of your own.
-        pub(crate) benchmark: String;
-        /// Folder with the benchmark's files, or its data set on the hub: org/name[@revision].
+        pub(crate) benchmark: Option<String> = None, shown("none: data is text of one's own");
+        /// Folder with the benchmark's files, or its data set on the hub: org/name[@revision]; without a benchmark a file,
+        /// a folder or a data set with text of one's own.
         pub(crate) data: Option<String> = None, shown("the benchmark's own"), free;
         /// Whether parts of a split are cut from its items in a shuffled order, which is always the same; for sorted files.
         pub(crate) shuffle_parts: bool = false;
@@ -100,6 +101,12 @@ impl Reading {
         }
     }
 
+    /// The name of the benchmark or, without one, of the data.
+    pub(crate) fn name(&self) -> String {
+        let name = self.benchmark.as_deref().or(self.data.as_deref()).unwrap_or_default();
+        Path::new(name).file_stem().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
     /// The folder in which token ids are kept, if they are.
     fn token_cache(&self) -> Option<PathBuf> {
         match self.token_cache.as_deref() {
@@ -115,7 +122,9 @@ impl Reading {
     /// Finds the benchmark and its files; those on the hub are fetched.
     pub(crate) fn open(&self) -> Result<Items, Failure> {
         self.validate()?;
-        let benchmark = benchmark(&self.benchmark)?;
+        let name = self.benchmark.as_deref();
+        let help = "The name of a benchmark.";
+        let benchmark = benchmark(name.ok_or(SettingError::Missing { name: "benchmark", help })?)?;
         let data = self.data.as_deref().map(Source::parse).transpose()?;
         let folder = |part: &Benchmark| Ok((part.clone(), fetching::benchmark_folder(part, data.as_ref())?));
         let parts = benchmark.parts().iter().map(folder).collect::<Result<_, Failure>>()?;

@@ -79,8 +79,8 @@ fn train(
     say!("memory: {}", memory::text(&inputs.memory));
     let model = inputs.base.model.clone();
     inputs.base.model = model.clone().without_adapters();
-    let Inputs { items, base, training, validation, reported, hardware, .. } = &inputs;
-    let data = TrainingData { train: training, validation, pad_id: base.pad_id() };
+    let Inputs { data: run_data, base, hardware, .. } = &inputs;
+    let data = TrainingData { train: run_data.train(), validation: run_data.validation(), pad_id: base.pad_id() };
     let checkpoint = checkpoint.map(|checkpoint| with_best(checkpoint, &directory, &model)).transpose()?;
     let matmul_peak = hardware.matmul_peak(config.dtype);
     let signals = Signals::follow().map_err(Failure::Signals)?;
@@ -96,9 +96,15 @@ fn train(
             evaluation.map_err(|error| interrupted(error, fitted.state.step, config, &signals))?;
         Ok::<_, Failure>(Reported { split: *split, accuracy, items, majority_accuracy })
     };
-    let reported = reported.as_ref().map(report_on).transpose()?;
-    let statistics = &fitted.best.evaluation.routing;
-    if let Some(analysis) = Analysis::of(items.benchmark.name(), &fitted.best.model, statistics) {
+    let reported = run_data.reported().map(report_on).transpose()?;
+    let statistics = fitted.best.evaluation.routing();
+    if fitted.state.lost() {
+        say!(
+            "warning: no epoch is better than the model before training, whose validation is in the report: the adapter \
+             of the best epoch is kept, and the base alone does better"
+        );
+    }
+    if let Some(analysis) = Analysis::of(&run_data.name(config), &fitted.best.model, statistics) {
         let file = |name| config.output.join(name);
         routing::write(&[analysis], Some(&file("routing.json")), Some(&file("routing.html")))?;
     }

@@ -1,6 +1,6 @@
 //! All settings: those of the program, declared here and with what they are about, and those of the libraries.
 
-use crate::cli::{adapter_settings, reading::Reading, weights::Weights};
+use crate::cli::{adapter_settings, own_text::OwnText, reading::Reading, weights::Weights};
 use adamole::{
     core::{MethodKind, Setting, SettingError, SettingGroup, settings},
     data::{Split, SplitPart},
@@ -77,6 +77,7 @@ static GROUPS: LazyLock<Vec<Group>> = LazyLock::new(|| {
     vec![
         group("Base model and run", &[Run::SETTINGS, Weights::SETTINGS]),
         group("Data", &[Reading::SETTINGS, Splits::SETTINGS]),
+        group("Text of one's own", &[OwnText::SETTINGS]),
         adapter,
         group("Training", &[Recipe::SETTINGS]),
     ]

@@ -26,9 +26,12 @@ pub(crate) struct Settings(SettingMap);
 type IsPath = fn(&str, &Path) -> bool;
 
 /// Settings whose values may be paths.
-const PATHS: [(&str, IsPath); 4] = [
+const PATHS: [(&str, IsPath); 7] = [
     ("model", |_, place| place.is_dir()),
-    ("data", |_, place| place.is_dir()),
+    ("data", |_, place| place.exists()),
+    ("validation_data", |_, place| place.exists()),
+    ("text_fields", |_, place| place.is_file()),
+    ("chat_template", |_, place| place.is_file()),
     ("benchmark", |_, place| place.extension().is_some_and(|it| it == "toml") && place.is_file()),
     ("token_cache", |value, _| value != "off"),
 ];

@@ -4,7 +4,7 @@ use super::{
     Settings,
     declared::{Run, Splits},
 };
-use crate::cli::{Failure, adapter_settings::AdapterSettings, reading::Reading, weights::Weights};
+use crate::cli::{Failure, adapter_settings::AdapterSettings, own_text::OwnText, reading::Reading, weights::Weights};
 use adamole::{
     core::{SettingError, SettingGroup},
     data::SplitPart,
@@ -12,7 +12,7 @@ use adamole::{
     train::Recipe,
 };
 use serde::Serialize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The settings of a run with nothing left open, as its `config.json` records them. Results of long runs are identified
 /// by a hash of this, so that names and order stay as they are.
@@ -21,6 +21,9 @@ pub(crate) struct Resolved {
     pub(crate) model: String,
     #[serde(flatten)]
     pub(crate) reading: Reading,
+    /// Where training is on text of one's own.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub(crate) own_text: Option<OwnText>,
     pub(crate) output: PathBuf,
     pub(crate) device: String,
     /// The number of micro-batches in parallel; it changes no result.
@@ -53,7 +56,9 @@ impl Settings {
     /// # Errors
     /// A required setting is absent, or one is not valid.
     pub(crate) fn resolve(self) -> Result<Resolved, Failure> {
-        let Self(given) = self.with_compat();
+        let given = self.with_compat();
+        let is_own_text = OwnText::is_meant(&given)?;
+        let Self(given) = if is_own_text { OwnText::with_defaults(given) } else { given };
         let adapter = AdapterSettings::resolve(&given)?;
         let recipe = adapter.recipe(&given)?;
         let reading = Reading::from_settings(&given)?;
@@ -66,12 +71,13 @@ impl Settings {
         }
         let Weights { dtype, quantize } = Weights::from_settings(&given)?;
         let splits = Splits::from_settings(&given)?.checked()?;
-        let benchmark = Path::new(&reading.benchmark).file_stem().unwrap_or_default().to_string_lossy();
-        let run = || PathBuf::from("runs").join(format!("{benchmark}-{}-{}", adapter.method, recipe.seed));
+        let own_text = is_own_text.then(|| OwnText::from_settings(&given)).transpose()?;
+        let run = || PathBuf::from("runs").join(format!("{}-{}-{}", reading.name(), adapter.method, recipe.seed));
         Ok(Resolved {
             output: output.unwrap_or_else(run),
             model,
             reading,
+            own_text,
             device,
             workers,
             adapter,

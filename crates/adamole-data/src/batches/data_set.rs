@@ -1,38 +1,48 @@
-//! The texts that a run learns from, whatever they were made of.
+//! The texts that a run learns from or is measured by, whatever they were made of.
 
 use super::{Collation, LabelScope};
 use crate::Example;
+use crate::text::TokenizedText;
 
-/// Texts to learn from, by their indices.
+/// Texts with labels, by their indices.
 #[derive(Debug, Clone, Copy)]
-pub enum TrainingSet<'a> {
+pub enum DataSet<'a> {
     /// Of multiple-choice items.
     Choices(&'a [Example]),
+    /// Of one's own data.
+    Texts(&'a [TokenizedText]),
 }
 
-impl<'a> From<&'a [Example]> for TrainingSet<'a> {
+impl<'a> From<&'a [TokenizedText]> for DataSet<'a> {
+    fn from(texts: &'a [TokenizedText]) -> Self {
+        Self::Texts(texts)
+    }
+}
+
+impl<'a> From<&'a [Example]> for DataSet<'a> {
     fn from(examples: &'a [Example]) -> Self {
         Self::Choices(examples)
     }
 }
 
-impl<'a> From<&'a Vec<Example>> for TrainingSet<'a> {
+impl<'a> From<&'a Vec<Example>> for DataSet<'a> {
     fn from(examples: &'a Vec<Example>) -> Self {
         Self::Choices(examples)
     }
 }
 
-impl<'a, const N: usize> From<&'a [Example; N]> for TrainingSet<'a> {
+impl<'a, const N: usize> From<&'a [Example; N]> for DataSet<'a> {
     fn from(examples: &'a [Example; N]) -> Self {
         Self::Choices(examples)
     }
 }
 
-impl<'a> TrainingSet<'a> {
+impl<'a> DataSet<'a> {
     /// The number of texts.
     pub fn len(self) -> usize {
         match self {
             Self::Choices(examples) => examples.len(),
+            Self::Texts(texts) => texts.len(),
         }
     }
 
@@ -48,6 +58,7 @@ impl<'a> TrainingSet<'a> {
     pub fn text(self, index: usize) -> &'a [u32] {
         match self {
             Self::Choices(examples) => &examples[index].text,
+            Self::Texts(texts) => &texts[index].ids,
         }
     }
 
@@ -69,6 +80,8 @@ impl<'a> TrainingSet<'a> {
                 };
                 labelled.filter(|label| text[*label] != collation.pad_id).collect()
             }
+            // The end of a text is a label, also where it is the padding token.
+            Self::Texts(texts) => texts[index].labelled.iter().cloned().flatten().collect(),
         }
     }
 }

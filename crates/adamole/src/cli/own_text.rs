@@ -1,0 +1,233 @@
+//! Text of one's own: from files and settings to texts with labels.
+
+use super::{Failure, chat, fetching::text_folder, inputs::Base, reading::Reading, settings::Settings};
+use adamole::{
+    chat::{ChatTemplates, Conversation, Data, RenderOptions},
+    core::{SettingError, SettingGroup, settings},
+    data::Tokenizer,
+    data::text::{
+        Encoded, LossOn, TextContent, TextData, TextEncodeOptions, TextEncoder, TextFields, TextOptions, TextRow,
+        TokenizedText, Validation,
+    },
+    hub::Source,
+};
+use rayon::prelude::*;
+use serde::Serialize;
+use std::{
+    ops::Range,
+    path::{Path, PathBuf},
+};
+
+settings! {
+    /// Text of one's own, in place of a benchmark.
+    #[derive(Debug, Clone, Serialize)]
+    pub(crate) struct OwnText {
+        /// File or folder with rows for validation, where training is on text of one's own.
+        validation_data: Option<String> = None, shown("the validation split of data, or a share of its rows"), free;
+        /// Share of the rows that is drawn by seed for validation, where training is on text of one's own.
+        validation_share: Option<f64> = None, shown("0.1, at most 1000 rows, where data has no validation split");
+        /// TOML file with the shape of the rows and the names of their fields.
+        text_fields: Option<PathBuf> = None, shown("those of the common formats");
+        /// Tokens of a row that have a loss: completion (of a conversation its last answer), assistant (all of its
+        /// answers), or all.
+        pub(crate) loss_on: LossOn = LossOn::Completion;
+        /// Chat template of conversations: a file, or the name of a built-in one, chatml, alpaca or plain.
+        pub(crate) chat_template: Option<String> = None, shown("the tokenizer's"), free;
+    }
+}
+
+/// Settings of benchmarks that mean nothing for text of one's own.
+const OF_BENCHMARKS: [&str; 9] = [
+    "train_split",
+    "validation_split",
+    "report_split",
+    "shuffle_parts",
+    "scoring",
+    "truncation",
+    "labels",
+    "padding",
+    "compat",
+];
+
+/// Values that take the place of defaults where training is on text of one's own.
+const DEFAULTS: [(&str, u64); 2] = [("max_tokens", 2048), ("micro_batch_tokens", 1024)];
+
+/// The longest warm-up by default, and its share of a run.
+pub(crate) const WARMUP: usize = 200;
+pub(crate) const WARMUP_SHARE: f64 = 0.1;
+
+/// Texts for training and validation, and what there is to say about them.
+pub(crate) struct OwnTexts {
+    pub(crate) train: Vec<TokenizedText>,
+    pub(crate) validation: Vec<TokenizedText>,
+    /// Rows of which truncation left no label.
+    pub(crate) dropped: usize,
+    pub(crate) truncated: usize,
+}
+
+impl OwnText {
+    /// Whether the settings are of a run on text of one's own, which has data and no benchmark.
+    ///
+    /// # Errors
+    /// There is neither, or settings of the one are given with the other.
+    pub(crate) fn is_meant(given: &Settings) -> Result<bool, Failure> {
+        let is_given = |name: &&str| given.get(name).is_some();
+        let own = || Self::SETTINGS.iter().map(|setting| setting.name);
+        match (given.get("benchmark").is_some(), given.get("data").is_some()) {
+            (true, _) => match own().find(|name| is_given(name)) {
+                Some(name) => Err(Failure::Usage(format!(
+                    "{name} is a setting of text of one's own, and benchmark says that this is multiple choice"
+                ))),
+                None => Ok(false),
+            },
+            (false, true) => match OF_BENCHMARKS.iter().copied().find(is_given) {
+                Some(name) => Err(Failure::Usage(format!(
+                    "{name} is a setting of benchmarks, and without a benchmark data is text of one's own"
+                ))),
+                None => Ok(true),
+            },
+            (false, false) => Err(Failure::Usage(
+                "--benchmark NAME is needed, or --data FILE with text of one's own: JSON Lines, JSON, CSV, TSV or Parquet \
+                 with messages, prompt and completion, instruction and output, or text"
+                    .into(),
+            )),
+        }
+    }
+
+    /// The settings with those defaults that text of one's own has.
+    pub(crate) fn with_defaults(given: Settings) -> Settings {
+        DEFAULTS.iter().fold(given, |given, (name, value)| match given.get(name) {
+            Some(_) => given,
+            None => given.with(name, *value),
+        })
+    }
+
+    /// Reads the rows. Those on the hub are fetched.
+    ///
+    /// # Errors
+    /// The files or their rows cannot be read.
+    pub(crate) fn read(&self, reading: &Reading, seed: u64) -> Result<TextData, Failure> {
+        let fields = self.text_fields.as_deref().map(TextFields::from_file).transpose()?.unwrap_or_default();
+        let place = |name: &str| -> Result<PathBuf, Failure> {
+            match Path::new(name).is_file() {
+                true => Ok(name.into()),
+                false => text_folder(&Source::parse(name)?, &TextOptions::default().splits),
+            }
+        };
+        let validation = match (&self.validation_data, self.validation_share) {
+            (Some(_), Some(_)) => {
+                return Err(Failure::Usage("validation_data and validation_share exclude each other".into()));
+            }
+            (Some(data), None) => Validation::Files(vec![place(data)?]),
+            (None, Some(share)) => Validation::Share(share),
+            (None, None) => Validation::Split,
+        };
+        let options =
+            TextOptions { fields, validation, seed, on_bad_row: reading.on_bad_row, ..TextOptions::default() };
+        let data = reading.data.as_deref().ok_or(SettingError::Missing { name: "data", help: "The rows." })?;
+        Ok(TextData::read(&[place(data)?], &options)?)
+    }
+
+    /// The token ids of all rows, with their labels.
+    ///
+    /// # Errors
+    /// A conversation cannot be rendered, a text cannot be encoded, or nothing is left of a part.
+    pub(crate) fn encode(&self, data: &TextData, max_tokens: usize, base: &Base) -> Result<OwnTexts, Failure> {
+        let encoder = RowEncoder::new(self, max_tokens, &base.tokenizer, &base.folder)?;
+        let [train, validation] = [&data.train, &data.validation].map(|rows| encoder.encode(rows));
+        let (train, validation) = (train?, validation?);
+        for (what, encoded) in [("training", &train), ("validation", &validation)] {
+            base.model.check_tokens(encoded.texts.iter().flat_map(|text| &text.ids))?;
+            if encoded.texts.is_empty() {
+                return Err(Failure::Usage(format!(
+                    "of {} rows for {what} none has a label within {max_tokens} tokens; a larger --max-tokens keeps more",
+                    encoded.dropped.len()
+                )));
+            }
+        }
+        let both = |count: fn(&Encoded) -> usize| count(&train) + count(&validation);
+        Ok(OwnTexts {
+            dropped: both(|encoded| encoded.dropped.len()),
+            truncated: both(|encoded| encoded.truncated),
+            train: train.texts,
+            validation: validation.texts,
+        })
+    }
+}
+
+/// Rows as tokens, with those marked that have a loss.
+pub(crate) struct RowEncoder<'a> {
+    encoder: TextEncoder<'a>,
+    loss_on: LossOn,
+    template: Option<&'a str>,
+    folder: &'a Path,
+}
+
+impl<'a> RowEncoder<'a> {
+    pub(crate) fn new(
+        settings: &'a OwnText,
+        max_tokens: usize,
+        tokenizer: &'a Tokenizer,
+        folder: &'a Path,
+    ) -> Result<Self, Failure> {
+        let OwnText { loss_on, chat_template, .. } = settings;
+        let options = TextEncodeOptions { max_tokens, loss_on: *loss_on, ..TextEncodeOptions::default() };
+        let encoder = TextEncoder::new(tokenizer, &options)?;
+        Ok(Self { encoder, loss_on: *loss_on, template: chat_template.as_deref(), folder })
+    }
+
+    /// The tokens of rows, which are all of one shape.
+    pub(crate) fn encode(&self, rows: &[TextRow]) -> Result<Encoded, Failure> {
+        let is_conversation = |row: &TextRow| matches!(row.content, TextContent::Conversation { .. });
+        if !rows.iter().any(is_conversation) {
+            return Ok(self.encoder.encode(rows)?);
+        }
+        let templates = chat::templates(self.template, Some(self.folder))?;
+        let encode = |(index, row): (usize, &TextRow)| {
+            let (text, spans) = self.rendered(row, &templates)?;
+            Ok(self.encoder.rendered(index, &text, &spans)?)
+        };
+        let texts: Vec<Result<TokenizedText, Failure>> = rows.par_iter().enumerate().map(encode).collect();
+        texts.into_iter().collect()
+    }
+
+    /// The text of a conversation, and the bytes that are to be learned.
+    fn rendered(&self, row: &TextRow, templates: &ChatTemplates) -> Result<(String, Vec<Range<usize>>), Failure> {
+        let TextContent::Conversation { messages, tools, prompt_messages } = &row.content else {
+            return Err(Failure::Usage(format!("{}: expected a conversation, as in the first row", row.origin)));
+        };
+        let in_row = |what: String| Failure::Usage(format!("{}: {what}", row.origin));
+        let record = |json: &str| match serde_json::from_str::<Data>(json) {
+            Ok(Data::Record(record)) => Ok(record),
+            Ok(other) => Err(in_row(format!("expected an object, found {}", other.kind()))),
+            Err(error) => Err(in_row(error.to_string())),
+        };
+        let records = messages.iter().map(|message| record(message.json().as_str())).collect::<Result<_, _>>()?;
+        let mut conversation = Conversation::new(records).map_err(|error| in_row(error.to_string()))?;
+        conversation.tools = match tools {
+            None => None,
+            Some(tools) => Some(tools.iter().map(|tool| record(tool.as_str())).collect::<Result<_, _>>()?),
+        };
+        let (template, options) = (templates.for_conversation(&conversation)?, RenderOptions::default());
+        let in_conversation = |error| Failure::Conversation(row.origin.to_string(), error);
+        if self.loss_on == LossOn::All {
+            return Ok((template.render(&conversation, &options).map_err(in_conversation)?.text, Vec::new()));
+        }
+        let found = template.assistant_spans(&conversation, &options).map_err(in_conversation)?;
+        let answers: Vec<usize> = conversation.answers().collect();
+        let learned = self.loss_on.messages(messages, *prompt_messages);
+        if learned == answers {
+            return Ok((found.text, found.spans));
+        }
+        if found.spans.len() != answers.len() {
+            return Err(in_row(format!(
+                "the chat template marks {} spans for {} answers, so that it is not known which are those of the completion; \
+                 --loss-on assistant trains on all",
+                found.spans.len(),
+                answers.len()
+            )));
+        }
+        let spans = answers.iter().zip(found.spans).filter(|(answer, _)| learned.contains(answer));
+        Ok((found.text, spans.map(|(_, span)| span).collect()))
+    }
+}
