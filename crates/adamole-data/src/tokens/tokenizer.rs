@@ -92,7 +92,20 @@ impl Tokenizer {
     ///
     /// [`DataError::Tokenize`] if the tokenizer's decoder fails.
     pub fn decode(&self, ids: &[u32]) -> Result<String, DataError> {
-        called(|| self.inner.decode(ids, true), || format!("{ids:?}"))
+        self.decoded(ids, true)
+    }
+
+    /// [`Self::decode`] with the special tokens.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::Tokenize`].
+    pub fn decode_with_special_tokens(&self, ids: &[u32]) -> Result<String, DataError> {
+        self.decoded(ids, false)
+    }
+
+    fn decoded(&self, ids: &[u32], skip_special_tokens: bool) -> Result<String, DataError> {
+        called(|| self.inner.decode(ids, skip_special_tokens), || format!("{ids:?}"))
     }
 
     /// The beginning-of-sequence token, if the model has one. [`Self::encode_text`] adds it if the tokenizer's rules do.

@@ -4,11 +4,13 @@ use super::{
     Failure,
     inputs::{Base, warn_beyond_positions, workers},
     output::{Format, duration, percent, print, size},
-    reading::Reading,
+    own_text::{DataFlags, Described},
     routing,
     settings::Flags,
     weights::WeightFlags,
 };
+mod texts;
+
 use adamole::{
     data::{MultipleChoice, ReadReport, SplitItems, SplitPart},
     device,
@@ -27,7 +29,7 @@ pub(crate) struct EvaluateArguments {
     #[arg(long)]
     adapter: Option<String>,
     #[command(flatten)]
-    reading: Flags<Reading>,
+    data: Flags<DataFlags>,
     /// train, validation or test, or a part of one: test[:200], train[200:], train[200:250]
     #[arg(long, default_value = "validation")]
     split: SplitPart,
@@ -81,7 +83,11 @@ struct Report {
 pub(crate) fn run(arguments: EvaluateArguments) -> Result<(), Failure> {
     let device = device::open(&arguments.device)?;
     let split = arguments.split;
-    let items = arguments.reading.0.open()?;
+    let reading = match arguments.data.0.described()? {
+        Described::Benchmark(reading) => reading,
+        Described::OwnText(reading, own) => return texts::run(&arguments, &reading, &own, &device),
+    };
+    let items = reading.open()?;
     let SplitItems { items: read, report: rows } = items.read_labelled(split.limited(arguments.limit))?;
     let mut base = Base::load(&arguments.model, arguments.weights, &device)?;
     if let Some(adapter) = &arguments.adapter {

@@ -1,13 +1,15 @@
-//! `adamole items`: a benchmark's items as the model sees them, to look at when a score is odd.
+//! `adamole items`: the items of a benchmark, or the rows of one's own text, as the model sees them.
 
 use super::{
     Failure,
     fetching::tokenizer_folder,
     inputs::LongTexts,
     output::{Format, written_or_closed},
-    reading::Reading,
+    own_text::{DataFlags, Described},
     settings::Flags,
 };
+mod rows;
+
 use crate::stdout;
 use adamole::{
     data::{Example, MultipleChoice, SplitPart, Tokenizer},
@@ -20,14 +22,14 @@ use std::io::{BufWriter, Write};
 #[derive(Args)]
 pub(crate) struct ItemsArguments {
     #[command(flatten)]
-    reading: Flags<Reading>,
+    data: Flags<DataFlags>,
     /// train, validation or test, or a part of one: test[:200], train[200:], train[200:250]
     #[arg(long, default_value = "validation")]
     split: SplitPart,
     /// Print the first N items only
     #[arg(long)]
     limit: Option<usize>,
-    /// Add the token ids that training and evaluation see; needs --model
+    /// Add the token ids that training and evaluation see, and of text of one's own what has a loss; needs --model
     #[arg(long, requires = "model")]
     tokens: bool,
     /// Model whose tokenizer is used: a Hugging Face folder, or org/name[@revision] on the hub
@@ -69,7 +71,11 @@ struct Tokens<'a> {
 const CHUNK: usize = 1024;
 
 pub(crate) fn run(arguments: &ItemsArguments) -> Result<(), Failure> {
-    let items = arguments.reading.0.open()?.without_cache();
+    let reading = match arguments.data.0.described()? {
+        Described::Benchmark(reading) => reading,
+        Described::OwnText(reading, own) => return rows::run(arguments, &reading, &own),
+    };
+    let items = reading.open()?.without_cache();
     let folder =
         arguments.model.as_ref().filter(|_| arguments.tokens).map(|model| tokenizer_folder(model)).transpose()?;
     let tokenizer = folder.as_deref().map(Tokenizer::from_folder).transpose()?;

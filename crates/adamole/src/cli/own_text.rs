@@ -1,14 +1,20 @@
 //! Text of one's own: from files and settings to texts with labels.
 
-use super::{Failure, chat, fetching::text_folder, inputs::Base, reading::Reading, settings::Settings};
+use super::{
+    Failure, chat,
+    fetching::text_folder,
+    inputs::Base,
+    reading::Reading,
+    settings::{Declared, FlagSet, Settings},
+};
 use adamole::{
     chat::{ChatTemplates, Conversation, Data, RenderOptions},
     core::{SettingError, SettingGroup, settings},
-    data::Tokenizer,
     data::text::{
         Encoded, LossOn, TextContent, TextData, TextEncodeOptions, TextEncoder, TextFields, TextOptions, TextRow,
-        TokenizedText, Validation,
+        TextSplits, TokenizedText, Validation,
     },
+    data::{Split, Tokenizer},
     hub::Source,
 };
 use rayon::prelude::*;
@@ -56,6 +62,41 @@ const DEFAULTS: [(&str, u64); 2] = [("max_tokens", 2048), ("micro_batch_tokens",
 pub(crate) const WARMUP: usize = 200;
 pub(crate) const WARMUP_SHARE: f64 = 0.1;
 
+/// The data of a command, as its flags describe it: a benchmark, or text of one's own.
+#[derive(Debug, Clone)]
+pub(crate) struct DataFlags(Settings);
+
+/// What the flags describe.
+pub(crate) enum Described {
+    Benchmark(Reading),
+    OwnText(Reading, OwnText),
+}
+
+impl FlagSet for DataFlags {
+    fn has(it: &Declared) -> bool {
+        Reading::SETTINGS.iter().chain(OwnText::SETTINGS).any(|own| own.name == it.setting.name)
+    }
+
+    fn from_given(given: Settings) -> Result<Self, SettingError> {
+        Ok(Self(given))
+    }
+}
+
+impl DataFlags {
+    /// # Errors
+    /// A setting is not valid, or does not go with the others.
+    pub(crate) fn described(&self) -> Result<Described, Failure> {
+        let given = self.0.clone().with_compat();
+        if !OwnText::is_meant(&given)? {
+            return Ok(Described::Benchmark(Reading::from_settings(given.map())?));
+        }
+        let given = OwnText::with_defaults(given);
+        let reading = Reading::from_settings(given.map())?;
+        reading.validate()?;
+        Ok(Described::OwnText(reading, OwnText::from_settings(given.map())?))
+    }
+}
+
 /// Texts for training and validation, and what there is to say about them.
 pub(crate) struct OwnTexts {
     pub(crate) train: Vec<TokenizedText>,
@@ -102,18 +143,13 @@ impl OwnText {
         })
     }
 
-    /// Reads the rows. Those on the hub are fetched.
+    /// Reads the rows for training and validation. Those on the hub are fetched.
     ///
     /// # Errors
     /// The files or their rows cannot be read.
     pub(crate) fn read(&self, reading: &Reading, seed: u64) -> Result<TextData, Failure> {
-        let fields = self.text_fields.as_deref().map(TextFields::from_file).transpose()?.unwrap_or_default();
-        let place = |name: &str| -> Result<PathBuf, Failure> {
-            match Path::new(name).is_file() {
-                true => Ok(name.into()),
-                false => text_folder(&Source::parse(name)?, &TextOptions::default().splits),
-            }
-        };
+        let splits = TextSplits::default();
+        let place = |name: &str| place(name, &splits);
         let validation = match (&self.validation_data, self.validation_share) {
             (Some(_), Some(_)) => {
                 return Err(Failure::Usage("validation_data and validation_share exclude each other".into()));
@@ -122,10 +158,28 @@ impl OwnText {
             (None, Some(share)) => Validation::Share(share),
             (None, None) => Validation::Split,
         };
+        let (fields, on_bad_row) = (self.fields()?, reading.on_bad_row);
+        let options = TextOptions { fields, validation, seed, on_bad_row, ..TextOptions::default() };
+        Ok(TextData::read(&[place(data_of(reading)?)?], &options)?)
+    }
+
+    /// Reads the rows of a file, or of a split of a folder or a data set.
+    ///
+    /// # Errors
+    /// The files or their rows cannot be read.
+    pub(crate) fn read_split(&self, reading: &Reading, split: Split) -> Result<TextData, Failure> {
+        let data = data_of(reading)?;
+        let split = (!Path::new(data).is_file()).then(|| split.to_string());
+        let splits = TextSplits { train: split, ..TextSplits::default() };
+        let place = place(data, &splits)?;
+        let (fields, on_bad_row) = (self.fields()?, reading.on_bad_row);
         let options =
-            TextOptions { fields, validation, seed, on_bad_row: reading.on_bad_row, ..TextOptions::default() };
-        let data = reading.data.as_deref().ok_or(SettingError::Missing { name: "data", help: "The rows." })?;
-        Ok(TextData::read(&[place(data)?], &options)?)
+            TextOptions { fields, splits, validation: Validation::None, on_bad_row, ..TextOptions::default() };
+        Ok(TextData::read(&[place], &options)?)
+    }
+
+    fn fields(&self) -> Result<TextFields, Failure> {
+        Ok(self.text_fields.as_deref().map(TextFields::from_file).transpose()?.unwrap_or_default())
     }
 
     /// The token ids of all rows, with their labels.
@@ -152,6 +206,18 @@ impl OwnText {
             train: train.texts,
             validation: validation.texts,
         })
+    }
+}
+
+fn data_of(reading: &Reading) -> Result<&str, Failure> {
+    Ok(reading.data.as_deref().ok_or(SettingError::Missing { name: "data", help: "The rows." })?)
+}
+
+/// The file or folder of a name.
+fn place(name: &str, splits: &TextSplits) -> Result<PathBuf, Failure> {
+    match Path::new(name).is_file() {
+        true => Ok(name.into()),
+        false => text_folder(&Source::parse(name)?, splits),
     }
 }
 
