@@ -6,14 +6,15 @@ use super::{
     fingerprint::Fingerprint,
     inputs::workers,
     memory,
-    output::{Format, print},
+    output::{Format, duration, print},
+    own_text::{OwnText, RowEncoder},
     settings::{Flags, Resolved, Settings},
 };
 use adamole::{
-    data::{Example, LabelScope, SplitPart, Tokenizer},
+    data::{Example, LabelScope, SplitPart, Tokenizer, text::TokenizedText},
     device,
     llama::{LinearShapes, ModelConfig},
-    train::{Cost, MemoryEstimate},
+    train::{Cost, MemoryEstimate, Workers, matmul_peak},
 };
 use clap::Args;
 use serde::Serialize;
@@ -62,13 +63,27 @@ struct Report {
     report_operations: f64,
     memory_estimate: MemoryEstimate,
     memory_bytes: u64,
+    /// The time on this machine, from the speed of plain products here; absent for a GPU, and for benchmarks as JSON.
+    seconds: Option<f64>,
+}
+
+impl Report {
+    /// The operations of the whole run.
+    fn operations(&self) -> f64 {
+        let validations = self.config.recipe.epochs as f64 + 1.0;
+        self.train_operations + self.validation_operations * validations + self.report_operations
+    }
 }
 
 /// Lengths in tokens of the training texts, and of the prompts of evaluations.
 struct Lengths {
     train: Lot,
+    /// Tokens of the training texts that have a loss.
+    labels: usize,
     longest: Vec<usize>,
     validation: Lot,
+    /// Tokens of the validation texts that have a loss; of multiple choice a few rows of the vocabulary are computed.
+    validation_labels: usize,
     report: Lot,
 }
 
@@ -114,17 +129,17 @@ pub(crate) fn run(arguments: EstimateArguments) -> Result<(), Failure> {
     let layout = config.adapter.layout(&model)?;
     let shapes = LinearShapes::of(&model);
     let cost = Cost::of_shape(&model, &layout);
-    let trained = |length| match config.recipe.labels {
-        LabelScope::Text => cost.step(1, length, length),
-        LabelScope::Answer => cost.step(1, length, 1),
-    };
+    let of_train = lengths.train.sum(|length| cost.step(1, length, 0)) + cost.step(0, 0, lengths.labels);
+    // A forward pass alone.
+    let of_validation_labels = cost.step(0, 0, lengths.validation_labels) / 2.0;
     let asked = |lengths: &Lot| lengths.sum(|length| cost.prompt(length));
     let epochs = config.recipe.epochs;
     let on_cpu = device::names_cpu(&config.device);
     let workers = workers(config.workers, on_cpu);
     let memory_estimate = memory::estimate(&config, &layout, &model, &lengths.longest, (workers, on_cpu));
-    let report = Report {
+    let mut report = Report {
         fingerprint,
+        seconds: None,
         train_items: lengths.train.items(),
         validation_items: lengths.validation.items(),
         report_items: lengths.report.items(),
@@ -132,15 +147,23 @@ pub(crate) fn run(arguments: EstimateArguments) -> Result<(), Failure> {
         trainable_parameters: shapes.adapter_elements(&layout),
         steps: epochs.saturating_mul(lengths.train.items().div_ceil(config.recipe.batch_size)),
         train_tokens: epochs.saturating_mul(lengths.train.tokens()),
-        train_operations: epochs as f64 * lengths.train.sum(trained),
-        validation_operations: asked(&lengths.validation),
+        train_operations: epochs as f64 * of_train,
+        validation_operations: asked(&lengths.validation) + of_validation_labels,
         report_operations: asked(&lengths.report),
         memory_bytes: memory_estimate.total(),
         memory_estimate,
         config,
     };
+    // Tables of many runs ask for the numbers of each, and know what a machine does.
+    if on_cpu && (arguments.format == Format::Text || report.config.own_text.is_some()) {
+        let peak = matmul_peak(&Workers::new(workers), &device::open(&report.config.device)?, report.config.dtype);
+        report.seconds = Some(report.operations() / (REACHED * peak));
+    }
     print(arguments.format, &report, || text(&report))
 }
+
+/// What a run on the CPU reaches of the speed of plain products.
+const REACHED: f64 = 0.55;
 
 /// The shape of a well-known model, or that in a folder.
 pub(super) fn shape_of(name: &str) -> Result<ModelConfig, Failure> {
@@ -174,11 +197,26 @@ fn assume(config: &Resolved, items: &[usize], tokens: usize) -> Result<Lengths, 
         return Err(Failure::Usage(format!("a batch is of {batch} items, expected at most {LARGEST_BATCH}")));
     }
     let longest = vec![config.reading.max_tokens; batch];
-    Ok(Lengths { train: of(train), longest, validation: of(validation), report: of(report) })
+    let tokens = config.reading.max_tokens.min(tokens);
+    let labels = if config.own_text.is_some() { train * tokens } else { labels_of(config, train, train * tokens) };
+    let validation_labels = if config.own_text.is_some() { validation * tokens } else { 0 };
+    let (train, validation, report) = (of(train), of(validation), of(report));
+    Ok(Lengths { train, labels, longest, validation, validation_labels, report })
 }
 
-/// Lengths of the items themselves.
+/// The labels of so many items with so many tokens.
+fn labels_of(config: &Resolved, items: usize, tokens: usize) -> usize {
+    match config.recipe.labels {
+        LabelScope::Text => tokens,
+        LabelScope::Answer => items,
+    }
+}
+
+/// Lengths of the items or rows themselves.
 fn read(config: &Resolved) -> Result<(ModelConfig, Lengths, Option<Fingerprint>), Failure> {
+    if let Some(own) = &config.own_text {
+        return read_texts(config, own);
+    }
     let items = config.reading.open()?;
     let folder = model_folder(&config.model)?;
     let model = ModelConfig::from_folder(&folder)?;
@@ -190,21 +228,45 @@ fn read(config: &Resolved) -> Result<(ModelConfig, Lengths, Option<Fingerprint>)
     let prompts = |examples: &[Example]| examples.iter().map(|example| example.prompt.len()).collect::<Lot>();
     let longest: Vec<usize> = train.iter().map(|example| example.text.len()).collect();
     let train = longest.iter().copied().collect();
-    let lengths = Lengths { longest, train, validation: prompts(&validation), report: prompts(&report) };
+    let labels = labels_of(config, longest.len(), longest.iter().sum());
+    let (validation, report) = (prompts(&validation), prompts(&report));
+    let lengths = Lengths { longest, train, labels, validation, validation_labels: 0, report };
     Ok((model, lengths, Some(fingerprint)))
 }
 
+/// Lengths of the rows of one's own text.
+fn read_texts(config: &Resolved, own: &OwnText) -> Result<(ModelConfig, Lengths, Option<Fingerprint>), Failure> {
+    let data = own.read(&config.reading, config.recipe.seed)?;
+    say!("{}", data.summary.to_string().trim_end());
+    let folder = model_folder(&config.model)?;
+    let model = ModelConfig::from_folder(&folder)?;
+    let tokenizer = Tokenizer::from_folder(&folder)?;
+    let encoder = RowEncoder::new(own, config.reading.max_tokens, &tokenizer, &folder)?;
+    let (train, validation) = (encoder.encode(&data.train)?.texts, encoder.encode(&data.validation)?.texts);
+    let labels = |texts: &[TokenizedText]| texts.iter().map(TokenizedText::labels).sum();
+    let lengths = |texts: &[TokenizedText]| texts.iter().map(|text| text.ids.len()).collect::<Vec<_>>();
+    let longest = lengths(&train);
+    let lengths = Lengths {
+        train: longest.iter().copied().collect(),
+        labels: labels(&train),
+        longest,
+        validation: lengths(&validation).into_iter().collect(),
+        validation_labels: labels(&validation),
+        report: Lot::default(),
+    };
+    Ok((model, lengths, None))
+}
+
 fn text(report: &Report) -> String {
-    let operations = report.train_operations
-        + report.validation_operations * (report.config.recipe.epochs + 1) as f64
-        + report.report_operations;
+    let time = report.seconds.map(|seconds| format!("\ntime: about {} on this machine", duration(seconds)));
     format!(
-        "{} of {} parameters are trained, {} steps over {} tokens, {:.2e} operations\nmemory: {}",
+        "{} of {} parameters are trained, {} steps over {} tokens, {:.2e} operations\nmemory: {}{}",
         report.trainable_parameters,
         report.parameters + report.trainable_parameters,
         report.steps,
         report.train_tokens,
-        operations,
+        report.operations(),
         memory::text(&report.memory_estimate),
+        time.unwrap_or_default(),
     )
 }
