@@ -171,10 +171,15 @@ impl Card {
         let (config, recipe) = (&self.config, &self.config["recipe"]);
         row("benchmark", &json!(self.benchmark()));
         row("data", &json!(self.data()));
-        for (name, key) in [("trained on", "train_split"), ("epoch chosen on", "validation_split")] {
-            row(name, &config[key]);
+        let of_data: &[_] = match self.is_of_texts() {
+            true => &[("tokens that have a loss", "loss_on"), ("chat template", "chat_template")],
+            false => &[("trained on", "train_split"), ("epoch chosen on", "validation_split")],
+        };
+        for (name, key) in of_data {
+            row(name, &config[*key]);
         }
         row("training items", &self.report["train_items"]);
+        row("training texts", &self.report["train_texts"]);
         for (name, key) in [
             ("epochs", "epochs"),
             ("examples per step", "batch_size"),
@@ -183,10 +188,12 @@ impl Card {
             ("decay of the rate", "decay"),
             ("weight decay", "weight_decay"),
             ("weight of the load balancing loss", "balance_coefficient"),
-            ("labels", "labels"),
             ("seed", "seed"),
         ] {
             row(name, &recipe[key]);
+        }
+        if !self.is_of_texts() {
+            row("labels", &recipe["labels"]);
         }
         for (name, key) in [
             ("longest text in tokens", "max_tokens"),
@@ -202,6 +209,9 @@ impl Card {
     /// Accuracies with their standard errors; empty before the run's end.
     fn results(&self) -> String {
         let report = &self.report;
+        if self.is_of_texts() {
+            return self.losses();
+        }
         let mut text = String::new();
         let mut row = |what: &str, split: &Value, accuracy: &Value, items: &Value| {
             let (Some(accuracy), Some(items)) = (accuracy.as_f64(), items.as_u64().filter(|&items| items > 0)) else {
@@ -226,6 +236,24 @@ impl Card {
             return text;
         }
         format!("## Results\n\n| | split | accuracy | items | standard error |\n|---|---|---|---|---|\n{text}")
+    }
+
+    /// Losses on texts for validation; empty before the run's end.
+    fn losses(&self) -> String {
+        let number = |key: &str| self.report[key].as_f64();
+        let row = |what: &str, loss: &str, perplexity: &str| {
+            Some(format!("| {what} | {:.4} | {:.3} |\n", number(loss)?, number(perplexity)?))
+        };
+        let before = row("before training", "validation_loss_before", "perplexity_before");
+        let Some(rows) = before.zip(row("best epoch", "validation_loss", "perplexity")) else { return String::new() };
+        let texts = self.report["validation_texts"].as_u64().unwrap_or_default();
+        let head = format!("On {texts} texts that were not trained on and chose the epoch.\n\n| | loss | perplexity |");
+        format!("## Results\n\n{head}\n|---|---|---|\n{}{}", rows.0, rows.1)
+    }
+
+    /// Whether the run was on text of one's own.
+    fn is_of_texts(&self) -> bool {
+        self.config["loss_on"].is_string()
     }
 
     fn is_lora(&self) -> bool {

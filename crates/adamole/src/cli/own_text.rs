@@ -32,6 +32,12 @@ settings! {
         validation_data: Option<String> = None, shown("the validation split of data, or a share of its rows"), free;
         /// Share of the rows that is drawn by seed for validation, where training is on text of one's own.
         validation_share: Option<f64> = None, shown("0.1, at most 1000 rows, where data has no validation split");
+        /// Configuration of a data set of text, which is a folder of its own there.
+        text_config: Option<String> = None, shown("none");
+        /// Name of the training split, where training is on text of one's own.
+        text_train_split: Option<String> = None, shown("train");
+        /// Name of the validation split, where training is on text of one's own.
+        text_validation_split: Option<String> = None, shown("validation, if there is one");
         /// TOML file with the shape of the rows and the names of their fields.
         text_fields: Option<PathBuf> = None, shown("those of the common formats");
         /// Tokens of a row that have a loss: completion (of a conversation its last answer), assistant (all of its
@@ -112,7 +118,9 @@ impl OwnText {
     /// # Errors
     /// There is neither, or settings of the one are given with the other.
     pub(crate) fn is_meant(given: &Settings) -> Result<bool, Failure> {
-        let is_given = |name: &&str| given.get(name).is_some();
+        // A default may be given: it is in every file that `adamole config init` prints.
+        let default = |name: &str| Declared::named(name).and_then(|it| it.default_value(None));
+        let is_given = |name: &&str| given.get(name).is_some_and(|value| Some(value) != default(name).as_ref());
         let own = || Self::SETTINGS.iter().map(|setting| setting.name);
         match (given.get("benchmark").is_some(), given.get("data").is_some()) {
             (true, _) => match own().find(|name| is_given(name)) {
@@ -148,7 +156,11 @@ impl OwnText {
     /// # Errors
     /// The files or their rows cannot be read.
     pub(crate) fn read(&self, reading: &Reading, seed: u64) -> Result<TextData, Failure> {
-        let splits = TextSplits::default();
+        let splits = TextSplits {
+            config: self.text_config.clone(),
+            train: self.text_train_split.clone(),
+            validation: self.text_validation_split.clone(),
+        };
         let place = |name: &str| place(name, &splits);
         let validation = match (&self.validation_data, self.validation_share) {
             (Some(_), Some(_)) => {
@@ -159,7 +171,8 @@ impl OwnText {
             (None, None) => Validation::Split,
         };
         let (fields, on_bad_row) = (self.fields()?, reading.on_bad_row);
-        let options = TextOptions { fields, validation, seed, on_bad_row, ..TextOptions::default() };
+        let options =
+            TextOptions { fields, splits: splits.clone(), validation, seed, on_bad_row, ..TextOptions::default() };
         Ok(TextData::read(&[place(data_of(reading)?)?], &options)?)
     }
 
@@ -169,8 +182,13 @@ impl OwnText {
     /// The files or their rows cannot be read.
     pub(crate) fn read_split(&self, reading: &Reading, split: Split) -> Result<TextData, Failure> {
         let data = data_of(reading)?;
-        let split = (!Path::new(data).is_file()).then(|| split.to_string());
-        let splits = TextSplits { train: split, ..TextSplits::default() };
+        let own_name = match split {
+            Split::Train => self.text_train_split.clone(),
+            Split::Validation => self.text_validation_split.clone(),
+            Split::Test => None,
+        };
+        let split = (!Path::new(data).is_file()).then(|| own_name.unwrap_or_else(|| split.to_string()));
+        let splits = TextSplits { config: self.text_config.clone(), train: split, validation: None };
         let place = place(data, &splits)?;
         let (fields, on_bad_row) = (self.fields()?, reading.on_bad_row);
         let options =

@@ -18,12 +18,14 @@ use std::path::PathBuf;
 /// The result of a run, which is printed and written as its `report.json`.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Report {
-    /// What was measured, on which data.
-    #[serde(flatten)]
-    pub(crate) measured: Measured,
+    /// The benchmark; absent where the data is text of one's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) benchmark: Option<String>,
     pub(crate) method: MethodName,
     /// Choices that are not the reference implementation's.
     pub(crate) departures: Vec<Departure>,
+    #[serde(flatten)]
+    pub(crate) measured: Measured,
     pub(crate) best_epoch: usize,
     pub(crate) epochs: usize,
     /// Epochs whose task loss was nearer to that of a uniform guess over the vocabulary than to the first step's.
@@ -61,7 +63,6 @@ pub(crate) enum Measured {
 /// On a benchmark.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct OnChoices {
-    pub(crate) benchmark: String,
     /// Of the best epoch, on the validation split, which also chose the epoch.
     pub(crate) accuracy: f64,
     pub(crate) accuracy_before: f64,
@@ -116,6 +117,7 @@ impl Report {
         let Fitted { state, best: Best { epoch, evaluation, .. }, .. } = fitted;
         let task_losses: Vec<f64> = state.epochs.iter().filter_map(|epoch| epoch.task_loss).collect();
         Self {
+            benchmark: config.reading.benchmark.is_some().then(|| inputs.data.name(config)),
             measured: Measured::of(config, inputs, fitted, reported),
             method: config.adapter.method,
             departures: departures(config),
@@ -146,7 +148,7 @@ impl Report {
         let active = self.mean_active_experts.map(|mean| format!(", {mean:.2} experts active")).unwrap_or_default();
         format!(
             "{}{active}{}\n{} at {:.0} tokens/s and {} of the matmul peak, peak memory {}\nadapter: {}",
-            self.measured.text(self.best_epoch, self.epochs),
+            self.measured.text(self.benchmark.as_deref().unwrap_or_default(), self.best_epoch, self.epochs),
             self.measured.reported(),
             duration(self.seconds),
             self.tokens_per_second,
@@ -164,7 +166,6 @@ impl Measured {
             (RunData::Choices(data), Validation::Choices(before), Validation::Choices(best)) => {
                 let truncated = |examples: &[Example]| examples.iter().filter(|example| example.truncated).count();
                 Self::Choices(Box::new(OnChoices {
-                    benchmark: data.benchmark.clone(),
                     accuracy: best.accuracy,
                     accuracy_before: before.accuracy,
                     selected_on: config.validation_split,
@@ -193,11 +194,10 @@ impl Measured {
         }
     }
 
-    fn text(&self, best: usize, epochs: usize) -> String {
+    fn text(&self, benchmark: &str, best: usize, epochs: usize) -> String {
         match self {
             Self::Choices(it) => format!(
-                "{}: accuracy {} on {} validation items (epoch {best} of {epochs}; {} before training)",
-                it.benchmark,
+                "{benchmark}: accuracy {} on {} validation items (epoch {best} of {epochs}; {} before training)",
                 percent(it.accuracy),
                 it.items,
                 percent(it.accuracy_before)
