@@ -12,7 +12,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
 };
-use tokenizers::Tokenizer;
+use tokenizers::{AddedToken, Tokenizer};
 
 /// What transformers made of a conversation.
 #[derive(Deserialize)]
@@ -101,6 +101,10 @@ impl Case {
     /// Every token that overlaps a span is marked.
     fn token_difference(&self, rendered: &Rendered, tokenizer: &Tokenizer) -> Option<String> {
         let (ids, masks) = (self.input_ids.as_ref()?, self.assistant_masks.as_ref()?);
+        // A special token that the tokenizer does not have is added to it.
+        let named = [&self.bos_token, &self.eos_token].into_iter().flatten();
+        let mut tokenizer = tokenizer.clone();
+        tokenizer.add_special_tokens(&named.map(|token| AddedToken::from(token.as_str(), true)).collect::<Vec<_>>());
         let encoding = tokenizer.encode(rendered.text.as_str(), false).unwrap_or_else(|error| panic!("{error}"));
         if encoding.get_ids() != ids.as_slice() {
             return Some(format!("ids {:?}, expected {ids:?}", encoding.get_ids()));

@@ -8,6 +8,7 @@ use super::{
     memory,
     output::{Format, duration, print},
     own_text::{OwnText, RowEncoder},
+    run_data::ReadData,
     settings::{Flags, Resolved, Settings},
 };
 use adamole::{
@@ -236,8 +237,9 @@ fn read(config: &Resolved) -> Result<(ModelConfig, Lengths, Option<Fingerprint>)
 
 /// Lengths of the rows of one's own text.
 fn read_texts(config: &Resolved, own: &OwnText) -> Result<(ModelConfig, Lengths, Option<Fingerprint>), Failure> {
-    let data = own.read(&config.reading, config.recipe.seed)?;
-    say!("{}", data.summary.to_string().trim_end());
+    let ReadData::Texts(data) = ReadData::of(config, config)? else {
+        unreachable!("the settings are of text of one's own");
+    };
     let folder = model_folder(&config.model)?;
     let model = ModelConfig::from_folder(&folder)?;
     let tokenizer = Tokenizer::from_folder(&folder)?;

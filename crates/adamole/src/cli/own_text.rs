@@ -61,8 +61,8 @@ const OF_BENCHMARKS: [&str; 9] = [
     "compat",
 ];
 
-/// Values that take the place of defaults where training is on text of one's own.
-const DEFAULTS: [(&str, u64); 2] = [("max_tokens", 2048), ("micro_batch_tokens", 1024)];
+/// Values that take the place of defaults where training is on text of one's own, unless one of these settings is given.
+const DEFAULTS: [(&[&str], u64); 2] = [(&["max_tokens"], 2048), (&["micro_batch_tokens", "micro_batch_size"], 1024)];
 
 /// The longest warm-up by default, and its share of a run.
 pub(crate) const WARMUP: usize = 200;
@@ -145,9 +145,9 @@ impl OwnText {
 
     /// The settings with those defaults that text of one's own has.
     pub(crate) fn with_defaults(given: Settings) -> Settings {
-        DEFAULTS.iter().fold(given, |given, (name, value)| match given.get(name) {
-            Some(_) => given,
-            None => given.with(name, *value),
+        DEFAULTS.iter().fold(given, |given, (names, value)| match names.iter().any(|name| given.get(name).is_some()) {
+            true => given,
+            false => given.with(names[0], *value),
         })
     }
 

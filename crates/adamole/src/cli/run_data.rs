@@ -34,8 +34,15 @@ impl ReadData {
     /// They cannot be read.
     pub(crate) fn of(config: &Resolved, located: &Resolved) -> Result<Self, Failure> {
         if let Some(own) = &located.own_text {
-            let data = own.read(&located.reading, config.recipe.seed)?;
+            let mut data = own.read(&located.reading, config.recipe.seed)?;
             say!("{}", data.summary.to_string().trim_end());
+            let limits = [(&mut data.train, config.train_split), (&mut data.validation, config.validation_split)];
+            for (rows, SplitPart { split, to, .. }) in limits {
+                if let Some(limit) = to.filter(|limit| *limit < rows.len()) {
+                    say!("{split}: the first {limit} rows of {}", rows.len());
+                    rows.truncate(limit);
+                }
+            }
             return Ok(Self::Texts(data));
         }
         let items = located.reading.open()?;
