@@ -85,7 +85,8 @@ pub struct Generator<'m> {
     first_token: Vec<usize>,
     /// The number of each row in draws.
     numbers: Vec<u64>,
-    done: Vec<bool>,
+    /// The length of each row that has ended; padding follows.
+    end: Vec<Option<usize>>,
     cache: KvCache,
     step: usize,
     /// The scores of the next step, where its pass was needed for the routing.
@@ -120,7 +121,7 @@ impl<'m> Generator<'m> {
             texts: prompts.iter().map(padded).collect(),
             first_token: prompts.iter().map(|prompt| width - prompt.len()).collect(),
             numbers: (0..prompts.len() as u64).collect(),
-            done: vec![width == 0; prompts.len()],
+            end: vec![(width == 0).then_some(0); prompts.len()],
             cache: KvCache::new(model),
             step: 0,
             ahead: None,
@@ -163,13 +164,14 @@ impl<'m> Generator<'m> {
     /// # Panics
     /// There is no such row.
     pub fn text(&self, row: usize) -> &[u32] {
-        &self.texts[row][self.first_token[row]..]
+        &self.texts[row][self.first_token[row]..self.end[row].unwrap_or(self.length())]
     }
 
     /// Ends a row.
     pub fn stop(&mut self, row: usize) {
-        if let Some(done) = self.done.get_mut(row) {
-            *done = true;
+        let length = self.length();
+        if let Some(end) = self.end.get_mut(row) {
+            end.get_or_insert(length);
         }
     }
 
@@ -196,7 +198,7 @@ impl<'m> Generator<'m> {
         let mut new = Vec::with_capacity(self.texts.len());
         for (row, logits) in logits.chunks(self.model.config().vocab_size).enumerate() {
             let first = self.first_token[row];
-            if self.done[row] {
+            if self.end[row].is_some() {
                 // Its place in the batch is kept by padding at its end, which no other row sees.
                 self.texts[row].push(0);
                 continue;
@@ -204,10 +206,10 @@ impl<'m> Generator<'m> {
             if !logits.iter().all(|logit| logit.is_finite()) {
                 return Err(ModelError::ScoresNotFinite { position: length - first });
             }
-            let id = self.options.sampling.next(logits, self.text(row), self.numbers[row], step);
+            let id = self.options.sampling.next(logits, &self.texts[row][first..], self.numbers[row], step);
             self.texts[row].push(id);
             let is_end = self.options.eos.contains(&id);
-            self.done[row] = is_end;
+            self.end[row] = is_end.then_some(length + 1);
             let finish = if is_end { Some(Finish::Stop) } else { is_last.then_some(Finish::Length) };
             new.push(NewToken { row, id, is_end, finish, routing: None });
         }
@@ -258,12 +260,12 @@ impl Iterator for Generator<'_> {
     type Item = Result<Vec<NewToken>, ModelError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.step == self.options.max_new_tokens || self.done.iter().all(|done| *done) {
+        if self.step == self.options.max_new_tokens || self.end.iter().all(Option::is_some) {
             return None;
         }
         let step = self.advance();
         if step.is_err() {
-            self.done.fill(true);
+            (0..self.rows()).for_each(|row| self.stop(row));
         }
         Some(step)
     }

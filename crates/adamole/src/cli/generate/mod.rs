@@ -39,7 +39,7 @@ pub(crate) struct GenerateArguments {
     #[arg(long, value_name = "TEXT")]
     message: Option<String>,
     /// System message before the message
-    #[arg(long, value_name = "TEXT", requires = "message")]
+    #[arg(long, value_name = "TEXT", requires = "message", conflicts_with_all = ["prompt", "input"])]
     system: Option<String>,
     #[command(flatten)]
     template: ChatTemplateFlag,
@@ -47,10 +47,13 @@ pub(crate) struct GenerateArguments {
     #[arg(long, value_name = "FILE")]
     input: Option<PathBuf>,
     /// Where the lines of the input go, with "generated", "tokens" and "finish"; without it, to stdout
-    #[arg(long, value_name = "FILE", requires = "input")]
+    #[arg(long, value_name = "FILE", requires = "input", conflicts_with_all = ["prompt", "message"])]
     output: Option<PathBuf>,
     /// Lines of the input that are continued together
-    #[arg(long, default_value_t = 8, requires = "input", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(
+        long, default_value_t = 8, conflicts_with_all = ["prompt", "message"],
+        value_parser = clap::value_parser!(u16).range(1..),
+    )]
     batch_size: u16,
     /// Largest number of new tokens
     #[arg(long, default_value_t = 64)]
