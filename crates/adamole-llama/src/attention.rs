@@ -144,4 +144,15 @@ impl LayerCache {
         });
         Self { keys, values }
     }
+
+    /// Number of positions.
+    pub(crate) fn length(&self) -> usize {
+        self.keys.dims()[2]
+    }
+
+    /// The first of these keys and values.
+    pub(crate) fn beginning(self, length: usize) -> Self {
+        let [keys, values] = [self.keys, self.values].map(|all| all.narrow(2, 0, length));
+        Self { keys, values }
+    }
 }

@@ -1,41 +1,286 @@
-//! Text generation with a key-value cache.
+//! Text generation with a key-value cache, step by step.
 
-use crate::{CausalLm, KvCache, ModelError, TokenBatch, Visibility};
-use adamole_core::{CounterRng, ForwardContext};
+use crate::{CachedText, CausalLm, KvCache, ModelError, Sampling, TokenBatch, Visibility};
+use adamole_core::{ForwardContext, LayerRouting, RoutingDetail};
 use burn::tensor::{Device, Int, Tensor, TensorData};
-
-/// The sampling of the next token.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Sampling {
-    /// The most probable token; the first among equals.
-    Greedy,
-    /// A random draw from the distribution.
-    Random {
-        /// The divisor of the logits, above 0.
-        temperature: f32,
-        /// Nucleus sampling: the draw is among the fewest tokens whose probabilities reach this share; 1 for all.
-        top_p: f32,
-        /// The seed. With the row and the step it determines the draw.
-        seed: u64,
-    },
-}
 
 /// Options of a generation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Generation {
     /// The largest number of new tokens.
     pub max_new_tokens: usize,
-    /// The sampling.
+    /// How the next token is chosen.
     pub sampling: Sampling,
     /// End-of-text tokens. A sequence ends with the first of them, which is kept.
     pub eos: Vec<u32>,
     /// Whether keys and values are cached. Without the cache each step processes the whole text, with the same result.
     pub cached: bool,
+    /// Whether new tokens come with their routing. That of a token is known once the model has read it, so that the last one
+    /// costs a forward pass more.
+    pub routing: bool,
+}
+
+impl Generation {
+    /// The most probable tokens, with a cache and without routing.
+    pub fn greedy(max_new_tokens: usize, eos: Vec<u32>) -> Self {
+        Self { max_new_tokens, sampling: Sampling::greedy(), eos, cached: true, routing: false }
+    }
+}
+
+/// The cause of the end of a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finish {
+    /// An end-of-text token, or what the caller takes for an end.
+    Stop,
+    /// The largest number of new tokens.
+    Length,
+}
+
+/// A new token of one row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewToken {
+    /// The index of its prompt.
+    pub row: usize,
+    /// The token.
+    pub id: u32,
+    /// Whether it is an end-of-text token.
+    pub is_end: bool,
+    /// Why it is the last of its row; `None` if it is not.
+    pub finish: Option<Finish>,
+    /// Its routing, if [`Generation::routing`] asks for it.
+    pub routing: Option<TokenRouting>,
+}
+
+/// The routing of one token.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TokenRouting {
+    /// The token.
+    pub token: u32,
+    /// The number of active experts on each routed linear, in the order of [`CausalLm::routed`]. Empty where nothing is
+    /// routed.
+    pub active: Vec<u32>,
+}
+
+impl TokenRouting {
+    /// The mean number of active experts; `None` where nothing is routed.
+    pub fn mean_active_experts(&self) -> Option<f64> {
+        let total: u32 = self.active.iter().sum();
+        (!self.active.is_empty()).then(|| f64::from(total) / self.active.len() as f64)
+    }
 }
 
 /// The largest number of attention scores of a pass, over all heads. Longer prompts are processed in pieces, so that memory
 /// grows with their length and not with its square.
 const MOST_SCORES: usize = 1 << 26;
+
+/// The continuations of some prompts: an iterator whose items are the new tokens of one step, one for each row that has not
+/// ended. Prompts of different lengths are padded on the left.
+#[derive(Debug)]
+pub struct Generator<'m> {
+    model: &'m CausalLm,
+    device: Device,
+    options: Generation,
+    texts: Vec<Vec<u32>>,
+    /// The number of padding tokens of each row.
+    first_token: Vec<usize>,
+    /// The number of each row in draws.
+    numbers: Vec<u64>,
+    /// The length of each row that has ended; padding follows.
+    end: Vec<Option<usize>>,
+    cache: KvCache,
+    step: usize,
+    /// The scores of the next step, where its pass was needed for the routing.
+    ahead: Option<Vec<f32>>,
+}
+
+/// What a pass computes for the last position of each row.
+struct Pass {
+    /// `[rows, vocab]`, flattened.
+    logits: Vec<f32>,
+    /// Active experts, `[rows, routed linears]`, flattened.
+    active: Vec<f32>,
+}
+
+impl<'m> Generator<'m> {
+    /// Begins with these prompts.
+    ///
+    /// # Errors
+    /// A token of a prompt is outside the vocabulary.
+    pub fn new(
+        model: &'m CausalLm,
+        prompts: &[Vec<u32>],
+        options: &Generation,
+        device: &Device,
+    ) -> Result<Self, ModelError> {
+        model.check_tokens(prompts.iter().flatten())?;
+        let width = prompts.iter().map(Vec::len).max().unwrap_or(0);
+        let padded = |prompt: &Vec<u32>| {
+            std::iter::repeat_n(0, width - prompt.len()).chain(prompt.iter().copied()).collect::<Vec<u32>>()
+        };
+        Ok(Self {
+            texts: prompts.iter().map(padded).collect(),
+            first_token: prompts.iter().map(|prompt| width - prompt.len()).collect(),
+            numbers: (0..prompts.len() as u64).collect(),
+            end: vec![(width == 0).then_some(0); prompts.len()],
+            cache: KvCache::new(model),
+            step: 0,
+            ahead: None,
+            options: options.clone(),
+            device: device.clone(),
+            model,
+        })
+    }
+
+    /// Begins with one prompt, and takes over the keys and values of the text that it has in common with `cached`, a text of
+    /// the same model.
+    ///
+    /// # Errors
+    /// A token of the prompt is outside the vocabulary.
+    pub fn after(
+        cached: CachedText,
+        model: &'m CausalLm,
+        prompt: &[u32],
+        options: &Generation,
+        device: &Device,
+    ) -> Result<Self, ModelError> {
+        let cache = cached.beginning_of(prompt, model);
+        Ok(Self { cache, ..Self::new(model, &[prompt.to_vec()], options, device)? })
+    }
+
+    /// Numbers the rows for draws, which are otherwise numbered from 0: a row that keeps its number keeps its text, whichever
+    /// rows it is continued with.
+    pub fn with_numbers(self, numbers: impl IntoIterator<Item = u64>) -> Self {
+        let mut numbers = numbers.into_iter();
+        Self { numbers: self.numbers.iter().map(|own| numbers.next().unwrap_or(*own)).collect(), ..self }
+    }
+
+    /// The number of rows.
+    pub fn rows(&self) -> usize {
+        self.texts.len()
+    }
+
+    /// The prompt of a row with its new tokens.
+    ///
+    /// # Panics
+    /// There is no such row.
+    pub fn text(&self, row: usize) -> &[u32] {
+        &self.texts[row][self.first_token[row]..self.end[row].unwrap_or(self.length())]
+    }
+
+    /// Ends a row.
+    pub fn stop(&mut self, row: usize) {
+        let length = self.length();
+        if let Some(end) = self.end.get_mut(row) {
+            end.get_or_insert(length);
+        }
+    }
+
+    /// The text of a single prompt with its keys and values, to be continued in another way; `None` for several prompts.
+    pub fn into_cached_text(self) -> Option<CachedText> {
+        let [text] = <[Vec<u32>; 1]>::try_from(self.texts).ok()?;
+        Some(CachedText::new(text, self.cache))
+    }
+
+    /// The number of positions, padding included.
+    fn length(&self) -> usize {
+        self.texts.first().map_or(0, Vec::len)
+    }
+
+    /// The next token of each row that has not ended.
+    fn advance(&mut self) -> Result<Vec<NewToken>, ModelError> {
+        let logits = match self.ahead.take() {
+            Some(logits) => logits,
+            None => self.pass(RoutingDetail::Off).logits,
+        };
+        let (length, step) = (self.length(), self.step);
+        self.step += 1;
+        let is_last = self.step == self.options.max_new_tokens;
+        let mut new = Vec::with_capacity(self.texts.len());
+        for (row, logits) in logits.chunks(self.model.config().vocab_size).enumerate() {
+            let first = self.first_token[row];
+            if self.end[row].is_some() {
+                // Its place in the batch is kept by padding at its end, which no other row sees.
+                self.texts[row].push(0);
+                continue;
+            }
+            if !logits.iter().all(|logit| logit.is_finite()) {
+                return Err(ModelError::ScoresNotFinite { position: length - first });
+            }
+            let id = self.options.sampling.next(logits, &self.texts[row][first..], self.numbers[row], step);
+            self.texts[row].push(id);
+            let is_end = self.options.eos.contains(&id);
+            self.end[row] = is_end.then_some(length + 1);
+            let finish = if is_end { Some(Finish::Stop) } else { is_last.then_some(Finish::Length) };
+            new.push(NewToken { row, id, is_end, finish, routing: None });
+        }
+        if self.options.routing {
+            let Pass { logits, active } = self.pass(RoutingDetail::Distributions);
+            let linears = active.len() / self.texts.len();
+            for token in &mut new {
+                let active = active[token.row * linears..][..linears].iter().map(|count| count.round() as u32);
+                token.routing = Some(TokenRouting { token: token.id, active: active.collect() });
+            }
+            self.ahead = Some(logits);
+        }
+        Ok(new)
+    }
+
+    /// Runs the positions that are not cached yet.
+    fn pass(&mut self, detail: RoutingDetail) -> Pass {
+        let (rows, length) = (self.texts.len(), self.length());
+        if !self.options.cached {
+            self.cache = KvCache::new(self.model);
+        }
+        let piece = (MOST_SCORES / (rows * self.model.config().num_attention_heads * length).max(1)).max(1);
+        let mut at_last = None;
+        self.cache.expect(length, self.model);
+        while self.cache.length() < length {
+            let start = self.cache.length();
+            let end = length.min(start + piece);
+            let ids = self.texts.iter().flat_map(|text| text[start..end].iter().map(|&id| id as i32)).collect();
+            let ids = Tensor::<2, Int>::from_data(TensorData::new::<i32, _>(ids, [rows, end - start]), &self.device);
+            let seen = |&first: &usize| (0..end).map(move |position| u8::from(position >= first));
+            let tokens: Vec<u8> = self.first_token.iter().flat_map(seen).collect();
+            let batch = TokenBatch::new(ids, Visibility::padded(&tokens, end, start));
+            let mut context = ForwardContext::evaluation().recording(detail);
+            let hidden = self.model.hidden_cached(&batch, &mut self.cache, &mut context);
+            let last = (0..rows).map(|row| ((row + 1) * (end - start) - 1) as i32).collect();
+            let last = Tensor::<1, Int>::from_data(TensorData::new::<i32, _>(last, [rows]), &self.device);
+            at_last = Some((hidden.select(0, last.clone()), active_at(context.into_layers(), &last)));
+        }
+        let Some((hidden, active)) = at_last else { return Pass { logits: Vec::new(), active: Vec::new() } };
+        Pass {
+            logits: floats(self.model.logits(hidden).into_data()),
+            active: active.map(|active| floats(active.into_data())).unwrap_or_default(),
+        }
+    }
+}
+
+impl Iterator for Generator<'_> {
+    type Item = Result<Vec<NewToken>, ModelError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.step == self.options.max_new_tokens || self.end.iter().all(Option::is_some) {
+            return None;
+        }
+        let step = self.advance();
+        if step.is_err() {
+            (0..self.rows()).for_each(|row| self.stop(row));
+        }
+        Some(step)
+    }
+}
+
+/// The number of active experts in these rows, `[rows, routed linears]`; `None` where nothing was recorded.
+fn active_at(layers: Vec<LayerRouting>, rows: &Tensor<1, Int>) -> Option<Tensor<2>> {
+    let columns = layers.into_iter().filter_map(|layer| Some(layer.active_experts?.select(0, rows.clone())));
+    let columns: Vec<Tensor<2>> = columns.collect();
+    (!columns.is_empty()).then(|| Tensor::cat(columns, 1))
+}
+
+fn floats(data: TensorData) -> Vec<f32> {
+    data.as_slice::<f32>().map(<[f32]>::to_vec).unwrap_or_default()
+}
 
 /// Continues each prompt and returns the new tokens. Prompts of different lengths are padded on the left.
 ///
@@ -47,100 +292,11 @@ pub fn generate(
     options: &Generation,
     device: &Device,
 ) -> Result<Vec<Vec<u32>>, ModelError> {
-    model.check_tokens(prompts.iter().flatten())?;
-    let rows = prompts.len();
-    let width = prompts.iter().map(Vec::len).max().unwrap_or(0);
-    let mut texts: Vec<Vec<u32>> = prompts
-        .iter()
-        .map(|prompt| std::iter::repeat_n(0, width - prompt.len()).chain(prompt.iter().copied()).collect())
-        .collect();
-    let first_token: Vec<usize> = prompts.iter().map(|prompt| width - prompt.len()).collect();
-    let mut done = vec![width == 0; rows];
-    let mut cache = KvCache::new(model);
-    for step in 0..options.max_new_tokens {
-        if done.iter().all(|done| *done) {
-            break;
-        }
-        if !options.cached {
-            cache = KvCache::new(model);
-        }
-        let length = width + step;
-        let logits = next_logits(model, &texts, &first_token, length, &mut cache, device);
-        for (row, logits) in logits.chunks(model.config().vocab_size).enumerate() {
-            if !done[row] && !logits.iter().all(|logit| logit.is_finite()) {
-                return Err(ModelError::ScoresNotFinite { position: length - first_token[row] });
-            }
-            let next = sample(logits, options.sampling, row, step);
-            texts[row].push(next);
-            // Tokens after the end are dropped below.
-            done[row] |= options.eos.contains(&next);
+    let mut texts = vec![Vec::new(); prompts.len()];
+    for step in Generator::new(model, prompts, options, device)? {
+        for token in step? {
+            texts[token.row].push(token.id);
         }
     }
-    Ok(texts.into_iter().map(|text| until_end(&text[width..], &options.eos)).collect())
-}
-
-/// The logits of the token after position `length`, `[rows, vocab]` flattened. Positions that are not cached yet are added
-/// to the cache.
-fn next_logits(
-    model: &CausalLm,
-    texts: &[Vec<u32>],
-    first_token: &[usize],
-    length: usize,
-    cache: &mut KvCache,
-    device: &Device,
-) -> Vec<f32> {
-    let rows = texts.len();
-    let piece = (MOST_SCORES / (rows * model.config().num_attention_heads * length).max(1)).max(1);
-    let mut last_hidden = None;
-    cache.expect(length, model);
-    while cache.length() < length {
-        let start = cache.length();
-        let end = length.min(start + piece);
-        let ids = texts.iter().flat_map(|text| text[start..end].iter().map(|&id| id as i32)).collect();
-        let ids = Tensor::<2, Int>::from_data(TensorData::new::<i32, _>(ids, [rows, end - start]), device);
-        let seen = |&first: &usize| (0..end).map(move |position| u8::from(position >= first));
-        let tokens: Vec<u8> = first_token.iter().flat_map(seen).collect();
-        let visible = Visibility::padded(&tokens, end, start);
-        let hidden = model.hidden_cached(&TokenBatch::new(ids, visible), cache, &mut ForwardContext::evaluation());
-        let last = (0..rows).map(|row| ((row + 1) * (end - start) - 1) as i32).collect();
-        let last = Tensor::<1, Int>::from_data(TensorData::new::<i32, _>(last, [rows]), device);
-        last_hidden = Some(hidden.select(0, last));
-    }
-    let logits = last_hidden.map(|hidden| model.logits(hidden).into_data());
-    logits.and_then(|logits| logits.as_slice::<f32>().map(<[f32]>::to_vec).ok()).unwrap_or_default()
-}
-
-fn sample(logits: &[f32], sampling: Sampling, row: usize, step: usize) -> u32 {
-    let best = |best: usize, i: usize| if logits[i] > logits[best] { i } else { best };
-    let Sampling::Random { temperature, top_p, seed } = sampling else {
-        return (0..logits.len()).fold(0, best) as u32;
-    };
-    let max = logits.iter().copied().fold(f32::MIN, f32::max);
-    let mut weighted: Vec<(f64, usize)> =
-        logits.iter().enumerate().map(|(id, logit)| (f64::from((logit - max) / temperature).exp(), id)).collect();
-    weighted.sort_by(|(one, i), (other, j)| other.total_cmp(one).then(i.cmp(j)));
-    let total: f64 = weighted.iter().map(|(weight, _)| weight).sum();
-    let mut kept = 0.0;
-    let count = weighted.iter().take_while(|(weight, _)| {
-        let needed = kept < f64::from(top_p) * total;
-        kept += weight;
-        needed
-    });
-    let count = count.count().max(1);
-    let kept: f64 = weighted[..count].iter().map(|(weight, _)| weight).sum();
-    // 53 random bits as a number in [0, 1).
-    let draw = (CounterRng::new(&[seed, row as u64, step as u64]).next_u64() >> 11) as f64 / (1_u64 << 53) as f64;
-    let mut rest = draw * kept;
-    for (weight, id) in &weighted[..count] {
-        if rest < *weight {
-            return *id as u32;
-        }
-        rest -= weight;
-    }
-    weighted[count - 1].1 as u32
-}
-
-fn until_end(tokens: &[u32], eos: &[u32]) -> Vec<u32> {
-    let end = tokens.iter().position(|token| eos.contains(token)).map_or(tokens.len(), |end| end + 1);
-    tokens[..end].to_vec()
+    Ok(texts)
 }

@@ -1,8 +1,8 @@
 //! The decoder-only language model: embedding, layers, output projection.
 
 use crate::{
-    AdapterLayout, ModelConfig, ModelError, ModelWarning, TokenBatch,
-    attention::{LayerCache, Memory},
+    AdapterLayout, KvCache, ModelConfig, ModelError, ModelWarning, TokenBatch,
+    attention::Memory,
     layer::{DecoderLayer, RmsNorm, frozen},
     layout::linear_name,
     loss::bounded,
@@ -30,35 +30,6 @@ pub(crate) trait TensorSource {
 pub(crate) struct Embedding {
     /// `[vocab, hidden]`.
     pub(crate) weight: Param<Tensor<2>>,
-}
-
-/// The keys and values of the positions so far, of each layer.
-#[derive(Debug, Clone)]
-pub(crate) struct KvCache {
-    layers: Vec<Option<LayerCache>>,
-    length: usize,
-    /// The number of positions of the text that is being read, on which some rotations depend.
-    longest: usize,
-}
-
-impl KvCache {
-    /// An empty cache.
-    pub(crate) fn new(model: &CausalLm) -> Self {
-        Self { layers: vec![None; model.model.layers.len()], length: 0, longest: 0 }
-    }
-
-    /// Announces a text of `length` positions. What the cache has of it is dropped if it is rotated in another way there.
-    pub(crate) fn expect(&mut self, length: usize, model: &CausalLm) {
-        if model.config.rotations.iter().any(|rotation| rotation.invalidates(self.length, length)) {
-            *self = Self::new(model);
-        }
-        self.longest = length;
-    }
-
-    /// Number of positions.
-    pub(crate) fn length(&self) -> usize {
-        self.length
-    }
 }
 
 /// The model without its output projection. Field names are those of checkpoints, so that the path of a parameter in the

@@ -107,6 +107,11 @@ impl Rotation {
         }
     }
 
+    /// Whether positions are rotated in another way in a longer text.
+    pub(crate) fn depends_on_length(&self) -> bool {
+        matches!(self.scaling, RotationScaling::Dynamic { .. } | RotationScaling::LongRope { .. })
+    }
+
     /// Whether keys that were rotated in a text of `before` positions cannot serve one of `after`, which has other
     /// wavelengths. With dynamic scaling they serve nevertheless, as in transformers.
     pub(crate) fn invalidates(&self, before: usize, after: usize) -> bool {

@@ -22,8 +22,10 @@ enum Command {
     Config(cli::config::ConfigCommand),
     /// Measure the accuracy of a base model or an adapter on a benchmark
     Evaluate(cli::evaluate::EvaluateArguments),
-    /// Continue a text
-    Generate(cli::generate::GenerateArguments),
+    /// Continue a text, answer a message, or do so for the lines of a file
+    Generate(Box<cli::generate::GenerateArguments>),
+    /// Hold a conversation with a model
+    Chat(Box<cli::conversation::ChatArguments>),
     /// Write a base model with an adapter merged into its weights
     Export(cli::export::ExportArguments),
     /// Show how many experts are active for each token of a text, layer by layer
@@ -58,7 +60,8 @@ pub fn run() -> ExitCode {
         Command::Estimate(arguments) => cli::estimate::run(*arguments),
         Command::Config(command) => cli::config::run(command),
         Command::Evaluate(arguments) => cli::evaluate::run(arguments),
-        Command::Generate(arguments) => cli::generate::run(arguments),
+        Command::Generate(arguments) => cli::generate::run(*arguments),
+        Command::Chat(arguments) => cli::conversation::run(&arguments),
         Command::Export(arguments) => cli::export::run(arguments),
         Command::Inspect(arguments) => cli::inspect::run(&arguments),
         #[cfg(feature = "hub")]

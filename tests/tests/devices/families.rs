@@ -5,8 +5,8 @@
 use adamole::{
     core::{AdaMole, AdapterConfig},
     llama::{
-        AdapterLayout, CausalLm, Generation, Precision, Sampling, Targets, TensorFile, load_adapter, load_base,
-        load_base_as, merge, save_adapter, save_base,
+        AdapterLayout, CausalLm, Generation, Precision, Targets, TensorFile, load_adapter, load_base, load_base_as,
+        merge, save_adapter, save_base,
     },
     train::{Trace, trace},
 };
@@ -126,8 +126,7 @@ fn generated_text_of_families_equals_transformers() {
         let prompt = case.integers("prompt_ids").iter().map(|&id| id as u32).collect();
         for (cached, key) in [(true, "generated_ids"), (false, "generated_ids_no_cache")] {
             let expected = case.integers(key);
-            let options =
-                Generation { max_new_tokens: expected.len(), sampling: Sampling::Greedy, eos: Vec::new(), cached };
+            let options = Generation { cached, ..Generation::greedy(expected.len(), Vec::new()) };
             let prompts: &[Vec<u32>] = std::slice::from_ref(&prompt);
             let generated = adamole::llama::generate(&model, prompts, &options, &device).unwrap();
             let generated: Vec<i64> = generated[0].iter().map(|&id| i64::from(id)).collect();

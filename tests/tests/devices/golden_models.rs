@@ -4,8 +4,8 @@
 
 use adamole::{
     llama::{
-        CausalLm, Generation, KEY_PREFIX, Sampling, TensorFile, TokenBatch, Visibility, adapter_tensors, generate,
-        load_adapter, load_base,
+        CausalLm, Generation, KEY_PREFIX, Sampling, SamplingSettings, TensorFile, TokenBatch, Visibility,
+        adapter_tensors, generate, load_adapter, load_base,
     },
     train::{AdamW, AdamWSettings, Trace, trace},
 };
@@ -200,7 +200,7 @@ fn generated_text_equals_the_reference_implementation() {
         let count = expected.len() / prompts.len();
         for cached in [true, false] {
             // The recorded generation does not stop at the end token.
-            let options = Generation { max_new_tokens: count, sampling: Sampling::Greedy, eos: Vec::new(), cached };
+            let options = Generation { cached, ..Generation::greedy(count, Vec::new()) };
             let generated = generate(&model, &prompts, &options, &device).unwrap();
             for (row, recorded) in generated.iter().zip(expected.chunks(count)) {
                 // The end token, 2, is followed by padding.
@@ -231,15 +231,15 @@ fn sampled_text_is_the_same_with_and_without_a_cache() {
         let model = load(&Case::open(name), &device);
         let prompts = [vec![5, 9, 70], vec![11], vec![1, 2, 3, 4, 5, 6, 7]];
         let draw = |cached, seed| {
-            let sampling = Sampling::Random { temperature: 1.5, top_p: 0.9, seed };
-            let options = Generation { max_new_tokens: 12, sampling, eos: vec![2], cached };
+            let settings = SamplingSettings { temperature: Some(1.5), top_p: 0.9, seed, ..SamplingSettings::default() };
+            let sampling = Sampling::new(settings).unwrap();
+            let options = Generation { sampling, cached, ..Generation::greedy(12, vec![2]) };
             generate(&model, &prompts, &options, &device).unwrap()
         };
         assert_eq!(draw(true, 3), draw(false, 3), "{name}");
         assert_ne!(draw(true, 3), draw(true, 4), "{name}");
         // A row does not depend on the other rows of the batch.
-        let sampling = Sampling::Greedy;
-        let options = Generation { max_new_tokens: 12, sampling, eos: vec![2], cached: true };
+        let options = Generation::greedy(12, vec![2]);
         let together = generate(&model, &prompts, &options, &device).unwrap();
         for (prompt, row) in prompts.iter().zip(&together) {
             assert_eq!(generate(&model, std::slice::from_ref(prompt), &options, &device).unwrap()[0], *row, "{name}");

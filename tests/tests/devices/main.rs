@@ -4,6 +4,7 @@
 mod families;
 mod frozen;
 mod gather;
+mod generation;
 mod golden_layers;
 mod golden_models;
 mod loss;

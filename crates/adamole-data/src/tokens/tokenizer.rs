@@ -86,6 +86,22 @@ impl Tokenizer {
         self.encode(text).map(|encoding| encoding.get_ids().to_vec())
     }
 
+    /// The ids of a text that has its special tokens already, such as a conversation by a chat template: the tokenizer's own rules
+    /// add none.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::encode_text`].
+    pub fn encode_rendered(&self, text: &str) -> Result<Vec<u32>, DataError> {
+        let encoding = called(|| self.inner.encode_fast(text, false), || text.into())?;
+        Ok(encoding.get_ids().to_vec())
+    }
+
+    /// Whether a token is a special one, which [`Self::decode`] leaves out.
+    pub fn is_special(&self, id: u32) -> bool {
+        self.inner.id_to_token(id).is_some_and(|token| self.inner.get_added_vocabulary().is_special_token(&token))
+    }
+
     /// The text of `ids` without special tokens.
     ///
     /// # Errors

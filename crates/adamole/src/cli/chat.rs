@@ -16,6 +16,11 @@ static HELP: LazyLock<String> = LazyLock::new(|| {
 });
 
 impl ChatTemplateFlag {
+    /// Whether a template is named.
+    pub(crate) fn is_given(&self) -> bool {
+        self.template.is_some()
+    }
+
     /// The template of the flag, else those of a model; both with the special tokens of the model.
     pub(crate) fn open(&self, model: Option<&str>) -> Result<ChatTemplates, Failure> {
         let folder = model.map(tokenizer_folder).transpose()?;

@@ -7,6 +7,7 @@ use adamole::{
     data::DataError,
     device::{DeviceError, Kind},
     experiments::ExperimentError,
+    generate::GenerateError,
     hub::HubError,
     llama::ModelError,
     train::TrainError,
@@ -27,6 +28,13 @@ pub(crate) enum Failure {
         lines: usize,
     },
     Data(DataError),
+    /// A line of a file of rows is not what it has to be.
+    Line {
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        message: String,
+    },
     /// An error about an item, with its split.
     Item(String, DataError),
     Device(DeviceError),
@@ -92,6 +100,7 @@ impl Failure {
             Self::Conversations { .. }
             | Self::Conversation(..)
             | Self::Item(..)
+            | Self::Line { .. }
             | Self::Model(_)
             | Self::Output(_)
             | Self::Signals(_)
@@ -148,6 +157,7 @@ impl Failure {
             | Self::Config(_)
             | Self::Conversations { .. }
             | Self::Experiment(_)
+            | Self::Line { .. }
             | Self::Model(_)
             | Self::Setting(_)
             | Self::Train(_)
@@ -168,6 +178,7 @@ impl fmt::Display for Failure {
             Self::Data(error) => write!(f, "{error}")?,
             Self::Item(place, error) => write!(f, "{place}: {error}")?,
             Self::Conversation(place, error) => write!(f, "{place}: {error}")?,
+            Self::Line { path, line, message } => write!(f, "{}:{line}: {message}", path.display())?,
             Self::Device(error) => write!(f, "{error}")?,
             Self::Hub(error) => write!(f, "{error}")?,
             Self::Model(error) => write!(f, "{error}")?,
@@ -303,3 +314,14 @@ from!(
     Setting(SettingError),
     Train(TrainError)
 );
+
+impl From<GenerateError> for Failure {
+    fn from(error: GenerateError) -> Self {
+        match error {
+            GenerateError::Model(error) => Self::Model(error),
+            GenerateError::Data(error) => Self::Data(error),
+            // No other one is known here.
+            error => Self::Usage(error.to_string()),
+        }
+    }
+}

@@ -5,8 +5,10 @@ pub(crate) mod bench;
 #[cfg_attr(not(feature = "hub"), allow(dead_code, reason = "cards of merged models are for the hub"))]
 mod card;
 mod chat;
+mod chat_prompt;
 mod compat;
 pub(crate) mod config;
+pub(crate) mod conversation;
 mod data_hints;
 pub(crate) mod devices;
 pub(crate) mod estimate;
@@ -40,6 +42,7 @@ pub(crate) mod resume;
 mod routing;
 mod routing_page;
 mod run_data;
+mod sampling;
 pub(crate) mod settings;
 mod signals;
 pub(crate) mod template;

@@ -2,7 +2,7 @@
 
 use super::{Circumstances, Failure, Subject, median, positive, random_ids, threads_of_one_batch, timed};
 use crate::cli::output::print;
-use adamole::llama::{Generation, Sampling, generate};
+use adamole::llama::{Generation, generate};
 use clap::Args;
 use serde::Serialize;
 
@@ -48,7 +48,7 @@ pub(crate) fn run(arguments: &GenerateArguments) -> Result<(), Failure> {
     let ids = random_ids(batch * prompt_tokens, model.config().vocab_size);
     let prompts: Vec<Vec<u32>> = ids.chunks(*prompt_tokens).map(<[u32]>::to_vec).collect();
     // Without an end of sequence, so that every run is as long.
-    let options = Generation { max_new_tokens: *new_tokens, sampling: Sampling::Greedy, eos: Vec::new(), cached: true };
+    let options = Generation::greedy(*new_tokens, Vec::new());
     let mut outcome = Ok(Vec::new());
     let seconds = median(timed(*runs, || outcome = generate(&model, &prompts, &options, &device)));
     outcome?;
