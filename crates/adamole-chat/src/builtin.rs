@@ -40,6 +40,11 @@ impl BuiltIn {
         ChatTemplate::from_source(self.source, self.name)
     }
 
+    /// Its text.
+    pub fn source(&self) -> &'static str {
+        self.source
+    }
+
     /// The template of a name.
     pub fn named(name: &str) -> Option<Self> {
         BUILT_IN.into_iter().find(|template| template.name == name)

@@ -1,6 +1,9 @@
 //! The chat template of a command: of a model, of a file, or built in.
 
-use super::{Failure, fetching::tokenizer_folder};
+use super::{
+    Failure,
+    fetching::{adapter_folder, tokenizer_folder},
+};
 use adamole::chat::{BUILT_IN, BuiltIn, ChatError, ChatTemplate, ChatTemplates, SpecialTokens};
 use clap::Args;
 use std::{path::Path, sync::LazyLock};
@@ -21,36 +24,52 @@ impl ChatTemplateFlag {
         self.template.is_some()
     }
 
-    /// The template of the flag, else those of a model; both with the special tokens of the model.
-    pub(crate) fn open(&self, model: Option<&str>) -> Result<ChatTemplates, Failure> {
+    /// The template of the flag, else that of an adapter, else those of a model; all with the special tokens of the model.
+    pub(crate) fn open(&self, adapter: Option<&str>, model: Option<&str>) -> Result<ChatTemplates, Failure> {
         let folder = model.map(tokenizer_folder).transpose()?;
-        templates(self.template.as_deref(), folder.as_deref())
+        templates(self.template.as_deref(), adapter, folder.as_deref())
     }
 }
 
-/// The template of a file or a built-in one, else those of the model in a folder; both with the special tokens of the model.
-pub(crate) fn templates(template: Option<&str>, model: Option<&Path>) -> Result<ChatTemplates, Failure> {
-    let Some(template) = template else {
-        let folder = model.ok_or_else(|| Failure::Usage("--model or --template is needed".into()))?;
-        return Ok(ChatTemplates::from_model_folder(folder)?);
+/// The file of an adapter that was trained with a template other than its base's.
+pub(crate) const OF_ADAPTER: &str = "chat_template.jinja";
+
+/// The text of a template: a file, or a built-in one.
+pub(crate) fn source(template: &str) -> Result<String, Failure> {
+    BuiltIn::named(template).map_or_else(|| text_of(Path::new(template)), |it| Ok(it.source().to_owned()))
+}
+
+/// The template of a file or a built-in one, else that of an adapter, else those of the model in a folder; all with the
+/// special tokens of the model.
+pub(crate) fn templates(
+    template: Option<&str>,
+    adapter: Option<&str>,
+    model: Option<&Path>,
+) -> Result<ChatTemplates, Failure> {
+    let of_adapter = match (template, adapter) {
+        (None, Some(adapter)) => Some(adapter_folder(adapter)?.join(OF_ADAPTER)).filter(|path| path.is_file()),
+        _ => None,
     };
-    let template = match BuiltIn::named(template) {
-        Some(built_in) => built_in.template()?,
-        None => read(Path::new(template))?,
+    let template = match (template.and_then(BuiltIn::named), template.map(Path::new).or(of_adapter.as_deref())) {
+        (Some(built_in), _) => built_in.template()?,
+        (None, Some(path)) => ChatTemplate::from_source(&text_of(path)?, &path.display().to_string())?,
+        (None, None) => {
+            let folder = model.ok_or_else(|| Failure::Usage("--model or --template is needed".into()))?;
+            return Ok(ChatTemplates::from_model_folder(folder)?);
+        }
     };
     let tokens = model.map_or(Ok(SpecialTokens::default()), SpecialTokens::from_model_folder)?;
     Ok(ChatTemplates::of(template.with_special_tokens(tokens)))
 }
 
-fn read(path: &Path) -> Result<ChatTemplate, Failure> {
-    let source = std::fs::read_to_string(path).map_err(|error| {
+fn text_of(path: &Path) -> Result<String, Failure> {
+    std::fs::read_to_string(path).map_err(|error| {
         Failure::Usage(format!(
             "--template {} is neither one of {} nor a file that can be read: {error}",
             path.display(),
             built_in()
         ))
-    })?;
-    Ok(ChatTemplate::from_source(&source, &path.display().to_string())?)
+    })
 }
 
 fn built_in() -> String {

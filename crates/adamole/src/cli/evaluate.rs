@@ -9,6 +9,7 @@ use super::{
     settings::Flags,
     weights::WeightFlags,
 };
+mod answers;
 mod texts;
 
 use adamole::{
@@ -36,6 +37,8 @@ pub(crate) struct EvaluateArguments {
     /// Use the first N items only
     #[arg(long)]
     limit: Option<usize>,
+    #[command(flatten)]
+    answers: answers::AnswerFlags,
     #[command(flatten)]
     weights: WeightFlags,
     /// auto, cpu, cuda, vulkan or wgpu, the last three with :INDEX or without
@@ -84,6 +87,11 @@ pub(crate) fn run(arguments: EvaluateArguments) -> Result<(), Failure> {
     let device = device::open(&arguments.device)?;
     let split = arguments.split;
     let reading = match arguments.data.0.described()? {
+        Described::Benchmark(_) if arguments.answers.generate.is_some() => {
+            return Err(Failure::Usage(
+                "--generate is for text of one's own; benchmarks are scored by their choices".into(),
+            ));
+        }
         Described::Benchmark(reading) => reading,
         Described::OwnText(reading, own) => return texts::run(&arguments, &reading, &own, &device),
     };

@@ -64,8 +64,11 @@ pub(crate) fn adapter_folder(name: &str) -> Result<PathBuf, Failure> {
     if of_run.is_dir() {
         return Ok(of_run);
     }
-    let wanted =
-        Wanted::new(["adapter_config.json"]).and_if_present(["adapter_model.safetensors", "adapter_model.bin"]);
+    let wanted = Wanted::new(["adapter_config.json"]).and_if_present([
+        "adapter_model.safetensors",
+        "adapter_model.bin",
+        "chat_template.jinja",
+    ]);
     fetch(&Source::parse(name)?, Kind::Model, &wanted)
 }
 

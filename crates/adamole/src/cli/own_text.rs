@@ -244,6 +244,7 @@ pub(crate) struct RowEncoder<'a> {
     encoder: TextEncoder<'a>,
     loss_on: LossOn,
     template: Option<&'a str>,
+    adapter: Option<&'a str>,
     folder: &'a Path,
 }
 
@@ -257,7 +258,12 @@ impl<'a> RowEncoder<'a> {
         let OwnText { loss_on, chat_template, .. } = settings;
         let options = TextEncodeOptions { max_tokens, loss_on: *loss_on, ..TextEncodeOptions::default() };
         let encoder = TextEncoder::new(tokenizer, &options)?;
-        Ok(Self { encoder, loss_on: *loss_on, template: chat_template.as_deref(), folder })
+        Ok(Self { encoder, loss_on: *loss_on, template: chat_template.as_deref(), adapter: None, folder })
+    }
+
+    /// The same with the chat template of an adapter, where it has one and no other is set.
+    pub(crate) fn trained_as(self, adapter: Option<&'a str>) -> Self {
+        Self { adapter, ..self }
     }
 
     /// The tokens of rows, which are all of one shape.
@@ -266,7 +272,7 @@ impl<'a> RowEncoder<'a> {
         if !rows.iter().any(is_conversation) {
             return Ok(self.encoder.encode(rows)?);
         }
-        let templates = chat::templates(self.template, Some(self.folder))?;
+        let templates = chat::templates(self.template, self.adapter, Some(self.folder))?;
         let encode = |(index, row): (usize, &TextRow)| {
             let (text, spans) = self.rendered(row, &templates)?;
             Ok(self.encoder.rendered(index, &text, &spans)?)
@@ -277,21 +283,11 @@ impl<'a> RowEncoder<'a> {
 
     /// The text of a conversation, and the bytes that are to be learned.
     fn rendered(&self, row: &TextRow, templates: &ChatTemplates) -> Result<(String, Vec<Range<usize>>), Failure> {
-        let TextContent::Conversation { messages, tools, prompt_messages } = &row.content else {
-            return Err(Failure::Usage(format!("{}: expected a conversation, as in the first row", row.origin)));
-        };
         let in_row = |what: String| Failure::Usage(format!("{}: {what}", row.origin));
-        let record = |json: &str| match serde_json::from_str::<Data>(json) {
-            Ok(Data::Record(record)) => Ok(record),
-            Ok(other) => Err(in_row(format!("expected an object, found {}", other.kind()))),
-            Err(error) => Err(in_row(error.to_string())),
+        let TextContent::Conversation { messages, prompt_messages, .. } = &row.content else {
+            return Err(in_row("expected a conversation, as in the first row".into()));
         };
-        let records = messages.iter().map(|message| record(message.json().as_str())).collect::<Result<_, _>>()?;
-        let mut conversation = Conversation::new(records).map_err(|error| in_row(error.to_string()))?;
-        conversation.tools = match tools {
-            None => None,
-            Some(tools) => Some(tools.iter().map(|tool| record(tool.as_str())).collect::<Result<_, _>>()?),
-        };
+        let conversation = conversation(row, messages.len())?;
         let (template, options) = (templates.for_conversation(&conversation)?, RenderOptions::default());
         let in_conversation = |error| Failure::Conversation(row.origin.to_string(), error);
         if self.loss_on == LossOn::All {
@@ -314,4 +310,25 @@ impl<'a> RowEncoder<'a> {
         let spans = answers.iter().zip(found.spans).filter(|(answer, _)| learned.contains(answer));
         Ok((found.text, spans.map(|(_, span)| span).collect()))
     }
+}
+
+/// The first messages of a row that is a conversation.
+pub(crate) fn conversation(row: &TextRow, messages: usize) -> Result<Conversation, Failure> {
+    let in_row = |what: String| Failure::Usage(format!("{}: {what}", row.origin));
+    let TextContent::Conversation { messages: all, tools, .. } = &row.content else {
+        return Err(in_row("expected a conversation".into()));
+    };
+    let record = |json: &str| match serde_json::from_str::<Data>(json) {
+        Ok(Data::Record(record)) => Ok(record),
+        Ok(other) => Err(in_row(format!("expected an object, found {}", other.kind()))),
+        Err(error) => Err(in_row(error.to_string())),
+    };
+    let records = all.iter().take(messages).map(|message| record(message.json().as_str()));
+    let mut conversation =
+        Conversation::new(records.collect::<Result<_, _>>()?).map_err(|error| in_row(error.to_string()))?;
+    conversation.tools = match tools {
+        None => None,
+        Some(tools) => Some(tools.iter().map(|tool| record(tool.as_str())).collect::<Result<_, _>>()?),
+    };
+    Ok(conversation)
 }

@@ -1,7 +1,7 @@
 //! A training run before its first step: settings, data and base model, read and checked before anything is written.
 
 use super::{
-    Failure,
+    Failure, chat,
     fingerprint::RunFingerprint,
     identity::Identity,
     inputs::{Base, warn_beyond_positions, workers},
@@ -38,6 +38,8 @@ pub(crate) struct Request {
 pub(crate) struct Inputs {
     pub(crate) data: RunData,
     pub(crate) base: Base,
+    /// The chat template of conversations, where it is not the base's.
+    pub(crate) template: Option<String>,
     pub(crate) memory: MemoryEstimate,
     pub(crate) hardware: Hardware,
 }
@@ -114,8 +116,10 @@ impl Request {
         memory::check(&memory, on_cpu)?;
         base.model.adapt(&layout, config.recipe.seed);
         config.weights().check_loaded(&base.model)?;
+        let template = located.own_text.as_ref().and_then(|own| own.chat_template.as_deref());
+        let template = template.map(chat::source).transpose()?;
         self.fit_warmup(lengths.len());
-        Ok(Inputs { data, base, memory, hardware })
+        Ok(Inputs { data, base, template, memory, hardware })
     }
 
     /// Where the warm-up is not set, that of a run on text of one's own is a share of its steps. A longer one than the run

@@ -51,7 +51,7 @@ struct Spanned {
 }
 
 pub(crate) fn run(arguments: &TemplateArguments) -> Result<(), Failure> {
-    let templates = arguments.template.open(arguments.model.as_deref())?;
+    let templates = arguments.template.open(None, arguments.model.as_deref())?;
     let mut input: Box<dyn BufRead> = match &arguments.input {
         None => Box::new(io::stdin().lock()),
         Some(path) => {

@@ -3,7 +3,7 @@
 use super::{
     Failure,
     card::Card,
-    memory,
+    chat, memory,
     output::{Format, print},
     prepare::{Inputs, Request, located},
     progress::Progress,
@@ -21,7 +21,10 @@ use adamole::{
     },
 };
 use clap::Args;
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 #[derive(Args)]
 pub(crate) struct TrainArguments {
@@ -85,7 +88,7 @@ fn train(
     let matmul_peak = hardware.matmul_peak(config.dtype);
     let signals = Signals::follow().map_err(Failure::Signals)?;
     let stop = || signals.exit_code().is_some();
-    let mut recorder = Recorder::new(directory, config, &base.folder, checkpoint.as_ref());
+    let mut recorder = Recorder::new(directory, (config, inputs.template.clone()), &base.folder, checkpoint.as_ref());
     let trainer = Trainer::new(&config.recipe).workers(&hardware.workers).devices(&hardware.others);
     let trainer = trainer.checkpoints(checkpoints).resume(checkpoint).stop(&stop);
     let fitted = trainer.fit(model, data, &mut recorder).map_err(|error| recorder.failure(error, &signals))?;
@@ -142,10 +145,17 @@ struct Recorder<'a> {
     is_resumed: bool,
     best_epoch: Option<usize>,
     trainable_parameters: usize,
+    /// The chat template, where it is not the base's.
+    template: Option<String>,
 }
 
 impl<'a> Recorder<'a> {
-    fn new(directory: RunDirectory, config: &'a Resolved, base: &'a Path, checkpoint: Option<&Checkpoint>) -> Self {
+    fn new(
+        directory: RunDirectory,
+        (config, template): (&'a Resolved, Option<String>),
+        base: &'a Path,
+        checkpoint: Option<&Checkpoint>,
+    ) -> Self {
         let best = checkpoint.and_then(|checkpoint| checkpoint.state.best.as_ref());
         Self {
             directory,
@@ -155,6 +165,7 @@ impl<'a> Recorder<'a> {
             is_resumed: checkpoint.is_some(),
             best_epoch: best.map(|(epoch, _)| *epoch),
             trainable_parameters: 0,
+            template,
         }
     }
 
@@ -194,6 +205,10 @@ impl Observer for Recorder<'_> {
     fn best(&mut self, epoch: usize, model: &CausalLm) -> Result<(), TrainError> {
         self.best_epoch = Some(epoch);
         self.directory.save_best(model, &self.config.model)?;
+        if let Some(template) = &self.template {
+            let path = self.directory.adapter().join(chat::OF_ADAPTER);
+            fs::write(&path, template).map_err(|source| TrainError::Io { path, source })?;
+        }
         self.write_card()
     }
 }

@@ -49,7 +49,7 @@ pub(crate) fn run(arguments: &ChatArguments) -> Result<(), Failure> {
     let (mut options, stop) = arguments.sampling.options(arguments.max_new_tokens as usize)?;
     let device = device::open(&arguments.device)?;
     // A base without a template is refused before its weights are read.
-    let templates = arguments.template.open(Some(&arguments.model))?;
+    let templates = arguments.template.open(arguments.adapter.as_deref(), Some(&arguments.model))?;
     let mut base = Base::load(&arguments.model, arguments.weights, &device)?;
     if let Some(adapter) = &arguments.adapter {
         base.adapt(adapter)?;

@@ -9,6 +9,7 @@ use super::{
         reading::Reading,
     },
     EvaluateArguments,
+    answers::{Answers, compare},
 };
 use adamole::{
     device,
@@ -28,6 +29,9 @@ struct Report {
     truncated_texts: usize,
     /// Rows of which truncation left no label.
     dropped_texts: usize,
+    /// What the model generates, beside what the rows have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answers: Option<Answers>,
     mean_active_experts: Option<f64>,
     mean_active_experts_per_site: Vec<f64>,
     seconds: f64,
@@ -57,7 +61,9 @@ pub(super) fn run(
     if let Some(adapter) = &arguments.adapter {
         base.adapt(adapter)?;
     }
-    let encoded = RowEncoder::new(own, reading.max_tokens, &base.tokenizer, &base.folder)?.encode(rows)?;
+    let encoded = RowEncoder::new(own, reading.max_tokens, &base.tokenizer, &base.folder)?
+        .trained_as(arguments.adapter.as_deref())
+        .encode(rows)?;
     base.model.check_tokens(encoded.texts.iter().flat_map(|text| &text.ids))?;
     if encoded.texts.is_empty() {
         return Err(Failure::Usage(format!("no row has a label within {} tokens", reading.max_tokens)));
@@ -75,6 +81,7 @@ pub(super) fn run(
         labels,
         truncated_texts: encoded.truncated,
         dropped_texts: encoded.dropped.len(),
+        answers: compare(&arguments.answers, rows, own, (&base, arguments.adapter.as_deref()), device)?,
         mean_active_experts,
         mean_active_experts_per_site: per_site,
         seconds,
@@ -86,8 +93,9 @@ pub(super) fn run(
 
 fn text(report: &Report) -> String {
     let active = report.mean_active_experts.map(|mean| format!(", {mean:.2} experts active")).unwrap_or_default();
+    let answers = report.answers.as_ref().map(|answers| format!("\n{}", answers.text())).unwrap_or_default();
     format!(
-        "{}: loss {:.4}, perplexity {:.3} on {} texts with {} labels{active}\n{} at {:.0} tokens/s, peak memory {}",
+        "{}: loss {:.4}, perplexity {:.3} on {} texts with {} labels{active}{answers}\n{} at {:.0} tokens/s, peak memory {}",
         report.data,
         report.loss,
         report.perplexity,

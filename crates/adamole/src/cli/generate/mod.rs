@@ -100,7 +100,7 @@ pub(crate) fn run(arguments: GenerateArguments) -> Result<(), Failure> {
         }
         Ok::<Source, Failure>(Source { base, device, options, stop })
     };
-    let templates = || arguments.template.open(Some(&arguments.model));
+    let templates = || arguments.template.open(arguments.adapter.as_deref(), Some(&arguments.model));
     if let Some(input) = &arguments.input {
         let rows = rows::read(input, templates)?;
         return rows::run(rows, || load(device), &arguments);
