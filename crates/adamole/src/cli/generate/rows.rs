@@ -74,12 +74,15 @@ pub(super) fn read(path: &Path, open: impl Fn() -> Result<ChatTemplates, Failure
             (Some(Data::Text(prompt)), None) => Prompt::Raw(prompt.clone()),
             (Some(other), None) => return Err(wrong(format!("`prompt` is {}, expected a string", other.kind()))),
             (None, Some(_)) => {
-                let asked = question(record.clone()).map_err(|error| wrong(error.to_string()))?;
-                if read.templates.is_none() {
-                    read.templates = Some(open()?);
-                }
-                let rendered = read.templates.iter().map(|templates| render_prompt(templates, &asked)).next_back();
-                Prompt::Rendered(rendered.transpose().map_err(|error| wrong(error.to_string()))?.unwrap_or_default())
+                let in_row = |error| Failure::Conversation(format!("{}:{line}", path.display()), error);
+                let asked = question(record.clone()).map_err(in_row)?;
+                let templates = match read.templates.take() {
+                    Some(templates) => templates,
+                    None => open()?,
+                };
+                let rendered = render_prompt(&templates, &asked).map_err(in_row)?;
+                read.templates = Some(templates);
+                Prompt::Rendered(rendered)
             }
             (Some(_), Some(_)) => return Err(wrong("both `prompt` and `messages`, expected one of them".into())),
             (None, None) => return Err(wrong("neither `prompt` nor `messages`, expected one of them".into())),
