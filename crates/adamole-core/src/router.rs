@@ -114,6 +114,15 @@ impl Routing {
     }
 }
 
+impl Routing {
+    /// All experts are active, with their probabilities as weights.
+    pub fn of_all(scores: GateScores) -> Self {
+        let weights = scores.probabilities();
+        let active = weights.clone().detach().ones_like();
+        Self { requested: active.clone(), active, balance: weights.clone(), weights, scores, thresholds: None }
+    }
+}
+
 /// Decides, token by token, which experts act and with what weights.
 pub trait Router: Debug + Send + Sync {
     /// Routes T rows.

@@ -57,7 +57,9 @@ pub fn load_adapter(model: &mut CausalLm, folder: &Path) -> Result<AdapterLayout
     let linears = linear_names(model);
     let layout = config.resolve(&path, &linears)?;
     let file = AdapterFile::open(folder)?;
-    let has_experts = layout.method().is_some_and(|method| !method.settings.is_empty());
+    let numbers_experts =
+        |(_, config): (_, &AdapterConfig)| config.parameters(1, 1).iter().any(|it| it.experts.is_some());
+    let has_experts = layout.iter().any(numbers_experts);
     let names = AdapterNames::new(file.path(), file.names(), has_experts)?;
     // In the order of the forward pass.
     let adapted = linears.iter().filter_map(|linear| Some((linear.as_str(), layout.get(linear)?)));

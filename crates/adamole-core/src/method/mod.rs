@@ -2,13 +2,15 @@
 //! router and its losses.
 
 mod adamole;
+mod hydralora;
 mod lora;
 mod mole;
 mod settings;
 mod sira;
 
 pub use adamole::AdaMole;
-pub use lora::Lora;
+pub use hydralora::HydraLora;
+pub use lora::{Lora, RankStabilisedLora};
 pub use mole::{Mole, Selection};
 pub use settings::MethodSettings;
 pub use sira::Sira;
@@ -18,7 +20,7 @@ use burn::tensor::Tensor;
 use std::{fmt::Debug, sync::Arc};
 
 /// Every method that settings and adapter files can name.
-pub static METHODS: &[&MethodKind] = &[&Lora::KIND, &Mole::KIND, &AdaMole::KIND, &Sira::KIND];
+pub static METHODS: &[&MethodKind] = &[&Lora::KIND, &Mole::KIND, &AdaMole::KIND, &Sira::KIND, &HydraLora::KIND];
 
 /// A method before its settings are known.
 #[derive(Debug)]
@@ -99,6 +101,11 @@ pub trait Method: Debug + Send + Sync {
     /// What `b` takes to the output: `[T, d_in]` to `[T, K]`.
     fn inner(&self, adapter: &Adapter, x: Tensor<2>, context: &mut ForwardContext) -> Tensor<2> {
         adapter.weighted_experts(x, context)
+    }
+
+    /// What alpha is divided by to give the scale of experts of this rank.
+    fn scale_divisor(&self, rank: usize) -> f64 {
+        rank as f64
     }
 
     /// The weight of the auxiliary loss by default, as a multiple of the paper's 1e-3.

@@ -63,3 +63,23 @@ fn the_documented_table_is_that_of_the_program() {
     }
     assert!(documented[start..] == table, "docs/settings.md is out of date: run this test with UPDATE_DOCS=1");
 }
+
+/// Results of long runs are identified by a hash of this text.
+#[test]
+fn the_settings_of_a_run_are_recorded_as_they_always_were() {
+    let recorded = include_str!("resolved_settings.txt").replace("VERSION", env!("CARGO_PKG_VERSION"));
+    let recorded: Vec<&str> = recorded.lines().collect();
+    let shape = shipped();
+    let assumed = ["estimate", "--shape", &shape, "--items", "9,9,9", "--tokens", "9", "--format", "json"];
+    for case in recorded.chunks(2) {
+        let flags: Vec<&str> = case[0].split_whitespace().collect();
+        let report = succeeds(&[&assumed[..], &["--model", "a/model", "--benchmark", "copa"], &flags].concat());
+        let (config, _) = report.strip_prefix("{\"config\":").unwrap().split_once(",\"fingerprint\":").unwrap();
+        assert_eq!(config, case[1], "{flags:?}");
+    }
+    // A setting of later versions is there only where it is another than the default.
+    let lora = |flags: &[&str]| resolved(&[&["--method", "lora"], flags].concat());
+    assert_eq!(lora(&["--use-rslora", "false"]), lora(&[]));
+    assert_eq!(lora(&["--use-rslora", "true"])["use_rslora"], true);
+    assert_eq!(lora(&["--loraplus-lr-ratio", "16"])["recipe"]["loraplus_lr_ratio"], 16.0);
+}
