@@ -2,6 +2,7 @@
 
 use crate::{
     AdapterShape, CounterRng, ForwardContext, Method, ParameterSpec, ParameterValue, Probability, Rank, SettingError,
+    SharedParameters,
     parameters::{map_either, on_either},
     router::RouterInput,
 };
@@ -125,6 +126,17 @@ impl Adapter {
         value.set(values, spec.trained);
     }
 
+    /// Takes the shared parameters of the first adapter with as many inputs, or adds its own where it is the first.
+    pub fn tie(&mut self, first: &mut SharedParameters) {
+        if self.parameters.iter().all(|(spec, _)| !spec.shared) {
+            return;
+        }
+        let d_in = self.a().dims()[1];
+        for (spec, value) in self.parameters.iter_mut().filter(|(spec, _)| spec.shared) {
+            *value = first.0.entry(spec.identity(d_in)).or_insert_with(|| value.clone()).clone();
+        }
+    }
+
     /// A matrix of the method's.
     ///
     /// # Panics
@@ -169,7 +181,7 @@ impl Adapter {
 
     /// The experts' inner activations `A x`, weighted by the router and scaled: `[T, d_in]` to `[T, N r]`.
     pub fn weighted_experts(&self, x: Tensor<2>, context: &mut ForwardContext) -> Tensor<2> {
-        let (number, scale) = (context.enter_adapter(), self.config.scale());
+        let number = context.enter_adapter();
         let dropout = context.input_dropout(self.config.dropout, number, self.config.num_experts());
         let hidden = match dropout.as_deref() {
             Some(dropouts @ [_, _, ..]) => self.hidden_apart(&x, dropouts),
@@ -177,7 +189,19 @@ impl Adapter {
                 self.for_all_experts(adapter_input(x.clone(), self.a(), dropouts.and_then(|d| d.first().copied())))
             }
         };
-        match self.route(&x, number, context) {
+        self.weighted(hidden, &x, number, context)
+    }
+
+    /// The experts' inner activations `[T, N r]`, weighted by the router's decision on `x` and scaled.
+    pub(crate) fn weighted(
+        &self,
+        hidden: Tensor<2>,
+        x: &Tensor<2>,
+        number: usize,
+        context: &mut ForwardContext,
+    ) -> Tensor<2> {
+        let scale = self.config.scale();
+        match self.route(x, number, context) {
             Some(weights) => weighted_experts(hidden, weights, scale),
             None => hidden * scale,
         }
@@ -197,7 +221,7 @@ impl Adapter {
         let gate_mask = router.gate_dropout().and_then(mask);
         let rows = context.rows(rows);
         let routing = router.route(&RouterInput { x, logits, adapter: self, gate_mask, rows: &rows });
-        context.record(router, &rows, &routing);
+        context.record(method, &rows, &routing);
         Some(routing.weights)
     }
 

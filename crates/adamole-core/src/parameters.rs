@@ -5,6 +5,7 @@ use burn::{
     module::{Param, ParamId},
     tensor::{Device, Tensor, TensorData},
 };
+use std::collections::BTreeMap;
 
 /// The sizes that an adapter's parameters follow from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +23,11 @@ pub struct AdapterShape {
 pub enum Initial {
     /// 0.
     Zeros,
+    /// One number.
+    Constant {
+        /// The number.
+        value: f32,
+    },
     /// Uniform in `+-bound`.
     Uniform {
         /// The bound.
@@ -44,17 +50,36 @@ pub struct ParameterSpec {
     pub experts: Option<(usize, usize)>,
     /// Whether it is trained. What is not trained is kept in files and checkpoints all the same.
     pub trained: bool,
+    /// Whether all linears of a model with as many inputs have one, which files hold for each of them.
+    pub shared: bool,
 }
+
+/// What a shared parameter is known by: the inputs of its linears, its name and its shape.
+pub type SharedIdentity = (usize, &'static str, Vec<usize>);
+
+/// The parameters that adapters of one model share; see [`Adapter::tie`](crate::Adapter::tie).
+#[derive(Debug, Default)]
+pub struct SharedParameters(pub(crate) BTreeMap<SharedIdentity, ParameterValue>);
 
 impl ParameterSpec {
     /// A trained parameter that files hold whole.
     pub fn new(name: &'static str, key: impl Into<String>, shape: impl Into<Vec<usize>>, initial: Initial) -> Self {
-        Self { name, key: key.into(), shape: shape.into(), initial, experts: None, trained: true }
+        Self { name, key: key.into(), shape: shape.into(), initial, experts: None, trained: true, shared: false }
     }
 
     /// The same, with a part for each of `experts` experts along dimension `dim`.
     pub fn per_expert(self, experts: usize, dim: usize) -> Self {
         Self { experts: Some((experts, dim)), ..self }
+    }
+
+    /// The same, where all linears with as many inputs have one.
+    pub fn shared(self) -> Self {
+        Self { shared: true, ..self }
+    }
+
+    /// What it is known by where it is shared, on a linear with so many inputs.
+    pub fn identity(&self, d_in: usize) -> SharedIdentity {
+        (d_in, self.name, self.shape.clone())
     }
 
     /// The low-rank pairs of N experts: A `[N r, d_in]` and B `[d_out, N r]`. A is uniform in `+-1/sqrt(d_in)` (Kaiming
@@ -101,6 +126,7 @@ impl Initial {
     fn values(self, count: usize, rng: &mut CounterRng) -> Vec<f32> {
         match self {
             Self::Zeros => vec![0.0; count],
+            Self::Constant { value } => vec![value; count],
             Self::Uniform { bound } => rng.uniform(count, bound),
         }
     }

@@ -30,6 +30,7 @@ mod random_weights;
 mod regular_file;
 mod rotation;
 mod sampling;
+mod shared_parameters;
 mod tensor_file;
 mod token_batch;
 

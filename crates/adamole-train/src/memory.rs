@@ -99,7 +99,7 @@ impl MemoryEstimate {
         let linears = shapes.linear_elements() as f64;
         let is_packed = operations == Operations::Composed;
         let of_linears = linears * quantization.map_or(width, |quantization| quantization.bytes(is_packed));
-        let adapters = shapes.adapter_elements(layout);
+        let adapters = shapes.kept_adapter_elements(layout);
         let kept_by_adapters: usize = layout.iter().map(|(_, adapter)| kept_by(adapter)).sum();
         let layers = config.num_hidden_layers as f64;
         let q_width = config.num_attention_heads * config.head_dim;
@@ -160,8 +160,7 @@ impl MemoryEstimate {
     }
 }
 
-/// Numbers that an adapter keeps for a token: products with A and the gate, their parts, what the router makes of them,
-/// and the mixture.
+/// Numbers that an adapter keeps for a token.
 fn kept_by(adapter: &AdapterConfig) -> usize {
-    3 * adapter.num_experts() * adapter.rank.get() + 10 * adapter.num_experts()
+    adapter.method.kept_for_a_token(adapter.rank.get())
 }

@@ -130,7 +130,7 @@ impl AdamW {
         let (experts, rates) = (experts(model, routing), rates(model, rate, self.settings.rate_ratio_of_b));
         let moments = &mut self.moments;
         let mut update = Update { settings: self.settings, rate, rates, clip, gradients, experts, moments };
-        *model = model.clone().map(&mut update);
+        *model = model.clone().map(&mut update).tied();
         Ok(norm)
     }
 }

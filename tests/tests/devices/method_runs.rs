@@ -3,15 +3,23 @@
 
 use adamole::{
     core::{AdapterConfig, METHODS, Method, MethodKind, MethodSettings},
-    llama::{AdapterLayout, CausalLm, LinearShapes, ParameterKind, Targets, load_adapter, save_adapter},
-    train::{Checkpoints, Fitted, Recipe, TrainError, TrainEvent, Trainer, TrainingData},
+    llama::{
+        AdapterLayout, CausalLm, LinearShapes, ModelError, ParameterKind, ParameterMapper, Targets, load_adapter,
+        save_adapter,
+    },
+    train::{
+        Checkpoints, Fitted, Recipe, Replicas, StepInput, TrainError, TrainEvent, Trainer, TrainingData, accumulate,
+    },
 };
 use adamole_tests::{
-    device,
-    shipped::{adapted_base, examples, recipe},
+    device, flat_gradients, max_difference,
+    shipped::{adapted_base, examples, micro_batches, recipe},
     workers,
 };
-use burn::tensor::TensorData;
+use burn::{
+    module::Param,
+    tensor::{Tensor, TensorData},
+};
 use std::{
     path::Path,
     sync::{
@@ -103,9 +111,8 @@ fn b_learns_at_a_rate_of_its_own() {
         let after = values(&run(kind, &place, usize::MAX, &recipe).0.unwrap().model);
         let largest = |name: &str| {
             let before = values(&adapted(kind)).into_iter().zip(&after).filter(|((key, _), _)| key.ends_with(name));
-            let differences = before.map(|((_, before), (_, after))| {
-                adamole_tests::max_difference(&floats(before), &floats(after.clone()))
-            });
+            let differences =
+                before.map(|((_, before), (_, after))| max_difference(&floats(before), &floats(after.clone())));
             differences.fold(0.0, f32::max)
         };
         (largest("adapter.b"), largest("adapter.gate").max(largest("adapter.a")))
@@ -113,6 +120,62 @@ fn b_learns_at_a_rate_of_its_own() {
     let (plain, with_ratio) = (moved(None), moved(Some(16.0)));
     assert!((plain.0 - 1e-3).abs() < 1e-5 && (with_ratio.0 - 16e-3).abs() < 1e-4, "{plain:?} {with_ratio:?}");
     assert!(plain.1 == with_ratio.1, "{plain:?} {with_ratio:?}");
+}
+
+#[test]
+fn activation_checkpointing_gives_the_gradients_of_every_method() {
+    let [training, _] = examples(4, 0);
+    let batches = micro_batches(&training, 2);
+    for kind in METHODS {
+        let mut model = adapted(kind);
+        // Where B is 0 nothing else has a gradient.
+        model = model.map_parameters(&mut Shifted);
+        let gradients = |checkpoint_blocks: bool| {
+            let recipe = Recipe { seed: 5, balance_coefficient: 1.0, checkpoint_blocks, ..Recipe::default() };
+            let input = StepInput { batches: &batches, step: 2, recipe: &recipe };
+            let outcome = accumulate(&model, input, &workers(), &Replicas::default());
+            (flat_gradients(&model, &outcome.gradients), outcome.balance_loss)
+        };
+        let ((expected, loss), (found, again)) = (gradients(false), gradients(true));
+        assert_eq!(loss, again, "{}", kind.name);
+        let largest = expected.iter().fold(0.0, |max: f32, value| max.max(value.abs()));
+        assert!(max_difference(&found, &expected) < 2e-5 * largest, "{}", kind.name);
+    }
+}
+
+/// Adds a little to every parameter of an adapter.
+struct Shifted;
+
+impl ParameterMapper for Shifted {
+    fn map<const D: usize>(&mut self, _: String, kind: ParameterKind, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let is_trained = param.val().is_require_grad();
+        match kind == ParameterKind::Adapter && is_trained {
+            true => param.map(|value| Tensor::from_inner(value.inner() + 0.01).require_grad()),
+            false => param,
+        }
+    }
+}
+
+#[test]
+fn linears_with_as_many_inputs_share_what_their_method_says() {
+    let kind = MethodKind::by_name("ldmole").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let model = run(kind, &folder.path().join("run"), usize::MAX, &short()).0.unwrap().model;
+    let shared = model.parameters().into_iter().filter(|it| it.name.contains("sparsity.0.weight"));
+    // Those of attention's linears and that of the feed-forward block's last one.
+    assert_eq!(shared.count(), 2);
+
+    let adapter = folder.path().join("adapter");
+    save_adapter(&model, None, &adapter).unwrap();
+    let file = adapter.join("adapter_model.safetensors");
+    let mut bytes = std::fs::read(&file).unwrap();
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let shared = tensors.tensors().into_iter().filter(|(name, _)| name.contains("sparsegen")).map(|(_, it)| it);
+    let start = shared.last().unwrap().data().as_ptr() as usize - bytes.as_ptr() as usize;
+    bytes[start] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    let error = load_adapter(&mut model.without_adapters(), &adapter).unwrap_err();
+    assert!(matches!(error, ModelError::UnequalCopies { .. }), "{error}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 mod adamole;
 mod hydralora;
+mod ldmole;
 mod lora;
 mod mole;
 mod settings;
@@ -10,6 +11,7 @@ mod sira;
 
 pub use adamole::AdaMole;
 pub use hydralora::HydraLora;
+pub use ldmole::LdMole;
 pub use lora::{Lora, RankStabilisedLora};
 pub use mole::{Mole, Selection};
 pub use settings::MethodSettings;
@@ -20,7 +22,8 @@ use burn::tensor::Tensor;
 use std::{fmt::Debug, sync::Arc};
 
 /// Every method that settings and adapter files can name.
-pub static METHODS: &[&MethodKind] = &[&Lora::KIND, &Mole::KIND, &AdaMole::KIND, &Sira::KIND, &HydraLora::KIND];
+pub static METHODS: &[&MethodKind] =
+    &[&Lora::KIND, &Mole::KIND, &AdaMole::KIND, &Sira::KIND, &HydraLora::KIND, &LdMole::KIND];
 
 /// A method before its settings are known.
 #[derive(Debug)]
@@ -106,6 +109,12 @@ pub trait Method: Debug + Send + Sync {
     /// What alpha is divided by to give the scale of experts of this rank.
     fn scale_divisor(&self, rank: usize) -> f64 {
         rank as f64
+    }
+
+    /// About how many numbers wait for the backward pass, for a token on a linear with experts of this rank: products with
+    /// A and the gate, their parts, what the router makes of them, and the mixture.
+    fn kept_for_a_token(&self, rank: usize) -> usize {
+        3 * self.num_experts() * rank + 10 * self.num_experts()
     }
 
     /// The weight of the auxiliary loss by default, as a multiple of the paper's 1e-3.

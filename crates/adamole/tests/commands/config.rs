@@ -22,6 +22,8 @@ fn a_printed_configuration_file_is_read_back_and_holds_the_defaults() {
         &["--method", "mole"],
         &["--method", "adamole", "--epochs", "3", "--alpha", "0.1"],
         &["--method", "sira", "--compat", "reference"],
+        &["--method", "hydralora"],
+        &["--method", "ldmole", "--sparsity-loss", "0.5"],
         &["--method", "adamole", "--compat", "reference", "--order", "bucketed", "--targets", "q_proj,v_proj"],
     ] {
         let file = succeeds(&[&["config", "init"][..], flags].concat());

@@ -2,7 +2,8 @@
 
 use super::compare::{Largest, equals, gradient};
 use adamole::core::{
-    AdaptedLinear, Adapter, AdapterConfig, ForwardContext, ParameterSpec, RoutingDetail, Rows, ValidRows,
+    AdaptedLinear, Adapter, AdapterConfig, ForwardContext, ParameterSpec, RoutingDetail, Rows, SharedParameters,
+    ValidRows,
     router::{RouterInput, Routing},
 };
 use adamole::llama::adapter_gradients;
@@ -13,8 +14,8 @@ use burn::{
 };
 use std::collections::BTreeMap;
 
-/// An auxiliary loss of a case: its name, its coefficient and its value for the routing of a linear.
-pub(super) type Term<'a> = (&'static str, f64, &'a dyn Fn(&Routing, &Rows) -> Tensor<1>);
+/// An auxiliary loss of a case: its name, and its value for the routing of a linear.
+pub(super) type Term<'a> = (&'static str, &'a dyn Fn(&Routing, &Rows) -> Tensor<1>);
 
 /// The linears of a case.
 pub(super) struct Sites<'a> {
@@ -65,7 +66,10 @@ impl<'a> Sites<'a> {
             check_keys(adapter, case);
             (prefix, ending, linear)
         });
-        Self { linears: linears.collect(), case, device: device.clone() }
+        let mut linears: Vec<(String, String, AdaptedLinear)> = linears.collect();
+        let mut first = SharedParameters::default();
+        linears.iter_mut().filter_map(|(.., linear)| linear.adapter.as_mut()).for_each(|it| it.tie(&mut first));
+        Self { linears, case, device: device.clone() }
     }
 
     fn rows(&self) -> Rows {
@@ -79,7 +83,7 @@ impl<'a> Sites<'a> {
         Rows::new(batch * length, batch, valid)
     }
 
-    fn x(&self) -> Tensor<2> {
+    pub(super) fn x(&self) -> Tensor<2> {
         rows_of(self.case, "x", &self.device).require_grad()
     }
 
@@ -101,9 +105,9 @@ impl<'a> Sites<'a> {
         Some(router.route(&RouterInput { x, logits, adapter, gate_mask: None, rows: &self.rows() }))
     }
 
-    /// Compares everything that is recorded of the case. `terms` are its auxiliary losses, of which several linears' make one
-    /// by `mean` or by the sum; `coefficient` multiplies the loss of the context.
-    pub(super) fn check(&self, coefficient: f64, terms: &[Term<'_>]) {
+    /// Compares outputs, routing and the gradients of task loss and total loss, in which `coefficient` multiplies the
+    /// auxiliary loss.
+    pub(super) fn check(&self, coefficient: f64) {
         let (case, mut largest) = (self.case, Largest::default());
         let x = self.x();
         let (task, outputs) = self.task(&x, &mut ForwardContext::evaluation());
@@ -129,8 +133,12 @@ impl<'a> Sites<'a> {
                 }
             }
         }
+    }
 
-        for (name, _, term) in terms {
+    /// Compares the auxiliary losses of the case, unweighted, each a mean over the linears.
+    pub(super) fn check_terms(&self, terms: &[Term<'_>]) {
+        let (case, mut largest) = (self.case, Largest::default());
+        for (name, term) in terms {
             let x = self.x();
             let losses = self.linears.iter().map(|(.., linear)| term(&self.routing(linear, &x).unwrap(), &self.rows()));
             let loss = losses.reduce(|sum, loss| sum + loss).unwrap() / self.linears.len() as f32;
