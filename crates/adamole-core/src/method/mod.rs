@@ -2,6 +2,7 @@
 //! router and its losses.
 
 mod adamole;
+mod dynmole;
 mod hydralora;
 mod ldmole;
 mod lora;
@@ -10,6 +11,7 @@ mod settings;
 mod sira;
 
 pub use adamole::AdaMole;
+pub use dynmole::DynMole;
 pub use hydralora::HydraLora;
 pub use ldmole::LdMole;
 pub use lora::{Lora, RankStabilisedLora};
@@ -23,7 +25,7 @@ use std::{fmt::Debug, sync::Arc};
 
 /// Every method that settings and adapter files can name.
 pub static METHODS: &[&MethodKind] =
-    &[&Lora::KIND, &Mole::KIND, &AdaMole::KIND, &Sira::KIND, &HydraLora::KIND, &LdMole::KIND];
+    &[&Lora::KIND, &Mole::KIND, &AdaMole::KIND, &Sira::KIND, &HydraLora::KIND, &LdMole::KIND, &DynMole::KIND];
 
 /// A method before its settings are known.
 #[derive(Debug)]

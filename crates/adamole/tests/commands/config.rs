@@ -24,6 +24,7 @@ fn a_printed_configuration_file_is_read_back_and_holds_the_defaults() {
         &["--method", "sira", "--compat", "reference"],
         &["--method", "hydralora"],
         &["--method", "ldmole", "--sparsity-loss", "0.5"],
+        &["--method", "dynmole", "--entropy-index", "1"],
         &["--method", "adamole", "--compat", "reference", "--order", "bucketed", "--targets", "q_proj,v_proj"],
     ] {
         let file = succeeds(&[&["config", "init"][..], flags].concat());
@@ -45,7 +46,7 @@ fn a_printed_configuration_file_is_read_back_and_holds_the_defaults() {
             let mut given = resolved(flags);
             // The method's own settings are null where they are not given.
             for settings in [&mut read, &mut given] {
-                let own = ["capacity_factor", "gate_dropout", "renormalise", "top_k"];
+                let own = ["capacity_factor", "gate_dropout", "renormalise", "top_k", "top_p"];
                 settings.as_object_mut().unwrap().retain(|key, _| !own.contains(&key.as_str()));
             }
             assert_eq!(read, given, "{flags:?}\n{text}");

@@ -72,7 +72,7 @@ impl<'a> Sites<'a> {
         Self { linears, case, device: device.clone() }
     }
 
-    fn rows(&self) -> Rows {
+    pub(super) fn rows(&self) -> Rows {
         let [batch, length] = [0, 1].map(|dim| self.case.tensors.shape("x").unwrap()[dim]);
         let mask = self.case.tensors.shape("attention_mask").map(|_| self.case.integers("attention_mask"));
         let valid = mask.map(|mask| {
@@ -98,7 +98,7 @@ impl<'a> Sites<'a> {
     }
 
     /// The decision of a linear's router, with its gradient.
-    fn routing(&self, linear: &AdaptedLinear, x: &Tensor<2>) -> Option<Routing> {
+    pub(super) fn routing(&self, linear: &AdaptedLinear, x: &Tensor<2>) -> Option<Routing> {
         let adapter = linear.adapter.as_ref().unwrap();
         let router = adapter.config().method.router()?;
         let logits = x.clone().matmul(adapter.matrix("gate").transpose());
