@@ -28,6 +28,11 @@ pub enum Initial {
         /// The number.
         value: f32,
     },
+    /// Normal around 0.
+    Normal {
+        /// The standard deviation.
+        deviation: f32,
+    },
     /// Uniform in `+-bound`.
     Uniform {
         /// The bound.
@@ -127,6 +132,7 @@ impl Initial {
         match self {
             Self::Zeros => vec![0.0; count],
             Self::Constant { value } => vec![value; count],
+            Self::Normal { deviation } => rng.normal(count, deviation),
             Self::Uniform { bound } => rng.uniform(count, bound),
         }
     }

@@ -161,6 +161,11 @@ pub trait Router: Debug + Send + Sync {
         false
     }
 
+    /// The weight of the auxiliary loss in the next step, from that in a step and the mean number of active experts in it.
+    fn next_coefficient(&self, coefficient: f32, _mean_active_experts: f64) -> f32 {
+        coefficient
+    }
+
     /// How the layers of a pass make one auxiliary loss; `None` where it is the sum of theirs.
     fn joint_loss(&self) -> Option<&dyn JointLoss> {
         None

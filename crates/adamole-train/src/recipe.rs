@@ -39,7 +39,7 @@ settings! {
         /// Largest norm of all gradients together; larger ones are scaled down to it.
         pub max_grad_norm: f32 = 1.0;
         /// Weight of the load balancing loss. The method's scale in its default is num_experts where the loss is a mean over
-        /// experts (SiRA), and 1 where it is a sum.
+        /// experts (SiRA), 0.00001 where the weight is adapted in each step (ReMoLE), and 1 otherwise.
         pub balance_coefficient: f32 = 1e-3, shown("0.001 times the method's scale");
         /// Links of a chain of LoRA, which divide the epochs among them; 1 for no chain. At each new link the adapter is
         /// merged into the base, and a fresh one starts with its own warm-up and optimizer state. Only for plain LoRA.

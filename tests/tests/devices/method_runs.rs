@@ -95,6 +95,9 @@ fn a_resumed_run_of_every_method_equals_an_uninterrupted_run() {
             let resumed = run(kind, &place("broken"), usize::MAX, &recipe).0.unwrap();
             assert_eq!(values(&resumed.model), values(&whole.model), "{}: the adapters differ", kind.name);
             let start = values(&adapted(kind));
+            let coefficient = |fitted: &Fitted| fitted.state.auxiliary_coefficient;
+            assert_eq!(coefficient(&resumed), coefficient(&whole), "{}", kind.name);
+            assert_eq!(coefficient(&whole).is_some(), kind.name == "remole", "{}", kind.name);
             assert!(values(&whole.model) != start, "{}: nothing was trained", kind.name);
         }
     }

@@ -4,12 +4,14 @@ use super::{Method, MethodKind, MethodSettings};
 use crate::{
     AdapterShape, NumExperts, ParameterSpec, Rows, Setting, SettingError, TopK, TopP,
     router::{JointLoss, Router, RouterInput, Routing},
+    setting::recorded,
 };
 use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// The weights are the probabilities of the kept experts, not renormalised. Kept are the `keep_top_k` most probable, those
-/// that are not beyond the share `top_p` of the probability, and all of them where the normalised Tsallis entropy of the
+/// that are not beyond the share `top_p` of the probability, and all of them where the normalised entropy of the
 /// probabilities is above `entropy_threshold`.
 ///
 /// As in the authors' code, with the argument's name mended that keeps it from running: the expert that crosses `top_p` is
@@ -26,10 +28,22 @@ pub struct DynMole {
     pub keep_top_k: TopK,
     /// Normalised entropy above which all experts are kept; 1 or more for never.
     pub entropy_threshold: f32,
-    /// q of the Tsallis entropy; 1 for Shannon's.
+    /// Which entropy.
+    pub entropy_type: EntropyType,
+    /// q of the Tsallis entropy, or the order of the Renyi entropy; 1 for Shannon's.
     pub entropy_index: f32,
     /// Weight of the entropy's loss as a multiple of the load balancing loss's.
     pub entropy_loss: f32,
+}
+
+/// A generalisation of Shannon's entropy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EntropyType {
+    /// `(1 - sum p^q) / (q - 1)`.
+    Tsallis,
+    /// `ln(sum p^q) / (1 - q)`.
+    Renyi,
 }
 
 /// Added to every probability in an entropy.
@@ -45,7 +59,8 @@ impl DynMole {
         "0.9",
     );
     const INDEX: Setting =
-        Setting::new::<f32>("entropy_index", "Index of the Tsallis entropy; 1 for Shannon's entropy.", "1.1");
+        Setting::new::<f32>("entropy_index", "Index of the entropy; 1 for Shannon's entropy.", "1.1");
+    const TYPE: Setting = Setting::new::<EntropyType>("entropy_type", "Which entropy.", "tsallis");
     const LOSS: Setting = Setting::new::<f32>(
         "entropy_loss",
         "Weight of the loss on the entropy, as a multiple of the load balancing loss's.",
@@ -57,7 +72,15 @@ impl DynMole {
         name: "dynmole",
         help: "Top-p experts, and all where the gate's entropy is high",
         peft_type: "DYNMOLE",
-        settings: &[MethodSettings::NUM_EXPERTS, Self::TOP_P, Self::KEEP, Self::THRESHOLD, Self::INDEX, Self::LOSS],
+        settings: &[
+            MethodSettings::NUM_EXPERTS,
+            Self::TOP_P,
+            Self::KEEP,
+            Self::THRESHOLD,
+            Self::TYPE,
+            Self::INDEX,
+            Self::LOSS,
+        ],
         one_of: &[],
         file_keys: &[],
         file_extensions: &[],
@@ -67,6 +90,7 @@ impl DynMole {
                 top_p: settings.required::<f32, _>(&Self::TOP_P)?,
                 keep_top_k: settings.required::<usize, _>(&Self::KEEP)?,
                 entropy_threshold: settings.required::<f32, _>(&Self::THRESHOLD)?,
+                entropy_type: settings.required::<EntropyType, _>(&Self::TYPE)?,
                 entropy_index: settings.required::<f32, _>(&Self::INDEX)?,
                 entropy_loss: settings.required::<f32, _>(&Self::LOSS)?,
             };
@@ -84,7 +108,7 @@ impl DynMole {
         },
     };
 
-    /// The Tsallis entropy of each row as a share of that of equal probabilities, `[T, N]` to `[T, 1]`. What is added to the
+    /// The entropy of each row as a share of that of equal probabilities, `[T, N]` to `[T, 1]`. What is added to the
     /// probabilities is not normalised away, so that it may be above 1.
     fn entropy(&self, probabilities: &Tensor<2>) -> Tensor<2> {
         let (q, experts) = (f64::from(self.entropy_index), self.num_experts.get() as f64);
@@ -95,7 +119,11 @@ impl DynMole {
         if self.entropy_index == 1.0 {
             return (raised.clone() * raised.log()).sum_dim(1) / -experts.ln();
         }
-        (raised.powf_scalar(q).sum_dim(1).neg() + 1.0) / (1.0 - experts.powf(1.0 - q))
+        let sum = raised.powf_scalar(q).sum_dim(1);
+        match self.entropy_type {
+            EntropyType::Tsallis => (sum.neg() + 1.0) / (1.0 - experts.powf(1.0 - q)),
+            EntropyType::Renyi => (sum + 1e-10).log() / ((1.0 - q) * experts.ln()),
+        }
     }
 
     /// 1 where an expert is kept, `[T, N]`; among equals the first come first.
@@ -159,6 +187,7 @@ impl Method for DynMole {
             .with("top_p", self.top_p.get())
             .with("keep_top_k", self.keep_top_k.get())
             .with("entropy_threshold", self.entropy_threshold)
+            .with("entropy_type", recorded(&self.entropy_type))
             .with("entropy_index", self.entropy_index)
             .with("entropy_loss", self.entropy_loss)
     }

@@ -7,15 +7,17 @@ mod hydralora;
 mod ldmole;
 mod lora;
 mod mole;
+mod remole;
 mod settings;
 mod sira;
 
 pub use adamole::AdaMole;
-pub use dynmole::DynMole;
+pub use dynmole::{DynMole, EntropyType};
 pub use hydralora::HydraLora;
 pub use ldmole::LdMole;
 pub use lora::{Lora, RankStabilisedLora};
 pub use mole::{Mole, Selection};
+pub use remole::ReMole;
 pub use settings::MethodSettings;
 pub use sira::Sira;
 
@@ -24,8 +26,16 @@ use burn::tensor::Tensor;
 use std::{fmt::Debug, sync::Arc};
 
 /// Every method that settings and adapter files can name.
-pub static METHODS: &[&MethodKind] =
-    &[&Lora::KIND, &Mole::KIND, &AdaMole::KIND, &Sira::KIND, &HydraLora::KIND, &LdMole::KIND, &DynMole::KIND];
+pub static METHODS: &[&MethodKind] = &[
+    &Lora::KIND,
+    &Mole::KIND,
+    &AdaMole::KIND,
+    &Sira::KIND,
+    &HydraLora::KIND,
+    &LdMole::KIND,
+    &DynMole::KIND,
+    &ReMole::KIND,
+];
 
 /// A method before its settings are known.
 #[derive(Debug)]
