@@ -211,11 +211,22 @@ impl Adapter {
     /// which the context records. `None` without a router.
     pub(crate) fn route(&self, x: &Tensor<2>, number: usize, context: &mut ForwardContext) -> Option<Tensor<2>> {
         let method = &self.config.method;
-        let router = method.router()?;
-        let num_experts = self.config.num_experts();
+        method.router()?;
         let mut gate: Vec<Tensor<2>> = method.gate_parameters().iter().map(|name| self.matrix(name)).collect();
         let gate = if gate.len() == 1 { gate.remove(0) } else { Tensor::cat(gate, 0) };
-        let logits = adapter_input(x.clone(), gate, None);
+        self.decide(adapter_input(x.clone(), gate, None), x, number, context)
+    }
+
+    /// [`Adapter::route`] by these logits.
+    pub(crate) fn decide(
+        &self,
+        logits: Tensor<2>,
+        x: &Tensor<2>,
+        number: usize,
+        context: &mut ForwardContext,
+    ) -> Option<Tensor<2>> {
+        let (method, num_experts) = (&self.config.method, self.config.num_experts());
+        let router = method.router()?;
         let [rows, _] = logits.dims();
         let mask = |p| context.gate_mask(p, number, [rows, num_experts], &logits.device());
         let gate_mask = router.gate_dropout().and_then(mask);

@@ -135,12 +135,11 @@ impl ForwardContext {
         })
     }
 
-    /// An input `[T, d_in]` with one dropout mask for all that sees it.
-    pub(crate) fn dropped(&self, x: Tensor<2>, p: Probability, adapter: usize) -> Tensor<2> {
-        match self.dropout.filter(|_| p.get() > 0.0) {
-            Some(seed) => x.clone().cast(DType::F32) * seed.dropout(adapter, p).mask(x.dims(), &x.device()),
-            None => x,
-        }
+    /// Rows with dropout, by one of the masks of an adapter: 0 is that of its input.
+    pub(crate) fn dropped(&self, x: Tensor<2>, p: Probability, adapter: usize, mask: usize) -> Tensor<2> {
+        let Some(seed) = self.dropout.filter(|_| p.get() > 0.0) else { return x };
+        let mask = seed.dropout(adapter + mask * EXPERT_MASKS, p).mask(x.dims(), &x.device());
+        x.cast(DType::F32) * mask
     }
 
     /// A number for the adapter that asks, unique within the pass.

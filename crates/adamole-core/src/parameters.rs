@@ -33,6 +33,15 @@ pub enum Initial {
         /// The standard deviation.
         deviation: f32,
     },
+    /// In each row some values of a normal distribution around 0, at random places, among zeros.
+    Sparse {
+        /// The length of a row.
+        row: usize,
+        /// The number of values that are not 0.
+        nonzeros: usize,
+        /// Their standard deviation.
+        deviation: f32,
+    },
     /// Uniform in `+-bound`.
     Uniform {
         /// The bound.
@@ -133,9 +142,26 @@ impl Initial {
             Self::Zeros => vec![0.0; count],
             Self::Constant { value } => vec![value; count],
             Self::Normal { deviation } => rng.normal(count, deviation),
+            Self::Sparse { row, nonzeros, deviation } => {
+                let rows = (0..count / row.max(1)).flat_map(|_| sparse_row(row, nonzeros, deviation, rng));
+                rows.collect()
+            }
             Self::Uniform { bound } => rng.uniform(count, bound),
         }
     }
+}
+
+/// A row of [`Initial::Sparse`].
+fn sparse_row(length: usize, nonzeros: usize, deviation: f32, rng: &mut CounterRng) -> Vec<f32> {
+    let (mut row, mut places) = (vec![0.0; length], (0..length).collect::<Vec<_>>());
+    let nonzeros = nonzeros.min(length);
+    for (chosen, value) in rng.normal(nonzeros, deviation).into_iter().enumerate() {
+        // The next place of a shuffled list.
+        let next = chosen + (rng.next_u64() % (length - chosen) as u64) as usize;
+        places.swap(chosen, next);
+        row[places[chosen]] = value;
+    }
+    row
 }
 
 /// The values of a parameter.

@@ -2,7 +2,7 @@
 
 use crate::{Adapter, Probability, Rows};
 use adamole_kernels::{gate_scores, margins, normalised};
-use burn::tensor::{Int, Tensor};
+use burn::tensor::{Int, Tensor, TensorData};
 use std::fmt::Debug;
 
 /// What a router decides from, for T rows and N experts.
@@ -164,6 +164,12 @@ pub trait Router: Debug + Send + Sync {
     /// The weight of the auxiliary loss in the next step, from that in a step and the mean number of active experts in it.
     fn next_coefficient(&self, coefficient: f32, _mean_active_experts: f64) -> f32 {
         coefficient
+    }
+
+    /// The values that a parameter of the adapter which is not trained, a state of the router, has after a step of
+    /// training, and its name. `active_tokens` are the tokens that activated each expert in the step.
+    fn next_state(&self, _adapter: &Adapter, _active_tokens: &[f64]) -> Option<(&'static str, TensorData)> {
+        None
     }
 
     /// How the layers of a pass make one auxiliary loss; `None` where it is the sum of theirs.

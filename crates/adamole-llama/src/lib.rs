@@ -29,6 +29,7 @@ mod random_base;
 mod random_weights;
 mod regular_file;
 mod rotation;
+mod router_state;
 mod sampling;
 mod shared_parameters;
 mod tensor_file;

@@ -30,6 +30,8 @@ pub struct Parameter {
     pub elements: usize,
     /// The type of its elements.
     pub dtype: DType,
+    /// Whether it is trained: those of the base are not, nor are states of adapters.
+    pub trained: bool,
 }
 
 /// Reads the parameters of a model, one by one.
@@ -61,7 +63,8 @@ impl CausalLm {
         impl ParameterVisitor for All {
             fn visit<const D: usize>(&mut self, name: String, kind: ParameterKind, param: &Param<Tensor<D>>) {
                 let (elements, dtype) = (param.shape().num_elements(), param.val().dtype());
-                self.0.push(Parameter { name, kind, id: param.id, elements, dtype });
+                let trained = param.is_require_grad();
+                self.0.push(Parameter { name, kind, id: param.id, elements, dtype, trained });
             }
         }
         let mut all = All(Vec::new());

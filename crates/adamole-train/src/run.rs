@@ -136,6 +136,7 @@ impl<'a> Run<'a> {
             }
             Err(error) => return Err(error.in_step(step, self.state.applied)),
         };
+        self.model.update_states(routing.layers.iter().map(|layer| &layer.active_tokens[..]));
         self.adapt_coefficient(balance_coefficient, &routing);
         let seconds = started.elapsed().as_secs_f64();
         let metrics = StepMetrics {

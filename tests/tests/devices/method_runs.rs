@@ -33,6 +33,7 @@ fn with_defaults(kind: &MethodKind) -> Arc<dyn Method> {
     let value = |name: &str| match name {
         "num_experts" => Some(4.into()),
         "top_k" if kind.name == "mole" => None,
+        "top_k" => Some(2.into()),
         name => kind.setting(name).and_then(|setting| setting.default_value()),
     };
     let settings = kind.settings.iter().map(|it| (it.name.to_owned(), value(it.name).unwrap_or_default()));
@@ -98,6 +99,10 @@ fn a_resumed_run_of_every_method_equals_an_uninterrupted_run() {
             let coefficient = |fitted: &Fitted| fitted.state.auxiliary_coefficient;
             assert_eq!(coefficient(&resumed), coefficient(&whole), "{}", kind.name);
             assert_eq!(coefficient(&whole).is_some(), kind.name == "remole", "{}", kind.name);
+            let state = |(name, values): (String, TensorData)| (name.ends_with("adapter.bias")).then(|| floats(values));
+            let states = values(&resumed.model).into_iter().filter_map(state).collect::<Vec<_>>();
+            assert_eq!(!states.is_empty(), kind.name == "flylora", "{}", kind.name);
+            assert!(states.iter().all(|state| state.iter().any(|bias| *bias != 0.0)), "a state did not move");
             assert!(values(&whole.model) != start, "{}: nothing was trained", kind.name);
         }
     }

@@ -1,6 +1,6 @@
 //! HydraLoRA: one A for all experts, and a softmax gate over their heads (Tian et al. 2024).
 
-use super::{Method, MethodKind, MethodSettings};
+use super::{Method, MethodKind, MethodSettings, no_loss};
 use crate::{
     AdapterShape, Initial, NumExperts, ParameterSpec, Rows,
     router::{Router, RouterInput, Routing},
@@ -68,9 +68,4 @@ impl Router for HydraLora {
     fn auxiliary_loss(&self, routing: &Routing, _rows: &Rows) -> Tensor<1> {
         no_loss(routing)
     }
-}
-
-/// The auxiliary loss of a method without one: 0.
-pub(super) fn no_loss(routing: &Routing) -> Tensor<1> {
-    Tensor::zeros([1], &routing.active.device())
 }

@@ -158,7 +158,7 @@ impl Method for LdMole {
 
     fn inner(&self, adapter: &Adapter, x: Tensor<2>, context: &mut ForwardContext) -> Tensor<2> {
         let number = context.enter_adapter();
-        let x = context.dropped(x, adapter.config().dropout, number);
+        let x = context.dropped(x, adapter.config().dropout, number, 0);
         let hidden = adapter_input(x.clone(), adapter.a(), None);
         adapter.weighted(hidden, &x, number, context)
     }

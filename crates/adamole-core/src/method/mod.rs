@@ -2,7 +2,9 @@
 //! router and its losses.
 
 mod adamole;
+mod comol;
 mod dynmole;
+mod flylora;
 mod hydralora;
 mod ldmole;
 mod lora;
@@ -12,7 +14,9 @@ mod settings;
 mod sira;
 
 pub use adamole::AdaMole;
+pub use comol::CoMol;
 pub use dynmole::{DynMole, EntropyType};
+pub use flylora::{FlyLora, FlyLoraVariant};
 pub use hydralora::HydraLora;
 pub use ldmole::LdMole;
 pub use lora::{Lora, RankStabilisedLora};
@@ -21,7 +25,10 @@ pub use remole::ReMole;
 pub use settings::MethodSettings;
 pub use sira::Sira;
 
-use crate::{Adapter, AdapterShape, ForwardContext, ParameterSpec, Setting, SettingError, router::Router};
+use crate::{
+    Adapter, AdapterShape, ForwardContext, ParameterSpec, Setting, SettingError,
+    router::{Router, Routing},
+};
 use burn::tensor::Tensor;
 use std::{fmt::Debug, sync::Arc};
 
@@ -35,6 +42,8 @@ pub static METHODS: &[&MethodKind] = &[
     &LdMole::KIND,
     &DynMole::KIND,
     &ReMole::KIND,
+    &CoMol::KIND,
+    &FlyLora::KIND,
 ];
 
 /// A method before its settings are known.
@@ -138,6 +147,11 @@ pub trait Method: Debug + Send + Sync {
     fn never_active(&self) -> Option<String> {
         None
     }
+}
+
+/// The auxiliary loss of a method without one: 0.
+fn no_loss(routing: &Routing) -> Tensor<1> {
+    Tensor::zeros([1], &routing.active.device())
 }
 
 impl PartialEq for dyn Method {

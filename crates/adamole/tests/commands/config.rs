@@ -26,6 +26,8 @@ fn a_printed_configuration_file_is_read_back_and_holds_the_defaults() {
         &["--method", "ldmole", "--sparsity-loss", "0.5"],
         &["--method", "dynmole", "--entropy-index", "1"],
         &["--method", "remole"],
+        &["--method", "comol", "--core-router", "false"],
+        &["--method", "flylora", "--variant", "minimal"],
         &["--method", "adamole", "--compat", "reference", "--order", "bucketed", "--targets", "q_proj,v_proj"],
     ] {
         let file = succeeds(&[&["config", "init"][..], flags].concat());

@@ -1,13 +1,14 @@
 //! Each method with the settings of a case.
 
-use super::compare::{close, equals};
-use super::sites::Sites;
+use super::compare::{Largest, close, equals};
+use super::sites::{Sites, rows_of};
 use adamole::core::{
-    Adapter, AdapterConfig, DynMole, HydraLora, LdMole, Method, ReMole, Rows,
+    AdaptedLinear, Adapter, AdapterConfig, CoMol, DynMole, FlyLora, ForwardContext, HydraLora, LdMole, Method, ReMole,
+    RoutingDetail, Rows,
     router::{JointLoss, Router, RouterInput, Routing},
 };
 use adamole_tests::{Case, device, values};
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, activation::softmax};
 
 /// Compares everything that is recorded of a case.
 pub(super) fn check(case: &Case) {
@@ -18,6 +19,8 @@ pub(super) fn check(case: &Case) {
         Some("dynmole") => dynmole(case),
         Some("remole") if case.json["kind"] == "remole_coefficient" => remole_coefficient(case),
         Some("remole") => remole(case),
+        Some("comol") => comol(case),
+        Some("flylora") => flylora(case),
         other => panic!("the method {other:?} is not implemented"),
     }
 }
@@ -133,5 +136,91 @@ fn remole_coefficient(case: &Case) {
         }
         coefficient = method.next_coefficient(coefficient, active / (tokens * layers * micro_batches) as f64);
         close("after", &[coefficient], &[case.floats("coefficient_after")[step]], 0.0, 1e-6);
+    }
+}
+
+fn comol(case: &Case) {
+    let num_experts = integer(case, "/num_experts").try_into().unwrap();
+    let core_router = case.json["core_router"].as_bool().unwrap();
+    let sites = Sites::of(case, &config(case, CoMol { num_experts, core_router }));
+    sites.check(1.0);
+    let adapter = sites.linears[0].2.adapter.as_ref().unwrap();
+    let hidden = sites.x().matmul(adapter.a().transpose());
+    equals(case, "hidden", hidden.clone());
+    let seen = if core_router { hidden } else { sites.x() };
+    let logits = seen.matmul(adapter.matrix("gate").transpose());
+    equals(case, "gate_logits", logits.clone());
+    equals(case, "core", CoMol::core(adapter, softmax(logits, 1)));
+}
+
+/// Several steps with the same A and B, after each of which the bias moves.
+fn flylora(case: &Case) {
+    let variant = serde_json::from_value(case.json["variant"].clone()).unwrap();
+    let method = FlyLora {
+        top_k: integer(case, "/top_k").try_into().unwrap(),
+        bias_rate: case.number("/bias_rate") as f32,
+        variant,
+    };
+    let (config, device) = (config(case, method), device().autodiff());
+    let weight: Tensor<2> = case.tensor("param.base_layer.weight", &device);
+    let [d_out, d_in] = weight.dims();
+    let rank = config.rank.get();
+    let mut fresh = Adapter::new(config.clone(), d_in, d_out, &[1], &device);
+    for row in values(fresh.a().into_data()).chunks(d_in) {
+        assert_eq!(row.iter().filter(|it| **it != 0.0).count(), integer(case, "/nonzeros_per_row"));
+    }
+    for (name, key) in [("a", "param.lora_A.weight"), ("b", "param.lora_B.weight")] {
+        fresh.set(name, case.tensor::<2>(key, &device).into_data());
+    }
+    let mut linear = AdaptedLinear::frozen(weight, None);
+    linear.adapter = Some(fresh);
+
+    let of_step = |key: &str, step: usize, width: usize| {
+        let all = case.floats(key);
+        all[step * width..(step + 1) * width].to_vec()
+    };
+    let rows = case.tensors.shape("x").unwrap()[1..3].iter().product::<usize>();
+    let mut largest = Largest::default();
+    for step in 0..integer(case, "/steps") {
+        let x = Tensor::<1>::from_floats(&of_step("x", step, rows * d_in)[..], &device).reshape([rows, d_in]);
+        let x = x.require_grad();
+        let mut context = ForwardContext::evaluation().recording(RoutingDetail::Rows);
+        let y = linear.forward(x.clone(), &mut context);
+        let apart = close("y", &values(y.clone().into_data()), &of_step("y", step, rows * d_out), 5e-5, 0.0);
+        largest.y = largest.y.max(apart);
+        let layer = context.into_layers().remove(0);
+        let selected: Vec<f32> = case.integers("selected").iter().map(|it| *it as f32).collect();
+        let active = values(layer.decision.unwrap().active.into_data());
+        assert_eq!(active, selected[step * rows * rank..(step + 1) * rows * rank], "step {step}");
+        flylora_gradients(case, step, &linear, (x, y), &mut largest);
+
+        let adapter = linear.adapter.as_mut().unwrap();
+        let counts: Vec<f64> = values(layer.active_tokens.into_data()).into_iter().map(f64::from).collect();
+        close("before", &values(adapter.vector("bias").into_data()), &of_step("d_before", step, rank), 1e-6, 0.0);
+        let (name, moved) = method.next_state(adapter, &counts).unwrap();
+        adapter.set(name, moved);
+        close("after", &values(adapter.vector("bias").into_data()), &of_step("d_after", step, rank), 1e-6, 0.0);
+    }
+}
+
+/// Compares the gradients of the task loss of a step; A and the bias have none.
+fn flylora_gradients(
+    case: &Case,
+    step: usize,
+    linear: &AdaptedLinear,
+    (x, y): (Tensor<2>, Tensor<2>),
+    largest: &mut Largest,
+) {
+    let upstream = rows_of(case, "upstream", &y.device());
+    let gradients = (y * upstream).sum().backward();
+    let of_x = x.grad(&gradients).map(|gradient| gradient.into_data());
+    let adapter = linear.adapter.as_ref().unwrap();
+    assert!(adapter.a().grad(&gradients).is_none() && adapter.vector("bias").grad(&gradients).is_none());
+    let of_b = adapter.b().grad(&gradients).map(|gradient| gradient.into_data());
+    for (key, found) in [("grad_task.x", of_x), ("grad_task.lora_B.weight", of_b)] {
+        let found = values(found.unwrap());
+        let expected = case.floats(key)[step * found.len()..(step + 1) * found.len()].to_vec();
+        let apart = close(&format!("{key} of step {step}"), &found, &expected, 1e-5, 1e-4);
+        largest.gradients = largest.gradients.max(apart / expected.iter().fold(1.0, |max: f32, it| max.max(it.abs())));
     }
 }
