@@ -2,16 +2,13 @@
 
 use crate::{
     AdapterShape, CounterRng, ForwardContext, Method, ParameterSpec, ParameterValue, Probability, Rank, SettingError,
-    SharedParameters,
-    parameters::{map_either, on_either},
-    router::RouterInput,
+    SharedParameters, router::RouterInput,
 };
 use adamole_kernels::{Dropout, adapter_input, weighted_experts};
-use burn::{
-    module::{Content, Devices, Module, ModuleDisplay, ModuleDisplayDefault, ModuleMapper, ModuleVisitor},
-    tensor::{Device, Tensor, TensorData},
-};
+use burn::tensor::{Device, Tensor, TensorData};
 use std::sync::Arc;
+
+mod module;
 
 /// What sits on one adapted linear.
 #[derive(Debug, Clone)]
@@ -193,13 +190,7 @@ impl Adapter {
     }
 
     /// The experts' inner activations `[T, N r]`, weighted by the router's decision on `x` and scaled.
-    pub(crate) fn weighted(
-        &self,
-        hidden: Tensor<2>,
-        x: &Tensor<2>,
-        number: usize,
-        context: &mut ForwardContext,
-    ) -> Tensor<2> {
+    pub fn weighted(&self, hidden: Tensor<2>, x: &Tensor<2>, number: usize, context: &mut ForwardContext) -> Tensor<2> {
         let scale = self.config.scale();
         match self.route(x, number, context) {
             Some(weights) => weighted_experts(hidden, weights, scale),
@@ -209,7 +200,7 @@ impl Adapter {
 
     /// The weights of the experts, `[T, N]`, of the adapter with this number in the pass: the router's decision on `x`,
     /// which the context records. `None` without a router.
-    pub(crate) fn route(&self, x: &Tensor<2>, number: usize, context: &mut ForwardContext) -> Option<Tensor<2>> {
+    pub fn route(&self, x: &Tensor<2>, number: usize, context: &mut ForwardContext) -> Option<Tensor<2>> {
         let method = &self.config.method;
         method.router()?;
         let mut gate: Vec<Tensor<2>> = method.gate_parameters().iter().map(|name| self.matrix(name)).collect();
@@ -218,7 +209,7 @@ impl Adapter {
     }
 
     /// [`Adapter::route`] by these logits.
-    pub(crate) fn decide(
+    pub fn decide(
         &self,
         logits: Tensor<2>,
         x: &Tensor<2>,
@@ -258,70 +249,7 @@ impl Adapter {
         let products = experts.map(|(i, dropout)| adapter_input(x.clone(), of_expert(i), Some(*dropout)));
         Tensor::cat(products.collect(), 1)
     }
-
-    /// Applies the same to every parameter.
-    fn mapped(self, mut map: impl FnMut(&ParameterSpec, ParameterValue) -> ParameterValue) -> Self {
-        let parameters = self.parameters.into_iter().map(|(spec, value)| {
-            let value = map(&spec, value);
-            (spec, value)
-        });
-        Self { parameters: parameters.collect(), config: self.config }
-    }
 }
-
-/// A parameter's name in the adapter is its place in the module.
-impl Module for Adapter {
-    fn visit<V: ModuleVisitor>(&self, visitor: &mut V) {
-        for (spec, value) in &self.parameters {
-            visitor.enter_module(spec.name, "Struct:Adapter");
-            on_either!(value, param => param.visit(visitor));
-            visitor.exit_module(spec.name, "Struct:Adapter");
-        }
-    }
-
-    fn map<M: ModuleMapper>(self, mapper: &mut M) -> Self {
-        self.mapped(|spec, value| {
-            mapper.enter_module(spec.name, "Struct:Adapter");
-            let value = map_either!(value, param => Module::map(param, mapper));
-            mapper.exit_module(spec.name, "Struct:Adapter");
-            value
-        })
-    }
-
-    fn collect_devices(&self, devices: Devices) -> Devices {
-        let values = self.parameters.iter().map(|(_, value)| value);
-        values.fold(devices, |devices, value| on_either!(value, param => param.collect_devices(devices)))
-    }
-
-    fn to_device(self, device: &Device) -> Self {
-        self.mapped(|_, value| map_either!(value, param => param.to_device(device)))
-    }
-
-    fn fork(self, device: &Device) -> Self {
-        self.mapped(|_, value| map_either!(value, param => param.fork(device)))
-    }
-
-    fn train(self) -> Self {
-        self.mapped(|_, value| map_either!(value, param => param.train()))
-    }
-
-    fn valid(&self) -> Self {
-        self.clone().mapped(|_, value| map_either!(value, param => param.valid()))
-    }
-
-    fn materialize(self) -> Self {
-        self.mapped(|_, value| map_either!(value, param => param.materialize()))
-    }
-}
-
-impl ModuleDisplayDefault for Adapter {
-    fn content(&self, content: Content) -> Option<Content> {
-        let names = self.parameters.iter().map(|(spec, _)| format!("{} {:?}", spec.name, spec.shape));
-        content.add_formatted(&names.collect::<Vec<_>>().join(", ")).optional()
-    }
-}
-
-impl ModuleDisplay for Adapter {}
 
 #[cfg(test)]
 mod tests {

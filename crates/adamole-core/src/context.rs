@@ -127,7 +127,7 @@ impl ForwardContext {
 
     /// The dropout on the input of `experts` experts in training: one for all of them, or one for each; `None` where
     /// nothing is dropped.
-    pub(crate) fn input_dropout(&self, p: Probability, adapter: usize, experts: usize) -> Option<Vec<Dropout>> {
+    pub fn input_dropout(&self, p: Probability, adapter: usize, experts: usize) -> Option<Vec<Dropout>> {
         let seed = self.dropout.filter(|_| p.get() > 0.0)?;
         Some(match self.scope {
             DropoutScope::Layer => vec![seed.dropout(adapter, p)],
@@ -136,14 +136,14 @@ impl ForwardContext {
     }
 
     /// Rows with dropout, by one of the masks of an adapter: 0 is that of its input.
-    pub(crate) fn dropped(&self, x: Tensor<2>, p: Probability, adapter: usize, mask: usize) -> Tensor<2> {
+    pub fn dropped(&self, x: Tensor<2>, p: Probability, adapter: usize, mask: usize) -> Tensor<2> {
         let Some(seed) = self.dropout.filter(|_| p.get() > 0.0) else { return x };
         let mask = seed.dropout(adapter + mask * EXPERT_MASKS, p).mask(x.dims(), &x.device());
         x.cast(DType::F32) * mask
     }
 
     /// A number for the adapter that asks, unique within the pass.
-    pub(crate) fn enter_adapter(&mut self) -> usize {
+    pub fn enter_adapter(&mut self) -> usize {
         self.next_adapter += 1;
         self.next_adapter - 1
     }

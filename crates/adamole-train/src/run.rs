@@ -137,13 +137,14 @@ impl<'a> Run<'a> {
             Err(error) => return Err(error.in_step(step, self.state.applied)),
         };
         self.model.update_states(routing.layers.iter().map(|layer| &layer.active_tokens[..]));
-        self.adapt_coefficient(balance_coefficient, &routing);
+        let adapts = self.adapt_coefficient(balance_coefficient, &routing);
         let seconds = started.elapsed().as_secs_f64();
         let metrics = StepMetrics {
             step,
             epoch: self.state.epoch,
             task_loss,
             balance_loss,
+            balance_coefficient: adapts.then_some(balance_coefficient),
             gradient_norm,
             learning_rate,
             mean_active_experts: routing.mean_active_experts(),
@@ -165,15 +166,17 @@ impl<'a> Run<'a> {
         Ok(true)
     }
 
-    /// Sets the weight of the auxiliary loss in the next step, where the method adapts it.
-    fn adapt_coefficient(&mut self, coefficient: f32, routing: &RoutingStatistics) {
+    /// Sets the weight of the auxiliary loss in the next step; whether the method adapts it.
+    fn adapt_coefficient(&mut self, coefficient: f32, routing: &RoutingStatistics) -> bool {
         let layout = self.model.layout();
         let router = layout.iter().find_map(|(_, config)| config.method.router());
-        let Some((router, active)) = router.zip(routing.mean_active_experts()) else { return };
+        let Some((router, active)) = router.zip(routing.mean_active_experts()) else { return false };
         let next = router.next_coefficient(coefficient, active);
-        if next != coefficient || self.state.auxiliary_coefficient.is_some() {
+        let adapts = next != coefficient || self.state.auxiliary_coefficient.is_some();
+        if adapts {
             self.state.auxiliary_coefficient = Some(next);
         }
+        adapts
     }
 
     fn learning_rate(&self) -> f64 {
