@@ -34,6 +34,8 @@ fn with_defaults(kind: &MethodKind) -> Arc<dyn Method> {
         "num_experts" => Some(4.into()),
         "top_k" if kind.name == "mole" => None,
         "top_k" => Some(2.into()),
+        // Where a state that is trained by mistake has a gradient.
+        "variant" => Some("minimal".into()),
         name => kind.setting(name).and_then(|setting| setting.default_value()),
     };
     let settings = kind.settings.iter().map(|it| (it.name.to_owned(), value(it.name).unwrap_or_default()));

@@ -31,14 +31,15 @@ pub struct FlyLora {
 #[serde(rename_all = "lowercase")]
 pub enum FlyLoraVariant {
     /// That of the experiments: ranks by `h + d`; no gradient reaches the input through h; the bias of a rank rises where
-    /// fewer tokens than the mean chose it, and falls where more did.
+    /// fewer tokens than the mean activated it, and falls where more did.
     Peft,
-    /// That of the example: ranks by `|h + d|`; the bias of a rank falls once a token chose it, and rises where none did.
+    /// That of the example: ranks by `|h + d|`; the bias of a rank falls once a token activated it, and rises where
+    /// none did.
     Minimal,
 }
 
 impl FlyLora {
-    const TOP_K: Setting = Setting::new::<usize>("top_k", "Ranks that act on a token.", "8");
+    const TOP_K: Setting = Setting::new::<usize>("top_k", "Ranks that act on a token.", "8").per_layer();
     const BIAS_RATE: Setting =
         Setting::new::<f32>("bias_rate", "By how much the bias of a rank moves in each step.", "0.001");
     const VARIANT: Setting = Setting::new::<FlyLoraVariant>(
