@@ -3,6 +3,7 @@
 
 use adamole::{
     core::{AdapterConfig, DropoutScope, METHODS, Method, MethodKind, MethodSettings},
+    data::DataSet,
     llama::{
         AdapterLayout, CausalLm, LinearShapes, ModelError, ParameterKind, ParameterMapper, Targets, load_adapter,
         save_adapter,
@@ -56,7 +57,8 @@ fn adapted(kind: &MethodKind) -> CausalLm {
 /// Three steps, of which `stop_after` are done in the first go.
 fn run(kind: &MethodKind, folder: &Path, stop_after: usize, recipe: &Recipe) -> (Result<Fitted, TrainError>, usize) {
     let [training, validation] = examples(12, 4);
-    let data = TrainingData { train: &training, validation: &validation, pad_id: 0 };
+    let data =
+        TrainingData { train: DataSet::Choices(&training), validation: DataSet::Choices(&validation), pad_id: 0 };
     let (done, trained) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let mut observer = |event: &TrainEvent| {
         match event {
