@@ -216,6 +216,17 @@ fn fields_of_peft_are_supported_or_refused() {
     assert_eq!(scale(load(&|_| {}).unwrap()), 0.5);
     let rslora = scale(load(&|config| config["use_rslora"] = true.into()).unwrap());
     assert!((rslora - 16.0 / 32.0_f32.sqrt()).abs() < 1e-6, "{rslora}");
+    // A rank-stabilised LoRA is saved as one.
+    load(&|config| config["use_rslora"] = true.into()).unwrap();
+    let (mut model, saved) = (base(&case, &device), folder.path().join("saved"));
+    let layout = load_adapter(&mut model, folder.path()).unwrap();
+    save_adapter(&model, None, &saved).unwrap();
+    let config: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(saved.join("adapter_config.json")).unwrap()).unwrap();
+    assert_eq!((&config["use_rslora"], &config["lora_alpha"]), (&true.into(), &16.0.into()));
+    assert_eq!(load_adapter(&mut model, &saved).unwrap(), layout);
+    let wide = ChainOfLora::whole_layout(&layout, 3);
+    assert!((scale(wide) - rslora).abs() < 1e-6, "a chain keeps the scale");
     for pattern in ["v_proj", "layers.1.self_attn.v_proj", "^model.layers.1.self_attn.v_proj", r".*\.1\..*v_proj"] {
         let patterned = load(&|config| config["alpha_pattern"] = serde_json::json!({ pattern: 64 })).unwrap();
         assert_eq!(patterned.get("model.layers.1.self_attn.q_proj").unwrap().scale(), 0.5);

@@ -2,15 +2,13 @@
 
 use crate::{
     AdapterShape, CounterRng, ForwardContext, Method, ParameterSpec, ParameterValue, Probability, Rank, SettingError,
-    parameters::{map_either, on_either},
-    router::RouterInput,
+    SharedParameters, router::RouterInput,
 };
 use adamole_kernels::{Dropout, adapter_input, weighted_experts};
-use burn::{
-    module::{Content, Devices, Module, ModuleDisplay, ModuleDisplayDefault, ModuleMapper, ModuleVisitor},
-    tensor::{Device, Tensor, TensorData},
-};
+use burn::tensor::{Device, Tensor, TensorData};
 use std::sync::Arc;
+
+mod module;
 
 /// What sits on one adapted linear.
 #[derive(Debug, Clone)]
@@ -19,7 +17,7 @@ pub struct AdapterConfig {
     pub method: Arc<dyn Method>,
     /// Rank of ONE expert; N experts of rank r hold the parameters of one LoRA of rank N r.
     pub rank: Rank,
-    /// Numerator of the scale alpha / r.
+    /// Numerator of the scale, alpha / r unless the method says otherwise.
     pub alpha: f32,
     /// Dropout on the input of the experts (never on the gate's), in training only.
     pub dropout: Probability,
@@ -38,7 +36,15 @@ impl AdapterConfig {
     /// # Errors
     /// A number is out of its range.
     pub fn new(method: impl Method + 'static, rank: usize, alpha: f32, dropout: f32) -> Result<Self, SettingError> {
-        Ok(Self { method: Arc::new(method), rank: rank.try_into()?, alpha, dropout: dropout.try_into()? })
+        Self::with_method(Arc::new(method), rank, alpha, dropout)
+    }
+
+    /// The same for a method whose type is known at run time.
+    ///
+    /// # Errors
+    /// A number is out of its range.
+    pub fn with_method(method: Arc<dyn Method>, rank: usize, alpha: f32, dropout: f32) -> Result<Self, SettingError> {
+        Ok(Self { method, rank: rank.try_into()?, alpha, dropout: dropout.try_into()? })
     }
 
     /// N; 1 for a plain LoRA.
@@ -46,9 +52,17 @@ impl AdapterConfig {
         self.method.num_experts()
     }
 
-    /// s = alpha / r, with r the rank of one expert.
+    /// s = alpha / r, with r the rank of one expert; alpha / sqrt(r) for a rank-stabilised LoRA.
     pub fn scale(&self) -> f32 {
-        self.alpha / self.rank.get() as f32
+        (f64::from(self.alpha) / self.method.scale_divisor(self.rank.get())) as f32
+    }
+
+    /// The config of `times` the rank at the same scale.
+    pub fn widened(&self, times: usize) -> Self {
+        let divisor = |rank| self.method.scale_divisor(rank);
+        let (rank, wide) = (self.rank.get(), self.rank.get() * times);
+        let alpha = self.alpha * (divisor(wide) / divisor(rank)) as f32;
+        Self { rank: wide.try_into().unwrap_or(self.rank), alpha, ..self.clone() }
     }
 
     /// The parameters of an adapter on a linear from `d_in` to `d_out`.
@@ -109,6 +123,17 @@ impl Adapter {
         value.set(values, spec.trained);
     }
 
+    /// Takes the shared parameters of the first adapter with as many inputs, or adds its own where it is the first.
+    pub fn tie(&mut self, first: &mut SharedParameters) {
+        if self.parameters.iter().all(|(spec, _)| !spec.shared) {
+            return;
+        }
+        let d_in = self.a().dims()[1];
+        for (spec, value) in self.parameters.iter_mut().filter(|(spec, _)| spec.shared) {
+            *value = first.0.entry(spec.identity(d_in)).or_insert_with(|| value.clone()).clone();
+        }
+    }
+
     /// A matrix of the method's.
     ///
     /// # Panics
@@ -154,102 +179,77 @@ impl Adapter {
     /// The experts' inner activations `A x`, weighted by the router and scaled: `[T, d_in]` to `[T, N r]`.
     pub fn weighted_experts(&self, x: Tensor<2>, context: &mut ForwardContext) -> Tensor<2> {
         let number = context.enter_adapter();
-        let (num_experts, scale) = (self.config.num_experts(), self.config.scale());
-        let dropout = context.input_dropout(self.config.dropout, number, num_experts);
+        let dropout = context.input_dropout(self.config.dropout, number, self.config.num_experts());
         let hidden = match dropout.as_deref() {
             Some(dropouts @ [_, _, ..]) => self.hidden_apart(&x, dropouts),
-            dropouts => adapter_input(x.clone(), self.a(), dropouts.and_then(|d| d.first().copied())),
+            dropouts => {
+                self.for_all_experts(adapter_input(x.clone(), self.a(), dropouts.and_then(|d| d.first().copied())))
+            }
         };
-        let method = &self.config.method;
-        let Some(router) = method.router() else { return hidden * scale };
+        self.weighted(hidden, &x, number, context)
+    }
 
+    /// The experts' inner activations `[T, N r]`, weighted by the router's decision on `x` and scaled.
+    pub fn weighted(&self, hidden: Tensor<2>, x: &Tensor<2>, number: usize, context: &mut ForwardContext) -> Tensor<2> {
+        let scale = self.config.scale();
+        match self.route(x, number, context) {
+            Some(weights) => weighted_experts(hidden, weights, scale),
+            None => hidden * scale,
+        }
+    }
+
+    /// The weights of the experts, `[T, N]`, of the adapter with this number in the pass: the router's decision on `x`,
+    /// which the context records. `None` without a router.
+    pub fn route(&self, x: &Tensor<2>, number: usize, context: &mut ForwardContext) -> Option<Tensor<2>> {
+        let method = &self.config.method;
+        method.router()?;
         let mut gate: Vec<Tensor<2>> = method.gate_parameters().iter().map(|name| self.matrix(name)).collect();
         let gate = if gate.len() == 1 { gate.remove(0) } else { Tensor::cat(gate, 0) };
-        let logits = adapter_input(x.clone(), gate, None);
+        self.decide(adapter_input(x.clone(), gate, None), x, number, context)
+    }
+
+    /// [`Adapter::route`] by these logits.
+    pub fn decide(
+        &self,
+        logits: Tensor<2>,
+        x: &Tensor<2>,
+        number: usize,
+        context: &mut ForwardContext,
+    ) -> Option<Tensor<2>> {
+        let (method, num_experts) = (&self.config.method, self.config.num_experts());
+        let router = method.router()?;
         let [rows, _] = logits.dims();
         let mask = |p| context.gate_mask(p, number, [rows, num_experts], &logits.device());
         let gate_mask = router.gate_dropout().and_then(mask);
         let rows = context.rows(rows);
-        let routing = router.route(&RouterInput { x: &x, logits, adapter: self, gate_mask, rows: &rows });
-        context.record(router, &rows, &routing);
-        weighted_experts(hidden, routing.weights, scale)
+        let routing = router.route(&RouterInput { x, logits, adapter: self, gate_mask, rows: &rows });
+        context.record(method, &rows, &routing);
+        Some(routing.weights)
+    }
+
+    /// Whether the experts have one A.
+    fn shares_a(&self) -> bool {
+        self.config.num_experts() > 1 && self.a().dims()[0] == self.config.rank.get()
+    }
+
+    /// `A x` once for every expert, `[T, N r]`.
+    fn for_all_experts(&self, hidden: Tensor<2>) -> Tensor<2> {
+        if self.shares_a() { Tensor::cat(vec![hidden; self.config.num_experts()], 1) } else { hidden }
     }
 
     /// The experts' inner activations `[T, N r]` where each drops its input by a mask of its own.
     fn hidden_apart(&self, x: &Tensor<2>, dropouts: &[Dropout]) -> Tensor<2> {
-        let a = self.a();
-        let [width, d_in] = a.dims();
-        let rank = width / dropouts.len();
+        let (a, rank, shared) = (self.a(), self.config.rank.get(), self.shares_a());
+        let d_in = a.dims()[1];
+        let of_expert = |i: usize| match shared {
+            true => a.clone(),
+            false => a.clone().slice([i * rank..(i + 1) * rank, 0..d_in]),
+        };
         let experts = dropouts.iter().enumerate();
-        let products = experts.map(|(i, dropout)| {
-            adapter_input(x.clone(), a.clone().slice([i * rank..(i + 1) * rank, 0..d_in]), Some(*dropout))
-        });
+        let products = experts.map(|(i, dropout)| adapter_input(x.clone(), of_expert(i), Some(*dropout)));
         Tensor::cat(products.collect(), 1)
     }
-
-    /// Applies the same to every parameter.
-    fn mapped(self, mut map: impl FnMut(&ParameterSpec, ParameterValue) -> ParameterValue) -> Self {
-        let parameters = self.parameters.into_iter().map(|(spec, value)| {
-            let value = map(&spec, value);
-            (spec, value)
-        });
-        Self { parameters: parameters.collect(), config: self.config }
-    }
 }
-
-/// A parameter's name in the adapter is its place in the module.
-impl Module for Adapter {
-    fn visit<V: ModuleVisitor>(&self, visitor: &mut V) {
-        for (spec, value) in &self.parameters {
-            visitor.enter_module(spec.name, "Struct:Adapter");
-            on_either!(value, param => param.visit(visitor));
-            visitor.exit_module(spec.name, "Struct:Adapter");
-        }
-    }
-
-    fn map<M: ModuleMapper>(self, mapper: &mut M) -> Self {
-        self.mapped(|spec, value| {
-            mapper.enter_module(spec.name, "Struct:Adapter");
-            let value = map_either!(value, param => Module::map(param, mapper));
-            mapper.exit_module(spec.name, "Struct:Adapter");
-            value
-        })
-    }
-
-    fn collect_devices(&self, devices: Devices) -> Devices {
-        let values = self.parameters.iter().map(|(_, value)| value);
-        values.fold(devices, |devices, value| on_either!(value, param => param.collect_devices(devices)))
-    }
-
-    fn to_device(self, device: &Device) -> Self {
-        self.mapped(|_, value| map_either!(value, param => param.to_device(device)))
-    }
-
-    fn fork(self, device: &Device) -> Self {
-        self.mapped(|_, value| map_either!(value, param => param.fork(device)))
-    }
-
-    fn train(self) -> Self {
-        self.mapped(|_, value| map_either!(value, param => param.train()))
-    }
-
-    fn valid(&self) -> Self {
-        self.clone().mapped(|_, value| map_either!(value, param => param.valid()))
-    }
-
-    fn materialize(self) -> Self {
-        self.mapped(|_, value| map_either!(value, param => param.materialize()))
-    }
-}
-
-impl ModuleDisplayDefault for Adapter {
-    fn content(&self, content: Content) -> Option<Content> {
-        let names = self.parameters.iter().map(|(spec, _)| format!("{} {:?}", spec.name, spec.shape));
-        content.add_formatted(&names.collect::<Vec<_>>().join(", ")).optional()
-    }
-}
-
-impl ModuleDisplay for Adapter {}
 
 #[cfg(test)]
 mod tests {

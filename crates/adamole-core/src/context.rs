@@ -1,12 +1,10 @@
 //! What travels with one forward pass: dropout and the layout of the rows on the way in, routing and the auxiliary loss on
 //! the way out. Modules keep none of it, so that a pass leaves nothing stale behind.
 
-use crate::{
-    DropoutScope, DropoutSeed, Probability, Rows,
-    router::{Router, Routing},
-};
+use crate::{DropoutScope, DropoutSeed, Method, Probability, Rows, auxiliary::AuxiliaryLoss, router::Routing};
 use adamole_kernels::Dropout;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{DType, Device, Tensor};
+use std::sync::Arc;
 
 /// How much of the routing a pass records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,7 +54,7 @@ pub struct ForwardContext {
     rows: Option<Rows>,
     detail: RoutingDetail,
     next_adapter: usize,
-    auxiliary_loss: Option<Tensor<1>>,
+    auxiliary_loss: AuxiliaryLoss,
     layers: Vec<LayerRouting>,
 }
 
@@ -69,7 +67,7 @@ impl ForwardContext {
             rows: None,
             detail: RoutingDetail::Off,
             next_adapter: 0,
-            auxiliary_loss: None,
+            auxiliary_loss: AuxiliaryLoss::default(),
             layers: Vec::new(),
         }
     }
@@ -97,9 +95,10 @@ impl ForwardContext {
         self.rows = Some(rows);
     }
 
-    /// The auxiliary loss summed over all routed layers so far, with its gradient; `None` where nothing was routed.
+    /// The auxiliary loss of all routed layers so far, their sum unless the method says otherwise, with its gradient; `None`
+    /// where nothing was routed.
     pub fn auxiliary_loss(&self) -> Option<Tensor<1>> {
-        self.auxiliary_loss.clone()
+        self.auxiliary_loss.value()
     }
 
     /// The number of adapters so far, which is that of the next one.
@@ -116,6 +115,7 @@ impl ForwardContext {
             rows: self.rows.as_ref().map(Rows::tracked),
             detail: self.detail,
             next_adapter: adapter,
+            auxiliary_loss: self.auxiliary_loss.replayed(),
             ..Self::evaluation()
         }
     }
@@ -127,7 +127,7 @@ impl ForwardContext {
 
     /// The dropout on the input of `experts` experts in training: one for all of them, or one for each; `None` where
     /// nothing is dropped.
-    pub(crate) fn input_dropout(&self, p: Probability, adapter: usize, experts: usize) -> Option<Vec<Dropout>> {
+    pub fn input_dropout(&self, p: Probability, adapter: usize, experts: usize) -> Option<Vec<Dropout>> {
         let seed = self.dropout.filter(|_| p.get() > 0.0)?;
         Some(match self.scope {
             DropoutScope::Layer => vec![seed.dropout(adapter, p)],
@@ -135,8 +135,15 @@ impl ForwardContext {
         })
     }
 
+    /// Rows with dropout, by one of the masks of an adapter: 0 is that of its input.
+    pub fn dropped(&self, x: Tensor<2>, p: Probability, adapter: usize, mask: usize) -> Tensor<2> {
+        let Some(seed) = self.dropout.filter(|_| p.get() > 0.0) else { return x };
+        let mask = seed.dropout(adapter + mask * EXPERT_MASKS, p).mask(x.dims(), &x.device());
+        x.cast(DType::F32) * mask
+    }
+
     /// A number for the adapter that asks, unique within the pass.
-    pub(crate) fn enter_adapter(&mut self) -> usize {
+    pub fn enter_adapter(&mut self) -> usize {
         self.next_adapter += 1;
         self.next_adapter - 1
     }
@@ -163,10 +170,8 @@ impl ForwardContext {
         rows
     }
 
-    pub(crate) fn record(&mut self, router: &dyn Router, rows: &Rows, routing: &Routing) {
-        if self.detail == RoutingDetail::Off {
-            return;
-        }
+    pub(crate) fn record(&mut self, method: &Arc<dyn Method>, rows: &Rows, routing: &Routing) {
+        let Some(router) = method.router().filter(|_| self.detail > RoutingDetail::Off) else { return };
         let loss = router.auxiliary_loss(routing, rows);
         let thresholds = routing.thresholds.clone().map(Tensor::detach);
         let from = |detail: RoutingDetail| self.detail >= detail;
@@ -181,10 +186,7 @@ impl ForwardContext {
             thresholds: thresholds.filter(|_| from(RoutingDetail::Distributions)),
             decision: from(RoutingDetail::Rows).then(|| routing.detached()),
         });
-        self.auxiliary_loss = Some(match self.auxiliary_loss.take() {
-            None => loss,
-            Some(sum) => sum + loss,
-        });
+        self.auxiliary_loss.add(method, loss, routing, rows);
     }
 }
 

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod adapter;
+mod auxiliary;
 mod context;
 mod dropout;
 mod error;
@@ -21,7 +22,7 @@ pub use error::SettingError;
 pub use linear::AdaptedLinear;
 pub use method::*;
 pub use numbers::{CapacityFactor, NumExperts, Probability, Rank, TauMax, TopK, TopP};
-pub use parameters::{AdapterShape, Initial, ParameterSpec, ParameterValue};
+pub use parameters::{AdapterShape, Initial, ParameterSpec, ParameterValue, SharedIdentity, SharedParameters};
 pub use router::load_balancing_loss;
 pub use rows::{Rows, ValidRows};
 pub use setting::{Setting, SettingDefault, SettingGroup, SettingKind, SettingMap};

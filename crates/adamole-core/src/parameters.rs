@@ -5,6 +5,7 @@ use burn::{
     module::{Param, ParamId},
     tensor::{Device, Tensor, TensorData},
 };
+use std::collections::BTreeMap;
 
 /// The sizes that an adapter's parameters follow from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +23,25 @@ pub struct AdapterShape {
 pub enum Initial {
     /// 0.
     Zeros,
+    /// One number.
+    Constant {
+        /// The number.
+        value: f32,
+    },
+    /// Normal around 0.
+    Normal {
+        /// The standard deviation.
+        deviation: f32,
+    },
+    /// In each row some values of a normal distribution around 0, at random places, among zeros.
+    Sparse {
+        /// The length of a row.
+        row: usize,
+        /// The number of values that are not 0.
+        nonzeros: usize,
+        /// Their standard deviation.
+        deviation: f32,
+    },
     /// Uniform in `+-bound`.
     Uniform {
         /// The bound.
@@ -44,17 +64,36 @@ pub struct ParameterSpec {
     pub experts: Option<(usize, usize)>,
     /// Whether it is trained. What is not trained is kept in files and checkpoints all the same.
     pub trained: bool,
+    /// Whether all linears of a model with as many inputs have one, which files hold for each of them.
+    pub shared: bool,
 }
+
+/// What a shared parameter is known by: the inputs of its linears, its name and its shape.
+pub type SharedIdentity = (usize, &'static str, Vec<usize>);
+
+/// The parameters that adapters of one model share; see [`Adapter::tie`](crate::Adapter::tie).
+#[derive(Debug, Default)]
+pub struct SharedParameters(pub(crate) BTreeMap<SharedIdentity, ParameterValue>);
 
 impl ParameterSpec {
     /// A trained parameter that files hold whole.
     pub fn new(name: &'static str, key: impl Into<String>, shape: impl Into<Vec<usize>>, initial: Initial) -> Self {
-        Self { name, key: key.into(), shape: shape.into(), initial, experts: None, trained: true }
+        Self { name, key: key.into(), shape: shape.into(), initial, experts: None, trained: true, shared: false }
     }
 
     /// The same, with a part for each of `experts` experts along dimension `dim`.
     pub fn per_expert(self, experts: usize, dim: usize) -> Self {
         Self { experts: Some((experts, dim)), ..self }
+    }
+
+    /// The same, where all linears with as many inputs have one.
+    pub fn shared(self) -> Self {
+        Self { shared: true, ..self }
+    }
+
+    /// What it is known by where it is shared, on a linear with so many inputs.
+    pub fn identity(&self, d_in: usize) -> SharedIdentity {
+        (d_in, self.name, self.shape.clone())
     }
 
     /// The low-rank pairs of N experts: A `[N r, d_in]` and B `[d_out, N r]`. A is uniform in `+-1/sqrt(d_in)` (Kaiming
@@ -101,9 +140,28 @@ impl Initial {
     fn values(self, count: usize, rng: &mut CounterRng) -> Vec<f32> {
         match self {
             Self::Zeros => vec![0.0; count],
+            Self::Constant { value } => vec![value; count],
+            Self::Normal { deviation } => rng.normal(count, deviation),
+            Self::Sparse { row, nonzeros, deviation } => {
+                let rows = (0..count / row.max(1)).flat_map(|_| sparse_row(row, nonzeros, deviation, rng));
+                rows.collect()
+            }
             Self::Uniform { bound } => rng.uniform(count, bound),
         }
     }
+}
+
+/// A row of [`Initial::Sparse`].
+fn sparse_row(length: usize, nonzeros: usize, deviation: f32, rng: &mut CounterRng) -> Vec<f32> {
+    let (mut row, mut places) = (vec![0.0; length], (0..length).collect::<Vec<_>>());
+    let nonzeros = nonzeros.min(length);
+    for (chosen, value) in rng.normal(nonzeros, deviation).into_iter().enumerate() {
+        // The next place of a shuffled list.
+        let next = chosen + (rng.next_u64() % (length - chosen) as u64) as usize;
+        places.swap(chosen, next);
+        row[places[chosen]] = value;
+    }
+    row
 }
 
 /// The values of a parameter.

@@ -2,7 +2,7 @@
 
 use crate::{Adapter, Probability, Rows};
 use adamole_kernels::{gate_scores, margins, normalised};
-use burn::tensor::{Int, Tensor};
+use burn::tensor::{Int, Tensor, TensorData};
 use std::fmt::Debug;
 
 /// What a router decides from, for T rows and N experts.
@@ -42,11 +42,16 @@ pub struct GateScores {
 }
 
 impl GateScores {
+    /// Scores `[T, N]` of a gate that has no softmax.
+    pub fn of(scores: Tensor<2>) -> Self {
+        Self { columns: scores, has_threshold: false }
+    }
+
     fn num_experts(&self) -> usize {
         self.columns.dims()[1] - usize::from(self.has_threshold)
     }
 
-    /// The probabilities, `[T, N]`.
+    /// The probabilities, `[T, N]`; the scores of a gate without a softmax.
     pub fn probabilities(&self) -> Tensor<2> {
         match self.has_threshold {
             true => self.columns.clone().narrow(1, 0, self.num_experts()),
@@ -85,6 +90,8 @@ pub struct Routing {
     pub scores: GateScores,
     /// The threshold of each row, `[T, 1]`, where the router learns one.
     pub thresholds: Option<Tensor<2>>,
+    /// A loss of each row, `[T, 1]`, where the router has one for its auxiliary loss.
+    pub row_loss: Option<Tensor<2>>,
 }
 
 impl Routing {
@@ -97,6 +104,7 @@ impl Routing {
             balance: self.balance.clone().detach(),
             scores: GateScores { columns: self.scores.columns.clone().detach(), ..self.scores },
             thresholds: self.thresholds.clone().map(Tensor::detach),
+            row_loss: self.row_loss.clone().map(Tensor::detach),
         }
     }
 
@@ -110,6 +118,24 @@ impl Routing {
             balance: probabilities,
             scores,
             thresholds: None,
+            row_loss: None,
+        }
+    }
+}
+
+impl Routing {
+    /// All experts are active, with their probabilities as weights.
+    pub fn of_all(scores: GateScores) -> Self {
+        let weights = scores.probabilities();
+        let active = weights.clone().detach().ones_like();
+        Self {
+            requested: active.clone(),
+            active,
+            balance: weights.clone(),
+            weights,
+            scores,
+            thresholds: None,
+            row_loss: None,
         }
     }
 }
@@ -135,11 +161,36 @@ pub trait Router: Debug + Send + Sync {
         false
     }
 
+    /// The weight of the auxiliary loss in the next step, from that in a step and the mean number of active experts in it.
+    fn next_coefficient(&self, coefficient: f32, _mean_active_experts: f64) -> f32 {
+        coefficient
+    }
+
+    /// The values that a parameter of the adapter which is not trained, a state of the router, has after a step of
+    /// training, and its name. `active_tokens` are the tokens that activated each expert in the step.
+    fn next_state(&self, _adapter: &Adapter, _active_tokens: &[f64]) -> Option<(&'static str, TensorData)> {
+        None
+    }
+
+    /// How the layers of a pass make one auxiliary loss; `None` where it is the sum of theirs.
+    fn joint_loss(&self) -> Option<&dyn JointLoss> {
+        None
+    }
+
     /// The auxiliary loss of one layer, a tensor of one element.
     fn auxiliary_loss(&self, routing: &Routing, rows: &Rows) -> Tensor<1> {
         let requested = rows.sum(routing.requested.clone());
         load_balancing_loss(requested, rows.sum(routing.balance.clone()), rows.count() as f32)
     }
+}
+
+/// The auxiliary loss of several layers as one, of a method whose loss is not the sum of theirs.
+pub trait JointLoss: Debug + Send + Sync {
+    /// What a layer contributes, `[1, K]`.
+    fn contribution(&self, routing: &Routing, rows: &Rows) -> Tensor<2>;
+
+    /// The loss of so many layers whose contributions add up to `sum`, a tensor of one element.
+    fn of_sum(&self, sum: Tensor<2>, layers: usize) -> Tensor<1>;
 }
 
 /// The first, second, .. k-th choice of each row as ones in `[T, N]`, without gradient; among equals the first.

@@ -13,7 +13,7 @@ use crate::{
     regular_file,
     tensor_file::{write_atomically, write_tensors},
 };
-use adamole_core::AdapterConfig;
+use adamole_core::{Adapter, AdapterConfig};
 use burn::tensor::{DType, TensorData};
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -57,23 +57,37 @@ pub fn load_adapter(model: &mut CausalLm, folder: &Path) -> Result<AdapterLayout
     let linears = linear_names(model);
     let layout = config.resolve(&path, &linears)?;
     let file = AdapterFile::open(folder)?;
-    let has_experts = layout.method().is_some_and(|method| !method.settings.is_empty());
+    let numbers_experts =
+        |(_, config): (_, &AdapterConfig)| config.parameters(1, 1).iter().any(|it| it.experts.is_some());
+    let has_experts = layout.iter().any(numbers_experts);
     let names = AdapterNames::new(file.path(), file.names(), has_experts)?;
     // In the order of the forward pass.
     let adapted = linears.iter().filter_map(|linear| Some((linear.as_str(), layout.get(linear)?)));
     compare(adapted, LinearShapes::of(model.config()), &names, &file, &path)?;
     let mut adapted = model.clone().with_warnings(warning);
     adapted.adapt(&layout, 0);
+    let mut shared: BTreeMap<(usize, String), (String, TensorData)> = BTreeMap::new();
     for (linear, module) in adapted.linears_mut() {
         if let Some(adapter) = &mut module.adapter {
+            let d_in = adapter.a().dims()[1];
+            let is_shared: Vec<String> = shared_keys(adapter);
             // `compare` has found every name.
             adapter_keys::join(adapter, |key| {
                 let name = format!("{linear}.{key}");
-                file.weight(names.find(&name).unwrap_or(&name))
+                let values = file.weight(names.find(&name).unwrap_or(&name))?;
+                if is_shared.iter().any(|shared| shared == key) {
+                    let of_first =
+                        shared.entry((d_in, key.to_owned())).or_insert_with(|| (name.clone(), values.clone()));
+                    if of_first.1 != values {
+                        let (path, first) = (file.path().to_owned(), of_first.0.clone());
+                        return Err(ModelError::UnequalCopies { path, first, second: name });
+                    }
+                }
+                Ok(values)
             })?;
         }
     }
-    *model = adapted;
+    *model = adapted.tied();
     Ok(layout)
 }
 
@@ -106,8 +120,9 @@ fn compare<'a>(
             }
         }
     }
-    // The reference implementation stores every expert a second time under this name.
-    mismatch.unexpected.extend(unread.into_values().filter(|key| !key.contains(".moe_layer.")).map(str::to_owned));
+    // What the reference implementation and that of LD-MoLE store a second time.
+    let is_copy = |key: &&str| [".moe_layer.", "sparsegen_fn."].iter().any(|copy| key.contains(copy));
+    mismatch.unexpected.extend(unread.into_values().filter(|key| !is_copy(key)).map(str::to_owned));
     if mismatch.is_empty() {
         return Ok(());
     }
@@ -120,6 +135,12 @@ fn compare<'a>(
         MismatchCause::Incomplete
     };
     Err(ModelError::Mismatch { path: file.path().to_owned(), what: "adapter", mismatch, cause })
+}
+
+/// The keys of the parameters that an adapter shares with others.
+fn shared_keys(adapter: &Adapter) -> Vec<String> {
+    let shared = adapter.parameters().filter(|(spec, _)| spec.shared);
+    shared.flat_map(|(spec, _)| spec.keys()).map(|(key, _)| key).collect()
 }
 
 /// The full modules in the file: embedding or output projection.

@@ -204,6 +204,16 @@ pub enum ModelError {
         /// The reason.
         refusal: AdapterRefusal,
     },
+    /// A file has different values for a parameter that several linears share.
+    #[error("{}: {first} and {second} differ, expected one parameter in both", path.display())]
+    UnequalCopies {
+        /// The file.
+        path: PathBuf,
+        /// One key.
+        first: String,
+        /// The other key.
+        second: String,
+    },
     /// Two keys of a file name the same tensor.
     #[error("{}: {first} and {second} name the same tensor, expected one of them", path.display())]
     AmbiguousKeys {

@@ -17,7 +17,7 @@ impl CausalLm {
     ///
     /// Burn's `Module::fork` is for the same, but Burn 0.22.1 makes floats of quantised weights in it.
     pub fn forked(&self, device: &Device) -> Self {
-        self.clone().map(&mut Fork(&device.clone().inner()))
+        self.clone().map(&mut Fork(&device.clone().inner())).tied()
     }
 }
 

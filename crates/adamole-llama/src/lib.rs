@@ -29,7 +29,9 @@ mod random_base;
 mod random_weights;
 mod regular_file;
 mod rotation;
+mod router_state;
 mod sampling;
+mod shared_parameters;
 mod tensor_file;
 mod token_batch;
 

@@ -5,6 +5,7 @@ use crate::{
     layout::{layer_and_target, targets},
 };
 use adamole_core::{AdapterConfig, ParameterSpec};
+use std::collections::HashSet;
 
 /// The shapes of a model's frozen weights.
 #[derive(Debug, Clone, Copy)]
@@ -38,13 +39,35 @@ impl<'a> LinearShapes<'a> {
         }
     }
 
-    /// The number of parameters of all adapters of a layout.
+    /// The number of trained parameters of all adapters of a layout.
     pub fn adapter_elements(self, layout: &AdapterLayout) -> usize {
-        let of_linear = |(name, adapter): (&str, &AdapterConfig)| {
+        self.own_parameters(layout).iter().filter(|spec| spec.trained).map(ParameterSpec::elements).sum()
+    }
+
+    /// The number of all parameters of the adapters of a layout, also of those that are not trained.
+    pub fn kept_adapter_elements(self, layout: &AdapterLayout) -> usize {
+        self.own_parameters(layout).iter().map(ParameterSpec::elements).sum()
+    }
+
+    /// The elements of the matrices that a token meets in the adapters of a layout: a shared one in each of its linears.
+    pub fn adapter_products(self, layout: &AdapterLayout) -> usize {
+        self.parameters(layout).map(|(_, spec)| spec.elements()).sum()
+    }
+
+    /// The parameters of all adapters of a layout, a shared one once.
+    fn own_parameters(self, layout: &AdapterLayout) -> Vec<ParameterSpec> {
+        let mut seen = HashSet::new();
+        let own = self.parameters(layout).filter(|(d_in, spec)| !spec.shared || seen.insert(spec.identity(*d_in)));
+        own.map(|(_, spec)| spec).collect()
+    }
+
+    /// The parameters of the adapter of each linear, with the inputs of the linear.
+    fn parameters(self, layout: &AdapterLayout) -> impl Iterator<Item = (usize, ParameterSpec)> {
+        let of_linear = move |(name, adapter): (&str, &AdapterConfig)| {
             let [d_out, d_in] = self.of_linear(name)?;
-            Some(adapter.parameters(d_in, d_out).iter().map(ParameterSpec::elements).sum::<usize>())
+            Some(adapter.parameters(d_in, d_out).into_iter().map(move |spec| (d_in, spec)))
         };
-        layout.iter().filter_map(of_linear).sum()
+        layout.iter().filter_map(of_linear).flatten()
     }
 
     /// The number of weights of the linears of all layers, without biases.

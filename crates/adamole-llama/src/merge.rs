@@ -1,7 +1,7 @@
 //! Merging of plain LoRAs into the weights that they adapt, and chains of LoRA.
 
 use crate::{AdapterLayout, CausalLm, ModelError, precision::narrowed};
-use adamole_core::{AdaptedLinear, AdapterConfig};
+use adamole_core::AdaptedLinear;
 use burn::tensor::{DType, Tensor};
 use std::collections::BTreeMap;
 
@@ -78,14 +78,9 @@ impl ChainOfLora {
     }
 
     /// The layout of the plain LoRA that is equal to a chain of `links` LoRAs with the layout `link`: the sum of the ranks,
-    /// with the same scale alpha / rank.
+    /// with the same scale.
     pub fn whole_layout(link: &AdapterLayout, links: usize) -> AdapterLayout {
-        let longer = |config: &AdapterConfig| {
-            // Every rank is at least 1, and so is the sum.
-            let rank = (config.rank.get() * links).try_into().unwrap_or(config.rank);
-            AdapterConfig { rank, alpha: config.alpha * links as f32, ..config.clone() }
-        };
-        link.iter().map(|(name, config)| (name.to_owned(), longer(config))).collect()
+        link.iter().map(|(name, config)| (name.to_owned(), config.widened(links))).collect()
     }
 
     /// The base of the chain with one plain LoRA, equal to the finished LoRAs and the adapters of `model`.

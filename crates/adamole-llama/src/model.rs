@@ -105,6 +105,7 @@ impl CausalLm {
                 number += 1;
             }
         }
+        self.tie();
     }
 
     /// The base model alone.
@@ -120,7 +121,7 @@ impl CausalLm {
         for ((_, linear), (_, other)) in self.linears_mut().into_iter().zip(other.linears()) {
             linear.adapter = other.adapter.clone().map(|adapter| adapter.fork(device));
         }
-        self
+        self.tied()
     }
 
     /// The settings of the model's adapters.

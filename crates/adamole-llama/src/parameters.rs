@@ -5,6 +5,7 @@ use burn::{
     module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId},
     tensor::{DType, Tensor, TensorData},
 };
+use std::collections::HashSet;
 
 /// Whether a parameter belongs to the base or to an adapter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub struct Parameter {
     pub elements: usize,
     /// The type of its elements.
     pub dtype: DType,
+    /// Whether it is trained: those of the base are not, nor are states of adapters.
+    pub trained: bool,
 }
 
 /// Reads the parameters of a model, one by one.
@@ -44,14 +47,14 @@ pub trait ParameterMapper {
 }
 
 impl CausalLm {
-    /// Shows every parameter to `visitor`.
+    /// Shows every parameter to `visitor`; one that several linears share once, under the name of the first.
     pub fn visit_parameters(&self, visitor: &mut impl ParameterVisitor) {
-        self.visit(&mut Named { path: Vec::new(), inner: visitor });
+        self.visit(&mut Named { path: Vec::new(), seen: HashSet::new(), inner: visitor });
     }
 
-    /// The model with every parameter replaced by `mapper`.
+    /// The model with every parameter replaced by `mapper`, as [`CausalLm::visit_parameters`] shows them.
     pub fn map_parameters(self, mapper: &mut impl ParameterMapper) -> Self {
-        self.map(&mut Named { path: Vec::new(), inner: mapper })
+        self.map(&mut Named { path: Vec::new(), seen: HashSet::new(), inner: mapper }).tied()
     }
 
     /// Every parameter, without its values.
@@ -60,7 +63,8 @@ impl CausalLm {
         impl ParameterVisitor for All {
             fn visit<const D: usize>(&mut self, name: String, kind: ParameterKind, param: &Param<Tensor<D>>) {
                 let (elements, dtype) = (param.shape().num_elements(), param.val().dtype());
-                self.0.push(Parameter { name, kind, id: param.id, elements, dtype });
+                let trained = param.is_require_grad();
+                self.0.push(Parameter { name, kind, id: param.id, elements, dtype, trained });
             }
         }
         let mut all = All(Vec::new());
@@ -87,13 +91,18 @@ impl CausalLm {
 /// A walk through a module that knows where it is.
 struct Named<'a, T> {
     path: Vec<String>,
+    /// The parameters of adapters that were there already.
+    seen: HashSet<ParamId>,
     inner: &'a mut T,
 }
 
 impl<T> Named<'_, T> {
-    fn name(&self) -> (String, ParameterKind) {
-        let is_adapter = self.path.iter().any(|part| part == "adapter");
-        (self.path.join("."), if is_adapter { ParameterKind::Adapter } else { ParameterKind::Base })
+    /// Name and kind of a parameter that was not there yet.
+    fn name(&mut self, id: ParamId) -> Option<(String, ParameterKind)> {
+        match self.path.iter().any(|part| part == "adapter") {
+            true => self.seen.insert(id).then(|| (self.path.join("."), ParameterKind::Adapter)),
+            false => Some((self.path.join("."), ParameterKind::Base)),
+        }
     }
 }
 
@@ -105,8 +114,9 @@ impl<T: ParameterVisitor> ModuleVisitor for Named<'_, T> {
         self.path.pop();
     }
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let (name, kind) = self.name();
-        self.inner.visit(name, kind, param);
+        if let Some((name, kind)) = self.name(param.id) {
+            self.inner.visit(name, kind, param);
+        }
     }
 }
 
@@ -118,7 +128,9 @@ impl<T: ParameterMapper> ModuleMapper for Named<'_, T> {
         self.path.pop();
     }
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let (name, kind) = self.name();
-        self.inner.map(name, kind, param)
+        match self.name(param.id) {
+            Some((name, kind)) => self.inner.map(name, kind, param),
+            None => param,
+        }
     }
 }

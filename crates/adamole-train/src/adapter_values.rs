@@ -66,7 +66,10 @@ impl ParameterMapper for Place {
         param.map(|old| {
             let device = old.device();
             match device.is_autodiff() {
-                true => Tensor::from_inner(Tensor::from_data(value, &device.inner())).require_grad(),
+                true => {
+                    let placed = Tensor::from_inner(Tensor::from_data(value, &device.inner()));
+                    placed.set_require_grad(old.is_require_grad())
+                }
                 false => Tensor::from_data(value, &device),
             }
         })

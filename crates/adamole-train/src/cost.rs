@@ -30,7 +30,7 @@ impl Cost {
     /// The cost of a model of this shape that carries this layout.
     pub fn of_shape(config: &ModelConfig, layout: &AdapterLayout) -> Self {
         let shapes = LinearShapes::of(config);
-        let (linears, adapters) = (shapes.linear_elements(), shapes.adapter_elements(layout));
+        let (linears, adapters) = (shapes.linear_elements(), shapes.adapter_products(layout));
         Self {
             linears: 2.0 * linears as f64,
             adapters: 2.0 * adapters as f64,

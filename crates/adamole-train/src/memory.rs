@@ -99,7 +99,8 @@ impl MemoryEstimate {
         let linears = shapes.linear_elements() as f64;
         let is_packed = operations == Operations::Composed;
         let of_linears = linears * quantization.map_or(width, |quantization| quantization.bytes(is_packed));
-        let adapters = shapes.adapter_elements(layout);
+        let trained = shapes.adapter_elements(layout);
+        let states = shapes.kept_adapter_elements(layout) - trained;
         let kept_by_adapters: usize = layout.iter().map(|(_, adapter)| kept_by(adapter)).sum();
         let layers = config.num_hidden_layers as f64;
         let q_width = config.num_attention_heads * config.head_dim;
@@ -143,7 +144,9 @@ impl MemoryEstimate {
         let weights = (shapes.elements() as f64 - linears) * width + of_linears;
         // The program keeps those of the best epoch, for its checkpoints.
         let kept = if operations == Operations::Composed { 4 } else { 5 };
-        let adapters = 4.0 * adapters as f64 * (kept + batch.micro_batches) as f64;
+        // A state has neither gradient nor moments.
+        let of_states = states * (kept - 3);
+        let adapters = 4.0 * (trained as f64 * (kept + batch.micro_batches) as f64 + of_states as f64);
         let vocabulary = 2.5 * 4.0 * chunk as f64;
         let overhead = PROGRAM
             + WORKER * batch.side_by_side.max(1) as f64
@@ -160,8 +163,7 @@ impl MemoryEstimate {
     }
 }
 
-/// Numbers that an adapter keeps for a token: products with A and the gate, their parts, what the router makes of them,
-/// and the mixture.
+/// Numbers that an adapter keeps for a token.
 fn kept_by(adapter: &AdapterConfig) -> usize {
-    3 * adapter.num_experts() * adapter.rank.get() + 10 * adapter.num_experts()
+    adapter.method.kept_for_a_token(adapter.rank.get())
 }

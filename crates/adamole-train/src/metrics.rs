@@ -14,6 +14,9 @@ pub struct StepMetrics {
     pub task_loss: f64,
     /// Load balancing loss summed over the routed layers, before its coefficient.
     pub balance_loss: Option<f64>,
+    /// The weight of the load balancing loss in this step, where the method adapts it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub balance_coefficient: Option<f32>,
     /// Before clipping.
     pub gradient_norm: f64,
     /// Of this step.

@@ -22,11 +22,13 @@ pub struct AdamWSettings {
     pub weight_decay: f32,
     /// Largest norm of all gradients together.
     pub max_grad_norm: f32,
+    /// The learning rate of the experts' B, as a multiple of that of all other parameters (LoRA+).
+    pub rate_ratio_of_b: f64,
 }
 
 impl Default for AdamWSettings {
     fn default() -> Self {
-        Self { beta_1: 0.9, beta_2: 0.999, epsilon: 1e-8, weight_decay: 0.0, max_grad_norm: 1.0 }
+        Self { beta_1: 0.9, beta_2: 0.999, epsilon: 1e-8, weight_decay: 0.0, max_grad_norm: 1.0, rate_ratio_of_b: 1.0 }
     }
 }
 
@@ -125,9 +127,10 @@ impl AdamW {
             return Err(NotFinite { what: format!("gradient of {name}"), value });
         }
         let clip = (f64::from(self.settings.max_grad_norm) / (norm + 1e-6)).min(1.0);
-        let experts = experts(model, routing);
-        let mut update = Update { settings: self.settings, rate, clip, gradients, experts, moments: &mut self.moments };
-        *model = model.clone().map(&mut update);
+        let (experts, rates) = (experts(model, routing), rates(model, rate, self.settings.rate_ratio_of_b));
+        let moments = &mut self.moments;
+        let mut update = Update { settings: self.settings, rate, rates, clip, gradients, experts, moments };
+        *model = model.clone().map(&mut update).tied();
         Ok(norm)
     }
 }
@@ -146,9 +149,17 @@ fn experts(model: &CausalLm, routing: &RoutingStatistics) -> HashMap<ParamId, Ex
     experts
 }
 
+/// The learning rates that are not `rate`: those of B.
+fn rates(model: &CausalLm, rate: f64, ratio_of_b: f64) -> HashMap<ParamId, f64> {
+    let linears = if ratio_of_b == 1.0 { Vec::new() } else { model.linears() };
+    let of_b = linears.into_iter().filter_map(|(_, linear)| Some(linear.adapter.as_ref()?.parameter("b")?.id()));
+    of_b.map(|id| (id, rate * ratio_of_b)).collect()
+}
+
 struct Update<'a> {
     settings: AdamWSettings,
     rate: f64,
+    rates: HashMap<ParamId, f64>,
     clip: f64,
     gradients: GradientsParams,
     experts: HashMap<ParamId, Experts>,
@@ -172,7 +183,8 @@ impl ModuleMapper for Update<'_> {
                 steps: vec![0; count],
             });
             let gradient = gradient.reshape(view) * self.clip;
-            let updated = moments.update(value.reshape(view), gradient, &experts.inactive, self.rate, self.settings);
+            let rate = self.rates.get(&id).copied().unwrap_or(self.rate);
+            let updated = moments.update(value.reshape(view), gradient, &experts.inactive, rate, self.settings);
             let updated = updated.reshape(shape);
             if tracked { Tensor::from_inner(updated).require_grad() } else { updated }
         })

@@ -21,6 +21,9 @@ settings! {
         pub micro_batch_tokens: Option<usize> = None, shown("micro_batch_size examples side by side");
         /// Peak learning rate.
         pub learning_rate: f64 = 1e-4;
+        /// Learning rate of the experts' B, as a multiple of that of all other parameters (LoRA+; Hayou et al. 2024).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub loraplus_lr_ratio: Option<f64> = None, shown("the same learning rate");
         /// Steps of linear warm-up.
         pub warmup_steps: usize = 200;
         /// Whether the warm-up starts with a step of learning rate 0, as in the reference implementation; otherwise it
@@ -36,7 +39,7 @@ settings! {
         /// Largest norm of all gradients together; larger ones are scaled down to it.
         pub max_grad_norm: f32 = 1.0;
         /// Weight of the load balancing loss. The method's scale in its default is num_experts where the loss is a mean over
-        /// experts (SiRA), and 1 where it is a sum.
+        /// experts (SiRA), 0.00001 where the weight is adapted in each step (ReMoLE), and 1 otherwise.
         pub balance_coefficient: f32 = 1e-3, shown("0.001 times the method's scale");
         /// Links of a chain of LoRA, which divide the epochs among them; 1 for no chain. At each new link the adapter is
         /// merged into the base, and a fresh one starts with its own warm-up and optimizer state. Only for plain LoRA.
@@ -90,6 +93,7 @@ impl Recipe {
         }
         for (name, value, least) in [
             ("learning_rate", self.learning_rate, f64::MIN_POSITIVE),
+            ("loraplus_lr_ratio", self.loraplus_lr_ratio.unwrap_or(1.0), f64::MIN_POSITIVE),
             ("max_grad_norm", f64::from(self.max_grad_norm), f64::MIN_POSITIVE),
             ("weight_decay", f64::from(self.weight_decay), 0.0),
             ("balance_coefficient", f64::from(self.balance_coefficient), 0.0),
@@ -127,7 +131,12 @@ impl Recipe {
 
     /// The settings of the optimizer.
     pub(crate) fn optimizer(&self) -> AdamWSettings {
-        AdamWSettings { weight_decay: self.weight_decay, max_grad_norm: self.max_grad_norm, ..AdamWSettings::default() }
+        AdamWSettings {
+            weight_decay: self.weight_decay,
+            max_grad_norm: self.max_grad_norm,
+            rate_ratio_of_b: self.loraplus_lr_ratio.unwrap_or(1.0),
+            ..AdamWSettings::default()
+        }
     }
 
     /// The learning rate schedule over `steps` steps: those of the run or, in a chain of LoRA, of one link.

@@ -1,8 +1,8 @@
 //! A run under way: its state between steps, and what a step and an epoch do to it.
 
 use crate::{
-    AdamW, Best, Checkpoint, Cost, EpochMetrics, Fitted, NotFinite, Observer, Recipe, Replicas, StepInput, StepMetrics,
-    StepOutcome, TrainError, TrainEvent, Trainer, TrainingData, TrainingState, Validation,
+    AdamW, Best, Checkpoint, Cost, EpochMetrics, Fitted, NotFinite, Observer, Recipe, Replicas, RoutingStatistics,
+    StepInput, StepMetrics, StepOutcome, TrainError, TrainEvent, Trainer, TrainingData, TrainingState, Validation,
     adapter_values::AdapterValues, checkpoint::Restored, step::accumulate_until,
 };
 use adamole_data::{Batch, Buckets, Collation};
@@ -114,7 +114,9 @@ impl<'a> Run<'a> {
         let collate = |indices: &Vec<usize>| Batch::of_texts(self.data.train, indices, collation, &self.buckets);
         let batches: Vec<Batch> = micro_batches.iter().map(collate).collect();
         let (step, learning_rate) = (self.state.step, self.learning_rate());
-        let input = StepInput { batches: &batches, step, recipe };
+        let balance_coefficient = self.state.auxiliary_coefficient.unwrap_or(recipe.balance_coefficient);
+        let adapted = Recipe { balance_coefficient, ..(*recipe).clone() };
+        let input = StepInput { batches: &batches, step, recipe: &adapted };
         let outcome = accumulate_until(&self.model, input, workers, &self.replicas, stop);
         let Some(outcome) = outcome else { return Ok(false) };
         let StepOutcome { gradients, task_loss, balance_loss, routing, tokens } = outcome;
@@ -134,12 +136,15 @@ impl<'a> Run<'a> {
             }
             Err(error) => return Err(error.in_step(step, self.state.applied)),
         };
+        self.model.update_states(routing.layers.iter().map(|layer| &layer.active_tokens[..]));
+        let adapts = self.adapt_coefficient(balance_coefficient, &routing);
         let seconds = started.elapsed().as_secs_f64();
         let metrics = StepMetrics {
             step,
             epoch: self.state.epoch,
             task_loss,
             balance_loss,
+            balance_coefficient: adapts.then_some(balance_coefficient),
             gradient_norm,
             learning_rate,
             mean_active_experts: routing.mean_active_experts(),
@@ -159,6 +164,19 @@ impl<'a> Run<'a> {
             observer.event(&TrainEvent::Collapsed { step, sites })?;
         }
         Ok(true)
+    }
+
+    /// Sets the weight of the auxiliary loss in the next step; whether the method adapts it.
+    fn adapt_coefficient(&mut self, coefficient: f32, routing: &RoutingStatistics) -> bool {
+        let layout = self.model.layout();
+        let router = layout.iter().find_map(|(_, config)| config.method.router());
+        let Some((router, active)) = router.zip(routing.mean_active_experts()) else { return false };
+        let next = router.next_coefficient(coefficient, active);
+        let adapts = next != coefficient || self.state.auxiliary_coefficient.is_some();
+        if adapts {
+            self.state.auxiliary_coefficient = Some(next);
+        }
+        adapts
     }
 
     fn learning_rate(&self) -> f64 {

@@ -162,7 +162,8 @@ impl<'a> Trainer<'a> {
         let recipe = self.recipe;
         recipe.validate()?;
         let parameters = model.parameters();
-        let trainable = parameters.iter().filter(|it| it.kind == ParameterKind::Adapter).map(|it| it.elements).sum();
+        let of_adapters = parameters.iter().filter(|it| it.kind == ParameterKind::Adapter && it.trained);
+        let trainable = of_adapters.map(|it| it.elements).sum();
         if trainable == 0 {
             return Err(TrainError::NothingToTrain);
         }

@@ -25,6 +25,9 @@ pub struct TrainingState {
     pub(crate) first_loss: Option<f64>,
     /// The step at which the current stage of a chain of LoRAs began.
     pub(crate) link_start: usize,
+    /// The weight of the auxiliary loss in the next step, where the method adapts it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auxiliary_coefficient: Option<f32>,
     /// Steps in a row that were skipped because something was not finite.
     pub(crate) skipped: usize,
     /// Routing statistics since experts were last checked for collapse.
@@ -62,6 +65,7 @@ impl TrainingState {
             applied: 0,
             first_loss: None,
             link_start: 0,
+            auxiliary_coefficient: None,
             skipped: 0,
             routing: RoutingStatistics::default(),
             routing_steps: 0,

@@ -89,6 +89,7 @@ impl Router for AdaMole {
             balance: margins,
             thresholds: scores.threshold_share().map(|share| share * tau_max),
             scores,
+            row_loss: None,
         }
     }
 

@@ -2,23 +2,49 @@
 //! router and its losses.
 
 mod adamole;
+mod comol;
+mod dynmole;
+mod flylora;
+mod hydralora;
+mod ldmole;
 mod lora;
 mod mole;
+mod remole;
 mod settings;
 mod sira;
 
 pub use adamole::AdaMole;
-pub use lora::Lora;
+pub use comol::CoMol;
+pub use dynmole::{DynMole, EntropyType};
+pub use flylora::{FlyLora, FlyLoraVariant};
+pub use hydralora::HydraLora;
+pub use ldmole::LdMole;
+pub use lora::{Lora, RankStabilisedLora};
 pub use mole::{Mole, Selection};
+pub use remole::ReMole;
 pub use settings::MethodSettings;
 pub use sira::Sira;
 
-use crate::{Adapter, AdapterShape, ForwardContext, ParameterSpec, Setting, SettingError, router::Router};
+use crate::{
+    Adapter, AdapterShape, ForwardContext, ParameterSpec, Setting, SettingError,
+    router::{Router, Routing},
+};
 use burn::tensor::Tensor;
 use std::{fmt::Debug, sync::Arc};
 
 /// Every method that settings and adapter files can name.
-pub static METHODS: &[&MethodKind] = &[&Lora::KIND, &Mole::KIND, &AdaMole::KIND, &Sira::KIND];
+pub static METHODS: &[&MethodKind] = &[
+    &Lora::KIND,
+    &Mole::KIND,
+    &AdaMole::KIND,
+    &Sira::KIND,
+    &HydraLora::KIND,
+    &LdMole::KIND,
+    &DynMole::KIND,
+    &ReMole::KIND,
+    &CoMol::KIND,
+    &FlyLora::KIND,
+];
 
 /// A method before its settings are known.
 #[derive(Debug)]
@@ -101,6 +127,17 @@ pub trait Method: Debug + Send + Sync {
         adapter.weighted_experts(x, context)
     }
 
+    /// What alpha is divided by to give the scale of experts of this rank.
+    fn scale_divisor(&self, rank: usize) -> f64 {
+        rank as f64
+    }
+
+    /// About how many numbers wait for the backward pass, for a token on a linear with experts of this rank: products with
+    /// A and the gate, their parts, what the router makes of them, and the mixture.
+    fn kept_for_a_token(&self, rank: usize) -> usize {
+        3 * self.num_experts() * rank + 10 * self.num_experts()
+    }
+
     /// The weight of the auxiliary loss by default, as a multiple of the paper's 1e-3.
     fn auxiliary_loss_scale(&self) -> f32 {
         1.0
@@ -110,6 +147,11 @@ pub trait Method: Debug + Send + Sync {
     fn never_active(&self) -> Option<String> {
         None
     }
+}
+
+/// The auxiliary loss of a method without one: 0.
+fn no_loss(routing: &Routing) -> Tensor<1> {
+    Tensor::zeros([1], &routing.active.device())
 }
 
 impl PartialEq for dyn Method {

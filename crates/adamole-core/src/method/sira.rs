@@ -138,7 +138,7 @@ impl Router for Sira {
         };
         let weights =
             if self.renormalise { normalised(gates.clone(), active.clone()) } else { gates.clone() * active.clone() };
-        Routing { weights, active, requested, balance: gates, scores, thresholds: None }
+        Routing { weights, active, requested, balance: gates, scores, thresholds: None, row_loss: None }
     }
 
     /// `l = (1/N) sum_i (c_i / S) m_i` within each sequence, averaged over the sequences: c counts the tokens that request

@@ -110,8 +110,11 @@ impl RawAdapterConfig {
                 let config = AdapterConfig {
                     method: method(path, kind, &own, name)?,
                     rank: Rank::try_from(rank).map_err(|error| not_valid(path, kind, error))?,
-                    // The scale alpha / sqrt(r), expressed as alpha' / r.
-                    alpha: if self.use_rslora == Some(true) { alpha * (rank as f32).sqrt() } else { alpha },
+                    // The scale alpha / sqrt(r), of a method without a setting for it, expressed as alpha' / r.
+                    alpha: match self.use_rslora {
+                        Some(true) if kind.setting("use_rslora").is_none() => alpha * (rank as f32).sqrt(),
+                        _ => alpha,
+                    },
                     dropout: Probability::try_from(self.lora_dropout.unwrap_or(0.0))
                         .map_err(|error| not_valid(path, kind, error))?,
                 };
@@ -219,7 +222,7 @@ pub(crate) fn to_json(layout: &AdapterLayout, linears: &[String], base: Option<&
     }
     if is_lora {
         fields.insert("fan_in_fan_out".into(), json!(false));
-        fields.insert("use_rslora".into(), json!(false));
+        fields.entry("use_rslora").or_insert(json!(false));
     } else {
         fields.insert("format_version".into(), json!(FORMAT_VERSION));
     }

@@ -29,7 +29,7 @@ settings! {
         method: MethodName = MethodName(&AdaMole::KIND);
         /// Rank of one expert.
         rank: Option<Allocation> = None, shown("32 / num_experts; 32 for a plain LoRA"), per_layer;
-        /// Numerator of the scale alpha / rank.
+        /// Numerator of the scale, alpha / rank unless the method says otherwise.
         alpha: f32 = 16.0;
         /// Dropout on the input of the experts.
         dropout: f32 = 0.05;
@@ -194,7 +194,7 @@ fn allocation(name: &'static str, value: &Value) -> Result<Allocation, SettingEr
 }
 
 /// Settings of methods that every configuration records, null where they are not given. Results of long runs are
-/// identified by a hash of the configuration: settings of other methods are recorded where they are given.
+/// identified by a hash of the configuration: other settings are recorded where they are not the default.
 const ALWAYS_RECORDED: [&str; 7] =
     ["tau_max", "threshold", "top_k", "top_p", "capacity_factor", "gate_dropout", "renormalise"];
 
@@ -206,7 +206,12 @@ impl Serialize for AdapterSettings {
         all.serialize_entry("rank", &self.rank)?;
         all.serialize_entry("alpha", &self.alpha)?;
         all.serialize_entry("dropout", &self.dropout)?;
-        let others = self.own.keys().map(String::as_str).filter(|name| !ALWAYS_RECORDED.contains(name));
+        let is_default = |name: &str, value: &Value| {
+            let setting = self.method.0.setting(name);
+            setting.and_then(Setting::default_value).is_some_and(|default| default == *value)
+        };
+        let others = self.own.iter().filter(|(name, value)| !is_default(name, value));
+        let others = others.map(|(name, _)| name.as_str()).filter(|name| !ALWAYS_RECORDED.contains(name));
         for name in ALWAYS_RECORDED.into_iter().chain(others) {
             match self.own.get(name) {
                 // The methods' numbers are of 32 bits, which are written in another form.

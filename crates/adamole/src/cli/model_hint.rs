@@ -58,6 +58,7 @@ pub(super) fn of(error: &ModelError) -> Option<String> {
         ModelError::UnsupportedType { .. } => {
             "`adamole devices` lists the types of each device; --dtype float32 without --quantize works on all".into()
         }
+        ModelError::UnequalCopies { .. } => "the file was put together from several: fetch the adapter again".into(),
         ModelError::NotQuantizable { .. } => "leave --quantize out".into(),
         ModelError::QuantizedBase { .. } => TAKE_FLOATS.into(),
         ModelError::AdapterField { refusal, .. } => return of_refusal(*refusal),

@@ -202,6 +202,7 @@ mod tests {
             epoch: 1 + step / 10,
             task_loss: 0.0625,
             balance_loss: routed.then_some(8.0),
+            balance_coefficient: None,
             gradient_norm: 0.5,
             learning_rate: 1e-4,
             mean_active_experts: routed.then_some(3.25),

@@ -22,6 +22,12 @@ fn a_printed_configuration_file_is_read_back_and_holds_the_defaults() {
         &["--method", "mole"],
         &["--method", "adamole", "--epochs", "3", "--alpha", "0.1"],
         &["--method", "sira", "--compat", "reference"],
+        &["--method", "hydralora"],
+        &["--method", "ldmole", "--sparsity-loss", "0.5"],
+        &["--method", "dynmole", "--entropy-index", "1"],
+        &["--method", "remole"],
+        &["--method", "comol", "--core-router", "false"],
+        &["--method", "flylora", "--variant", "minimal"],
         &["--method", "adamole", "--compat", "reference", "--order", "bucketed", "--targets", "q_proj,v_proj"],
     ] {
         let file = succeeds(&[&["config", "init"][..], flags].concat());
@@ -43,7 +49,7 @@ fn a_printed_configuration_file_is_read_back_and_holds_the_defaults() {
             let mut given = resolved(flags);
             // The method's own settings are null where they are not given.
             for settings in [&mut read, &mut given] {
-                let own = ["capacity_factor", "gate_dropout", "renormalise", "top_k"];
+                let own = ["capacity_factor", "gate_dropout", "renormalise", "top_k", "top_p"];
                 settings.as_object_mut().unwrap().retain(|key, _| !own.contains(&key.as_str()));
             }
             assert_eq!(read, given, "{flags:?}\n{text}");
@@ -62,4 +68,24 @@ fn the_documented_table_is_that_of_the_program() {
         return;
     }
     assert!(documented[start..] == table, "docs/settings.md is out of date: run this test with UPDATE_DOCS=1");
+}
+
+/// Results of long runs are identified by a hash of this text.
+#[test]
+fn the_settings_of_a_run_are_recorded_as_they_always_were() {
+    let recorded = include_str!("resolved_settings.txt").replace("VERSION", env!("CARGO_PKG_VERSION"));
+    let recorded: Vec<&str> = recorded.lines().collect();
+    let shape = shipped();
+    let assumed = ["estimate", "--shape", &shape, "--items", "9,9,9", "--tokens", "9", "--format", "json"];
+    for case in recorded.chunks(2) {
+        let flags: Vec<&str> = case[0].split_whitespace().collect();
+        let report = succeeds(&[&assumed[..], &["--model", "a/model", "--benchmark", "copa"], &flags].concat());
+        let (config, _) = report.strip_prefix("{\"config\":").unwrap().split_once(",\"fingerprint\":").unwrap();
+        assert_eq!(config, case[1], "{flags:?}");
+    }
+    // A setting of later versions is there only where it is another than the default.
+    let lora = |flags: &[&str]| resolved(&[&["--method", "lora"], flags].concat());
+    assert_eq!(lora(&["--use-rslora", "false"]), lora(&[]));
+    assert_eq!(lora(&["--use-rslora", "true"])["use_rslora"], true);
+    assert_eq!(lora(&["--loraplus-lr-ratio", "16"])["recipe"]["loraplus_lr_ratio"], 16.0);
 }
