@@ -1,6 +1,7 @@
 //! The remedies for data that cannot be read.
 
 use adamole::data::{Content, DataError, RowError, text::ShapeError};
+use std::path::Path;
 
 /// The remedy for a file, a row or a tokenizer that cannot be read.
 pub(super) fn data_hint(error: &DataError) -> Option<String> {
@@ -9,6 +10,10 @@ pub(super) fn data_hint(error: &DataError) -> Option<String> {
             "--model takes a Hugging Face folder: config.json, tokenizer.json and safetensors weights".into()
         }
         DataError::MissingFile { path, .. } if path.extension().is_some_and(|ending| ending == "toml") => return None,
+        DataError::MissingFile { path, present: Some(present) } if has_training_part_only(path, present) => {
+            "part of the training items can choose the epoch: --train-split train[100:] --validation-split train[:100]"
+                .into()
+        }
         DataError::MissingFile { .. } => {
             "--data takes the folder of a benchmark, with train.jsonl, validation.parquet, data/train-*.parquet or alike; \
              the TOML file of a benchmark of your own can name others under `files`"
@@ -50,6 +55,11 @@ pub(super) fn data_hint(error: &DataError) -> Option<String> {
         _ => return None,
     };
     Some(hint)
+}
+
+/// Whether the validation file is missing in a folder that has a training file.
+fn has_training_part_only(path: &Path, present: &[String]) -> bool {
+    path.file_stem().is_some_and(|stem| stem == "validation") && present.iter().any(|name| name.starts_with("train."))
 }
 
 /// The remedy for a row of text data that is not of the expected shape.

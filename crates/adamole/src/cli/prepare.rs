@@ -128,13 +128,13 @@ impl Request {
         let recipe = &mut self.config.recipe;
         let steps = recipe.epochs.saturating_mul(texts.div_ceil(recipe.batch_size));
         if self.config.own_text.is_some() && self.settings.get("warmup_steps").is_none() {
-            let warmup = ((WARMUP_SHARE * steps as f64).ceil() as usize).min(WARMUP);
+            let warmup = ((WARMUP_SHARE * steps as f64) as usize).min(WARMUP);
             recipe.warmup_steps = warmup;
             self.located.recipe.warmup_steps = warmup;
             // A resumed run has it too.
             self.settings = self.settings.clone().with("warmup_steps", warmup);
         }
-        if recipe.warmup_steps >= steps {
+        if recipe.warmup_steps >= steps && recipe.warmup_steps > 0 {
             say!(
                 "warning: the warm-up has {} steps and the run {steps}: its learning rate never reaches {:e}; \
                  a smaller --warmup-steps does",
