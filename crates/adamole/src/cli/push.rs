@@ -3,6 +3,7 @@
 use super::{
     Failure,
     card::{self, Card, Subject},
+    chat,
     export::export_merged,
     fetching,
     output::{Format, print, size},
@@ -120,7 +121,9 @@ fn files_of_adapter(folder: &Path) -> Result<Vec<(String, PathBuf)>, Failure> {
     let weights = WEIGHTS.into_iter().find(|name| folder.join(name).is_file());
     let weights =
         weights.ok_or_else(|| Failure::Usage(format!("{} has no {}", folder.display(), WEIGHTS.join(" and no "))))?;
-    Ok([CONFIG, weights].map(|name| (name.to_owned(), folder.join(name))).into())
+    let template = Some(chat::OF_ADAPTER).filter(|name| folder.join(name).is_file());
+    let names = [CONFIG, weights].into_iter().chain(template);
+    Ok(names.map(|name| (name.to_owned(), folder.join(name))).collect())
 }
 
 /// The files in and below a folder, with their names relative to it, sorted.
