@@ -2,6 +2,7 @@
 
 use adamole_kernels::weighted_sum;
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use std::sync::Arc;
 
 /// The rows of the flattened input that are tokens and not padding.
 #[derive(Debug, Clone)]
@@ -24,7 +25,7 @@ pub struct Rows {
 enum Sequences {
     /// So many of one length.
     Alike(usize),
-    Packed(Packed),
+    Packed(Arc<Packed>),
 }
 
 /// Sequences of different lengths without padding between them.
@@ -86,7 +87,7 @@ impl Rows {
         });
         let (rows, is_row, places) = (integers(rows), column(is_row), integers(places));
         let packed = Packed { count: lengths.len(), longest, rows, is_row, places };
-        Self { total, sequences: Sequences::Packed(packed), valid }
+        Self { total, sequences: Sequences::Packed(Arc::new(packed)), valid }
     }
 
     /// T.
@@ -99,12 +100,13 @@ impl Rows {
         let tracked = |rows: &ValidRows| ValidRows { mask: Tensor::from_inner(rows.mask.clone()), count: rows.count };
         let sequences = match &self.sequences {
             Sequences::Alike(count) => Sequences::Alike(*count),
-            Sequences::Packed(packed) => Sequences::Packed(Packed {
+            Sequences::Packed(packed) => Sequences::Packed(Arc::new(Packed {
+                count: packed.count,
+                longest: packed.longest,
                 rows: Tensor::from_inner(packed.rows.clone()),
                 is_row: Tensor::from_inner(packed.is_row.clone()),
                 places: Tensor::from_inner(packed.places.clone()),
-                ..*packed
-            }),
+            })),
         };
         Self { total: self.total, sequences, valid: self.valid.as_ref().map(tracked) }
     }

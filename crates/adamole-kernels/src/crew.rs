@@ -140,7 +140,11 @@ mod tests {
         let caught = catch_unwind(|| {
             let until = Instant::now() + Duration::from_secs(5);
             with_helpers(1, &|| match thread::current().id() == caller {
-                true => while !helped.load(Ordering::Relaxed) && Instant::now() < until {},
+                true => {
+                    while !helped.load(Ordering::Relaxed) && Instant::now() < until {
+                        hint::spin_loop()
+                    }
+                }
                 false => {
                     helped.store(true, Ordering::Relaxed);
                     panic!("a helper's");

@@ -5,8 +5,16 @@ use adamole::data::{DataSet, Example, MultipleChoice, ReadReport, SplitItems, Sp
 
 /// What was read, before it is encoded.
 pub(crate) enum ReadData {
-    Choices { items: Items, train: SplitItems, validation: SplitItems, reported: Option<(SplitPart, SplitItems)> },
-    Texts(TextData),
+    Choices(Box<ReadChoices>),
+    Texts(Box<TextData>),
+}
+
+/// Items of a benchmark.
+pub(crate) struct ReadChoices {
+    items: Items,
+    train: SplitItems,
+    validation: SplitItems,
+    reported: Option<(SplitPart, SplitItems)>,
 }
 
 /// What a run learns from and is measured by.
@@ -43,13 +51,13 @@ impl ReadData {
                     rows.truncate(limit);
                 }
             }
-            return Ok(Self::Texts(data));
+            return Ok(Self::Texts(Box::new(data)));
         }
         let items = located.reading.open()?;
         let train = items.read_labelled(config.train_split)?;
         let validation = items.read_labelled(config.validation_split)?;
         let reported = config.report_split.map(|part| Ok::<_, Failure>((part, items.read_labelled(part)?)));
-        Ok(Self::Choices { train, validation, reported: reported.transpose()?, items })
+        Ok(Self::Choices(Box::new(ReadChoices { train, validation, reported: reported.transpose()?, items })))
     }
 
     /// Encodes them for a model.
@@ -73,7 +81,8 @@ impl ReadData {
                 }
                 Ok(RunData::Texts(texts))
             }
-            Self::Choices { items, train, validation, reported } => {
+            Self::Choices(read) => {
+                let ReadChoices { items, train, validation, reported } = *read;
                 let encode = |part: SplitPart, read: &[MultipleChoice]| base.encode(&items, part.split, read);
                 let reported = reported.map(|(part, read)| Ok::<_, Failure>((part, encode(part, &read.items)?)));
                 Ok(RunData::Choices(Choices {

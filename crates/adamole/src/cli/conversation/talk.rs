@@ -96,7 +96,7 @@ impl Talk {
         };
         let mut pieces = TextGenerator::answering(generator, &base.tokenizer, stop);
         let mut answer = Answer::default();
-        'answer: while let Some(step) = pieces.next() {
+        'answer: for step in pieces.by_ref() {
             for piece in step? {
                 answer.text += &piece.text;
                 answer.finish = piece.finish;

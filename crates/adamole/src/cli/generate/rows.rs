@@ -180,7 +180,10 @@ pub(super) fn run(
     };
     match arguments.output.is_some() {
         true => print(arguments.format, &report, text),
-        false => Ok(say!("{}", text())),
+        false => {
+            say!("{}", text());
+            Ok(())
+        }
     }
 }
 
