@@ -102,7 +102,7 @@ impl Case {
     fn token_difference(&self, rendered: &Rendered, tokenizer: &Tokenizer) -> Option<String> {
         let (ids, masks) = (self.input_ids.as_ref()?, self.assistant_masks.as_ref()?);
         // A special token that the tokenizer does not have is added to it.
-        let named = [&self.bos_token, &self.eos_token].into_iter().flatten();
+        let named = [&self.bos_token, &self.eos_token].into_iter().flatten().filter(|token| !token.is_empty());
         let mut tokenizer = tokenizer.clone();
         tokenizer.add_special_tokens(&named.map(|token| AddedToken::from(token.as_str(), true)).collect::<Vec<_>>());
         let encoding = tokenizer.encode(rendered.text.as_str(), false).unwrap_or_else(|error| panic!("{error}"));

@@ -20,12 +20,14 @@ pub(crate) fn estimate(
 ) -> MemoryEstimate {
     let recipe = &config.recipe;
     let buckets = Buckets::fitting(lengths, Buckets::FEW);
+    // Of text of one's own, any token may have a loss.
+    let all_learned = recipe.labels == LabelScope::Text || config.own_text.is_some();
     let mut batch = BatchShape { checkpoint_blocks: recipe.checkpoint_blocks, ..BatchShape::default() };
     for epoch in 1..=recipe.epochs.min(EPOCHS) {
         for step in recipe.batches(lengths, epoch) {
             let shapes =
                 step.iter().map(|texts| shape(texts.iter().map(|&text| lengths[text]), recipe, &buckets)).collect();
-            let together = side_by_side(shapes, workers, recipe.labels);
+            let together = side_by_side(shapes, workers, all_learned);
             batch.micro_batches = batch.micro_batches.max(step.len());
             if together.tokens > batch.tokens {
                 batch = BatchShape {
@@ -55,7 +57,7 @@ fn shape(lengths: impl ExactSizeIterator<Item = usize>, recipe: &Recipe, buckets
 /// What is held at the peak of the largest micro-batch, of it and of the next ones beside it; `shapes` are rows and columns.
 /// When the largest ends its forward pass, one with a share r of its tokens has done (1 - r) / 2 r of its backward pass, which
 /// takes twice as long as a forward pass.
-fn side_by_side(mut shapes: Vec<[usize; 2]>, workers: usize, labels: LabelScope) -> BatchShape {
+fn side_by_side(mut shapes: Vec<[usize; 2]>, workers: usize, all_learned: bool) -> BatchShape {
     let tokens = |[rows, columns]: [usize; 2]| rows.saturating_mul(columns);
     shapes.sort_by_key(|shape| std::cmp::Reverse(tokens(*shape)));
     shapes.truncate(workers);
@@ -68,8 +70,7 @@ fn side_by_side(mut shapes: Vec<[usize; 2]>, workers: usize, labels: LabelScope)
         // Sums of what no machine holds stay what no machine holds.
         together.tokens = together.tokens.saturating_add(part(tokens(shape)));
         together.pairs = together.pairs.saturating_add(part(tokens(shape).saturating_mul(columns)));
-        together.labels =
-            together.labels.saturating_add(part(if labels == LabelScope::Text { tokens(shape) } else { rows }));
+        together.labels = together.labels.saturating_add(part(if all_learned { tokens(shape) } else { rows }));
     }
     together
 }
