@@ -90,8 +90,11 @@ pub(crate) fn benchmark_folder(benchmark: &Benchmark, data: Option<&Source>) -> 
 
 /// The folder of a data set with text of one's own.
 pub(crate) fn text_folder(source: &Source, splits: &TextSplits) -> Result<PathBuf, Failure> {
-    let wanted = Wanted::default().and_first_of(splits.file_patterns());
-    fetch(source, Kind::Dataset, &wanted.at_least_one("files with rows (as data/train-*.parquet or train.jsonl)"))
+    let train = splits.train.as_deref().unwrap_or("train");
+    let wanted = Wanted::default().and_first_of(splits.file_patterns()).at_least_one(format!(
+        "files with rows of the split {train} (as data/{train}-*.parquet or {train}.jsonl; --text-train-split names another)"
+    ));
+    fetch(source, Kind::Dataset, &wanted)
 }
 
 /// The files with rows, in every layout in which they are read.
