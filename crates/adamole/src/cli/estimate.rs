@@ -7,7 +7,8 @@ use super::{
     inputs::workers,
     memory,
     output::{Format, duration, print},
-    own_text::{OwnText, RowEncoder},
+    own_text::OwnText,
+    row_encoder::RowEncoder,
     run_data::ReadData,
     settings::{Flags, Resolved, Settings},
 };

@@ -41,6 +41,7 @@ mod report;
 pub(crate) mod resume;
 mod routing;
 mod routing_page;
+mod row_encoder;
 mod run_data;
 mod sampling;
 pub(crate) mod settings;

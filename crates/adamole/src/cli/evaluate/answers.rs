@@ -1,10 +1,7 @@
 //! Answers that a model generates to one's own texts, compared with those of the rows.
 
 use super::super::{
-    Failure, chat,
-    chat_prompt::render_prompt,
-    inputs::Base,
-    own_text::{OwnText, conversation},
+    Failure, chat, chat_prompt::render_prompt, inputs::Base, own_text::OwnText, row_encoder::conversation,
 };
 use adamole::{
     data::text::{TextContent, TextRow},

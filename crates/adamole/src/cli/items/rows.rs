@@ -5,8 +5,9 @@ use super::{
         Failure,
         fetching::tokenizer_folder,
         output::{Format, written_or_closed},
-        own_text::{OwnText, RowEncoder},
+        own_text::OwnText,
         reading::Reading,
+        row_encoder::RowEncoder,
     },
     ItemsArguments,
 };
