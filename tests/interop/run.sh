@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Exchanges adapters with Hugging Face PEFT: `tests/interop/run.sh [PROGRAM]`. The Python packages come from PyPI into a
+# Exchanges adapters with Hugging Face PEFT and transformers: `tests/interop/run.sh [PROGRAM]`. The Python packages come from PyPI into a
 # virtual environment outside the clone (ADAMOLE_INTEROP_ENV, else a folder in the cache), about five gigabytes with the
 # libraries that torch brings along; PROGRAM is the `adamole` program, built here where it is not given.
 set -euo pipefail
@@ -17,3 +17,4 @@ fi
 "$environment/bin/python" -c 'import peft, safetensors, torch, transformers' 2>/dev/null ||
     "$environment/bin/pip" install --quiet torch transformers peft safetensors
 "$environment/bin/python" tests/interop/exchange.py "$program"
+"$environment/bin/python" tests/interop/python_loader.py "$program"

@@ -28,13 +28,7 @@ impl ChatTemplates {
     /// # Errors
     /// There is no template, a file cannot be read or understood, or a template has an error of syntax.
     pub fn from_model_folder(folder: &Path) -> Result<Self, ChatError> {
-        let mut sources = template_files(folder)?;
-        let path = folder.join("tokenizer_config.json");
-        if sources.is_empty()
-            && let Some(config) = read_record(&path)?
-        {
-            sources = config_templates(&config, &path)?;
-        }
+        let sources = sources(folder)?;
         if sources.is_empty() {
             return Err(ChatError::NoTemplate { folder: folder.into() });
         }
@@ -43,6 +37,18 @@ impl ChatTemplates {
             Ok(ChatTemplate::from_source(&source, &name)?.with_special_tokens(special_tokens.clone()))
         };
         sources.into_iter().map(template).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// The source of the template of a model folder for conversations without tools; `None` where there is no template, or
+    /// none of several is called `default`.
+    ///
+    /// # Errors
+    /// A file cannot be read or understood.
+    pub fn default_source(folder: &Path) -> Result<Option<String>, ChatError> {
+        let mut sources = sources(folder)?;
+        let only = sources.len() == 1;
+        let place = sources.iter().position(|(name, _)| only || name == DEFAULT);
+        Ok(place.map(|place| sources.swap_remove(place).1))
     }
 
     /// One template, which is the default.
@@ -76,6 +82,16 @@ impl ChatTemplates {
         let with_tools = conversation.tools.as_ref().and_then(|_| self.named(TOOL_USE).ok());
         with_tools.or_else(|| self.named(DEFAULT).ok()).ok_or_else(|| ChatError::NoDefault { names: self.names() })
     }
+}
+
+/// Names and sources of the templates of a folder.
+fn sources(folder: &Path) -> Result<Vec<(String, String)>, ChatError> {
+    let sources = template_files(folder)?;
+    let path = folder.join("tokenizer_config.json");
+    if !sources.is_empty() {
+        return Ok(sources);
+    }
+    read_record(&path)?.map_or(Ok(sources), |config| config_templates(&config, &path))
 }
 
 /// The templates in files of their own.

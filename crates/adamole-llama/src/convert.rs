@@ -58,6 +58,11 @@ pub(crate) struct NotFinite {
 }
 
 impl NotFinite {
+    /// A finite value outside the range of a type.
+    pub(crate) fn new(value: f32, precision: &'static str, element: usize) -> Self {
+        Self { value, precision, element }
+    }
+
     pub(crate) fn in_tensor(self, path: &Path, tensor: &str) -> ModelError {
         let Self { value, precision, element } = self;
         ModelError::NotFinite { path: path.to_owned(), tensor: tensor.to_owned(), value, precision, element }

@@ -142,6 +142,18 @@ pub enum ModelError {
         /// The first such linear.
         linear: String,
     },
+    /// A GGUF file, as llama.cpp reads it, has no place for a property of a model or of a tokenizer.
+    #[error("{}: {field} is {value}, expected {expected}: llama.cpp would compute something else", path.display())]
+    NotInGguf {
+        /// The file that says so, or the one to write.
+        path: PathBuf,
+        /// The field.
+        field: String,
+        /// Its value.
+        value: String,
+        /// What a GGUF file can say.
+        expected: String,
+    },
     /// The device cannot compute with weights of this type.
     #[error("the device cannot compute with {types} weights")]
     UnsupportedType {
@@ -252,6 +264,20 @@ impl ModelError {
     pub(crate) fn json(path: impl Into<PathBuf>) -> impl FnOnce(serde_json::Error) -> Self {
         let path = path.into();
         |source| Self::Json { path, source }
+    }
+
+    pub(crate) fn not_in_gguf(
+        path: &Path,
+        field: impl Into<String>,
+        value: impl ToString,
+        expected: impl Into<String>,
+    ) -> Self {
+        Self::NotInGguf {
+            path: path.to_owned(),
+            field: field.into(),
+            value: value.to_string(),
+            expected: expected.into(),
+        }
     }
 
     pub(crate) fn unsupported(

@@ -14,6 +14,7 @@ mod error;
 mod export;
 mod fork;
 mod generate;
+mod gguf;
 mod kv_cache;
 mod layer;
 mod layout;
@@ -44,6 +45,7 @@ pub use config::{Activation, Biases, LayerAttention, ModelConfig, Norms, Scores}
 pub use end_tokens::end_tokens;
 pub use error::{AdapterRefusal, MismatchCause, ModelError, ModelWarning, TensorMismatch};
 pub use generate::{Finish, Generation, Generator, NewToken, TokenRouting, generate};
+pub use gguf::{GgufSource, GgufType, save_gguf, save_gguf_adapter};
 pub use kv_cache::CachedText;
 pub(crate) use kv_cache::KvCache;
 pub(crate) use layout::TARGETS;

@@ -97,6 +97,12 @@ impl Rotation {
         (0..self.width / 2).map(scaled).collect()
     }
 
+    /// By how much each wavelength is stretched, where that does not depend on the texts.
+    pub(crate) fn stretching(&self) -> Vec<f32> {
+        let plain = Self { scaling: RotationScaling::None, ..self.clone() };
+        plain.frequencies(0).into_iter().zip(self.frequencies(0)).map(|(plain, scaled)| plain / scaled).collect()
+    }
+
     /// The factor of the rotated values.
     fn attention_factor(&self) -> f32 {
         match self.scaling {

@@ -71,7 +71,8 @@ pub(crate) fn adapt(model: &mut CausalLm, name: &str) -> Result<AdapterLayout, F
     Ok(layout)
 }
 
-fn warn(warnings: &[ModelWarning]) {
+/// Shows warnings on stderr.
+pub(crate) fn warn(warnings: &[ModelWarning]) {
     for warning in warnings {
         say!("warning: {warning}");
     }

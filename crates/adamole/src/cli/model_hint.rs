@@ -53,7 +53,19 @@ pub(super) fn of(error: &ModelError) -> Option<String> {
             "take the tokenizer that came with the model, or resize the model's embedding where tokens were added".into()
         }
         ModelError::NotMergeable { .. } => {
-            "keep the adapter beside its base, and give both to --model and --adapter".into()
+            "keep the adapter beside its base, and give both to --model and --adapter, as of `adamole generate`; \
+             `adamole export --python ADAPTER` adds what loads MoLE, AdaMoLE and SiRA in transformers"
+                .into()
+        }
+        ModelError::NotInGguf { path, .. } if path.ends_with("tokenizer.json") => {
+            "export a folder in place of a GGUF file (--merge --output), which llama.cpp's convert_hf_to_gguf.py may know \
+             how to convert; a rule that it does not know either would give other tokens than in training"
+                .into()
+        }
+        ModelError::NotInGguf { .. } => {
+            "export a folder in place of a GGUF file (--merge --output), which llama.cpp's convert_hf_to_gguf.py may know \
+             how to convert"
+                .into()
         }
         ModelError::UnsupportedType { .. } => {
             "`adamole devices` lists the types of each device; --dtype float32 without --quantize works on all".into()

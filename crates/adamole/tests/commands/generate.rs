@@ -3,7 +3,10 @@
 use crate::{fails, shipped, shown, succeeds};
 use adamole_tests::{Case, golden};
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 use tempfile::TempDir;
 
 const PROMPT: &str = "To drive a nail, take the";
@@ -165,4 +168,35 @@ fn a_mixture_is_not_merged_and_nothing_is_written() {
     let arguments = ["export", "--model", &model, "--adapter", &adapter, "--merge", "--output", &output];
     fails(&arguments, 1, &["model.layers.0.self_attn.q_proj", "has a mixture of experts", "depends on the token"]);
     assert!(!Path::new(&output).exists());
+}
+
+#[test]
+fn a_gguf_file_has_a_modelfile_beside_it_and_neither_is_replaced() {
+    let folder = TempDir::new().unwrap();
+    let (model, file) = (shipped(), shown(&folder.path().join("tiny.gguf")));
+    let arguments = ["export", "--model", &model, "--gguf", &file, "--gguf-type", "q8_0", "--format", "json"];
+    let report: Value = serde_json::from_str(&succeeds(&arguments)).unwrap();
+    assert_eq!([&report["content"], &report["gguf_type"]], ["model", "q8_0"]);
+    let modelfile = fs::read_to_string(folder.path().join("tiny.Modelfile")).unwrap();
+    assert!(
+        modelfile.starts_with("FROM ./tiny.gguf\nTEMPLATE \"\"\"{{ .Prompt }}\"\"\"\nPARAMETER stop"),
+        "{modelfile}"
+    );
+    fails(&arguments, 2, &["tiny.gguf exists"]);
+    fails(&["export", "--model", &model, "--gguf", &file, "--gguf-type", "q2_k"], 2, &["f32, f16, bf16, q8_0"]);
+    fails(&["export", "--model", &model], 2, &["--output", "--gguf", "--python"]);
+}
+
+#[test]
+fn the_loader_in_python_is_added_to_an_adapter() {
+    let folder = TempDir::new().unwrap();
+    let adapter = shown(folder.path());
+    fails(&["export", "--python", &adapter], 1, &["adapter_config.json"]);
+    let case = Case::open("llama_gqa__ada_1");
+    fs::copy(case.folder.join("adapter_config.json"), folder.path().join("adapter_config.json")).unwrap();
+    succeeds(&["export", "--python", &adapter]);
+    fs::write(folder.path().join("adapter_config.json"), "{\"peft_type\": \"COMOL\"}").unwrap();
+    fails(&["export", "--python", &adapter], 2, &["peft_type is \"COMOL\"", "LORA, MOLE, ADAMOLE, SIRA"]);
+    let source = fs::read_to_string(folder.path().join("adamole_adapter.py")).unwrap();
+    assert!(source.contains("def load(model, folder):") && source.contains("def save(model, folder):"));
 }
