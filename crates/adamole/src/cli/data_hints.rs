@@ -11,7 +11,8 @@ pub(super) fn data_hint(error: &DataError) -> Option<String> {
         }
         DataError::MissingFile { path, .. } if path.extension().is_some_and(|ending| ending == "toml") => return None,
         DataError::MissingFile { path, present: Some(present) } if has_training_part_only(path, present) => {
-            "part of the training items can choose the epoch: --train-split train[100:] --validation-split train[:100]"
+            "--data takes a folder with validation items too; without them part of the training items can choose the epoch: \
+             --train-split train[100:] --validation-split train[:100]"
                 .into()
         }
         DataError::MissingFile { .. } => {
