@@ -57,6 +57,11 @@ impl AdapterConfig {
         (f64::from(self.alpha) / self.method.scale_divisor(self.rank.get())) as f32
     }
 
+    /// The scale on a linear with so many inputs: that of [`AdapterConfig::scale`] unless the method has its own.
+    pub fn scale_on(&self, d_in: usize) -> f32 {
+        self.method.fixed_scale(self.rank.get(), d_in).map_or_else(|| self.scale(), |scale| scale as f32)
+    }
+
     /// The config of `times` the rank at the same scale.
     pub fn widened(&self, times: usize) -> Self {
         let divisor = |rank| self.method.scale_divisor(rank);
@@ -168,10 +173,20 @@ impl Adapter {
 
     /// What the adapter adds to the frozen layer's output: `[T, d_in]` to `[T, d_out]`.
     pub fn forward(&self, x: Tensor<2>, context: &mut ForwardContext) -> Tensor<2> {
-        self.inner(x, context).matmul(self.b().transpose())
+        self.inner(x, context).matmul(self.outer().transpose())
     }
 
-    /// What B takes to the output: `[T, d_in]` to `[T, K]`.
+    /// The scale of its experts.
+    pub fn scale(&self) -> f32 {
+        self.config.scale_on(self.a().dims()[1])
+    }
+
+    /// What takes the result of [`Adapter::inner`] to the output, `[d_out, K]`.
+    pub(crate) fn outer(&self) -> Tensor<2> {
+        self.config.method.outer(self)
+    }
+
+    /// What [`Adapter::outer`] takes to the output: `[T, d_in]` to `[T, K]`.
     pub(crate) fn inner(&self, x: Tensor<2>, context: &mut ForwardContext) -> Tensor<2> {
         self.config.method.inner(self, x, context)
     }
@@ -191,7 +206,7 @@ impl Adapter {
 
     /// The experts' inner activations `[T, N r]`, weighted by the router's decision on `x` and scaled.
     pub fn weighted(&self, hidden: Tensor<2>, x: &Tensor<2>, number: usize, context: &mut ForwardContext) -> Tensor<2> {
-        let scale = self.config.scale();
+        let scale = self.scale();
         match self.route(x, number, context) {
             Some(weights) => weighted_experts(hidden, weights, scale),
             None => hidden * scale,

@@ -13,6 +13,7 @@ pub mod router;
 mod rows;
 #[doc(hidden)]
 pub mod setting;
+mod singular;
 
 pub use adamole_kernels::CounterRng;
 pub use adapter::{Adapter, AdapterConfig};

@@ -26,8 +26,19 @@ impl AdaptedLinear {
         Self { weight: frozen(weight), bias: bias.map(frozen), adapter: None }
     }
 
-    /// Puts a fresh adapter on the layer, replacing any other; see [`Adapter::new`].
+    /// Puts a fresh adapter on the layer, replacing any other; see [`Adapter::new`]. What the method starts from the frozen
+    /// weights is computed from them.
     pub fn adapt(&mut self, config: AdapterConfig, seed: &[u64]) {
+        let start = config.method.start(&config, &self.weight.val());
+        self.adapt_for_values(config, seed);
+        for (name, values) in start {
+            self.adapter.iter_mut().for_each(|adapter| adapter.set(name, values.clone()));
+        }
+    }
+
+    /// [`AdaptedLinear::adapt`] for an adapter that gets its values from elsewhere: nothing is computed from the frozen
+    /// weights.
+    pub fn adapt_for_values(&mut self, config: AdapterConfig, seed: &[u64]) {
         let [d_out, d_in] = self.weight.val().dims();
         self.adapter = Some(Adapter::new(config, d_in, d_out, seed, &self.weight.val().device()));
     }
@@ -42,7 +53,7 @@ impl AdaptedLinear {
             Some(adapter) => {
                 let inner = adapter.inner(x.clone(), context);
                 let with_update = if quantized { quantized_linear_with_update } else { linear_with_update };
-                with_update(x, weight, inner, adapter.b())
+                with_update(x, weight, inner, adapter.outer())
             }
         };
         self.biased(y)
@@ -68,6 +79,13 @@ impl AdaptedLinear {
             false => linear_gradient(d, weight),
         }
     }
+}
+
+/// Frozen weights of any type as float32, row by row.
+pub(crate) fn plain_values(weight: &Tensor<2>) -> Vec<f32> {
+    let weight = if weight.is_autodiff() { weight.clone().inner() } else { weight.clone() };
+    let weight = if is_quantized(&weight) { weight.dequantize() } else { weight };
+    weight.into_data().iter::<f32>().collect()
 }
 
 fn is_quantized(weight: &Tensor<2>) -> bool {

@@ -65,7 +65,7 @@ pub fn load_adapter(model: &mut CausalLm, folder: &Path) -> Result<AdapterLayout
     let adapted = linears.iter().filter_map(|linear| Some((linear.as_str(), layout.get(linear)?)));
     compare(adapted, LinearShapes::of(model.config()), &names, &file, &path)?;
     let mut adapted = model.clone().with_warnings(warning);
-    adapted.adapt(&layout, 0);
+    adapted.adapt_for_values(&layout);
     let mut shared: BTreeMap<(usize, String), (String, TensorData)> = BTreeMap::new();
     for (linear, module) in adapted.linears_mut() {
         if let Some(adapter) = &mut module.adapter {

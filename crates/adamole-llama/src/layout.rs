@@ -1,7 +1,7 @@
 //! The adapter layout: which linears of a model are adapted, and with what settings.
 
-use crate::ModelConfig;
-use adamole_core::{AdapterConfig, MethodKind, SettingError};
+use crate::{LinearShapes, ModelConfig};
+use adamole_core::{AdapterConfig, AdapterShape, MethodKind, SettingError};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt};
 
@@ -97,9 +97,16 @@ impl AdapterLayout {
     /// One adapter for each layer of this model, on its targets.
     ///
     /// # Errors
-    /// The model does not have a target.
+    /// The model does not have a target, or one that is too small for the adapter.
     pub fn per_layer(configs: &[AdapterConfig], targets: &Targets, model: &ModelConfig) -> Result<Self, SettingError> {
         let targets = targets.of(model)?;
+        let shapes = LinearShapes::of(model);
+        for (config, target) in configs.iter().flat_map(|config| targets.iter().map(move |target| (config, target))) {
+            let ([d_out, d_in], rank) = (shapes.of_target(target), config.rank.get());
+            if let Some(expected) = config.method.unfit(AdapterShape { rank, d_in, d_out }) {
+                return Err(SettingError::invalid("rank", rank, format!("{expected} (on {target})")));
+            }
+        }
         let layers = configs.iter().enumerate();
         let linears = layers.flat_map(|(i, config)| targets.iter().map(move |t| (linear_name(i, t), config.clone())));
         Ok(Self(linears.collect()))

@@ -43,7 +43,7 @@ impl ChainOfLora {
     /// An empty chain on the base of `model`.
     pub fn new(model: &CausalLm) -> Self {
         let mut base = model.clone();
-        base.adapt(&AdapterLayout::default(), 0);
+        base.adapt_for_values(&AdapterLayout::default());
         Self { base, links: BTreeMap::new() }
     }
 
@@ -93,7 +93,7 @@ impl ChainOfLora {
             links.entry(name).or_default().push(link);
         }
         let mut whole = self.base.clone();
-        whole.adapt(&Self::whole_layout(&model.layout(), self.count() + 1), 0);
+        whole.adapt_for_values(&Self::whole_layout(&model.layout(), self.count() + 1));
         for (name, linear) in whole.linears_mut() {
             if let (Some(adapter), Some(links)) = (&mut linear.adapter, links.remove(&name)) {
                 let (a, b): (Vec<_>, Vec<_>) = links.into_iter().unzip();

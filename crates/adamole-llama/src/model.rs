@@ -8,7 +8,7 @@ use crate::{
     loss::bounded,
     precision::widened,
 };
-use adamole_core::{AdaptedLinear, Adapter, ForwardContext, router::Router};
+use adamole_core::{AdaptedLinear, Adapter, AdapterConfig, ForwardContext, router::Router};
 use adamole_kernels::linear;
 use burn::{
     module::{Module, Param},
@@ -97,11 +97,20 @@ impl CausalLm {
     /// Puts fresh adapters on the linears of the layout, in place of any that the model has; their values are a function
     /// of `seed` alone.
     pub fn adapt(&mut self, layout: &AdapterLayout, seed: u64) {
+        self.adapt_by(layout, |linear, config, number| linear.adapt(config, &[seed, number]));
+    }
+
+    /// [`CausalLm::adapt`] for adapters that get their values from elsewhere: nothing is computed from the frozen weights.
+    pub fn adapt_for_values(&mut self, layout: &AdapterLayout) {
+        self.adapt_by(layout, |linear, config, number| linear.adapt_for_values(config, &[0, number]));
+    }
+
+    fn adapt_by(&mut self, layout: &AdapterLayout, adapt: impl Fn(&mut AdaptedLinear, AdapterConfig, u64)) {
         let mut number = 0;
         for (name, linear) in self.linears_mut() {
             linear.adapter = None;
             if let Some(config) = layout.get(&name) {
-                linear.adapt(config.clone(), &[seed, number]);
+                adapt(linear, config.clone(), number);
                 number += 1;
             }
         }

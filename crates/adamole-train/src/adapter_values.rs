@@ -42,7 +42,7 @@ impl AdapterValues {
         };
         let stages = model.linears().into_iter().filter_map(stages).max().unwrap_or(1);
         if stages > 1 {
-            model.adapt(&ChainOfLora::whole_layout(&model.layout(), stages), 0);
+            model.adapt_for_values(&ChainOfLora::whole_layout(&model.layout(), stages));
         }
         self.placed_in(model)
     }

@@ -231,7 +231,7 @@ impl<'a> Run<'a> {
                 applied: state.applied,
             });
         };
-        base.adapt(&layout, 0);
+        base.adapt_for_values(&layout);
         let best = Best { epoch, evaluation, model: best.placed_in_first(base.valid())? };
         Ok(Fitted { best, model, state })
     }

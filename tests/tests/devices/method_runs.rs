@@ -108,6 +108,11 @@ fn a_resumed_run_of_every_method_equals_an_uninterrupted_run() {
             assert_eq!(!states.is_empty(), kind.name == "flylora", "{}", kind.name);
             assert!(states.iter().all(|state| state.iter().any(|bias| *bias != 0.0)), "a state did not move");
             assert!(values(&whole.model) != start, "{}: nothing was trained", kind.name);
+            let kept = |model: &CausalLm| {
+                let values = values(model).into_iter();
+                values.filter(|(name, _)| name.contains("adapter.initial_")).collect::<Vec<_>>()
+            };
+            assert_eq!(kept(&whole.model), kept(&adapted(kind)), "{}: what is subtracted was trained", kind.name);
         }
     }
 }
@@ -193,6 +198,15 @@ fn linears_with_as_many_inputs_share_what_their_method_says() {
     std::fs::write(&file, bytes).unwrap();
     let error = load_adapter(&mut model.without_adapters(), &adapter).unwrap_err();
     assert!(matches!(error, ModelError::UnequalCopies { .. }), "{error}");
+}
+
+#[test]
+fn experts_that_start_from_more_singular_values_than_there_are_have_no_layout() {
+    let config =
+        AdapterConfig::with_method(with_defaults(MethodKind::by_name("goat").unwrap()), 10_000, 8.0, 0.0).unwrap();
+    let model = adapted_base(&device());
+    let error = AdapterLayout::uniform(config, &Targets::attention(), model.config()).unwrap_err().to_string();
+    assert!(error.starts_with("rank is 10000, expected at most") && error.contains("q_proj"), "{error}");
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod adamole;
 mod comol;
 mod dynmole;
 mod flylora;
+mod goat;
 mod hydralora;
 mod ldmole;
 mod lora;
@@ -17,6 +18,7 @@ pub use adamole::AdaMole;
 pub use comol::CoMol;
 pub use dynmole::{DynMole, EntropyType};
 pub use flylora::{FlyLora, FlyLoraVariant};
+pub use goat::{Goat, GoatStart};
 pub use hydralora::HydraLora;
 pub use ldmole::LdMole;
 pub use lora::{Lora, RankStabilisedLora};
@@ -26,10 +28,10 @@ pub use settings::MethodSettings;
 pub use sira::Sira;
 
 use crate::{
-    Adapter, AdapterShape, ForwardContext, ParameterSpec, Setting, SettingError,
+    Adapter, AdapterConfig, AdapterShape, ForwardContext, ParameterSpec, Setting, SettingError,
     router::{Router, Routing},
 };
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, TensorData};
 use std::{fmt::Debug, sync::Arc};
 
 /// Every method that settings and adapter files can name.
@@ -44,6 +46,7 @@ pub static METHODS: &[&MethodKind] = &[
     &ReMole::KIND,
     &CoMol::KIND,
     &FlyLora::KIND,
+    &Goat::KIND,
 ];
 
 /// A method before its settings are known.
@@ -108,7 +111,7 @@ pub trait Method: Debug + Send + Sync {
     }
 
     /// The adapter's parameters. `a` and `b` are among them: what the method computes from the input goes through
-    /// `b`, `[d_out, K]`. They draw their initial values in this order.
+    /// `b`, `[d_out, K]`, unless [`Method::outer`] says otherwise. They draw their initial values in this order.
     fn parameters(&self, shape: AdapterShape) -> Vec<ParameterSpec> {
         match self.router() {
             Some(_) => ParameterSpec::mixture(shape, self.num_experts()),
@@ -122,7 +125,23 @@ pub trait Method: Debug + Send + Sync {
         &["gate"]
     }
 
-    /// What `b` takes to the output: `[T, d_in]` to `[T, K]`.
+    /// What an adapter's settings ought to be on a linear of this shape, where they cannot be what they are.
+    fn unfit(&self, _shape: AdapterShape) -> Option<String> {
+        None
+    }
+
+    /// The values of parameters that start from the frozen weights, `[d_out, d_in]`, by their names; the others start as
+    /// [`Method::parameters`] says.
+    fn start(&self, _config: &AdapterConfig, _weight: &Tensor<2>) -> Vec<(&'static str, TensorData)> {
+        Vec::new()
+    }
+
+    /// What takes the result of [`Method::inner`] to the output, `[d_out, K]`.
+    fn outer(&self, adapter: &Adapter) -> Tensor<2> {
+        adapter.b()
+    }
+
+    /// What [`Method::outer`] takes to the output: `[T, d_in]` to `[T, K]`.
     fn inner(&self, adapter: &Adapter, x: Tensor<2>, context: &mut ForwardContext) -> Tensor<2> {
         adapter.weighted_experts(x, context)
     }
@@ -130,6 +149,11 @@ pub trait Method: Debug + Send + Sync {
     /// What alpha is divided by to give the scale of experts of this rank.
     fn scale_divisor(&self, rank: usize) -> f64 {
         rank as f64
+    }
+
+    /// The scale of experts of this rank on a linear with so many inputs, where alpha does not give it.
+    fn fixed_scale(&self, _rank: usize, _d_in: usize) -> Option<f64> {
+        None
     }
 
     /// About how many numbers wait for the backward pass, for a token on a linear with experts of this rank: products with

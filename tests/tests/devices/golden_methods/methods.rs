@@ -3,8 +3,8 @@
 use super::compare::{Largest, close, equals};
 use super::sites::{Sites, rows_of};
 use adamole::core::{
-    AdaptedLinear, Adapter, AdapterConfig, CoMol, DynMole, FlyLora, ForwardContext, HydraLora, LdMole, Method, ReMole,
-    RoutingDetail, Rows,
+    AdaptedLinear, Adapter, AdapterConfig, CoMol, DynMole, FlyLora, ForwardContext, Goat, HydraLora, LdMole, Method,
+    ReMole, RoutingDetail, Rows,
     router::{JointLoss, Router, RouterInput, Routing},
 };
 use adamole_tests::{Case, device, values};
@@ -21,6 +21,7 @@ pub(super) fn check(case: &Case) {
         Some("remole") => remole(case),
         Some("comol") => comol(case),
         Some("flylora") => flylora(case),
+        Some("goat") => goat(case),
         other => panic!("the method {other:?} is not implemented"),
     }
 }
@@ -151,6 +152,46 @@ fn comol(case: &Case) {
     let logits = seen.matmul(adapter.matrix("gate").transpose());
     equals(case, "gate_logits", logits.clone());
     equals(case, "core", CoMol::core(adapter, softmax(logits, 1)));
+}
+
+/// Start and pass. The signs of singular vectors are free, so the start is compared as products.
+fn goat(case: &Case) {
+    let number = |name: &str| case.number(name) as f32;
+    let method = Goat {
+        num_experts: integer(case, "/num_experts").try_into().unwrap(),
+        top_k: integer(case, "/top_k").try_into().unwrap(),
+        init_type: serde_json::from_value(case.json["init_type"].clone()).unwrap(),
+        eta: case.json["eta"].as_f64().map(|eta| eta as f32),
+    };
+    let config = AdapterConfig::new(method, integer(case, "/rank"), number("/alpha"), 0.0).unwrap();
+    let device = device().autodiff();
+    let before: Tensor<2> = case.tensor("weight_before", &device);
+    let mut linear = AdaptedLinear::frozen(before.clone(), None);
+    linear.adapt(config.clone(), &[1]);
+    assert_eq!(values(linear.weight.val().into_data()), case.floats("weight_before"), "frozen weights changed");
+    let started = linear.adapter.unwrap();
+    close("scale", &[started.scale()], &[number("/scaling")], 0.0, 1e-6);
+    let ([d_out, d_in], rank) = (before.dims(), config.rank.get());
+    let products: Vec<Tensor<2>> = (0..method.num_experts.get())
+        .map(|expert| {
+            let ranks = expert * rank..(expert + 1) * rank;
+            started.b().slice([0..d_out, ranks.clone()]).matmul(started.a().slice([ranks, 0..d_in]))
+        })
+        .collect();
+    equals(case, "expert_product", Tensor::cat(products, 0));
+    equals(case, "param.base_layer.weight", before.clone() - method.subtracted(&started));
+
+    let mut sites = Sites::of(case, &config);
+    let linear = &mut sites.linears[0].2;
+    linear.weight = AdaptedLinear::frozen(before, None).weight;
+    let adapter = linear.adapter.as_mut().unwrap();
+    for name in ["initial_a", "initial_b"] {
+        adapter.set(name, started.matrix(name).into_data());
+    }
+    sites.check(case.number("/aux_coefficient"));
+    sites.check_terms(&[("", &|routing: &Routing, rows: &Rows| method.auxiliary_loss(routing, rows))]);
+    let adapter = sites.linears[0].2.adapter.as_ref().unwrap();
+    equals(case, "gate_logits", sites.x().matmul(adapter.matrix("gate").transpose()));
 }
 
 /// Several steps with the same A and B, after each of which the bias moves.

@@ -183,13 +183,18 @@ fn check_keys(adapter: &Adapter, case: &Case) {
     let Some(patterns) = case.json["author_names"].as_object().filter(|_| case.json["method"] != "remole") else {
         return;
     };
-    for (spec, _) in adapter.parameters() {
+    for (spec, _) in adapter.parameters().filter(|(spec, _)| !is_ours(spec)) {
         for ((key, _), name) in spec.keys().into_iter().zip(names(spec)) {
             let theirs = patterns.iter().find_map(|(ours, theirs)| authors_key(ours, theirs.as_str()?, &name));
             let theirs = theirs.map(|key| key.replace("{d_in}", &adapter.a().dims()[1].to_string()));
             assert_eq!(Some(key), theirs, "{name}");
         }
     }
+}
+
+/// Whether the authors' code has no such parameter.
+fn is_ours(spec: &ParameterSpec) -> bool {
+    spec.name.starts_with("initial_")
 }
 
 /// The authors' key of a parameter where its name is of this pattern: `i` and `j` stand for numbers, `*` for the rest.
@@ -217,8 +222,8 @@ fn prefixed(prefix: &str, name: &str) -> String {
 
 /// Replaces an adapter's values by those of the case.
 fn fill(adapter: &mut Adapter, case: &Case, prefix: &str, device: &Device) {
-    let specs: Vec<ParameterSpec> = adapter.parameters().map(|(spec, _)| spec.clone()).collect();
-    for spec in specs {
+    let specs = adapter.parameters().map(|(spec, _)| spec).filter(|spec| !is_ours(spec)).cloned();
+    for spec in specs.collect::<Vec<ParameterSpec>>() {
         let keys: Vec<String> = names(&spec).iter().map(|name| format!("param.{}", prefixed(prefix, name))).collect();
         let values = match (spec.experts, spec.shape.len()) {
             (Some((_, dim)), _) => {
