@@ -1,7 +1,7 @@
 //! `cargo xtask datasets`: the shipped samples from the generator, and the bases, pretrained on its corpus by the program.
 
 use crate::{Failure, cargo, root};
-use adamole_dataset_generator::{BASES, write_corpus, write_samples};
+use adamole_dataset_generator::{BASES, write_corpus, write_requests, write_samples};
 use clap::Args;
 use serde_json::Value;
 use std::{
@@ -20,11 +20,13 @@ pub(crate) struct Options {
     base: Vec<String>,
 }
 
-/// Writes `datasets/BENCHMARK/*.jsonl`, byte for byte the same on every machine, and pretrains the bases. The last bits of a
-/// base's weights differ between processors, so its validation loss is what has to come out the same.
+/// Writes `datasets/BENCHMARK/*.jsonl` and `datasets/text/requests/*.jsonl`, byte for byte the same on every machine, and
+/// pretrains the bases. The last bits of a base's weights differ between processors, so its validation loss is what has to
+/// come out the same.
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     let folder = root().join("datasets");
     write_samples(&folder)?;
+    write_requests(&folder)?;
     eprintln!("samples written to {}", folder.display());
     if options.samples_only {
         return Ok(());
