@@ -62,7 +62,9 @@ impl fmt::Display for TextSummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { files, formats, shape, train_rows, validation_rows, validation, ignored, .. } = self;
         writeln!(f, "data: {} ({}), shape {shape}", named(files), formats.join(", "))?;
-        writeln!(f, "train: {}", counted(*train_rows, "row"))?;
+        if *validation != ValidationOrigin::None {
+            writeln!(f, "train: {}", counted(*train_rows, "row"))?;
+        }
         match validation {
             ValidationOrigin::Files { files } => {
                 writeln!(f, "validation: {} of {}", counted(*validation_rows, "row"), named(files))?;
@@ -77,7 +79,8 @@ impl fmt::Display for TextSummary {
                 let rows = counted(*validation_rows, "row");
                 writeln!(f, "validation: {rows}, drawn from the training files ({why})")?;
             }
-            ValidationOrigin::None => writeln!(f, "validation: none")?,
+            // Read for something else than a run.
+            ValidationOrigin::None => writeln!(f, "rows: {train_rows}")?,
         }
         if !ignored.is_empty() {
             writeln!(f, "ignored columns: {}", ignored.join(", "))?;

@@ -45,6 +45,8 @@ settings! {
 
 /// Settings of benchmarks that mean nothing for text of one's own.
 const OF_BENCHMARKS: [&str; 9] = [
+    // First: it sets some of the others.
+    "compat",
     "train_split",
     "validation_split",
     "report_split",
@@ -53,8 +55,10 @@ const OF_BENCHMARKS: [&str; 9] = [
     "truncation",
     "labels",
     "padding",
-    "compat",
 ];
+
+/// Settings that say how training and validation rows are divided, which only a run does.
+const OF_RUNS: [&str; 2] = ["validation_data", "validation_share"];
 
 /// Values that take the place of defaults where training is on text of one's own, unless one of these settings is given.
 const DEFAULTS: [(&[&str], u64); 2] = [(&["max_tokens"], 2048), (&["micro_batch_tokens", "micro_batch_size"], 1024)];
@@ -75,7 +79,9 @@ pub(crate) enum Described {
 
 impl FlagSet for DataFlags {
     fn has(it: &Declared) -> bool {
-        Reading::SETTINGS.iter().chain(OwnText::SETTINGS).any(|own| own.name == it.setting.name)
+        let name = it.setting.name;
+        let is_known = Reading::SETTINGS.iter().chain(OwnText::SETTINGS).any(|own| own.name == name);
+        is_known && !OF_RUNS.contains(&name)
     }
 
     fn from_given(given: Settings) -> Result<Self, SettingError> {
@@ -105,6 +111,8 @@ pub(crate) struct OwnTexts {
     /// Rows of which truncation left no label.
     pub(crate) dropped: usize,
     pub(crate) truncated: usize,
+    /// Rows in which one token spans the end of the prompt.
+    pub(crate) spanned: usize,
 }
 
 impl OwnText {
@@ -216,6 +224,7 @@ impl OwnText {
         Ok(OwnTexts {
             dropped: both(|encoded| encoded.dropped.len()),
             truncated: both(|encoded| encoded.truncated),
+            spanned: both(|encoded| encoded.spanned.len()),
             train: train.texts,
             validation: validation.texts,
         })
@@ -226,10 +235,18 @@ fn data_of(reading: &Reading) -> Result<&str, Failure> {
     Ok(reading.data.as_deref().ok_or(SettingError::Missing { name: "data", help: "The rows." })?)
 }
 
-/// The file or folder of a name.
+/// The file or folder of a name. What is called like a file is not looked for on the hub.
 fn place(name: &str, splits: &TextSplits) -> Result<PathBuf, Failure> {
-    match Path::new(name).is_file() {
-        true => Ok(name.into()),
+    let path = Path::new(name);
+    let is_called_a_file = || path.extension().is_some_and(|ending| ENDINGS.iter().any(|known| ending == *known));
+    match path.is_file() {
+        true => Ok(path.into()),
+        false if !path.exists() && is_called_a_file() => {
+            Err(Failure::Usage(format!("{name} was not found: there is no such file")))
+        }
         false => text_folder(&Source::parse(name)?, splits),
     }
 }
+
+/// How the names of files with rows end.
+const ENDINGS: [&str; 7] = ["jsonl", "json", "csv", "tsv", "parquet", "gz", "zst"];

@@ -79,6 +79,13 @@ impl ReadData {
                 if texts.truncated > 0 {
                     say!("warning: {} rows are truncated to {} tokens", texts.truncated, config.reading.max_tokens);
                 }
+                if texts.spanned > 0 {
+                    say!(
+                        "warning: in {} rows one token spans the end of the prompt, as where it ends in a space: a prompt \
+                         alone will end in other tokens; begin completions with the space",
+                        texts.spanned
+                    );
+                }
                 Ok(RunData::Texts(texts))
             }
             Self::Choices(read) => {

@@ -53,6 +53,33 @@ fn a_chain_is_resumed_within_its_links() {
 }
 
 #[test]
+fn a_run_on_text_is_resumed_within_an_epoch_and_between_two() {
+    let scene = Scene::on_text(2, &["--method", "adamole", "--keep-checkpoints", "99"]);
+    succeeds(&scene.begin("whole", &[]).output().unwrap());
+    // As if the run had been killed within its warm-up, between its epochs, and within the second one.
+    for step in [1, 12, 17] {
+        let broken = format!("broken-{step}");
+        copy(&scene.run("whole"), &scene.run(&broken));
+        fs::remove_file(scene.run(&broken).join("report.json")).unwrap();
+        for newer in step + 1..=24 {
+            fs::remove_file(scene.run(&broken).join(format!("checkpoints/step-{newer:08}.safetensors"))).unwrap();
+        }
+        let output = scene.resume(&broken, &[]).output().unwrap();
+        succeeds(&output);
+        let talk = String::from_utf8_lossy(&output.stderr);
+        assert!(talk.contains(&format!("resuming after {step} steps")), "{talk}");
+        assert_same(&scene, &broken, "whole");
+    }
+    // Other rows are another run.
+    copy(&scene.run("broken-17"), &scene.run("changed"));
+    fs::remove_file(scene.run("changed/report.json")).unwrap();
+    let rows = scene.run("requests/train.jsonl");
+    fs::write(&rows, fs::read_to_string(&rows).unwrap().replacen("Remind", "remind", 1)).unwrap();
+    let changed = ["changed since the run began: the data: ", "--allow-changes resumes nevertheless"];
+    fails(&scene.resume("changed", &[]).output().unwrap(), 2, &changed);
+}
+
+#[test]
 fn a_damaged_checkpoint_is_passed_over() {
     let scene = Scene::new(3, &["--method", "adamole", "--keep-checkpoints", "3"]);
     succeeds(&scene.begin("whole", &[]).output().unwrap());

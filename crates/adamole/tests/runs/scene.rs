@@ -35,6 +35,24 @@ impl Scene {
         Self { folder, fixed: fixed.into_iter().map(String::from).collect() }
     }
 
+    /// Runs on the shipped requests, of 12 steps an epoch, packed.
+    pub(crate) fn on_text(epochs: usize, method: &[&str]) -> Self {
+        let folder = TempDir::new().unwrap();
+        for (split, rows) in [("train.jsonl", 96), ("validation.jsonl", 16)] {
+            let text = fs::read_to_string(datasets().join("text/requests").join(split)).unwrap();
+            let first: String = text.lines().take(rows).map(|row| row.to_owned() + "\n").collect();
+            fs::create_dir_all(folder.path().join("requests")).unwrap();
+            fs::write(folder.path().join("requests").join(split), first).unwrap();
+        }
+        let (base, epochs) = (datasets().join("base").display().to_string(), epochs.to_string());
+        let data = ["--model", &base, "--data", "requests", "--chat-template", "chatml"];
+        let recipe =
+            ["--epochs", &epochs, "--batch-size", "8", "--learning-rate", "3e-3", "--micro-batch-tokens", "300"];
+        let rest = ["--checkpoint-every", "1", "--format", "json"];
+        let fixed = [&data[..], &recipe, &rest, method].concat();
+        Self { folder, fixed: fixed.into_iter().map(String::from).collect() }
+    }
+
     pub(crate) fn run(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
