@@ -88,7 +88,7 @@ fn short() -> Recipe {
 }
 
 #[test]
-fn a_resumed_run_of_every_method_equals_an_uninterrupted_run() {
+fn every_method_goes_on_as_if_it_had_not_been_stopped() {
     for kind in METHODS {
         let folder = tempfile::tempdir().unwrap();
         for checkpoint_blocks in [false, true] {
