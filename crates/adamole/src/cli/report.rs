@@ -27,6 +27,9 @@ pub(crate) struct Report {
     #[serde(flatten)]
     pub(crate) measured: Measured,
     pub(crate) best_epoch: usize,
+    /// Whether the model was better before training than in the best epoch.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) base_is_better: bool,
     pub(crate) epochs: usize,
     /// Epochs whose task loss was nearer to that of a uniform guess over the vocabulary than to the first step's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -122,6 +125,7 @@ impl Report {
             method: config.adapter.method,
             departures: departures(config),
             best_epoch: *epoch,
+            base_is_better: state.lost(),
             epochs: config.recipe.epochs,
             diverged_epochs: state.epochs.iter().filter(|epoch| epoch.diverged).map(|epoch| epoch.epoch).collect(),
             task_loss_first_epoch: task_losses.first().copied(),
