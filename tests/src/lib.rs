@@ -5,6 +5,7 @@ pub mod outside;
 pub mod shipped;
 
 use adamole::{
+    core::ParameterSpec,
     llama::{CausalLm, TensorFile},
     train::{CollatedBatch, Workers},
 };
@@ -118,6 +119,17 @@ impl Case {
     /// A float tensor on a device.
     pub fn tensor<const D: usize>(&self, name: &str, device: &Device) -> Tensor<D> {
         Tensor::from_data(self.tensors.floats(name).unwrap_or_else(|e| panic!("{e}")), device)
+    }
+
+    /// The values of an adapter's parameter, whose parts lie under these names: one by expert where it is of the experts.
+    pub fn parameter(&self, spec: &ParameterSpec, names: &[String], device: &Device) -> TensorData {
+        match (spec.experts, spec.shape.len()) {
+            (Some((_, dim)), _) => {
+                Tensor::cat(names.iter().map(|name| self.tensor::<2>(name, device)).collect(), dim).into_data()
+            }
+            (None, 1) => self.tensor::<1>(&names[0], device).into_data(),
+            (None, _) => self.tensor::<2>(&names[0], device).into_data(),
+        }
     }
 
     /// An integer tensor, flattened.

@@ -210,6 +210,12 @@ pub fn top_choices(scores: Tensor<2>, k: usize) -> Vec<Tensor<2>> {
         .collect()
 }
 
+/// The k first choices of each row together: ones and zeros in `[T, N]`, without gradient; see [`top_choices`].
+pub fn top_k(scores: Tensor<2>, k: usize) -> Tensor<2> {
+    let none = || scores.zeros_like();
+    top_choices(scores.clone(), k).into_iter().reduce(|sum, choice| sum + choice).unwrap_or_else(none)
+}
+
 /// The load balancing loss `L = N sum_i f_i P_i` over the tokens (Fedus et al. 2022, as the AdaMoLE authors apply it).
 ///
 /// - `active_tokens` `[1, N]`: tokens that request expert i; no gradient;

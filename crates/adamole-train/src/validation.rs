@@ -121,14 +121,6 @@ impl Validation {
             Self::Texts(_) => None,
         }
     }
-
-    /// Where the data is texts.
-    pub fn texts(&self) -> Option<&TextEvaluation> {
-        match self {
-            Self::Choices(_) => None,
-            Self::Texts(it) => Some(it),
-        }
-    }
 }
 
 /// The loss of texts on `model`, which lives on a plain device, given up once `stop` says so.

@@ -69,14 +69,7 @@ fn fill(adapter: &mut Adapter, case: &Case, device: &Device) {
     let specs: Vec<ParameterSpec> = adapter.parameters().map(|(spec, _)| spec.clone()).collect();
     for spec in specs {
         let keys: Vec<String> = spec.keys().into_iter().map(|(key, _)| format!("param.{key}")).collect();
-        let values = match (spec.experts, spec.shape.len()) {
-            (Some((_, dim)), _) => {
-                Tensor::cat(keys.iter().map(|key| case.tensor::<2>(key, device)).collect(), dim).into_data()
-            }
-            (None, 1) => case.tensor::<1>(&keys[0], device).into_data(),
-            (None, _) => case.tensor::<2>(&keys[0], device).into_data(),
-        };
-        adapter.set(spec.name, values);
+        adapter.set(spec.name, case.parameter(&spec, &keys, device));
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{Method, MethodKind, MethodSettings, no_loss};
 use crate::{
     Adapter, AdapterShape, ForwardContext, Initial, ParameterSpec, Rows, Setting, SettingError, TopK,
-    router::{GateScores, Router, RouterInput, Routing, top_choices},
+    router::{GateScores, Router, RouterInput, Routing, top_k},
     setting::recorded,
 };
 use adamole_kernels::adapter_input;
@@ -129,8 +129,7 @@ impl Router for FlyLora {
     fn route(&self, input: &RouterInput<'_>) -> Routing {
         let scores = input.logits.clone().detach() + input.adapter.vector("bias").unsqueeze::<2>();
         let scores = if self.variant == FlyLoraVariant::Minimal { scores.abs() } else { scores };
-        let choices = top_choices(scores.clone(), self.top_k.get()).into_iter();
-        let mask = choices.reduce(|sum, choice| sum + choice).unwrap_or_else(|| scores.zeros_like());
+        let mask = top_k(scores.clone(), self.top_k.get());
         Routing {
             weights: mask.clone(),
             requested: mask.clone(),

@@ -5,7 +5,7 @@ use crate::{
     Adapter, AdapterConfig, AdapterShape, ForwardContext, Initial, NumExperts, ParameterSpec, Rows, Setting,
     SettingError, TopK,
     linear::plain_values,
-    router::{Router, RouterInput, Routing, load_balancing_loss, top_choices},
+    router::{Router, RouterInput, Routing, load_balancing_loss, top_k},
     setting::recorded,
     singular::singular_triples,
 };
@@ -200,9 +200,7 @@ impl Router for Goat {
     fn route(&self, input: &RouterInput<'_>) -> Routing {
         let scores = input.scores();
         let probabilities = scores.probabilities();
-        let choices = top_choices(probabilities.clone(), self.top_k.get()).into_iter();
-        let active = choices.reduce(|sum, choice| sum + choice).unwrap_or_else(|| probabilities.zeros_like());
-        Routing::proportional(scores, active)
+        Routing::proportional(scores, top_k(probabilities, self.top_k.get()))
     }
 
     fn auxiliary_loss(&self, routing: &Routing, _rows: &Rows) -> Tensor<1> {

@@ -3,7 +3,7 @@
 use super::{Method, MethodKind, MethodSettings};
 use crate::{
     NumExperts, Setting, SettingError, TopK, TopP,
-    router::{Router, RouterInput, Routing, top_choices},
+    router::{Router, RouterInput, Routing, top_k},
 };
 use burn::tensor::{IndexingUpdateOp, Tensor};
 use std::sync::Arc;
@@ -105,10 +105,7 @@ impl Router for Mole {
         let probabilities = scores.probabilities();
         let active = match self.selection {
             Selection::Threshold(tau) => probabilities.detach().greater_equal_scalar(tau).float(),
-            Selection::TopK(k) => {
-                let choices = top_choices(probabilities.clone(), k.get()).into_iter();
-                choices.reduce(|sum, choice| sum + choice).unwrap_or_else(|| probabilities.zeros_like())
-            }
+            Selection::TopK(k) => top_k(probabilities, k.get()),
             Selection::TopP(share) => {
                 let (sorted, order) = probabilities.clone().detach().sort_descending_with_indices(1);
                 // An expert is needed while those before it fall short.

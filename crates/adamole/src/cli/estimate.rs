@@ -13,7 +13,7 @@ use super::{
     settings::{Flags, Resolved, Settings},
 };
 use adamole::{
-    data::{Example, LabelScope, SplitPart, Tokenizer, text::TokenizedText},
+    data::{Example, SplitPart, Tokenizer, text::TokenizedText},
     device,
     llama::{LinearShapes, ModelConfig},
     train::{Cost, MemoryEstimate, Workers, matmul_peak},
@@ -200,7 +200,7 @@ fn assume(config: &Resolved, items: &[usize], tokens: usize) -> Result<Lengths, 
     }
     let longest = vec![config.reading.max_tokens; batch];
     let tokens = config.reading.max_tokens.min(tokens);
-    let labels = if config.own_text.is_some() { train * tokens } else { labels_of(config, train, train * tokens) };
+    let labels = labels_of(config, train, train * tokens);
     let validation_labels = if config.own_text.is_some() { validation * tokens } else { 0 };
     let (train, validation, report) = (of(train), of(validation), of(report));
     Ok(Lengths { train, labels, longest, validation, validation_labels, report })
@@ -208,10 +208,7 @@ fn assume(config: &Resolved, items: &[usize], tokens: usize) -> Result<Lengths, 
 
 /// The labels of so many items with so many tokens.
 fn labels_of(config: &Resolved, items: usize, tokens: usize) -> usize {
-    match config.recipe.labels {
-        LabelScope::Text => tokens,
-        LabelScope::Answer => items,
-    }
+    if config.any_token_has_a_loss() { tokens } else { items }
 }
 
 /// Lengths of the items or rows themselves.

@@ -97,10 +97,8 @@ pub(crate) fn run(arguments: EvaluateArguments) -> Result<(), Failure> {
     };
     let items = reading.open()?;
     let SplitItems { items: read, report: rows } = items.read_labelled(split.limited(arguments.limit))?;
-    let mut base = Base::load(&arguments.model, arguments.weights, &device)?;
-    if let Some(adapter) = &arguments.adapter {
-        base.adapt(adapter)?;
-    }
+    let adapter = arguments.adapter.as_deref();
+    let base = Base::load_with(&arguments.model, adapter, arguments.weights, &device)?;
     let wants_routing = arguments.routing.is_some() || arguments.routing_page.is_some();
     if wants_routing && base.model.routed().is_empty() {
         let what = arguments.adapter.as_deref().unwrap_or("the base alone");

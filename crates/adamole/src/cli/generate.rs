@@ -94,10 +94,8 @@ pub(crate) fn run(arguments: GenerateArguments) -> Result<(), Failure> {
     }
     let device = device::open(&arguments.device)?;
     let load = |device: Device| {
-        let mut base = Base::load(&arguments.model, arguments.weights, &device)?;
-        if let Some(adapter) = &arguments.adapter {
-            base.adapt(adapter)?;
-        }
+        let adapter = arguments.adapter.as_deref();
+        let base = Base::load_with(&arguments.model, adapter, arguments.weights, &device)?;
         Ok::<Source, Failure>(Source { base, device, options, stop })
     };
     let templates = || arguments.template.open(arguments.adapter.as_deref(), Some(&arguments.model));

@@ -29,6 +29,20 @@ impl Base {
         Ok(Self { model: load_model(&folder, types, device)?, tokenizer, folder })
     }
 
+    /// [`Self::load`] with the adapter of this name on it, if one is named.
+    pub(crate) fn load_with(
+        name: &str,
+        adapter: Option<&str>,
+        types: impl Into<WeightTypes>,
+        device: &Device,
+    ) -> Result<Self, Failure> {
+        let mut base = Self::load(name, types, device)?;
+        if let Some(adapter) = adapter {
+            base.adapt(adapter)?;
+        }
+        Ok(base)
+    }
+
     /// Puts the adapter `name`, a folder, a run directory or a repository of the hub, on the model.
     pub(crate) fn adapt(&mut self, name: &str) -> Result<(), Failure> {
         adapt(&mut self.model, name).map(drop)

@@ -2,7 +2,7 @@
 
 use super::{Failure, output::size, settings::Resolved};
 use adamole::{
-    data::{Buckets, LabelScope, Layout},
+    data::{Buckets, Layout},
     llama::{AdapterLayout, ModelConfig},
     train::{BatchShape, MemoryEstimate, Operations, Recipe, memory_limit_bytes},
 };
@@ -20,14 +20,12 @@ pub(crate) fn estimate(
 ) -> MemoryEstimate {
     let recipe = &config.recipe;
     let buckets = Buckets::fitting(lengths, Buckets::FEW);
-    // Of text of one's own, any token may have a loss.
-    let all_learned = recipe.labels == LabelScope::Text || config.own_text.is_some();
     let mut batch = BatchShape { checkpoint_blocks: recipe.checkpoint_blocks, ..BatchShape::default() };
     for epoch in 1..=recipe.epochs.min(EPOCHS) {
         for step in recipe.batches(lengths, epoch) {
             let shapes =
                 step.iter().map(|texts| shape(texts.iter().map(|&text| lengths[text]), recipe, &buckets)).collect();
-            let together = side_by_side(shapes, workers, all_learned);
+            let together = side_by_side(shapes, workers, config.any_token_has_a_loss());
             batch.micro_batches = batch.micro_batches.max(step.len());
             if together.tokens > batch.tokens {
                 batch = BatchShape {

@@ -11,8 +11,8 @@ use super::{
 use adamole::{
     core::{SettingError, SettingGroup, settings},
     data::{
-        Split,
-        text::{Encoded, LossOn, TextData, TextFields, TextOptions, TextSplits, TokenizedText, Validation},
+        Split, SplitPart,
+        text::{Encoded, LossOn, TextData, TextFields, TextOptions, TextRow, TextSplits, TokenizedText, Validation},
     },
     hub::Source,
 };
@@ -62,10 +62,6 @@ const OF_RUNS: [&str; 2] = ["validation_data", "validation_share"];
 
 /// Values that take the place of defaults where training is on text of one's own, unless one of these settings is given.
 const DEFAULTS: [(&[&str], u64); 2] = [(&["max_tokens"], 2048), (&["micro_batch_tokens", "micro_batch_size"], 1024)];
-
-/// The longest warm-up by default, and its share of a run.
-pub(crate) const WARMUP: usize = 200;
-pub(crate) const WARMUP_SHARE: f64 = 0.1;
 
 /// The data of a command, as its flags describe it: a benchmark, or text of one's own.
 #[derive(Debug, Clone)]
@@ -179,11 +175,12 @@ impl OwnText {
         Ok(TextData::read(&[place(data_of(reading)?)?], &options)?)
     }
 
-    /// Reads the rows of a file, or of a split of a folder or a data set.
+    /// Reads the rows of a part of a file, or of a split of a folder or a data set, and says what was read.
     ///
     /// # Errors
     /// The files or their rows cannot be read.
-    pub(crate) fn read_split(&self, reading: &Reading, split: Split) -> Result<TextData, Failure> {
+    pub(crate) fn read_part(&self, reading: &Reading, part: SplitPart) -> Result<Vec<TextRow>, Failure> {
+        let SplitPart { split, from, to } = part;
         let data = data_of(reading)?;
         let own_name = match split {
             Split::Train => self.text_train_split.clone(),
@@ -196,7 +193,11 @@ impl OwnText {
         let (fields, on_bad_row) = (self.fields()?, reading.on_bad_row);
         let options =
             TextOptions { fields, splits, validation: Validation::None, on_bad_row, ..TextOptions::default() };
-        Ok(TextData::read(&[place], &options)?)
+        let TextData { train: mut rows, summary, .. } = TextData::read(&[place], &options)?;
+        say!("{}", summary.to_string().trim_end());
+        rows.truncate(to.unwrap_or(usize::MAX));
+        rows.drain(..from.min(rows.len()));
+        Ok(rows)
     }
 
     fn fields(&self) -> Result<TextFields, Failure> {

@@ -6,7 +6,6 @@ use super::{
     identity::Identity,
     inputs::{Base, warn_beyond_positions, workers},
     memory,
-    own_text::{WARMUP, WARMUP_SHARE},
     record::Record,
     resume::{Begun, Resumed, Start},
     run_data::{ReadData, RunData},
@@ -20,6 +19,10 @@ use adamole::{
 use burn::tensor::Device;
 use serde_json::Value;
 use std::{env, path::Path};
+
+/// The longest warm-up by default of a run on text of one's own, and its share of the run.
+const WARMUP: usize = 200;
+const WARMUP_SHARE: f64 = 0.1;
 
 /// The settings of a run.
 pub(crate) struct Request {

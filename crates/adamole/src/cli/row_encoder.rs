@@ -40,11 +40,9 @@ impl<'a> RowEncoder<'a> {
 
     /// The tokens of rows, which are all of one shape.
     pub(crate) fn encode(&self, rows: &[TextRow]) -> Result<Encoded, Failure> {
-        let is_conversation = |row: &TextRow| matches!(row.content, TextContent::Conversation { .. });
-        if !rows.iter().any(is_conversation) {
+        let Some(templates) = templates(rows, self.template, self.adapter, self.folder)? else {
             return Ok(self.encoder.encode(rows)?);
-        }
-        let templates = chat::templates(self.template, self.adapter, Some(self.folder))?;
+        };
         let encode = |(index, row): (usize, &TextRow)| {
             let (text, spans) = self.rendered(row, &templates)?;
             Ok(self.encoder.rendered(index, &text, &spans)?)
@@ -82,6 +80,18 @@ impl<'a> RowEncoder<'a> {
         let spans = answers.iter().zip(found.spans).filter(|(answer, _)| learned.contains(answer));
         Ok((found.text, spans.map(|(_, span)| span).collect()))
     }
+}
+
+/// The chat templates of the model in `folder`, or those in their place, where there are conversations among the rows.
+pub(crate) fn templates(
+    rows: &[TextRow],
+    template: Option<&str>,
+    adapter: Option<&str>,
+    folder: &Path,
+) -> Result<Option<ChatTemplates>, Failure> {
+    let is_conversation = |row: &TextRow| matches!(row.content, TextContent::Conversation { .. });
+    let has_any = rows.iter().any(is_conversation);
+    has_any.then(|| chat::templates(template, adapter, Some(folder))).transpose()
 }
 
 /// The first messages of a row that is a conversation.

@@ -225,13 +225,6 @@ fn fill(adapter: &mut Adapter, case: &Case, prefix: &str, device: &Device) {
     let specs = adapter.parameters().map(|(spec, _)| spec).filter(|spec| !is_ours(spec)).cloned();
     for spec in specs.collect::<Vec<ParameterSpec>>() {
         let keys: Vec<String> = names(&spec).iter().map(|name| format!("param.{}", prefixed(prefix, name))).collect();
-        let values = match (spec.experts, spec.shape.len()) {
-            (Some((_, dim)), _) => {
-                Tensor::cat(keys.iter().map(|key| case.tensor::<2>(key, device)).collect(), dim).into_data()
-            }
-            (None, 1) => case.tensor::<1>(&keys[0], device).into_data(),
-            (None, _) => case.tensor::<2>(&keys[0], device).into_data(),
-        };
-        adapter.set(spec.name, values);
+        adapter.set(spec.name, case.parameter(&spec, &keys, device));
     }
 }

@@ -50,10 +50,8 @@ pub(crate) fn run(arguments: &ChatArguments) -> Result<(), Failure> {
     let device = device::open(&arguments.device)?;
     // A base without a template is refused before its weights are read.
     let templates = arguments.template.open(arguments.adapter.as_deref(), Some(&arguments.model))?;
-    let mut base = Base::load(&arguments.model, arguments.weights, &device)?;
-    if let Some(adapter) = &arguments.adapter {
-        base.adapt(adapter)?;
-    }
+    let adapter = arguments.adapter.as_deref();
+    let base = Base::load_with(&arguments.model, adapter, arguments.weights, &device)?;
     options.eos = base.answer_end_tokens(&templates)?;
     let mut session = Session {
         answerer: Answerer { base: &base, device: &device, templates: &templates, options, stop },

@@ -1,7 +1,11 @@
 //! Answers that a model generates to one's own texts, compared with those of the rows.
 
 use super::super::{
-    Failure, chat, chat_prompt::render_prompt, inputs::Base, own_text::OwnText, row_encoder::conversation,
+    Failure,
+    chat_prompt::render_prompt,
+    inputs::Base,
+    own_text::OwnText,
+    row_encoder::{conversation, templates},
 };
 use adamole::{
     data::text::{TextContent, TextRow},
@@ -138,11 +142,7 @@ fn questions(
     base: &Base,
     adapter: Option<&str>,
 ) -> Result<(Vec<Question>, Vec<u32>), Failure> {
-    let is_conversation = |row: &TextRow| matches!(row.content, TextContent::Conversation { .. });
-    let templates = match rows.iter().any(is_conversation) {
-        true => Some(chat::templates(own.chat_template.as_deref(), adapter, Some(&base.folder))?),
-        false => None,
-    };
+    let templates = templates(rows, own.chat_template.as_deref(), adapter, &base.folder)?;
     let ends = match &templates {
         Some(templates) => base.answer_end_tokens(templates)?,
         None => base.end_tokens()?,

@@ -54,17 +54,11 @@ pub(super) fn run(
     if let Some((name, _)) = given.iter().find(|(_, given)| *given) {
         return Err(Failure::Usage(format!("--{name} is for benchmarks, and data is text of one's own")));
     }
-    let data = own.read_split(reading, arguments.split.split)?;
-    say!("{}", data.summary.to_string().trim_end());
-    let part = arguments.split.limited(arguments.limit);
-    let rows = &data.train[part.from.min(data.train.len())..part.to.unwrap_or(usize::MAX).min(data.train.len())];
-    let mut base = Base::load(&arguments.model, arguments.weights, device)?;
-    if let Some(adapter) = &arguments.adapter {
-        base.adapt(adapter)?;
-    }
-    let encoded = RowEncoder::new(own, reading.max_tokens, &base.tokenizer, &base.folder)?
-        .trained_as(arguments.adapter.as_deref())
-        .encode(rows)?;
+    let rows = own.read_part(reading, arguments.split.limited(arguments.limit))?;
+    let adapter = arguments.adapter.as_deref();
+    let base = Base::load_with(&arguments.model, adapter, arguments.weights, device)?;
+    let encoded =
+        RowEncoder::new(own, reading.max_tokens, &base.tokenizer, &base.folder)?.trained_as(adapter).encode(&rows)?;
     base.model.check_tokens(encoded.texts.iter().flat_map(|text| &text.ids))?;
     if encoded.texts.is_empty() {
         return Err(Failure::Usage(format!("no row has a label within {} tokens", reading.max_tokens)));
@@ -82,7 +76,7 @@ pub(super) fn run(
         labels,
         truncated_texts: encoded.truncated,
         dropped_texts: encoded.dropped.len(),
-        answers: compare(&arguments.answers, rows, own, (&base, arguments.adapter.as_deref()), device)?,
+        answers: compare(&arguments.answers, &rows, own, (&base, adapter), device)?,
         mean_active_experts,
         mean_active_experts_per_site: per_site,
         seconds,

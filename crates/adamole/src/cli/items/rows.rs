@@ -46,16 +46,13 @@ const MARKS: [&str; 2] = ["\u{27e6}", "\u{27e7}"];
 const COLOUR: [&str; 2] = ["\u{1b}[32m", "\u{1b}[0m"];
 
 pub(super) fn run(arguments: &ItemsArguments, reading: &Reading, own: &OwnText) -> Result<(), Failure> {
-    let data = own.read_split(reading, arguments.split.split)?;
-    say!("{}", data.summary.to_string().trim_end());
-    let part = arguments.split.limited(arguments.limit);
-    let rows = &data.train[part.from.min(data.train.len())..part.to.unwrap_or(usize::MAX).min(data.train.len())];
+    let rows = own.read_part(reading, arguments.split.limited(arguments.limit))?;
     let folder = arguments.model.as_deref().filter(|_| arguments.tokens).map(tokenizer_folder).transpose()?;
     let encoded = match &folder {
         None => None,
         Some(folder) => {
             let tokenizer = Tokenizer::from_folder(folder)?;
-            let encoded = RowEncoder::new(own, reading.max_tokens, &tokenizer, folder)?.encode(rows)?;
+            let encoded = RowEncoder::new(own, reading.max_tokens, &tokenizer, folder)?.encode(&rows)?;
             Some((tokenizer, encoded))
         }
     };

@@ -7,7 +7,7 @@ use super::{
 use crate::cli::{Failure, adapter_settings::AdapterSettings, own_text::OwnText, reading::Reading, weights::Weights};
 use adamole::{
     core::{SettingError, SettingGroup},
-    data::SplitPart,
+    data::{LabelScope, SplitPart},
     llama::{Precision, Quantization, WeightTypes},
     train::Recipe,
 };
@@ -43,6 +43,11 @@ pub(crate) struct Resolved {
 }
 
 impl Resolved {
+    /// Whether any token of a text may have a loss, and not only that of an answer.
+    pub(crate) fn any_token_has_a_loss(&self) -> bool {
+        self.own_text.is_some() || self.recipe.labels == LabelScope::Text
+    }
+
     /// The types of the base model's weights.
     pub(crate) fn weights(&self) -> WeightTypes {
         WeightTypes { precision: self.dtype, quantization: self.quantize }
