@@ -1,7 +1,9 @@
 //! What travels with one forward pass: dropout and the layout of the rows on the way in, routing and the auxiliary loss on
 //! the way out. Modules keep none of it, so that a pass leaves nothing stale behind.
 
-use crate::{DropoutScope, DropoutSeed, Method, Probability, Rows, auxiliary::AuxiliaryLoss, router::Routing};
+use crate::{
+    DropoutScope, DropoutSeed, Method, Probability, RowGroup, Rows, auxiliary::AuxiliaryLoss, router::Routing,
+};
 use adamole_kernels::Dropout;
 use burn::tensor::{DType, Device, Tensor};
 use std::sync::Arc;
@@ -56,6 +58,14 @@ pub struct ForwardContext {
     next_adapter: usize,
     auxiliary_loss: AuxiliaryLoss,
     layers: Vec<LayerRouting>,
+    groups: Option<Groups>,
+}
+
+/// Rows with adapters of their own.
+#[derive(Debug)]
+struct Groups {
+    groups: Vec<RowGroup>,
+    next_linear: usize,
 }
 
 impl ForwardContext {
@@ -69,7 +79,26 @@ impl ForwardContext {
             next_adapter: 0,
             auxiliary_loss: AuxiliaryLoss::default(),
             layers: Vec::new(),
+            groups: None,
         }
+    }
+
+    /// A pass whose rows are these, one group after the other: each has its own adapters in place of those of the model, for
+    /// evaluation.
+    pub fn for_groups(groups: Vec<RowGroup>) -> Self {
+        Self { groups: Some(Groups { groups, next_linear: 0 }), ..Self::evaluation() }
+    }
+
+    /// The groups of [`ForwardContext::for_groups`], with what they have recorded.
+    pub fn into_groups(self) -> Vec<RowGroup> {
+        self.groups.map_or_else(Vec::new, |groups| groups.groups)
+    }
+
+    /// The groups of rows, and the number of the linear that asks; `None` where all rows have the model's adapters.
+    pub(crate) fn enter_linear(&mut self) -> Option<(usize, &mut [RowGroup])> {
+        let groups = self.groups.as_mut()?;
+        groups.next_linear += 1;
+        Some((groups.next_linear - 1, &mut groups.groups))
     }
 
     /// Dropout drawn from `seed`.

@@ -1,6 +1,6 @@
 //! A frozen linear layer with an optional adapter.
 
-use crate::{Adapter, AdapterConfig, ForwardContext};
+use crate::{Adapter, AdapterConfig, ForwardContext, RowGroup};
 use adamole_kernels::{linear, linear_gradient, linear_with_update, quantized_linear, quantized_linear_with_update};
 use burn::{
     module::{Module, Param, ParamId},
@@ -45,18 +45,46 @@ impl AdaptedLinear {
 
     /// `[T, d_in]` to `[T, d_out]`.
     pub fn forward(&self, x: Tensor<2>, context: &mut ForwardContext) -> Tensor<2> {
+        let y = match context.enter_linear() {
+            Some((number, groups)) => self.with_groups(x, number, groups),
+            None => self.with_adapter(x, self.adapter.as_ref().map(|adapter| (adapter, context))),
+        };
+        self.biased(y)
+    }
+
+    /// The product with the frozen weights, and the update of an adapter in the same buffer.
+    fn with_adapter(&self, x: Tensor<2>, adapter: Option<(&Adapter, &mut ForwardContext)>) -> Tensor<2> {
         let weight = self.weight.val();
         let quantized = is_quantized(&weight);
-        let y = match &self.adapter {
+        match adapter {
             None if quantized => quantized_linear(x, weight),
             None => linear(x, weight),
-            Some(adapter) => {
+            Some((adapter, context)) => {
                 let inner = adapter.inner(x.clone(), context);
                 let with_update = if quantized { quantized_linear_with_update } else { linear_with_update };
                 with_update(x, weight, inner, adapter.outer())
             }
-        };
-        self.biased(y)
+        }
+    }
+
+    /// One product with the frozen weights for all rows, to which each group adds the update of its adapter.
+    fn with_groups(&self, x: Tensor<2>, number: usize, groups: &mut [RowGroup]) -> Tensor<2> {
+        if let [group] = groups {
+            return self.with_adapter(x, group.on_linear(number));
+        }
+        let (mut y, mut start) = (self.with_adapter(x.clone(), None), 0);
+        let [_, d_out] = y.dims();
+        for group in groups {
+            let rows = start..start + group.rows();
+            start = rows.end;
+            if let Some((adapter, context)) = group.on_linear(number) {
+                let update = adapter.forward(x.clone().narrow(0, rows.start, rows.len()), context);
+                let frozen = y.clone().narrow(0, rows.start, rows.len());
+                let sum = (frozen.cast(update.dtype()) + update).cast(y.dtype());
+                y = y.slice_assign([rows, 0..d_out], sum);
+            }
+        }
+        y
     }
 
     fn biased(&self, y: Tensor<2>) -> Tensor<2> {

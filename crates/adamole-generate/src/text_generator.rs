@@ -45,19 +45,52 @@ pub struct GeneratedText {
 #[derive(Debug)]
 pub struct TextGenerator<'a> {
     generator: Generator<'a>,
-    rows: Vec<Row<'a>>,
+    rows: Vec<TextRow<'a>>,
 }
 
+/// The text of one row, token by token.
 #[derive(Debug)]
-struct Row<'a> {
+pub struct TextRow<'a> {
     stream: TextStream<'a>,
     stop: StopStrings,
+}
+
+impl<'a> TextRow<'a> {
+    /// A text that stands for itself, and ends before a stop string.
+    pub fn answering(tokenizer: &'a Tokenizer, stop: StopStrings) -> Self {
+        Self { stream: TextStream::new(tokenizer), stop }
+    }
+
+    /// A text that goes on after its prompt.
+    ///
+    /// # Errors
+    /// The tokenizer's decoder fails on the prompt.
+    pub fn continuing(tokenizer: &'a Tokenizer, prompt: &[u32], stop: StopStrings) -> Result<Self, GenerateError> {
+        Ok(Self { stream: TextStream::after(tokenizer, prompt)?, stop })
+    }
+
+    /// The text of the next token. It ends the row where the token does, and where a stop string is complete.
+    ///
+    /// # Errors
+    /// The tokenizer's decoder fails.
+    pub fn piece(&mut self, token: NewToken) -> Result<Piece, GenerateError> {
+        let mut token_text = if token.is_end { String::new() } else { self.stream.push(token.id)? };
+        if token.finish.is_some() {
+            token_text += &self.stream.finish()?;
+        }
+        let Released { mut text, stopped } = self.stop.push(&token_text);
+        if !stopped && token.finish.is_some() {
+            text += &self.stop.finish();
+        }
+        let finish = if stopped { Some(Finish::Stop) } else { token.finish };
+        Ok(Piece { token, token_text, text, finish })
+    }
 }
 
 impl<'a> TextGenerator<'a> {
     /// Texts that stand for themselves, such as answers.
     pub fn answering(generator: Generator<'a>, tokenizer: &'a Tokenizer, stop: &StopStrings) -> Self {
-        let row = |_| Row { stream: TextStream::new(tokenizer), stop: stop.clone() };
+        let row = |_| TextRow::answering(tokenizer, stop.clone());
         Self { rows: (0..generator.rows()).map(row).collect(), generator }
     }
 
@@ -70,8 +103,8 @@ impl<'a> TextGenerator<'a> {
         tokenizer: &'a Tokenizer,
         stop: &StopStrings,
     ) -> Result<Self, GenerateError> {
-        let row = |row| Ok(Row { stream: TextStream::after(tokenizer, generator.text(row))?, stop: stop.clone() });
-        let rows = (0..generator.rows()).map(row).collect::<Result<_, GenerateError>>()?;
+        let row = |row| TextRow::continuing(tokenizer, generator.text(row), stop.clone());
+        let rows = (0..generator.rows()).map(row).collect::<Result<_, _>>()?;
         Ok(Self { rows, generator })
     }
 
@@ -99,19 +132,12 @@ impl<'a> TextGenerator<'a> {
     }
 
     fn piece(&mut self, token: NewToken) -> Result<Piece, GenerateError> {
-        let Row { stream, stop } = &mut self.rows[token.row];
-        let mut token_text = if token.is_end { String::new() } else { stream.push(token.id)? };
-        if token.finish.is_some() {
-            token_text += &stream.finish()?;
+        let row = token.row;
+        let piece = self.rows[row].piece(token)?;
+        if piece.finish.is_some() {
+            self.generator.stop(row);
         }
-        let Released { mut text, stopped } = stop.push(&token_text);
-        if stopped {
-            self.generator.stop(token.row);
-        } else if token.finish.is_some() {
-            text += &stop.finish();
-        }
-        let finish = if stopped { Some(Finish::Stop) } else { token.finish };
-        Ok(Piece { token, token_text, text, finish })
+        Ok(piece)
     }
 }
 

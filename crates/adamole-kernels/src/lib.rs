@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod cached;
 mod counted_bits;
 #[cfg(feature = "flex")]
 mod cpu;
@@ -17,6 +18,7 @@ mod visibility;
 #[cfg(feature = "flex")]
 mod wide;
 
+pub use cached::{CachedSequence, cached_attention, gathered_attention};
 pub use dropout::Dropout;
 pub use operations::{
     Attended, AttentionScores, adapter_input, attention, attention_again, attention_to_keep, can_dequantize, composed,

@@ -1,7 +1,7 @@
 //! The operations as nodes of the autodiff graph: the state that each keeps for the backward pass, and the kernel of its
 //! gradient.
 
-use crate::{Dropout, Visibility, operations::AttentionScores};
+use crate::{CachedSequence, Dropout, Visibility, operations::AttentionScores};
 use burn::backend::{
     Autodiff, Backend,
     autodiff::{
@@ -99,6 +99,16 @@ pub(crate) trait PlainKernels: Backend {
         visible: Visibility,
         scores: AttentionScores,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
+
+    /// See [`cached_attention`](crate::cached_attention), for one query of each sequence.
+    fn single_queries(
+        q: FloatTensor<Self>,
+        keys: FloatTensor<Self>,
+        values: FloatTensor<Self>,
+        sequences: Vec<CachedSequence>,
+        window: Option<usize>,
+        scores: AttentionScores,
+    ) -> FloatTensor<Self>;
 
     fn cross_entropy_gradient(
         logits: FloatTensor<Self>,

@@ -11,7 +11,7 @@ use {
 
 /// Whether there are kernels for this tensor: on the CPU, in float32, or in 16 bits that are widened for each operation.
 #[cfg(feature = "flex")]
-fn is_fused<const D: usize>(tensor: &Tensor<D>) -> bool {
+pub(crate) fn is_fused<const D: usize>(tensor: &Tensor<D>) -> bool {
     matches!(tensor.dtype(), DType::F32 | DType::BF16 | DType::F16) && is_cpu(&tensor.device())
 }
 

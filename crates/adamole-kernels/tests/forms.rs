@@ -3,9 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use adamole_kernels::{
-    AttentionScores, CounterRng, Dropout, Visibility, adapter_input, attention, composed, cross_entropy_gradient,
-    gate_scores, geglu, linear, linear_gradient, linear_with_update, margins, normalised, quantized_linear_with_update,
-    rms_norm, rotated_heads, swiglu, weighted_experts, weighted_sum,
+    AttentionScores, CachedSequence, CounterRng, Dropout, Visibility, adapter_input, attention, cached_attention,
+    composed, cross_entropy_gradient, gate_scores, gathered_attention, geglu, linear, linear_gradient,
+    linear_with_update, margins, normalised, quantized_linear_with_update, rms_norm, rotated_heads, swiglu,
+    weighted_experts, weighted_sum,
 };
 use burn::tensor::{
     Device, Int, Tensor, TensorData,
@@ -305,6 +306,37 @@ proptest! {
         let expected = composed::cross_entropy_gradient(logits, targets);
         assert_close("loss", &values(found.0), &values(expected.0));
         assert_close("gradient", &values(found.1), &values(expected.1));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn attention_over_blocks_of_a_cache_equals_that_over_copies(
+        kv_heads in 1..3_usize, group in 1..4_usize, half in 1..9_usize, block in 1..7_usize,
+        lengths in prop::collection::vec((prop_oneof![3 => Just(1_usize), 1 => 2..6_usize], 0..30_usize), 1..6),
+        order in any::<u64>(), cap in prop::option::of(0.5_f32..5.0), window in prop::option::of(1..20_usize),
+    ) {
+        let needed = |(queries, past): &(usize, usize)| (queries + past).div_ceil(block);
+        let blocks: usize = lengths.iter().map(needed).sum();
+        // Blocks lie in any order.
+        let mut free: Vec<u32> = (0..blocks as u32).collect();
+        free.sort_by_key(|block| CounterRng::new(&[order, u64::from(*block)]).next_u64());
+        let sequence = |of: &(usize, usize)| CachedSequence {
+            queries: of.0,
+            keys: of.0 + of.1,
+            blocks: free.split_off(free.len() - needed(of)).into(),
+            block,
+        };
+        let sequences: Vec<CachedSequence> = lengths.iter().map(sequence).collect();
+        let rows = lengths.iter().map(|(queries, _)| queries).sum();
+        let q = random::<4>(1, [1, kv_heads * group, rows, 2 * half]).inner();
+        let [keys, cached] = [2, 3].map(|seed| random::<3>(seed, [kv_heads, blocks * block, 2 * half]).inner());
+        let scores = AttentionScores { scale: 0.4, cap };
+        let found = cached_attention(q.clone(), [&keys, &cached], &sequences, window, scores);
+        let expected = gathered_attention(q, [&keys, &cached], &sequences, window, scores);
+        assert_close("value", &values(found), &values(expected));
     }
 }
 

@@ -1,8 +1,11 @@
 //! Causal self-attention with grouped keys and values, and rotary position embedding.
 
-use crate::{LayerAttention, ModelConfig, Scores, layer::RmsNorm, model::TensorSource, token_batch::Sequences};
+use crate::{
+    LayerAttention, ModelConfig, Scores, block_cache::LayerBlocks, layer::RmsNorm, model::TensorSource,
+    token_batch::Sequences,
+};
 use adamole_core::{AdaptedLinear, ForwardContext};
-use adamole_kernels::{Attended, AttentionScores, attention, attention_again, attention_to_keep};
+use adamole_kernels::{Attended, AttentionScores, CachedSequence, attention, attention_again, attention_to_keep};
 use burn::{module::Module, tensor::Tensor};
 
 /// The keys and values of the last positions so far, `[B, kv_heads, length, head_dim]` each. Positions that no later query of
@@ -18,6 +21,8 @@ pub(crate) enum Memory<'a> {
     Nothing,
     /// The positions so far come before the new ones, which join them.
     Cache(&'a mut Option<LayerCache>),
+    /// The new positions are of several sequences, whose positions so far are in blocks, which the new ones join.
+    Blocks(&'a mut LayerBlocks, &'a [CachedSequence]),
     /// Keeps the result, since the layer will be computed again.
     Keep(&'a mut Option<Attended>),
     /// Computes the layer again.
@@ -111,12 +116,22 @@ impl Attention {
             **cache = Some(LayerCache::of(&k, &v, self.layer.window));
         }
 
-        let visible = sequences.visible(self.layer.window).of_last(k.dims()[2]);
+        let visible = |k: &Tensor<4>| sequences.visible(self.layer.window).of_last(k.dims()[2]);
         let scores = AttentionScores { scale: self.scores.scale, cap: self.scores.cap };
         let mixed = match memory {
-            Memory::Keep(kept) => kept.insert(attention_to_keep(q, k, v, &visible, scores)).mixed(),
-            Memory::Again(attended) => attention_again(q, k, v, &visible, scores, attended),
-            Memory::Nothing | Memory::Cache(_) => attention(q, k, v, &visible, scores),
+            Memory::Keep(kept) => {
+                let visible = visible(&k);
+                kept.insert(attention_to_keep(q, k, v, &visible, scores)).mixed()
+            }
+            Memory::Again(attended) => {
+                let visible = visible(&k);
+                attention_again(q, k, v, &visible, scores, attended)
+            }
+            Memory::Blocks(blocks, cached) => blocks.attend([q, k, v], cached, self.layer.window, scores),
+            Memory::Nothing | Memory::Cache(_) => {
+                let visible = visible(&k);
+                attention(q, k, v, &visible, scores)
+            }
         };
         self.o_proj.forward(mixed, context)
     }

@@ -1,7 +1,10 @@
 //! Text generation with a key-value cache, step by step.
 
-use crate::{CachedText, CausalLm, KvCache, ModelError, Sampling, TokenBatch, Visibility};
-use adamole_core::{ForwardContext, LayerRouting, RoutingDetail};
+use crate::{
+    CachedText, CausalLm, KvCache, ModelError, Sampling, TokenBatch, TokenRouting, Visibility,
+    token_routing::token_routing,
+};
+use adamole_core::{ForwardContext, RoutingDetail};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 /// Options of a generation.
@@ -51,24 +54,6 @@ pub struct NewToken {
     pub routing: Option<TokenRouting>,
 }
 
-/// The routing of one token.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct TokenRouting {
-    /// The token.
-    pub token: u32,
-    /// The number of active experts on each routed linear, in the order of [`CausalLm::routed`]. Empty where nothing is
-    /// routed.
-    pub active: Vec<u32>,
-}
-
-impl TokenRouting {
-    /// The mean number of active experts; `None` where nothing is routed.
-    pub fn mean_active_experts(&self) -> Option<f64> {
-        let total: u32 = self.active.iter().sum();
-        (!self.active.is_empty()).then(|| f64::from(total) / self.active.len() as f64)
-    }
-}
-
 /// The largest number of attention scores of a pass, over all heads. Longer prompts are processed in pieces, so that memory
 /// grows with their length and not with its square.
 const MOST_SCORES: usize = 1 << 26;
@@ -97,8 +82,8 @@ pub struct Generator<'m> {
 struct Pass {
     /// `[rows, vocab]`, flattened.
     logits: Vec<f32>,
-    /// Active experts, `[rows, routed linears]`, flattened.
-    active: Vec<f32>,
+    /// The routing of its token, where it was recorded.
+    routing: Vec<TokenRouting>,
 }
 
 impl<'m> Generator<'m> {
@@ -214,11 +199,10 @@ impl<'m> Generator<'m> {
             new.push(NewToken { row, id, is_end, finish, routing: None });
         }
         if self.options.routing {
-            let Pass { logits, active } = self.pass(RoutingDetail::Distributions);
-            let linears = active.len() / self.texts.len();
+            let Pass { logits, routing } = self.pass(RoutingDetail::Distributions);
             for token in &mut new {
-                let active = active[token.row * linears..][..linears].iter().map(|count| count.round() as u32);
-                token.routing = Some(TokenRouting { token: token.id, active: active.collect() });
+                let of_row = routing.get(token.row).cloned();
+                token.routing = Some(of_row.unwrap_or(TokenRouting { token: token.id, ..TokenRouting::default() }));
             }
             self.ahead = Some(logits);
         }
@@ -246,13 +230,12 @@ impl<'m> Generator<'m> {
             let hidden = self.model.hidden_cached(&batch, &mut self.cache, &mut context);
             let last = (0..rows).map(|row| ((row + 1) * (end - start) - 1) as i32).collect();
             let last = Tensor::<1, Int>::from_data(TensorData::new::<i32, _>(last, [rows]), &self.device);
-            at_last = Some((hidden.select(0, last.clone()), active_at(context.into_layers(), &last)));
+            let tokens: Vec<u32> = self.texts.iter().map(|text| text[end - 1]).collect();
+            let routing = token_routing(context.into_layers(), &tokens, Some(&last));
+            at_last = Some((hidden.select(0, last), routing));
         }
-        let Some((hidden, active)) = at_last else { return Pass { logits: Vec::new(), active: Vec::new() } };
-        Pass {
-            logits: floats(self.model.logits(hidden).into_data()),
-            active: active.map(|active| floats(active.into_data())).unwrap_or_default(),
-        }
+        let Some((hidden, routing)) = at_last else { return Pass { logits: Vec::new(), routing: Vec::new() } };
+        Pass { logits: floats(self.model.logits(hidden).into_data()), routing }
     }
 }
 
@@ -269,13 +252,6 @@ impl Iterator for Generator<'_> {
         }
         Some(step)
     }
-}
-
-/// The number of active experts in these rows, `[rows, routed linears]`; `None` where nothing was recorded.
-fn active_at(layers: Vec<LayerRouting>, rows: &Tensor<1, Int>) -> Option<Tensor<2>> {
-    let columns = layers.into_iter().filter_map(|layer| Some(layer.active_experts?.select(0, rows.clone())));
-    let columns: Vec<Tensor<2>> = columns.collect();
-    (!columns.is_empty()).then(|| Tensor::cat(columns, 1))
 }
 
 fn floats(data: TensorData) -> Vec<f32> {

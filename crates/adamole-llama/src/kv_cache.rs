@@ -19,7 +19,7 @@ impl KvCache {
 
     /// Announces a text of `length` positions. What the cache has of it is dropped if it is rotated in another way there.
     pub(crate) fn expect(&mut self, length: usize, model: &CausalLm) {
-        if model.config().rotations.iter().any(|rotation| rotation.invalidates(self.length, length)) {
+        if model.config().is_rotated_anew(self.length, length) {
             *self = Self::new(model);
         }
         self.longest = length;

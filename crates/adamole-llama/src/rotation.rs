@@ -3,7 +3,7 @@
 use crate::precision::narrowed;
 use adamole_kernels::rotated_heads;
 use burn::tensor::{Device, Tensor, TensorData};
-use std::f32::consts::PI;
+use std::{f32::consts::PI, ops::Range};
 
 /// How queries and keys are rotated by their positions.
 #[derive(Debug, Clone, PartialEq)]
@@ -141,6 +141,14 @@ fn stretched(frequency: f32, factor: f32, [low, high]: [f32; 2], positions: f32)
     }
 }
 
+/// Adjacent positions of a text.
+#[derive(Debug, Clone)]
+pub(crate) struct Stretch {
+    pub(crate) positions: Range<usize>,
+    /// The length of the longest text that is rotated as this one is.
+    pub(crate) longest: usize,
+}
+
 /// A [`Rotation`] of some positions, in the half-split layout of Hugging Face checkpoints: cosines and sines, each
 /// `[1, 1, length, width]`.
 #[derive(Debug, Clone)]
@@ -150,14 +158,17 @@ pub(crate) struct Rotary {
 }
 
 impl Rotary {
-    /// The rotation of these positions in a batch whose longest text has `longest`.
-    pub(crate) fn new(rotation: &Rotation, positions: &[usize], longest: usize, device: &Device) -> Self {
-        let length = positions.len();
-        let (frequencies, factor) = (rotation.frequencies(longest), rotation.attention_factor());
-        let angles: Vec<f32> = positions
-            .iter()
-            .flat_map(|&t| frequencies.iter().chain(&frequencies).map(move |frequency| t as f32 * frequency))
-            .collect();
+    /// The rotation of these positions, one stretch after the other.
+    pub(crate) fn new(rotation: &Rotation, stretches: &[Stretch], device: &Device) -> Self {
+        let factor = rotation.attention_factor();
+        let mut angles = Vec::new();
+        for Stretch { positions, longest } in stretches {
+            let frequencies = rotation.frequencies(*longest);
+            angles.extend(positions.clone().flat_map(|t| {
+                frequencies.iter().chain(&frequencies).map(move |frequency| t as f32 * frequency).collect::<Vec<_>>()
+            }));
+        }
+        let length = angles.len() / rotation.width.max(1);
         let table = |f: fn(f32) -> f32| {
             let values = angles.iter().map(|&angle| f(angle) * factor).collect::<Vec<_>>();
             Tensor::from_data(TensorData::new(values, [1, 1, length, rotation.width]), device)

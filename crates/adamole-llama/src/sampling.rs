@@ -73,7 +73,7 @@ impl Sampling {
     }
 
     /// The token that follows `text`, as [`Self::distribution`] has it. The draw depends on seed, row and step alone.
-    pub(crate) fn next(&self, logits: &[f32], text: &[u32], row: u64, step: usize) -> u32 {
+    pub fn next(&self, logits: &[f32], text: &[u32], row: u64, step: usize) -> u32 {
         let penalised = self.penalised(logits, text);
         let logits = penalised.as_deref().unwrap_or(logits);
         let Some(temperature) = self.0.temperature else { return most_probable(logits) };

@@ -1,9 +1,12 @@
 //! A batch of token ids on a device, with all that a forward pass has to know of its layout.
 
-use crate::{ModelConfig, rotation::Rotary};
+use crate::{
+    ModelConfig,
+    rotation::{Rotary, Stretch},
+};
 use adamole_core::{Rows, ValidRows};
 use adamole_kernels::Visibility;
-use burn::tensor::{Int, Tensor};
+use burn::tensor::{Device, Int, Tensor};
 use std::{iter, sync::Arc};
 
 /// B sequences of L token ids each: which positions attend to which, and which are tokens.
@@ -68,22 +71,16 @@ impl TokenBatch {
     /// What attention needs of the layout, for positions that begin with `start`, where the longest text has `longest`.
     pub(crate) fn sequences(&self, start: usize, longest: usize, config: &ModelConfig) -> Sequences {
         let ([count, length], device) = (self.ids.dims(), self.ids.device());
-        let positions: Vec<usize> = match &self.packed {
-            None => (start..start + length).collect(),
-            Some(lengths) => lengths.iter().flat_map(|length| 0..*length).chain(0..).take(length).collect(),
+        let stretches: Vec<Stretch> = match &self.packed {
+            None => vec![Stretch { positions: start..start + length, longest }],
+            Some(lengths) => {
+                let longest = lengths.iter().copied().max().unwrap_or(longest);
+                let padding = length - lengths.iter().sum::<usize>();
+                lengths.iter().chain([&padding]).map(|length| Stretch { positions: 0..*length, longest }).collect()
+            }
         };
-        let longest = self.packed.as_ref().and_then(|lengths| lengths.iter().copied().max()).unwrap_or(longest);
-        let rotary = |rotation| Rotary::new(rotation, &positions, longest, &device);
-        let mut sizes: Vec<usize> = config.layers.iter().filter_map(|layer| layer.window).collect();
-        sizes.sort_unstable();
-        sizes.dedup();
-        let windows = sizes.into_iter().filter_map(|window| Some((window, self.visible.within(window)?)));
-        Sequences {
-            count,
-            rotations: config.rotations.iter().map(rotary).collect(),
-            windows: windows.collect(),
-            visible: self.visible.clone(),
-        }
+        let visible = self.visible.clone();
+        Sequences { count, ..Sequences::of_stretches(&stretches, visible, config, &device) }
     }
 }
 
@@ -101,6 +98,25 @@ pub(crate) struct Sequences {
 }
 
 impl Sequences {
+    /// One sequence of these positions, of which each sees the `visible` ones.
+    pub(crate) fn of_stretches(
+        stretches: &[Stretch],
+        visible: Visibility,
+        config: &ModelConfig,
+        device: &Device,
+    ) -> Self {
+        let mut sizes: Vec<usize> = config.layers.iter().filter_map(|layer| layer.window).collect();
+        sizes.sort_unstable();
+        sizes.dedup();
+        let windows = sizes.into_iter().filter_map(|window| Some((window, visible.within(window)?)));
+        Self {
+            count: 1,
+            rotations: config.rotations.iter().map(|rotation| Rotary::new(rotation, stretches, device)).collect(),
+            windows: windows.collect(),
+            visible,
+        }
+    }
+
     /// Which positions attend to which in layers with this window.
     pub(crate) fn visible(&self, window: Option<usize>) -> &Visibility {
         let windowed = self.windows.iter().find(|(size, _)| Some(*size) == window);

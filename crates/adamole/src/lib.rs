@@ -7,6 +7,7 @@ pub use adamole_experiments as experiments;
 pub use adamole_generate as generate;
 pub use adamole_hub as hub;
 pub use adamole_llama as llama;
+pub use adamole_serve as serve;
 pub use adamole_train as train;
 
 // The program's modules import the library by name, as other programs do.

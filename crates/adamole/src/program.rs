@@ -26,6 +26,8 @@ enum Command {
     Generate(Box<cli::generate::GenerateArguments>),
     /// Hold a conversation with a model
     Chat(Box<cli::conversation::ChatArguments>),
+    /// Serve a base model and its adapters over HTTP, in OpenAI's formats
+    Serve(Box<cli::serve::ServeArguments>),
     /// Write a base model with an adapter merged into its weights
     Export(cli::export::ExportArguments),
     /// Show how many experts are active for each token of a text, layer by layer
@@ -62,6 +64,7 @@ pub fn run() -> ExitCode {
         Command::Evaluate(arguments) => cli::evaluate::run(arguments),
         Command::Generate(arguments) => cli::generate::run(*arguments),
         Command::Chat(arguments) => cli::conversation::run(&arguments),
+        Command::Serve(arguments) => cli::serve::run(&arguments),
         Command::Export(arguments) => cli::export::run(arguments),
         Command::Inspect(arguments) => cli::inspect::run(&arguments),
         #[cfg(feature = "hub")]

@@ -4,6 +4,7 @@
 
 #[cfg(target_arch = "x86_64")]
 mod bfloat16;
+mod cached;
 mod elements;
 mod elementwise;
 mod exp;
@@ -17,7 +18,7 @@ mod routing;
 mod tiles;
 
 use crate::{
-    Dropout, Visibility,
+    CachedSequence, Dropout, Visibility,
     nodes::{Adjoints, GateCurve, Kernels, PlainKernels},
     operations::AttentionScores,
 };
@@ -319,6 +320,20 @@ impl PlainKernels for Flex {
         scores: AttentionScores,
     ) -> (FlexTensor, FlexTensor) {
         Self::attention_with_norms([q, k, v], &visible, scores).into()
+    }
+
+    fn single_queries(
+        q: FlexTensor,
+        keys: FlexTensor,
+        values: FlexTensor,
+        sequences: Vec<CachedSequence>,
+        window: Option<usize>,
+        scores: AttentionScores,
+    ) -> FlexTensor {
+        let [q, keys, values] = [q, keys, values].map(|t| Floats::of(&t));
+        let ([_, heads, rows, width], [kv_heads, slots, _]) = (q.dims(), keys.dims());
+        let (sizes, cache) = (cached::Sizes { heads, kv_heads, slots, width }, [keys.slice(), values.slice()]);
+        q.like(cached::single_queries(q.slice(), cache, sizes, &sequences, window, scores), [rows, heads * width])
     }
 
     fn cross_entropy_gradient(logits: FlexTensor, targets: FlexTensor) -> (FlexTensor, FlexTensor) {

@@ -331,7 +331,7 @@ impl Inputs<'_> {
 
 wide! {
     /// Scales and bounds products of queries and keys.
-    fn bound(s: &mut [f32], scores: AttentionScores) {
+    pub(super) fn bound(s: &mut [f32], scores: AttentionScores) {
         let AttentionScores { scale, cap } = scores;
         match cap {
             None => s.iter_mut().for_each(|s| *s *= scale),

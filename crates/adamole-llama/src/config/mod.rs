@@ -156,6 +156,12 @@ impl ModelConfig {
         Ok((config, notes.into_iter().map(warning).collect()))
     }
 
+    /// Whether keys that were cached while a text had `before` positions cannot serve it once it has `after`, since it is
+    /// rotated in another way then.
+    pub fn is_rotated_anew(&self, before: usize, after: usize) -> bool {
+        self.rotations.iter().any(|rotation| rotation.invalidates(before, after))
+    }
+
     /// The content of `config.json` for weights of this type.
     pub(crate) fn to_json(&self, weights: DType) -> Value {
         let mut json = self.json.clone();

@@ -24,6 +24,11 @@ impl ChatTemplateFlag {
         self.template.is_some()
     }
 
+    /// The template that is named.
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.template.as_deref()
+    }
+
     /// The template of the flag, else that of an adapter, else those of a model; all with the special tokens of the model.
     pub(crate) fn open(&self, adapter: Option<&str>, model: Option<&str>) -> Result<ChatTemplates, Failure> {
         let folder = model.map(tokenizer_folder).transpose()?;

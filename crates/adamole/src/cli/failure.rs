@@ -10,6 +10,7 @@ use adamole::{
     generate::GenerateError,
     hub::HubError,
     llama::ModelError,
+    serve::ServeError,
     train::TrainError,
 };
 use std::{error::Error, fmt, io, path::PathBuf, process::ExitCode};
@@ -42,6 +43,7 @@ pub(crate) enum Failure {
     Hub(HubError),
     Model(ModelError),
     Config(ConfigError),
+    Serve(ServeError),
     Setting(SettingError),
     Train(TrainError),
     /// A signal stopped a run, whose state is saved.
@@ -97,6 +99,7 @@ impl Failure {
             ),
             Self::Model(ModelError::TokenOutsideVocabulary { .. }) => true,
             Self::Chat(error) => matches!(error, ChatError::NoTemplate { .. } | ChatError::NoDefault { .. }),
+            Self::Serve(error) => matches!(error, ServeError::Origin(_)),
             Self::Conversations { .. }
             | Self::Conversation(..)
             | Self::Item(..)
@@ -159,6 +162,7 @@ impl Failure {
             | Self::Experiment(_)
             | Self::Line { .. }
             | Self::Model(_)
+            | Self::Serve(_)
             | Self::Setting(_)
             | Self::Train(_)
             | Self::Output(_)
@@ -183,6 +187,7 @@ impl fmt::Display for Failure {
             Self::Hub(error) => write!(f, "{error}")?,
             Self::Model(error) => write!(f, "{error}")?,
             Self::Config(error) => write!(f, "{error}")?,
+            Self::Serve(error) => write!(f, "{error}")?,
             Self::Setting(error) => write!(f, "{error}")?,
             Self::Train(error) => write!(f, "{error}")?,
             Self::Experiment(error) => write!(f, "{error}")?,
@@ -311,6 +316,7 @@ from!(
     Experiment(ExperimentError),
     Hub(HubError),
     Model(ModelError),
+    Serve(ServeError),
     Setting(SettingError),
     Train(TrainError)
 );

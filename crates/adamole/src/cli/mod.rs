@@ -44,6 +44,7 @@ mod routing_page;
 mod row_encoder;
 mod run_data;
 mod sampling;
+pub(crate) mod serve;
 pub(crate) mod settings;
 mod signals;
 pub(crate) mod template;
