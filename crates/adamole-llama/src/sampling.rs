@@ -67,7 +67,8 @@ impl Sampling {
     /// `logits` has a finite score for each token of the vocabulary, `text` is the text so far.
     pub fn distribution(&self, logits: &[f32], text: &[u32]) -> Vec<(u32, f64)> {
         let Some(temperature) = self.0.temperature else { return vec![(self.next(logits, text, 0, 0), 1.0)] };
-        let kept = self.weighted(&self.penalised(logits, text).unwrap_or_else(|| logits.to_vec()), temperature);
+        let penalised = self.penalised(logits, text);
+        let Candidates { kept, .. } = self.candidates(penalised.as_deref().unwrap_or(logits), temperature, usize::MAX);
         let total: f64 = kept.iter().map(|(weight, _)| weight).sum();
         kept.into_iter().map(|(weight, id)| (id, weight / total)).collect()
     }
@@ -77,18 +78,22 @@ impl Sampling {
         let penalised = self.penalised(logits, text);
         let logits = penalised.as_deref().unwrap_or(logits);
         let Some(temperature) = self.0.temperature else { return most_probable(logits) };
-        let kept = self.weighted(logits, temperature);
-        let total: f64 = kept.iter().map(|(weight, _)| weight).sum();
         // 53 random bits as a number in [0, 1).
         let draw = (CounterRng::new(&[self.0.seed, row, step as u64]).next_u64() >> 11) as f64 / (1_u64 << 53) as f64;
-        let mut rest = draw * total;
-        for (weight, id) in &kept {
-            if rest < *weight {
+        for most in [PROBABLE, usize::MAX] {
+            let Candidates { kept, others } = self.candidates(logits, temperature, most);
+            let mut rest = draw * (kept.iter().map(|(weight, _)| weight).sum::<f64>() + others);
+            for (weight, id) in &kept {
+                if rest < *weight {
+                    return *id;
+                }
+                rest -= weight;
+            }
+            if let Some((_, id)) = kept.last().filter(|_| others == 0.0) {
                 return *id;
             }
-            rest -= weight;
         }
-        kept.last().map_or(0, |(_, id)| *id)
+        most_probable(logits)
     }
 
     /// The scores after the repetition penalty; `None` where it changes nothing.
@@ -105,9 +110,8 @@ impl Sampling {
         })
     }
 
-    /// The tokens that are left, by decreasing weight, and equals by their ids. A weight is the probability as a multiple of
-    /// the largest.
-    fn weighted(&self, logits: &[f32], temperature: f32) -> Vec<(f64, u32)> {
+    /// The tokens that are left, at most the first `most` of them.
+    fn candidates(&self, logits: &[f32], temperature: f32, most: usize) -> Candidates {
         let SamplingSettings { top_k, top_p, min_p, .. } = self.0;
         let max = logits.iter().copied().fold(f32::MIN, f32::max);
         let weight = |logit: &f32| f64::from((logit - max) / temperature).exp();
@@ -119,8 +123,14 @@ impl Sampling {
             // As in transformers, those that equal the k-th stay.
             kept.retain(|(weight, _)| *weight >= least);
         }
-        kept.sort_unstable_by(order);
         let total: f64 = kept.iter().map(|(weight, _)| weight).sum();
+        let mut others = 0.0;
+        if most < kept.len() {
+            kept.select_nth_unstable_by(most - 1, order);
+            others = kept[most..].iter().map(|(weight, _)| weight).sum();
+            kept.truncate(most);
+        }
+        kept.sort_unstable_by(order);
         let mut above = 0.0;
         let nucleus = kept.iter().take_while(|(weight, _)| {
             let needed = above < f64::from(top_p) * total;
@@ -129,9 +139,23 @@ impl Sampling {
         });
         let nucleus = nucleus.count();
         let probable = kept.iter().take_while(|(weight, _)| *weight >= f64::from(min_p)).count();
-        kept.truncate(nucleus.min(probable).max(1));
-        kept
+        let count = nucleus.min(probable).max(1);
+        if count < kept.len() {
+            (kept, others) = (kept[..count].to_vec(), 0.0);
+        }
+        Candidates { kept, others }
     }
+}
+
+/// The tokens that a draw looks at first: sorting the whole vocabulary takes longer than all else.
+const PROBABLE: usize = 256;
+
+/// The tokens that can be drawn.
+struct Candidates {
+    /// Weights and ids, by decreasing weight, and equals by their ids. A weight is the probability as a multiple of the largest.
+    kept: Vec<(f64, u32)>,
+    /// The weight of further ones, which are less probable.
+    others: f64,
 }
 
 /// The token of the largest score; the first among equals.

@@ -1,15 +1,22 @@
 //! Products of a few rows, as in decoding: they cost one reading of the weights.
 
-use super::elements::widen;
+use super::{
+    elements::{widen, widen_all},
+    product::{Matrix, write_product},
+};
 use crate::{
     team::{share, threads},
     wide::wide,
 };
 use half::bf16;
-use std::array;
+use std::{array, ops::Range};
 
-/// The most rows for which reading the weights costs more than multiplying.
-const FEW: usize = 4;
+/// The most rows for which the weights are not packed, which takes longer than multiplying them.
+const FEW: usize = 16;
+/// The most rows for which reading the weights takes longer than multiplying them row by row.
+const FEWEST: usize = 4;
+/// Rows of weights that are multiplied at once; they stay in the cache of a core.
+const BLOCK: usize = 96;
 /// The least weights of a part.
 const PART: usize = 1 << 16;
 
@@ -22,6 +29,9 @@ pub(super) fn are_few(rows: usize) -> bool {
 pub(super) trait Rows: Sync {
     /// The product of row `index` with `x`.
     fn dot(&self, index: usize, x: &[f32]) -> f32;
+
+    /// These rows of `d_in` elements as float32, by way of a buffer where they are kept otherwise.
+    fn floats<'a>(&'a self, rows: Range<usize>, d_in: usize, buffer: &'a mut Vec<f32>) -> &'a [f32];
 }
 
 /// `x weight^T`: `x` `[rows, d_in]` to `[rows, d_out]`.
@@ -30,8 +40,23 @@ pub(super) fn product(x: &[f32], weight: &impl Rows, [rows, d_in, d_out]: [usize
     let mut y = vec![0.0; rows * d_out];
     let parts = (2 * threads()).min(d_in * d_out / PART).max(1);
     let part = d_out.div_ceil(parts).max(1);
-    share(y.chunks_mut(part * rows).enumerate().collect(), |(index, y)| dots(y, x, weight, index * part, [rows, d_in]));
+    let work = |(index, y): (usize, &mut [f32])| match rows <= FEWEST {
+        true => dots(y, x, weight, index * part, [rows, d_in]),
+        false => blocks(y, x, weight, index * part, [rows, d_in]),
+    };
+    share(y.chunks_mut(part * rows).enumerate().collect(), work);
     if rows == 1 { y } else { (0..rows).flat_map(|row| y.iter().copied().skip(row).step_by(rows)).collect() }
+}
+
+/// The products of the weights from row `first` on with the rows of `x`, `[outputs, rows]`. In this order, gemm packs the few rows
+/// and reads the weights as they are.
+fn blocks(y: &mut [f32], x: &[f32], weight: &impl Rows, first: usize, [rows, d_in]: [usize; 2]) {
+    let mut buffer = Vec::new();
+    for (block, y) in y.chunks_mut(BLOCK * rows).enumerate() {
+        let (start, outputs) = (first + block * BLOCK, y.len() / rows);
+        let weight = weight.floats(start..start + outputs, d_in, &mut buffer);
+        write_product(y, Matrix::new(weight, outputs, d_in), Matrix::new(x, rows, d_in).transposed());
+    }
 }
 
 wide! {
@@ -98,6 +123,10 @@ impl Rows for Floats<'_> {
     fn dot(&self, index: usize, x: &[f32]) -> f32 {
         dot(x, &self.0[index * x.len()..][..x.len()], |weight| weight)
     }
+
+    fn floats<'a>(&'a self, rows: Range<usize>, d_in: usize, _: &'a mut Vec<f32>) -> &'a [f32] {
+        &self.0[rows.start * d_in..rows.end * d_in]
+    }
 }
 
 /// Weights in bfloat16; they are widened as they are read.
@@ -107,6 +136,12 @@ impl Rows for Halves<'_> {
     #[inline(always)]
     fn dot(&self, index: usize, x: &[f32]) -> f32 {
         dot(x, &self.0[index * x.len()..][..x.len()], widen)
+    }
+
+    fn floats<'a>(&'a self, rows: Range<usize>, d_in: usize, buffer: &'a mut Vec<f32>) -> &'a [f32] {
+        buffer.resize(rows.len() * d_in, 0.0);
+        widen_all(&self.0[rows.start * d_in..rows.end * d_in], buffer);
+        buffer
     }
 }
 
@@ -132,5 +167,21 @@ impl Rows for Codes<'_> {
             rest += scale * codes_rest.iter().zip(x_rest).map(|(code, x)| f32::from(*code) * x).sum::<f32>();
         }
         total(&sums) + rest
+    }
+
+    fn floats<'a>(&'a self, rows: Range<usize>, d_in: usize, buffer: &'a mut Vec<f32>) -> &'a [f32] {
+        let (start, end) = (rows.start * d_in, rows.end * d_in);
+        buffer.resize(end - start, 0.0);
+        scale_all(&self.codes[start..end], &self.scales[start / self.block..], self.block, buffer);
+        buffer
+    }
+}
+
+wide! {
+    /// Codes times the scales of their blocks.
+    fn scale_all(codes: &[i8], scales: &[f32], block: usize, values: &mut [f32]) {
+        for ((codes, values), scale) in codes.chunks_exact(block).zip(values.chunks_exact_mut(block)).zip(scales) {
+            codes.iter().zip(values).for_each(|(code, value)| *value = f32::from(*code) * scale);
+        }
     }
 }

@@ -59,7 +59,7 @@ pub(super) async fn answer(app: Arc<App>, body: &[u8]) -> Result<Response, ApiEr
         max_new_tokens: newer.or(max_new_tokens),
         sampling: fields.sampling()?,
         stop: fields.stop()?,
-        end_tokens: app.served(model).answer_end_tokens.clone(),
+        end_tokens: fields.end_tokens(&app.served(model).answer_end_tokens)?,
         continues: false,
         top_scores: scores.then(|| top.unwrap_or(0)),
         score_prompt: false,

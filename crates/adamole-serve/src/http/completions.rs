@@ -93,7 +93,7 @@ pub(super) async fn answer(app: Arc<App>, body: &[u8]) -> Result<Response, ApiEr
         max_new_tokens: Some(max_new_tokens),
         sampling: fields.sampling()?,
         stop: fields.stop()?,
-        end_tokens: app.served(model).end_tokens.clone(),
+        end_tokens: fields.end_tokens(&app.served(model).end_tokens)?,
         continues: true,
         top_scores,
         score_prompt: echo && top_scores.is_some(),

@@ -149,6 +149,11 @@ impl Fields {
         StopStrings::new(strings).map_err(|error| ApiError::field("stop", error.to_string()))
     }
 
+    /// Takes out whether end tokens end a text, as these do by default.
+    pub(super) fn end_tokens(&mut self, end_tokens: &[u32]) -> Result<Vec<u32>, ApiError> {
+        Ok(if self.switch("ignore_eos")? { Vec::new() } else { end_tokens.to_vec() })
+    }
+
     /// Takes out how many of the most probable tokens come with a score.
     pub(super) fn top_scores(&mut self, name: &str) -> Result<Option<usize>, ApiError> {
         match self.count(name)? {
