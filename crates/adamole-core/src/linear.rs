@@ -45,18 +45,27 @@ impl AdaptedLinear {
 
     /// `[T, d_in]` to `[T, d_out]`.
     pub fn forward(&self, x: Tensor<2>, context: &mut ForwardContext) -> Tensor<2> {
-        let weight = self.weight.val();
-        let quantized = is_quantized(&weight);
-        let y = match &self.adapter {
-            None if quantized => quantized_linear(x, weight),
-            None => linear(x, weight),
+        match &self.adapter {
+            None => self.unadapted(x),
             Some(adapter) => {
                 let inner = adapter.inner(x.clone(), context);
-                let with_update = if quantized { quantized_linear_with_update } else { linear_with_update };
-                with_update(x, weight, inner, adapter.outer())
+                self.updated(x, inner, adapter.outer())
             }
-        };
+        }
+    }
+
+    /// The frozen layer alone, `[T, d_in]` to `[T, d_out]`.
+    pub(crate) fn unadapted(&self, x: Tensor<2>) -> Tensor<2> {
+        let weight = self.weight.val();
+        let y = if is_quantized(&weight) { quantized_linear(x, weight) } else { linear(x, weight) };
         self.biased(y)
+    }
+
+    /// The frozen layer and `inner outer^T`: `[T, d_in]`, `[T, K]` and `[d_out, K]` to `[T, d_out]`.
+    pub(crate) fn updated(&self, x: Tensor<2>, inner: Tensor<2>, outer: Tensor<2>) -> Tensor<2> {
+        let weight = self.weight.val();
+        let with_update = if is_quantized(&weight) { quantized_linear_with_update } else { linear_with_update };
+        self.biased(with_update(x, weight, inner, outer))
     }
 
     fn biased(&self, y: Tensor<2>) -> Tensor<2> {
