@@ -3,7 +3,8 @@
 
 use adamole::{
     core::{
-        AdaMole, AdapterConfig, AdapterSet, CounterRng, ForwardContext, HydraLora, Lora, Mole, RoutingDetail, Selection,
+        AdaMole, AdapterConfig, AdapterSet, CounterRng, ForwardContext, HydraLora, Lora, MixLora, MixLoraPart, Mole,
+        RoutingDetail, Selection,
     },
     llama::{
         AdapterLayout, BlockCache, CausalLm, NextTokens, ParameterKind, ParameterMapper, Targets, TokenBatch,
@@ -17,13 +18,14 @@ use burn::{
 };
 use std::sync::Arc;
 
-const FAMILIES: [&str; 7] = [
+const FAMILIES: [&str; 8] = [
     "gemma2_caps",
     "gemma3_pattern2",
     "phi3_window",
     "qwen3_norms",
     "smollm3_interval",
-    "llama3_rope",
+    "llama_llama3",
+    "llama_yarn",
     "mistral_window",
 ];
 
@@ -72,7 +74,7 @@ struct Text {
 #[test]
 fn texts_in_one_step_are_as_they_are_apart() {
     let device = device();
-    for family in FAMILIES.iter().map(|family| golden(&format!("families/{family}/base"))).filter(|it| it.exists()) {
+    for family in FAMILIES.map(|family| golden(&format!("families/{family}/base"))) {
         let base = load_base(&family, &device).unwrap();
         let adamole = AdaMole { num_experts: 4.try_into().unwrap(), tau_max: None };
         let mole = Mole { num_experts: 3.try_into().unwrap(), selection: Selection::TopK(2.try_into().unwrap()) };
@@ -87,7 +89,7 @@ fn texts_in_one_step_are_as_they_are_apart() {
         let sets: Vec<Option<Arc<AdapterSet>>> = models
             .iter()
             .enumerate()
-            .map(|(index, model)| (index > 0).then(|| Arc::new(model.adapter_set())))
+            .map(|(index, model)| (index > 0).then(|| Arc::new(model.adapter_set().unwrap())))
             .collect();
         let vocabulary = base.config().vocab_size as u32;
         let mut cache = BlockCache::new(base.config(), 16, &device);
@@ -138,4 +140,14 @@ fn texts_in_one_step_are_as_they_are_apart() {
             }
         }
     }
+}
+
+#[test]
+fn experts_that_are_whole_blocks_are_refused_by_name() {
+    let base = load_base(&golden("families/qwen3_norms/base"), &device()).unwrap();
+    let mixlora =
+        MixLora { num_experts: 4.try_into().unwrap(), top_k: 2.try_into().unwrap(), part: MixLoraPart::Attention };
+    let model = adapted(&base, AdapterConfig::new(mixlora, 2, 4.0, 0.0).unwrap(), 1);
+    let error = model.adapter_set().expect_err("one router for several linears").to_string();
+    assert!(error.contains("mixlora"), "{error}");
 }

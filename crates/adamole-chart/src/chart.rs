@@ -3,12 +3,12 @@
 use crate::page::{COLOURS, escaped, shade};
 
 /// The size of the plot area in pixels.
-const WIDTH: f64 = 560.0;
-const HEIGHT: f64 = 240.0;
+pub(crate) const WIDTH: f64 = 560.0;
+pub(crate) const HEIGHT: f64 = 240.0;
 /// The margins for ticks and labels.
-const LEFT: f64 = 60.0;
+pub(crate) const LEFT: f64 = 60.0;
 const BELOW: f64 = 50.0;
-const ABOVE: f64 = 30.0;
+pub(crate) const ABOVE: f64 = 30.0;
 /// The margin for the legend.
 const RIGHT: f64 = 120.0;
 
@@ -120,7 +120,7 @@ pub fn heat_map(title: &str, x_label: &str, y_label: &str, columns: &[(String, V
 }
 
 /// The SVG element with title and axis labels.
-fn svg(title: &str, x_label: &str, y_label: &str, (width, height): (f64, f64), drawn: &str) -> String {
+pub(crate) fn svg(title: &str, x_label: &str, y_label: &str, (width, height): (f64, f64), drawn: &str) -> String {
     let (right, below) = (LEFT + width, ABOVE + height);
     let (all, high, middle) = (right.max(LEFT + 400.0) + RIGHT, below + BELOW, ABOVE + height / 2.0);
     format!(
@@ -136,7 +136,7 @@ fn svg(title: &str, x_label: &str, y_label: &str, (width, height): (f64, f64), d
     )
 }
 
-fn text(x: f64, y: f64, anchor: &str, content: &str) -> String {
+pub(crate) fn text(x: f64, y: f64, anchor: &str, content: &str) -> String {
     format!("<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{}</text>\n", escaped(content))
 }
 

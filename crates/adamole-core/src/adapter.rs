@@ -194,14 +194,19 @@ impl Adapter {
     /// The experts' inner activations `A x`, weighted by the router and scaled: `[T, d_in]` to `[T, N r]`.
     pub fn weighted_experts(&self, x: Tensor<2>, context: &mut ForwardContext) -> Tensor<2> {
         let number = context.enter_adapter();
+        let hidden = self.hidden(&x, number, context);
+        self.weighted(hidden, &x, number, context)
+    }
+
+    /// The experts' inner activations `A x` of the adapter with this number in the pass: `[T, d_in]` to `[T, N r]`.
+    pub(crate) fn hidden(&self, x: &Tensor<2>, number: usize, context: &ForwardContext) -> Tensor<2> {
         let dropout = context.input_dropout(self.config.dropout, number, self.config.num_experts());
-        let hidden = match dropout.as_deref() {
-            Some(dropouts @ [_, _, ..]) => self.hidden_apart(&x, dropouts),
+        match dropout.as_deref() {
+            Some(dropouts @ [_, _, ..]) => self.hidden_apart(x, dropouts),
             dropouts => {
                 self.for_all_experts(adapter_input(x.clone(), self.a(), dropouts.and_then(|d| d.first().copied())))
             }
-        };
-        self.weighted(hidden, &x, number, context)
+        }
     }
 
     /// The experts' inner activations `[T, N r]`, weighted by the router's decision on `x` and scaled.

@@ -10,6 +10,7 @@ mod linear;
 mod method;
 mod numbers;
 mod parameters;
+mod routed_block;
 pub mod router;
 mod rows;
 #[doc(hidden)]
@@ -26,6 +27,7 @@ pub use linear::AdaptedLinear;
 pub use method::*;
 pub use numbers::{CapacityFactor, NumExperts, Probability, Rank, TauMax, TopK, TopP};
 pub use parameters::{AdapterShape, Initial, ParameterSpec, ParameterValue, SharedIdentity, SharedParameters};
+pub use routed_block::RoutedBlock;
 pub use router::load_balancing_loss;
 pub use rows::{Rows, ValidRows};
 pub use setting::{Setting, SettingDefault, SettingGroup, SettingKind, SettingMap};

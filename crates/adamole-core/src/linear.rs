@@ -45,24 +45,18 @@ impl AdaptedLinear {
 
     /// `[T, d_in]` to `[T, d_out]`.
     pub fn forward(&self, x: Tensor<2>, context: &mut ForwardContext) -> Tensor<2> {
-        let y = match context.enter_linear() {
+        match context.enter_linear() {
             Some((number, groups)) => self.with_groups(x, number, groups),
             None => self.with_adapter(x, self.adapter.as_ref().map(|adapter| (adapter, context))),
-        };
-        self.biased(y)
+        }
     }
 
-    /// The product with the frozen weights, and the update of an adapter in the same buffer.
     fn with_adapter(&self, x: Tensor<2>, adapter: Option<(&Adapter, &mut ForwardContext)>) -> Tensor<2> {
-        let weight = self.weight.val();
-        let quantized = is_quantized(&weight);
         match adapter {
-            None if quantized => quantized_linear(x, weight),
-            None => linear(x, weight),
+            None => self.unadapted(x),
             Some((adapter, context)) => {
                 let inner = adapter.inner(x.clone(), context);
-                let with_update = if quantized { quantized_linear_with_update } else { linear_with_update };
-                with_update(x, weight, inner, adapter.outer())
+                self.updated(x, inner, adapter.outer())
             }
         }
     }
@@ -72,7 +66,7 @@ impl AdaptedLinear {
         if let [group] = groups {
             return self.with_adapter(x, group.on_linear(number));
         }
-        let (mut y, mut start) = (self.with_adapter(x.clone(), None), 0);
+        let (mut y, mut start) = (self.unadapted(x.clone()), 0);
         let [_, d_out] = y.dims();
         for group in groups {
             let rows = start..start + group.rows();
@@ -85,6 +79,20 @@ impl AdaptedLinear {
             }
         }
         y
+    }
+
+    /// The frozen layer alone, `[T, d_in]` to `[T, d_out]`.
+    pub(crate) fn unadapted(&self, x: Tensor<2>) -> Tensor<2> {
+        let weight = self.weight.val();
+        let y = if is_quantized(&weight) { quantized_linear(x, weight) } else { linear(x, weight) };
+        self.biased(y)
+    }
+
+    /// The frozen layer and `inner outer^T`: `[T, d_in]`, `[T, K]` and `[d_out, K]` to `[T, d_out]`.
+    pub(crate) fn updated(&self, x: Tensor<2>, inner: Tensor<2>, outer: Tensor<2>) -> Tensor<2> {
+        let weight = self.weight.val();
+        let with_update = if is_quantized(&weight) { quantized_linear_with_update } else { linear_with_update };
+        self.biased(with_update(x, weight, inner, outer))
     }
 
     fn biased(&self, y: Tensor<2>) -> Tensor<2> {

@@ -1,7 +1,8 @@
 //! A cell with its settings, and the processes that run it.
 
 use crate::{
-    ExperimentError, definition::Definitions, lock, outcome::read_json, place::Places, plan::Key, preset::Portion,
+    ExperimentError, definition::Definitions, experiment::Rate, lock, outcome::read_json, place::Places, plan::Key,
+    preset::Portion,
 };
 use serde_json::Value;
 use std::{
@@ -19,6 +20,12 @@ pub(crate) struct Cell {
     /// The content of the configuration file of `adamole train`.
     pub(crate) settings: Table,
     pub(crate) is_trained: bool,
+    /// The method whose learning rate it tries, if it is a trial.
+    pub(crate) trial_of: Option<String>,
+    /// Whether it waits for the choice of its learning rate, and its settings have another one.
+    pub(crate) waits: bool,
+    /// Whether the adapter is also evaluated with the scoring of the reference implementation.
+    pub(crate) reference_scoring: bool,
     pub(crate) portion: Portion,
     /// The name of a well-known model, or a folder with a config.json.
     pub(crate) shape: String,
@@ -84,13 +91,30 @@ impl Cell {
         if let Some(workers) = launch.workers {
             settings.insert("workers".into(), i64::try_from(workers).unwrap_or(i64::MAX).into());
         }
+        let is_trained = key.method != "untuned";
+        let (mut trial_of, mut waits) = (None, false);
+        match variant.rate {
+            Rate::Trial { .. } => {
+                trial_of = Some(variant.method.clone());
+                // What chooses a rate is all that a trial is measured on.
+                let split = settings.get("validation_split").cloned().unwrap_or_else(|| "validation".into());
+                settings.insert("report_split".into(), split);
+            }
+            Rate::Chosen if is_trained => {
+                let chosen = definitions.rates.get(&variant.method);
+                let any = preset.comparison.as_ref().and_then(|comparison| comparison.rates.values.first());
+                waits = chosen.is_none();
+                settings.extend(chosen.or(any).map(|rate| ("learning_rate".to_owned(), (*rate).into())));
+            }
+            Rate::Chosen | Rate::Set => {}
+        }
         if !settings.contains_key("report_split") {
             return Err(ExperimentError::NoReport { cell: key.id() });
         }
-        let is_trained = key.method != "untuned";
         let shipped = places.root.as_deref().map(|root| root.join(&model.shape)).filter(|folder| folder.is_dir());
         let shape = shipped.map_or_else(|| model.shape.clone(), |folder| folder.display().to_string());
-        Ok(Self { key: key.clone(), settings, is_trained, portion: portion.clone(), shape })
+        let (key, portion, reference_scoring) = (key.clone(), portion.clone(), preset.reference_scoring);
+        Ok(Self { key, settings, is_trained, trial_of, waits, reference_scoring, portion, shape })
     }
 
     /// Runs what is left of the cell in `folder` and returns the output of the training run, if there is one, and of the evaluations
@@ -110,13 +134,17 @@ impl Cell {
             true => None,
             false => Some(self.evaluate(launch, folder, "aligned", adapter)?),
         };
-        let reference = self.evaluate(launch, folder, "reference", adapter)?;
+        let reference = match self.reference_scoring {
+            true => Some(self.evaluate(launch, folder, "reference", adapter)?),
+            false => None,
+        };
+        let answers = if self.is_trained { run.join("reported.jsonl") } else { folder.join("aligned.jsonl") };
         // A finished run needs no checkpoints.
         let checkpoints = run.join("checkpoints");
         if checkpoints.exists() {
             fs::remove_dir_all(&checkpoints).map_err(ExperimentError::io(&checkpoints))?;
         }
-        Ok(Printed { train, aligned, reference, earlier_seconds })
+        Ok(Printed { train, aligned, reference, answers, earlier_seconds })
     }
 
     /// The report of the training run. An interrupted run is resumed, a finished one is not run again.
@@ -155,7 +183,8 @@ impl Cell {
             }
         }
         let split = self.settings.get("report_split").and_then(toml::Value::as_str).unwrap_or_default();
-        arguments.extend(["--split".into(), split.into()]);
+        let predictions = text(&folder.join(format!("{scoring}.jsonl")));
+        arguments.extend(["--split".into(), split.into(), "--predictions".into(), predictions]);
         arguments.extend(run.into_iter().flat_map(|run| ["--adapter".into(), text(run)]));
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         start(launch, folder, scoring, &arguments)
@@ -167,7 +196,10 @@ impl Cell {
 pub(crate) struct Printed {
     pub(crate) train: Option<Value>,
     pub(crate) aligned: Option<Value>,
-    pub(crate) reference: Value,
+    /// `None` if it is not evaluated.
+    pub(crate) reference: Option<Value>,
+    /// The file with the scores of each reported item.
+    pub(crate) answers: PathBuf,
     /// The time of the training run before this invocation.
     pub(crate) earlier_seconds: f64,
 }

@@ -2,10 +2,11 @@
 
 use crate::{
     ExperimentError,
-    experiment::{Column, Experiment},
+    experiment::{Column, Experiment, Rate},
     files::{self, embedded, read, read_folder},
     method::Method,
     paper::Paper,
+    plan::Key,
     preset::Preset,
     variant::{Variant, variants},
 };
@@ -25,6 +26,8 @@ pub(crate) struct Definitions {
     pub(crate) methods: BTreeMap<String, Method>,
     pub(crate) benchmarks: BTreeMap<String, Benchmark>,
     pub(crate) paper: Paper,
+    /// The learning rate of each method of a comparison, as far as it is chosen.
+    pub(crate) rates: BTreeMap<String, f64>,
     /// The runs of each experiment's rows and columns.
     variants: BTreeMap<String, Vec<Variant>>,
 }
@@ -55,19 +58,26 @@ impl Definitions {
             experiments.push(experiment);
         }
         experiments.sort_by_key(|experiment| files::order(&experiment.id));
-        let preset = match preset.ends_with(".toml") {
+        let preset: Preset = match preset.ends_with(".toml") {
             true => read(Path::new(preset))?,
             false => {
                 known("--preset", "preset", [&preset.to_owned()], &files::names("presets"))?;
                 embedded(&format!("presets/{preset}.toml"))?
             }
         };
+        let mut paper: Paper = embedded("paper.toml")?;
+        if let Some(comparison) = &preset.comparison {
+            // The trials come first.
+            experiments = comparison.experiments().into();
+            paper.clear();
+        }
         let mut definitions = Self {
             preset,
             experiments,
             methods: embedded("methods.toml")?,
             benchmarks: embedded("benchmarks.toml")?,
-            paper: embedded("paper.toml")?,
+            paper,
+            rates: BTreeMap::new(),
             variants: BTreeMap::new(),
         };
         definitions.add_own()?;
@@ -78,6 +88,12 @@ impl Definitions {
 
     /// Adds the methods and benchmarks that experiments define.
     fn add_own(&mut self) -> Result<(), ExperimentError> {
+        for (name, method) in self.preset.comparison.iter().flat_map(|comparison| &comparison.methods) {
+            if self.methods.insert(name.clone(), method.clone()).is_some() {
+                let file = "the preset".into();
+                return Err(ExperimentError::DefinedTwice { file, what: "method", name: name.clone() });
+            }
+        }
         for experiment in &self.experiments {
             let twice = |what, name: &String| {
                 Err(ExperimentError::DefinedTwice { file: format!("{}.toml", experiment.id), what, name: name.clone() })
@@ -132,7 +148,12 @@ impl Definitions {
                 }
             }
         }
-        let families = methods.values().filter_map(|method| method.family.as_ref());
+        if preset.comparison.as_ref().is_some_and(|comparison| comparison.rates.values.is_empty()) {
+            return Err(ExperimentError::NoRates);
+        }
+        // A comparison chooses its rates itself.
+        let families = methods.values().filter(|_| preset.comparison.is_none());
+        let families = families.filter_map(|method| method.family.as_ref());
         known("paper.toml", "table", paper.keys(), ids())?;
         known("the preset", "method", &preset.check.methods, methods.keys())?;
         known("the preset", "benchmark", preset.benchmarks.keys(), benchmarks.keys())?;
@@ -169,6 +190,16 @@ impl Definitions {
     pub(crate) fn variant(&self, experiment: &Experiment, column: &str, method: &str) -> Option<&Variant> {
         let all = self.variants.get(&experiment.id)?;
         all.iter().find(|variant| variant.column == column && variant.method == method)
+    }
+
+    /// Whether a cell is a trial of a learning rate.
+    pub(crate) fn is_trial(&self, key: &Key) -> bool {
+        self.variant_named(&key.method).is_some_and(|variant| matches!(variant.rate, Rate::Trial { .. }))
+    }
+
+    /// The seed of the trials, if there are any.
+    pub(crate) fn trial_seed(&self) -> Option<u64> {
+        self.preset.comparison.as_ref().map(|comparison| comparison.rates.seed)
     }
 
     /// The run of a cell, by the cell's name for its method.

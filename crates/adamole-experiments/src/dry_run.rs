@@ -12,6 +12,7 @@ pub(crate) fn text(cells: &[Planned], jobs: usize, gigaflops: f64) -> String {
     for planned in cells {
         let state = match (&planned.state, planned.is_done()) {
             (_, true) => "done",
+            _ if planned.cell.waits => "waits",
             (State::Missing, _) => "to run",
             (State::Outdated, _) => "outdated",
             (State::Run(_), _) => "failed",

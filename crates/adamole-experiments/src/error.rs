@@ -75,6 +75,18 @@ pub enum ExperimentError {
     /// A text is not a shard.
     #[error("{0} is not a shard, expected for example 1/3, 2/3 or 3/3 for three machines")]
     Shard(String),
+    /// A comparison has no learning rates.
+    #[error("the preset's comparison has no learning rates, expected at least one in comparison.rates.values")]
+    NoRates,
+    /// The seed of the trials is reported.
+    #[error("seed {seed} is that of the trials of learning rates, whose runs are not reported; expected other seeds")]
+    TrialSeed {
+        /// The seed.
+        seed: u64,
+    },
+    /// A preset without a comparison has nothing to measure.
+    #[error("--measure is for a preset with a comparison of methods")]
+    NothingToMeasure,
     /// No cell is selected.
     #[error("no cell matches all of the options; --dry-run without them lists all cells")]
     NothingAsked,

@@ -21,6 +21,7 @@ pub(crate) struct Estimate {
     fingerprint: Option<Fingerprint>,
     pub(crate) trainable_parameters: u64,
     pub(crate) steps: u64,
+    train_tokens: u64,
     train_operations: f64,
     validation_operations: f64,
     report_operations: f64,
@@ -78,6 +79,11 @@ impl Estimate {
         self.train_operations + (epochs + 1.0) * self.validation_operations + evaluations
     }
 
+    /// The operations of training for each token.
+    pub(crate) fn operations_per_token(&self) -> Option<f64> {
+        (self.train_tokens > 0).then(|| self.train_operations / self.train_tokens as f64)
+    }
+
     /// The settings that change the result, with the file name in place of the path of a custom benchmark.
     pub(crate) fn settings(&self) -> Map<String, Value> {
         let of_result = |(key, _): &(String, Value)| !WITHOUT_EFFECT.contains(&key.as_str());
@@ -124,6 +130,7 @@ mod tests {
             fingerprint,
             trainable_parameters: 0,
             steps: 0,
+            train_tokens: 0,
             train_operations: 10.0,
             validation_operations: 2.0,
             report_operations: 1.0,

@@ -43,6 +43,21 @@ pub(crate) struct Experiment {
     /// Further benchmarks, with what the preset has for the others.
     #[serde(default)]
     pub(crate) benchmarks: BTreeMap<String, OwnBenchmark>,
+    /// Where its learning rates come from.
+    #[serde(skip)]
+    pub(crate) rate: Rate,
+}
+
+/// The origin of the learning rates of an experiment's cells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Rate {
+    /// The settings.
+    #[default]
+    Set,
+    /// The settings, of which the best is chosen: a cell of this seed alone, whose accuracy is of the items that choose.
+    Trial { seed: u64 },
+    /// The choice of those trials.
+    Chosen,
 }
 
 fn base() -> String {
@@ -107,10 +122,10 @@ struct Whole {
 
 impl From<Written> for Column {
     fn from(written: Written) -> Self {
-        let paper = Experts::default();
         match written {
-            Written::Name(name) => Self { id: name.clone(), benchmark: name, experts: paper, settings: Table::new() },
+            Written::Name(name) => Self::of_benchmark(name),
             Written::Whole(Whole { id, benchmark, experts, rank, settings }) => {
+                let paper = Experts::default();
                 let experts = Experts { number: experts.unwrap_or(paper.number), rank: rank.unwrap_or(paper.rank) };
                 Self { id, benchmark, experts, settings }
             }
@@ -188,6 +203,7 @@ impl Experiment {
             sweep: None,
             methods: BTreeMap::new(),
             benchmarks: BTreeMap::new(),
+            rate: Rate::Set,
         }
     }
 
@@ -225,6 +241,11 @@ impl Experiment {
 }
 
 impl Column {
+    /// The column of a benchmark with the preset's settings.
+    pub(crate) fn of_benchmark(name: String) -> Self {
+        Self { id: name.clone(), benchmark: name, experts: Experts::default(), settings: Table::new() }
+    }
+
     /// Whether the column is a benchmark with the preset's settings.
     pub(crate) fn is_benchmark(&self) -> bool {
         self.id == self.benchmark

@@ -3,6 +3,7 @@
 mod cell;
 mod check;
 mod claims;
+mod comparison;
 mod definition;
 mod differences;
 mod dry_run;

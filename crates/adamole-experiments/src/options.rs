@@ -16,7 +16,8 @@ use std::{
 /// The flags of `cargo xtask reproduce` and of `adamole experiments`.
 #[derive(Debug, Clone, Args)]
 pub struct Options {
-    /// Preset: tiny (shipped models and samples), smollm2 or gemma3 (small real models on a CPU), paper, or a TOML file
+    /// Preset: tiny (shipped models and samples), smollm2 or gemma3 (small real models on a CPU), methods (methods of 2024 to
+    /// 2026 beside each other on the first of these), paper, or a TOML file
     #[arg(long, default_value = "tiny")]
     pub(crate) preset: String,
     /// Folder with custom tables and figures, beside the paper's
@@ -64,6 +65,10 @@ pub struct Options {
     /// List the cells with estimates of time and memory, without running or building anything
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Of a comparison of methods, measure the time of a step, the latency of a decode and the peak memory of each, in place of
+    /// running cells; the machine has to be idle otherwise
+    #[arg(long, conflicts_with_all = ["dry_run", "report_only"])]
+    pub(crate) measure: bool,
     /// Write the report from the existing results, without running or building anything
     #[arg(long)]
     pub(crate) report_only: bool,

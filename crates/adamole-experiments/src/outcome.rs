@@ -18,6 +18,9 @@ pub(crate) struct Outcome {
     pub(crate) trainable_parameters: u64,
     pub(crate) memory_estimate_bytes: u64,
     pub(crate) operations: f64,
+    /// Those of a training step for each token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) operations_per_token: Option<f64>,
     /// The wall time of the cell over all invocations that trained it.
     pub(crate) seconds: f64,
     pub(crate) environment: Environment,
@@ -50,12 +53,16 @@ pub(crate) struct Environment {
 pub(crate) struct Numbers {
     /// The accuracy on the reported items with aligned scoring.
     pub(crate) accuracy: f64,
-    /// The same with reference scoring.
-    pub(crate) reference_accuracy: f64,
+    /// The same with reference scoring, if it is evaluated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) reference_accuracy: Option<f64>,
     /// The accuracy of the most frequent answer.
     pub(crate) majority_accuracy: f64,
     pub(crate) reported_on: String,
     pub(crate) reported_items: u64,
+    /// A digit for each reported item in order: 1 if it is answered rightly, otherwise 0. Empty in results of earlier versions.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) answers: String,
     pub(crate) training: Option<Training>,
 }
 
@@ -98,6 +105,11 @@ impl Outcome {
         Key { model: model.clone(), benchmark: benchmark.clone(), method: method.clone(), seed: *seed }
     }
 
+    /// Whether its accuracy is of the items that chose the epoch, as that of a trial is.
+    pub(crate) fn is_of_selection(&self) -> bool {
+        self.numbers().and_then(|it| Some(it.reported_on == it.training.as_ref()?.selected_on)).unwrap_or(false)
+    }
+
     /// Reads the file of a cell; `None` if it does not exist.
     pub(crate) fn read(path: &Path) -> Result<Option<Self>, ExperimentError> {
         if path.exists() { read_json(path).map(Some) } else { Ok(None) }
@@ -138,9 +150,11 @@ impl Numbers {
         };
         let aligned = printed.train.as_ref().map(|report| &report["reported"]);
         let aligned = aligned.or(printed.aligned.as_ref()).ok_or_else(|| missing("result"))?;
+        let reference = printed.reference.as_ref().map(|reference| number(reference, "accuracy"));
         Ok(Self {
             accuracy: number(aligned, "accuracy")?,
-            reference_accuracy: number(&printed.reference, "accuracy")?,
+            reference_accuracy: reference.transpose()?,
+            answers: answers(&printed.answers)?,
             majority_accuracy: number(aligned, "majority_accuracy")?,
             reported_on: text(&aligned["split"]),
             reported_items: aligned["items"].as_u64().unwrap_or_default(),
@@ -156,6 +170,25 @@ impl Numbers {
 pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, ExperimentError> {
     let text = fs::read(path).map_err(ExperimentError::io(path))?;
     serde_json::from_slice(&text).map_err(|source| ExperimentError::Result { path: path.to_owned(), source })
+}
+
+/// Which items are answered rightly, as digits; empty if the program did not write their scores.
+fn answers(path: &Path) -> Result<String, ExperimentError> {
+    #[derive(Deserialize)]
+    struct Prediction {
+        predicted: usize,
+        answer: Option<usize>,
+    }
+    if !path.exists() {
+        return Ok(String::new());
+    }
+    let lines = fs::read_to_string(path).map_err(ExperimentError::io(path))?;
+    let digit = |line: &str| {
+        let prediction: Prediction =
+            serde_json::from_str(line).map_err(|source| ExperimentError::Result { path: path.to_owned(), source })?;
+        Ok(if prediction.answer == Some(prediction.predicted) { '1' } else { '0' })
+    };
+    lines.lines().map(digit).collect()
 }
 
 /// The routing of each linear; empty if nothing is routed.
@@ -182,12 +215,19 @@ mod tests {
             "accuracy": 0.5, "selected_on": "train[:9]", "best_epoch": 2, "linears": [], "departures": [],
             "reported": {"split": "test", "accuracy": 0.75, "items": 8, "majority_accuracy": 0.25},
         });
-        let printed =
-            Printed { train: Some(train), aligned: None, reference: json!({"accuracy": 0.625}), earlier_seconds: 0.0 };
+        let folder = tempfile::tempdir()?;
+        let answers = folder.path().join("reported.jsonl");
+        let line =
+            |predicted| format!("{{\"item\": 0, \"predicted\": {predicted}, \"answer\": 1, \"scores\": [0.5]}}\n");
+        fs::write(&answers, [1, 0, 1].map(line).concat())?;
+        let reference = Some(json!({"accuracy": 0.625}));
+        let printed = Printed { train: Some(train), aligned: None, reference, answers, earlier_seconds: 0.0 };
         let numbers = Numbers::of(&printed, Path::new("nowhere"))?;
-        assert_eq!((numbers.accuracy, numbers.reference_accuracy, numbers.reported_items), (0.75, 0.625, 8));
+        assert_eq!((numbers.accuracy, numbers.reference_accuracy, numbers.reported_items), (0.75, Some(0.625), 8));
+        assert_eq!(numbers.answers, "101");
         assert_eq!(numbers.training.map(|t| (t.accuracy, t.best_epoch)), Some((0.5, 2)));
-        let nothing = Printed { train: None, aligned: None, reference: json!({}), earlier_seconds: 0.0 };
+        let nothing =
+            Printed { train: None, aligned: None, reference: None, answers: "nowhere".into(), earlier_seconds: 0.0 };
         assert!(Numbers::of(&nothing, Path::new("nowhere")).is_err());
         Ok(())
     }

@@ -3,7 +3,7 @@
 use crate::ExperimentError;
 use crate::{
     definition::{Definitions, known},
-    experiment::{Column, Experiment},
+    experiment::{Column, Experiment, Rate},
     method::Source,
 };
 use std::{collections::BTreeSet, str::FromStr};
@@ -85,6 +85,7 @@ pub(crate) fn key(
         Source::Untuned | Source::Majority => Some(key("untuned", 0)),
         Source::Trained => {
             let variant = definitions.variant(experiment, &column.id, method);
+            let seed = if let Rate::Trial { seed } = experiment.rate { seed } else { seed };
             Some(key(variant.map_or(method, |variant| &variant.name), seed))
         }
     }

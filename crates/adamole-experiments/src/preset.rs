@@ -1,5 +1,6 @@
 //! A preset: models, sizes and settings.
 
+use crate::comparison::Comparison;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use toml::Table;
@@ -27,12 +28,22 @@ pub(crate) struct Preset {
     pub(crate) models: BTreeMap<String, Model>,
     /// Settings of every run.
     pub(crate) settings: Table,
-    /// Settings by the family of the method, which override those of every run.
+    /// Settings by the family of the method, which override those of every run. A comparison has none: it chooses the rates.
+    #[serde(default)]
     pub(crate) families: BTreeMap<String, Table>,
     /// The benchmarks that the preset has. Their settings override those of the family.
     pub(crate) benchmarks: BTreeMap<String, Portion>,
     #[serde(default)]
     pub(crate) check: Gains,
+    /// Whether adapters are also evaluated with the scoring of the reference implementation.
+    #[serde(default = "yes")]
+    pub(crate) reference_scoring: bool,
+    /// A comparison of methods, in place of the paper's tables and figures.
+    pub(crate) comparison: Option<Comparison>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 #[derive(Debug, Clone, Deserialize)]

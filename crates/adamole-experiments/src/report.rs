@@ -36,12 +36,12 @@ pub(crate) fn write(results: &Results<'_>, preset: &str, command: &str, folder: 
     write_file(&folder.join("report.md"), &markdown)
 }
 
-fn write_file(path: &Path, text: &str) -> Result<(), ExperimentError> {
+pub(crate) fn write_file(path: &Path, text: &str) -> Result<(), ExperimentError> {
     fs::write(path, text).map_err(ExperimentError::io(path))
 }
 
 /// The Markdown as a page with its figures.
-fn page(title: &str, markdown: &str, figures: &BTreeMap<String, String>) -> String {
+pub(crate) fn page(title: &str, markdown: &str, figures: &BTreeMap<String, String>) -> String {
     // The page has the title as a heading of its own.
     let body = markdown.split_once('\n').map_or("", |(_, body)| body);
     let mut content = String::new();

@@ -126,7 +126,7 @@ fn value(numbers: &Numbers, source: Source, metric: Metric) -> Option<f64> {
         (Metric::Selection, _) => training?.accuracy,
         (_, Source::Majority) => numbers.majority_accuracy,
         (Metric::Accuracy, _) => numbers.accuracy,
-        (Metric::Reference, _) => numbers.reference_accuracy,
+        (Metric::Reference, _) => numbers.reference_accuracy?,
     };
     Some(100.0 * share)
 }
@@ -195,7 +195,7 @@ mod tests {
     #[test]
     fn a_row_of_the_majority_is_of_the_untuned_evaluation() {
         let numbers =
-            Numbers { accuracy: 0.5, majority_accuracy: 0.25, reference_accuracy: 0.375, ..Numbers::default() };
+            Numbers { accuracy: 0.5, majority_accuracy: 0.25, reference_accuracy: Some(0.375), ..Numbers::default() };
         assert_eq!(value(&numbers, Source::Majority, Metric::Accuracy), Some(25.0));
         assert_eq!(value(&numbers, Source::Untuned, Metric::Accuracy), Some(50.0));
         assert_eq!(value(&numbers, Source::Untuned, Metric::Reference), Some(37.5));

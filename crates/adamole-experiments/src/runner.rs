@@ -86,6 +86,7 @@ fn one(cell: &Cell, estimate: &Estimate, launch: &Launch, places: &Places) -> Re
         trainable_parameters: if cell.is_trained { estimate.trainable_parameters } else { 0 },
         memory_estimate_bytes: estimate.memory_bytes,
         operations: estimate.operations(cell.is_trained),
+        operations_per_token: estimate.operations_per_token().filter(|_| cell.is_trained),
         seconds: earlier_seconds + started.elapsed().as_secs_f64(),
         environment: environment(launch),
         end,
@@ -137,7 +138,7 @@ mod tests {
     fn estimate(alpha: u32) -> Result<Estimate, serde_json::Error> {
         serde_json::from_value(serde_json::json!({
             "config": {"alpha": alpha, "recipe": {"epochs": 2}}, "fingerprint": null, "trainable_parameters": 7,
-            "steps": 5, "train_operations": 4e9, "validation_operations": 1e9, "report_operations": 1e9,
+            "steps": 5, "train_tokens": 2, "train_operations": 4e9, "validation_operations": 1e9, "report_operations": 1e9,
             "memory_bytes": 1,
         }))
     }

@@ -101,7 +101,7 @@ pub(crate) fn all(results: &Results<'_>) -> String {
         let gibibytes = |bytes: u64| format!("{:.2} GiB", bytes as f64 / f64::from(1 << 30));
         let cells = [
             percent(numbers.accuracy),
-            percent(numbers.reference_accuracy),
+            numbers.reference_accuracy.map_or_else(|| "–".into(), percent),
             of(&|training| percent(training.accuracy)),
             of(&|training| percent(training.accuracy_before)),
             of(&|training| format!("{} of {}", training.best_epoch, training.epochs)),

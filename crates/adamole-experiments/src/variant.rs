@@ -3,6 +3,7 @@
 use crate::ExperimentError;
 use crate::{
     definition::Definitions,
+    experiment::Rate,
     method::{Experts, Source},
 };
 use std::collections::BTreeMap;
@@ -17,6 +18,8 @@ pub(crate) struct Variant {
     pub(crate) name: String,
     /// Settings without formulas.
     pub(crate) settings: Table,
+    /// Where its learning rate comes from.
+    pub(crate) rate: Rate,
 }
 
 /// The runs of every experiment.
@@ -47,7 +50,8 @@ pub(crate) fn variants(definitions: &Definitions) -> Result<BTreeMap<String, Vec
             if named.insert(name.clone(), settings.clone()).is_some_and(|known| known != settings) {
                 return Err(ExperimentError::SameName { file: format!("{}.toml", experiment.id), name });
             }
-            of_experiment.push(Variant { column: column.id.clone(), method: row.clone(), name, settings });
+            let (column, method) = (column.id.clone(), row.clone());
+            of_experiment.push(Variant { column, method, name, settings, rate: experiment.rate });
         }
         all.insert(experiment.id.clone(), of_experiment);
     }

@@ -8,7 +8,7 @@ use crate::{
     precision::widened,
     token_batch::Sequences,
 };
-use adamole_core::{AdaptedLinear, ForwardContext};
+use adamole_core::{AdaptedLinear, ForwardContext, RoutedBlock};
 use adamole_kernels::{composed, geglu, rms_norm, swiglu};
 use burn::{
     module::{Module, Param, ParamId},
@@ -139,11 +139,17 @@ pub(crate) struct Mlp {
 impl Mlp {
     /// `[T, hidden]` to `[T, hidden]`.
     pub(crate) fn forward(&self, x: Tensor<2>, context: &mut ForwardContext) -> Tensor<2> {
-        self.down_proj.forward(self.gated(x, context), context)
+        match self.routed() {
+            Some(block) => block.forward(x, |gate, up| self.activated(gate, up), context),
+            None => self.down_proj.forward(self.gated(x, context), context),
+        }
     }
 
     /// What the last product takes: `[T, hidden]` to `[T, intermediate]`.
     pub(crate) fn gated(&self, x: Tensor<2>, context: &mut ForwardContext) -> Tensor<2> {
+        if let Some(block) = self.routed() {
+            return block.gated(x, |gate, up| self.activated(gate, up), context);
+        }
         let linears = [&self.gate_proj, &self.up_proj, &self.gate_up_proj].into_iter().flatten();
         let parts: Vec<Tensor<2>> = linears.map(|linear| linear.forward(x.clone(), context)).collect();
         let [gate, up] = <[Tensor<2>; 2]>::try_from(parts).unwrap_or_else(|fused| {
@@ -151,6 +157,15 @@ impl Mlp {
             let width = fused.dims()[1] / 2;
             [0, width].map(|start| fused.clone().narrow(1, start, width))
         });
+        self.activated(gate, up)
+    }
+
+    /// The block with one router for all of it, if it has one.
+    fn routed(&self) -> Option<RoutedBlock<'_>> {
+        RoutedBlock::of(self.gate_proj.as_ref()?, self.up_proj.as_ref()?, &self.down_proj)
+    }
+
+    fn activated(&self, gate: Tensor<2>, up: Tensor<2>) -> Tensor<2> {
         match self.activation {
             Activation::Silu => swiglu(gate, up),
             Activation::Gelu => gelu(gate) * up,

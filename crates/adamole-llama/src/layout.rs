@@ -109,7 +109,25 @@ impl AdapterLayout {
         }
         let layers = configs.iter().enumerate();
         let linears = layers.flat_map(|(i, config)| targets.iter().map(move |t| (linear_name(i, t), config.clone())));
-        Ok(Self(linears.collect()))
+        Self(linears.collect()).divided()
+    }
+
+    /// The layout with each linear's part of a method whose parts differ.
+    ///
+    /// # Errors
+    /// The method cannot be on these linears.
+    pub(crate) fn divided(mut self) -> Result<Self, SettingError> {
+        let mut layers: BTreeMap<usize, Vec<&'static str>> = BTreeMap::new();
+        for (layer, target) in self.0.keys().filter_map(|linear| layer_and_target(linear)) {
+            layers.entry(layer).or_default().push(target);
+        }
+        for (linear, config) in &mut self.0 {
+            let Some((layer, target)) = layer_and_target(linear) else { continue };
+            if let Some(part) = config.method.on(target, &layers[&layer])? {
+                config.method = part;
+            }
+        }
+        Ok(self)
     }
 
     /// The adapter settings of a linear; `None` if it is not adapted.

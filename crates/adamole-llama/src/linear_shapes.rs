@@ -4,7 +4,7 @@ use crate::{
     AdapterLayout, ModelConfig,
     layout::{layer_and_target, targets},
 };
-use adamole_core::{AdapterConfig, ParameterSpec};
+use adamole_core::{AdapterConfig, AdapterShape, ParameterSpec};
 use std::collections::HashSet;
 
 /// The shapes of a model's frozen weights.
@@ -51,7 +51,21 @@ impl<'a> LinearShapes<'a> {
 
     /// The elements of the matrices that a token meets in the adapters of a layout: a shared one in each of its linears.
     pub fn adapter_products(self, layout: &AdapterLayout) -> usize {
-        self.parameters(layout).map(|(_, spec)| spec.elements()).sum()
+        let of_linear = |(name, adapter): (&str, &AdapterConfig)| -> Option<usize> {
+            let [d_out, d_in] = self.of_linear(name)?;
+            let met = |spec: &ParameterSpec| spec.elements() * adapter.method.times_met(spec);
+            Some(adapter.parameters(d_in, d_out).iter().map(met).sum())
+        };
+        layout.iter().filter_map(of_linear).sum()
+    }
+
+    /// About how many numbers the adapters of a layout keep for a token until the backward pass.
+    pub fn kept_for_a_token(self, layout: &AdapterLayout) -> usize {
+        let of_linear = |(name, adapter): (&str, &AdapterConfig)| {
+            let [d_out, d_in] = self.of_linear(name)?;
+            Some(adapter.method.kept_for_a_token(AdapterShape { rank: adapter.rank.get(), d_in, d_out }))
+        };
+        layout.iter().filter_map(of_linear).sum()
     }
 
     /// The parameters of all adapters of a layout, a shared one once.

@@ -1,6 +1,5 @@
 //! The memory that a run has taken, and an estimate of what it will take.
 
-use adamole_core::AdapterConfig;
 use adamole_llama::{AdapterLayout, LOSS_CHUNK, LinearShapes, ModelConfig, WeightTypes};
 use burn::tensor::Device;
 
@@ -101,7 +100,7 @@ impl MemoryEstimate {
         let of_linears = linears * quantization.map_or(width, |quantization| quantization.bytes(is_packed));
         let trained = shapes.adapter_elements(layout);
         let states = shapes.kept_adapter_elements(layout) - trained;
-        let kept_by_adapters: usize = layout.iter().map(|(_, adapter)| kept_by(adapter)).sum();
+        let kept_by_adapters = shapes.kept_for_a_token(layout);
         let layers = config.num_hidden_layers as f64;
         let q_width = config.num_attention_heads * config.head_dim;
         let kv_width = config.num_key_value_heads * config.head_dim;
@@ -161,9 +160,4 @@ impl MemoryEstimate {
         let parts = [self.weights, self.adapters, self.activations, self.vocabulary, self.overhead];
         parts.into_iter().fold(0, u64::saturating_add)
     }
-}
-
-/// Numbers that an adapter keeps for a token.
-fn kept_by(adapter: &AdapterConfig) -> usize {
-    adapter.method.kept_for_a_token(adapter.rank.get())
 }

@@ -22,8 +22,16 @@ pub struct RunDirectory {
 
 /// The files and folders that only a run writes that has begun to compute. A folder without any of them is free: settings
 /// alone are those of a run that was killed before its first number.
-const TRACES: [&str; 7] =
-    ["metrics.jsonl", "checkpoints", "adapter", "report.json", "routing.json", "routing.html", "tensorboard"];
+const TRACES: [&str; 8] = [
+    "metrics.jsonl",
+    "checkpoints",
+    "adapter",
+    "report.json",
+    "reported.jsonl",
+    "routing.json",
+    "routing.html",
+    "tensorboard",
+];
 
 impl RunDirectory {
     /// Checks that a new run can begin in `path`, without changing anything. [`Self::create`] checks again.

@@ -2,6 +2,7 @@
 //! gradient. `golden/methods/README.md` describes the cases.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod blocks;
 mod compare;
 mod methods;
 mod sites;

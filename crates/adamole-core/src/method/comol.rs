@@ -97,7 +97,7 @@ impl Method for CoMol {
         context.dropped(mixed, p, number, RESULT_MASK) * adapter.config().scale()
     }
 
-    fn kept_for_a_token(&self, rank: usize) -> usize {
+    fn kept_for_a_token(&self, AdapterShape { rank, .. }: AdapterShape) -> usize {
         3 * rank * rank + 4 * rank + 5 * self.num_experts()
     }
 }

@@ -213,7 +213,7 @@ impl Method for DynMole {
         ParameterSpec::mixture(shape, self.num_experts()).into_iter().map(authors_key).collect()
     }
 
-    fn kept_for_a_token(&self, rank: usize) -> usize {
+    fn kept_for_a_token(&self, AdapterShape { rank, .. }: AdapterShape) -> usize {
         let experts = self.num_experts();
         3 * experts * rank + 14 * experts
     }

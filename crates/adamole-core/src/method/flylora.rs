@@ -119,7 +119,7 @@ impl Method for FlyLora {
         }
     }
 
-    fn kept_for_a_token(&self, rank: usize) -> usize {
+    fn kept_for_a_token(&self, AdapterShape { rank, .. }: AdapterShape) -> usize {
         6 * rank
     }
 }

@@ -191,7 +191,7 @@ impl Method for Goat {
         self.eta.map(|eta| (3.0 * f64::from(eta) * d_in as f64 / rank as f64).sqrt())
     }
 
-    fn kept_for_a_token(&self, rank: usize) -> usize {
+    fn kept_for_a_token(&self, AdapterShape { rank, .. }: AdapterShape) -> usize {
         6 * self.num_experts() * rank + 10 * self.num_experts()
     }
 }

@@ -163,7 +163,7 @@ impl Method for LdMole {
         adapter.weighted(hidden, &x, number, context)
     }
 
-    fn kept_for_a_token(&self, rank: usize) -> usize {
+    fn kept_for_a_token(&self, AdapterShape { rank, .. }: AdapterShape) -> usize {
         let experts = self.num_experts();
         3 * experts * rank + (10 + 2 * experts) * experts + 3 * self.sparsity_hidden
     }

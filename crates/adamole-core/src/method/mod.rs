@@ -9,6 +9,7 @@ mod goat;
 mod hydralora;
 mod ldmole;
 mod lora;
+mod mixlora;
 mod mole;
 mod remole;
 mod settings;
@@ -22,6 +23,7 @@ pub use goat::{Goat, GoatStart};
 pub use hydralora::HydraLora;
 pub use ldmole::LdMole;
 pub use lora::{Lora, RankStabilisedLora};
+pub use mixlora::{MixLora, MixLoraPart};
 pub use mole::{Mole, Selection};
 pub use remole::ReMole;
 pub use settings::MethodSettings;
@@ -47,6 +49,7 @@ pub static METHODS: &[&MethodKind] = &[
     &CoMol::KIND,
     &FlyLora::KIND,
     &Goat::KIND,
+    &MixLora::KIND,
 ];
 
 /// A method before its settings are known.
@@ -100,9 +103,24 @@ pub trait Method: Debug + Send + Sync {
     /// Its settings by the names of [`MethodKind::settings`]; those that have no value are left out.
     fn settings(&self) -> MethodSettings;
 
+    /// The part of the method that is on the linear `target` of a layer of which `targets` are adapted; `None` where all
+    /// linears are alike.
+    ///
+    /// # Errors
+    /// The method cannot be on these linears.
+    fn on(&self, _target: &str, _targets: &[&str]) -> Result<Option<Arc<dyn Method>>, SettingError> {
+        Ok(None)
+    }
+
     /// N; 1 for a plain LoRA.
     fn num_experts(&self) -> usize {
         1
+    }
+
+    /// How many experts a token activates, of a method whose experts are whole feed-forward blocks; see
+    /// [`RoutedBlock`](crate::RoutedBlock).
+    fn block_choices(&self) -> Option<usize> {
+        None
     }
 
     /// What decides which experts act; `None` where all of the adapter acts on every token.
@@ -156,9 +174,14 @@ pub trait Method: Debug + Send + Sync {
         None
     }
 
-    /// About how many numbers wait for the backward pass, for a token on a linear with experts of this rank: products with
-    /// A and the gate, their parts, what the router makes of them, and the mixture.
-    fn kept_for_a_token(&self, rank: usize) -> usize {
+    /// How often a token is multiplied with a parameter.
+    fn times_met(&self, _parameter: &ParameterSpec) -> usize {
+        1
+    }
+
+    /// About how many numbers wait for the backward pass, for a token on a linear of this shape: products with A and the
+    /// gate, their parts, what the router makes of them, and the mixture.
+    fn kept_for_a_token(&self, AdapterShape { rank, .. }: AdapterShape) -> usize {
         3 * self.num_experts() * rank + 10 * self.num_experts()
     }
 

@@ -101,7 +101,7 @@ impl RawAdapterConfig {
         })?;
         let own = kind.settings.iter().map(|setting| Own::new(path, kind, setting, &self.given));
         let own = own.collect::<Result<Vec<_>, _>>()?;
-        targeting
+        let layout: AdapterLayout = targeting
             .select(linears)?
             .into_iter()
             .map(|name| {
@@ -120,7 +120,8 @@ impl RawAdapterConfig {
                 };
                 Ok((name.clone(), config))
             })
-            .collect()
+            .collect::<Result<_, ModelError>>()?;
+        layout.divided().map_err(|error| not_valid(path, kind, error))
     }
 }
 

@@ -147,7 +147,8 @@ fn accuracy_of_parts(evaluation: &Evaluation, items: &[MultipleChoice]) -> BTree
     if counts.len() > 1 { counts.into_iter().map(share).collect() } else { BTreeMap::new() }
 }
 
-fn write_predictions(evaluation: &Evaluation, path: &std::path::Path) -> Result<(), Failure> {
+/// Writes each item's scores, a line of JSON each.
+pub(super) fn write_predictions(evaluation: &Evaluation, path: &std::path::Path) -> Result<(), Failure> {
     let lines: Result<Vec<String>, _> = evaluation.predictions.iter().map(serde_json::to_string).collect();
     lines
         .map_err(std::io::Error::from)

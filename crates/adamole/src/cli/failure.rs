@@ -96,6 +96,9 @@ impl Failure {
                     | ExperimentError::ModelMissing { .. }
                     | ExperimentError::NoSource { .. }
                     | ExperimentError::NothingAsked
+                    | ExperimentError::NothingToMeasure
+                    | ExperimentError::NoRates
+                    | ExperimentError::TrialSeed { .. }
             ),
             Self::Model(ModelError::TokenOutsideVocabulary { .. }) => true,
             Self::Chat(error) => matches!(error, ChatError::NoTemplate { .. } | ChatError::NoDefault { .. }),

@@ -170,9 +170,10 @@ fn served(
         Some(templates) => base.answer_end_tokens(templates)?,
         None => Vec::new(),
     };
+    let adapters = adapted.map(|(model, _)| model.adapter_set()).transpose()?;
     Ok(Served {
         name,
-        adapters: adapted.map(|(model, _)| Arc::new(model.adapter_set())),
+        adapters: adapters.map(Arc::new),
         routed: adapted.and_then(|(model, _)| routed(model)),
         templates,
         end_tokens: base.end_tokens()?,

@@ -3,7 +3,9 @@
 use super::{
     Failure,
     card::Card,
-    chat, memory,
+    chat,
+    evaluate::write_predictions,
+    memory,
     output::{Format, print},
     prepare::{Inputs, Request, located},
     progress::Progress,
@@ -95,8 +97,9 @@ fn train(
 
     let report_on = |(split, examples): &(_, Vec<_>)| {
         let evaluation = evaluate_until(&fitted.best.model, examples, &hardware.workers, &hardware.device, &stop);
-        let Evaluation { accuracy, items, majority_accuracy, .. } =
-            evaluation.map_err(|error| interrupted(error, fitted.state.step, config, &signals))?;
+        let evaluation = evaluation.map_err(|error| interrupted(error, fitted.state.step, config, &signals))?;
+        write_predictions(&evaluation, &config.output.join("reported.jsonl"))?;
+        let Evaluation { accuracy, items, majority_accuracy, .. } = evaluation;
         Ok::<_, Failure>(Reported { split: *split, accuracy, items, majority_accuracy })
     };
     let reported = run_data.reported().map(report_on).transpose()?;

@@ -29,6 +29,7 @@ fn a_printed_configuration_file_is_read_back_and_holds_the_defaults() {
         &["--method", "comol", "--core-router", "false"],
         &["--method", "flylora", "--variant", "minimal"],
         &["--method", "goat", "--init-type", "goat_mini", "--eta", "1.0"],
+        &["--method", "mixlora", "--targets", "q_proj,gate_proj,down_proj"],
         &["--method", "adamole", "--compat", "reference", "--order", "bucketed", "--targets", "q_proj,v_proj"],
     ] {
         let file = succeeds(&[&["config", "init"][..], flags].concat());

@@ -43,10 +43,24 @@ fn an_estimate_tells_what_the_run_is_going_to_be() {
     let folder = TempDir::new().unwrap();
     let data = shown(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../datasets/copa"));
     let model = shipped();
-    for method in
-        ["lora", "mole", "adamole", "sira", "hydralora", "ldmole", "dynmole", "remole", "comol", "flylora", "goat"]
-    {
+    for method in [
+        "lora",
+        "mole",
+        "adamole",
+        "sira",
+        "hydralora",
+        "ldmole",
+        "dynmole",
+        "remole",
+        "comol",
+        "flylora",
+        "goat",
+        "mixlora",
+    ] {
+        let targets =
+            if method == "mixlora" { "q_proj,gate_proj,up_proj,down_proj" } else { "q_proj,k_proj,v_proj,o_proj" };
         let settings = [
+            &["--targets", targets][..],
             &["--benchmark", "copa", "--data", &data, "--model", &model, "--method", method, "--epochs", "2"][..],
             &["--train-split", "train[:40]", "--validation-split", "train[40:50]", "--report-split", "test[:20]"],
             &["--format", "json"],

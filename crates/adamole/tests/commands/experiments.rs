@@ -53,3 +53,65 @@ fn a_table_of_ones_own_is_a_study() {
     assert_eq!(lora["ours"], true);
     assert!(lora["cells"].as_array().unwrap().iter().all(|cell| cell["items"] == 8 && cell["mean"].is_f64()), "{lora}");
 }
+
+/// Two methods at two rates on one benchmark, with two seeds.
+fn comparison(folder: &std::path::Path) -> String {
+    let source = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap();
+    let quoted = |path: &str| format!("{:?}", source.join(path).display().to_string());
+    let preset = format!(
+        "title = \"Two methods\"\nabout = \"\"\nseeds = [0, 1]\njobs = 1\ngigaflops = 10\nreference_scoring = false\n\
+         [models.base]\ntitle = \"small\"\nfolder = {base}\nshape = {base}\n[settings]\nepochs = 1\nwarmup_steps = 1\n\
+         [comparison]\nbenchmarks = [\"copa\"]\n\
+         [comparison.rates]\nvalues = [1e-4, 1e-3]\nbenchmarks = [\"copa\"]\nseed = 7\n\
+         [[comparison.groups]]\ntitle = \"Beside LoRA\"\nabout = \"\"\nbaseline = \"lora\"\nmethods = [\"wide\"]\n\
+         [comparison.methods.wide]\nmodel = \"wide LoRA\"\nsettings = {{ method = \"lora\", rank = 64 }}\n\
+         [benchmarks.copa]\ndata = {data}\n[benchmarks.copa.settings]\ntrain_split = \"train[:16]\"\n\
+         validation_split = \"train[16:24]\"\nreport_split = \"test[:8]\"\n",
+        base = quoted("datasets/base"),
+        data = quoted("datasets/copa"),
+    );
+    let path = folder.join("two.toml");
+    fs::write(&path, preset).unwrap();
+    shown(&path)
+}
+
+#[test]
+fn methods_are_compared_at_the_rates_that_trials_choose() {
+    let folder = TempDir::new().unwrap();
+    let (preset, results) = (comparison(folder.path()), folder.path().join("results"));
+    let study = ["experiments", "--preset", &preset, "--output", &shown(&results)];
+    let cells = succeeds(&[&study[..], &["--dry-run"]].concat());
+    assert_eq!((cells.matches("to run").count(), cells.matches("waits").count()), (5, 4), "{cells}");
+    fails(&[&study[..], &["--seeds", "0,7"]].concat(), 2, &["seed 7 is that of the trials"]);
+
+    succeeds(&study);
+    let read = |name: &str| fs::read_to_string(results.join(name)).unwrap();
+    let json = |name: &str| serde_json::from_str::<serde_json::Value>(&read(name)).unwrap();
+    let report = json("report.json");
+    let chosen = |place: usize| report["rates"]["methods"][place]["chosen"].as_f64().unwrap();
+    for (method, place) in [("lora", 0), ("wide", 1)] {
+        for seed in [0, 1] {
+            let cell = json(&format!("cells/base.copa.{method}.{seed}.json"));
+            assert_eq!(cell["settings"]["recipe"]["learning_rate"].as_f64().unwrap(), chosen(place), "{method}");
+            assert_eq!(cell["result"]["answers"].as_str().unwrap().len(), 8);
+            let right = cell["result"]["answers"].as_str().unwrap().matches('1').count();
+            assert_eq!(cell["result"]["accuracy"].as_f64().unwrap(), right as f64 / 8.0);
+            assert_eq!(cell["result"]["reported_on"], "test[:8]");
+        }
+        let trial = json(&format!("cells/base.copa.{method}-rate=0.001.7.json"));
+        assert_eq!(trial["result"]["reported_on"], "train[16:24]", "no trial sees what is reported");
+    }
+    let group = &report["groups"][0]["comparisons"][0];
+    assert_eq!((&group["method"], &group["seeds"], &group["test"]), (&"wide".into(), &2.into(), &"bootstrap".into()));
+    let text = read("report.md");
+    for part in ["Every cell has been run", "not measured", "## Ranking", "not distinguishable", "cost.svg"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+
+    // What is done is not done again.
+    let cells = succeeds(&[&study[..], &["--dry-run"]].concat());
+    assert_eq!(cells.matches(" done ").count(), 9, "{cells}");
+    succeeds(&[&study[..], &["--measure"]].concat());
+    assert!(!read("report.md").contains("not measured"));
+    assert!(json("costs/wide.json")["seconds_per_step"].as_f64().unwrap() > 0.0);
+}

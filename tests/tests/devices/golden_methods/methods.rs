@@ -22,15 +22,16 @@ pub(super) fn check(case: &Case) {
         Some("comol") => comol(case),
         Some("flylora") => flylora(case),
         Some("goat") => goat(case),
+        Some("mixlora") => super::blocks::mixlora(case),
         other => panic!("the method {other:?} is not implemented"),
     }
 }
 
-fn integer(case: &Case, name: &str) -> usize {
+pub(super) fn integer(case: &Case, name: &str) -> usize {
     case.number(name) as usize
 }
 
-fn config(case: &Case, method: impl Method + 'static) -> AdapterConfig {
+pub(super) fn config(case: &Case, method: impl Method + 'static) -> AdapterConfig {
     let config = AdapterConfig::new(method, integer(case, "/rank"), case.number("/alpha") as f32, 0.0).unwrap();
     assert_eq!(config.scale(), case.number("/scaling") as f32);
     config

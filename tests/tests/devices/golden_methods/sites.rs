@@ -19,8 +19,8 @@ pub(super) type Term<'a> = (&'static str, &'a dyn Fn(&Routing, &Rows) -> Tensor<
 
 /// The linears of a case.
 pub(super) struct Sites<'a> {
-    case: &'a Case,
-    device: Device,
+    pub(super) case: &'a Case,
+    pub(super) device: Device,
     /// The prefix of a linear's parameters, the ending of its outputs, and the linear.
     pub(super) linears: Vec<(String, String, AdaptedLinear)>,
 }
@@ -150,7 +150,7 @@ impl<'a> Sites<'a> {
     }
 
     /// Compares every recorded gradient of this kind. Those that the authors' code does not have are absent or zero.
-    fn gradients(&self, kind: &str, gradients: Gradients, x: &Tensor<2>, largest: &mut Largest) {
+    pub(super) fn gradients(&self, kind: &str, gradients: Gradients, x: &Tensor<2>, largest: &mut Largest) {
         let mut ours = BTreeMap::new();
         ours.extend(x.grad(&gradients).map(|gradient| ("x".to_owned(), gradient.into_data())));
         let modules: Vec<AdaptedLinear> = self.linears.iter().map(|(.., linear)| linear.clone()).collect();
@@ -215,13 +215,15 @@ fn authors_key(pattern: &str, theirs: &str, name: &str) -> Option<String> {
     Some(key)
 }
 
-/// The name of a parameter of the linear with this prefix: those that all share have none.
+/// The name of a parameter of the linear with this prefix: those that all share have none, and neither has the gate of a
+/// block.
 fn prefixed(prefix: &str, name: &str) -> String {
-    if name.starts_with("sparsity.") { name.to_owned() } else { format!("{prefix}{name}") }
+    let is_of_block = prefix.ends_with("_proj.") && name == "lora_gating.weight";
+    if is_of_block || name.starts_with("sparsity.") { name.to_owned() } else { format!("{prefix}{name}") }
 }
 
 /// Replaces an adapter's values by those of the case.
-fn fill(adapter: &mut Adapter, case: &Case, prefix: &str, device: &Device) {
+pub(super) fn fill(adapter: &mut Adapter, case: &Case, prefix: &str, device: &Device) {
     let specs = adapter.parameters().map(|(spec, _)| spec).filter(|spec| !is_ours(spec)).cloned();
     for spec in specs.collect::<Vec<ParameterSpec>>() {
         let keys: Vec<String> = names(&spec).iter().map(|name| format!("param.{}", prefixed(prefix, name))).collect();
