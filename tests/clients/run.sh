@@ -3,8 +3,9 @@
 # `adamole` program, MODEL a folder, BENCHMARK and DATA the items that lm-evaluation-harness scores, and at least one adapter has to
 # route. The Python packages of requirements.txt come from PyPI into a virtual environment outside the clone
 # (ADAMOLE_CLIENTS_ENV, else a folder in the cache), some gigabytes with torch. The page needs a Chromium (`apt install chromium`);
-# ADAMOLE_SKIP_PAGE=1 leaves it out where there is none. ADAMOLE_ITEMS is the number of items, and pictures of the page and the
-# numbers of the load go to the folder ADAMOLE_OUTPUT, else one that is removed.
+# ADAMOLE_SKIP_PAGE=1 leaves it out where there is none. ADAMOLE_ITEMS is the number of items (100), of which transformers computes
+# ADAMOLE_TRANSFORMERS_ITEMS (20); pictures of the page and the numbers of the load go to the folder ADAMOLE_OUTPUT, else one that is
+# removed.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -60,7 +61,8 @@ start --api-key a-key
 "$python" tests/clients/openai_client.py --base-url "$url" --api-key a-key
 stop
 start
-"$python" tests/clients/harness.py --base-url "$url" --folder "$model" --items "$temporary/items.jsonl" "${harness[@]}"
+"$python" tests/clients/harness.py --base-url "$url" --folder "$model" --items "$temporary/items.jsonl" "${harness[@]}" \
+    --transformers-limit "${ADAMOLE_TRANSFORMERS_ITEMS:-20}"
 "$python" tests/clients/page/page.py --base-url "$url" --pictures "$output" ${ADAMOLE_SKIP_PAGE:+--allow-skip}
 "$python" tests/clients/load.py --base-url "$url" --json "$output/load.json"
 stop
