@@ -35,6 +35,22 @@ OTHERS = {
         "max_threshold": None, "rank_pattern": {"layers.0.self_attn.q_proj": 2},
         "alpha_pattern": {"layers.1.self_attn.q_proj": 32}},
     "lora, rank-stabilised": {"peft_type": "LORA", "use_rslora": True},
+    "hydralora": {"peft_type": "HYDRALORA", "num_experts": 3},
+    "ldmole": {"peft_type": "LDMOLE", "num_experts": 4, "sparsity_hidden": 6, "sparsity_loss": 0.0},
+    "ldmole, one expert": {"peft_type": "LDMOLE", "num_experts": 1, "sparsity_hidden": 6, "sparsity_loss": 0.0},
+    "dynmole": {"peft_type": "DYNMOLE", "num_experts": 5, "top_p": 0.75, "keep_top_k": 2, "entropy_threshold": 0.9,
+                "entropy_type": "tsallis", "entropy_index": 1.1, "entropy_loss": 10.0},
+    "dynmole, Renyi": {"peft_type": "DYNMOLE", "num_experts": 5, "top_p": 0.6, "keep_top_k": 1, "entropy_threshold": 0.8,
+                       "entropy_type": "renyi", "entropy_index": 2.0, "entropy_loss": 0.0},
+    "dynmole, Shannon": {"peft_type": "DYNMOLE", "num_experts": 5, "top_p": 0.6, "keep_top_k": 1, "entropy_threshold": 0.8,
+                         "entropy_type": "tsallis", "entropy_index": 1.0, "entropy_loss": 0.0},
+    "remole": {"peft_type": "REMOLE", "num_experts": 4, "top_k": 1, "coefficient_factor": 1.2},
+    "comol": {"peft_type": "COMOL", "num_experts": 4, "core_router": True},
+    "comol, gate on the input": {"peft_type": "COMOL", "num_experts": 4, "core_router": False},
+    "flylora": {"peft_type": "FLYLORA", "top_k": 2, "bias_rate": 0.001, "variant": "peft"},
+    "flylora, minimal": {"peft_type": "FLYLORA", "top_k": 2, "bias_rate": 0.001, "variant": "minimal"},
+    "goat": {"peft_type": "GOAT", "num_experts": 3, "top_k": 2, "init_type": "goat"},
+    "goat, scale by eta": {"peft_type": "GOAT", "num_experts": 3, "top_k": 2, "init_type": "goat_mini", "eta": 0.1},
 }
 
 
@@ -77,13 +93,16 @@ def random_adapter(model, fields, folder):
     folder.mkdir(parents=True)
     (folder / "adapter_config.json").write_text(json.dumps(config))
     generator = torch.Generator().manual_seed(5)
-    tensors = {}
+    tensors, shared, values, kept = {}, {}, {}, []
     for name, module in model.named_modules():
         if isinstance(module, torch.nn.Linear) and name.endswith(("q_proj", "v_proj")):
             adapted = adamole_adapter.AdaptedLinear(
-                module, fields["peft_type"], adamole_adapter.settings(config, fields["peft_type"], name), {})
+                module, fields["peft_type"], adamole_adapter.settings(config, fields["peft_type"], name), shared)
             for key, value in adamole_adapter.parameters({name: adapted}).items():
-                tensors[adamole_adapter.PREFIX + key] = torch.randn(value.shape, generator=generator) * 0.3
+                # What several linears share has one value.
+                drawn = values.setdefault(id(value), torch.randn(value.shape, generator=generator) * 0.3)
+                tensors[adamole_adapter.PREFIX + key] = drawn.clone()
+            kept.append(adapted)
     save_file(tensors, folder / "adapter_model.safetensors")
 
 
@@ -114,13 +133,17 @@ def traced(temporary):
 
 def trained(model, inputs, name):
     trainable = {key: value for key, value in model.named_parameters() if value.requires_grad}
-    assert trainable and all("lora_" in key for key in trainable), name
+    of_adapter = ("lora_", "moe_gate", "sparsegen")
+    assert trainable and all(any(part in key for part in of_adapter) for key in trainable), name
     before = {key: value.clone() for key, value in model.named_parameters()}
     labels = inputs["input_ids"].masked_fill(inputs["attention_mask"] == 0, -100)
     model.train()(**inputs, labels=labels).loss.backward()
     torch.optim.SGD(trainable.values(), lr=0.1).step()
     changed = {key for key, value in model.named_parameters() if not value.equal(before[key])}
     assert changed and changed <= set(trainable), f"{name}: {changed}"
+    adamole_adapter.after_step(model)
+    moved = {key for key, value in model.named_parameters() if not value.equal(before[key])} - changed
+    assert bool(moved) == ("flylora" in name) and all(key.endswith("lora_topk_bias") for key in moved), f"{name}: {moved}"
 
 
 def refused(temporary):

@@ -18,3 +18,4 @@ fi
     "$environment/bin/pip" install --quiet torch transformers peft safetensors
 "$environment/bin/python" tests/interop/exchange.py "$program"
 "$environment/bin/python" tests/interop/python_loader.py "$program"
+"$environment/bin/python" tests/interop/python_methods.py

@@ -41,6 +41,8 @@ pub struct RoutedAdapter {
     pub method: String,
     /// The largest number of experts of a linear.
     pub experts: usize,
+    /// Whether it learns a threshold for each token.
+    pub thresholds: bool,
     /// Its routed linears, in the order in which their numbers come.
     pub linears: Vec<String>,
 }

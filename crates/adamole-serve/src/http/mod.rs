@@ -139,7 +139,9 @@ fn described(app: &App, served: &Served) -> Value {
         "owned_by": "adamole",
         "parent": served.adapters.as_ref().map(|_| base),
         "max_model_len": app.limits.longest(),
-        "adamole": routed.map(|it| json!({"method": it.method, "experts": it.experts, "linears": it.linears})),
+        "adamole": routed.map(|it| json!({
+            "method": it.method, "experts": it.experts, "thresholds": it.thresholds, "linears": it.linears,
+        })),
     })
 }
 

@@ -54,7 +54,7 @@ pub(super) fn of(error: &ModelError) -> Option<String> {
         }
         ModelError::NotMergeable { .. } => {
             "keep the adapter beside its base, and give both to --model and --adapter, as of `adamole generate`; \
-             `adamole export --python ADAPTER` adds what loads MoLE, AdaMoLE and SiRA in transformers"
+             `adamole export --python ADAPTER` adds what loads it in transformers"
                 .into()
         }
         ModelError::NotInGguf { path, .. } if path.ends_with("tokenizer.json") => {

@@ -9,6 +9,7 @@ use super::{
 };
 use adamole::{
     chat::{ChatError, ChatTemplates},
+    core::{AdapterConfig, MethodSettings},
     device,
     llama::{BlockCache, CausalLm},
     serve::{Access, Limits, Models, RoutedAdapter, Served, serve},
@@ -193,10 +194,17 @@ fn templates_of(arguments: &ServeArguments, adapter: Option<&str>) -> Result<Opt
 
 fn routed(model: &CausalLm) -> Option<RoutedAdapter> {
     let routed = model.routed();
-    let experts = routed.iter().map(|(_, adapter, _)| adapter.config().num_experts()).max()?;
-    let method = routed.first().map(|(_, adapter, _)| adapter.config().method.kind().name)?;
-    let linears = routed.iter().map(|(name, ..)| name.clone()).collect();
-    Some(RoutedAdapter { method: method.to_owned(), experts, linears })
+    let (_, first, _) = routed.first()?;
+    let method = &first.config().method;
+    // FlyLoRA's experts are its ranks.
+    let has_experts = method.kind().setting(MethodSettings::NUM_EXPERTS.name).is_some();
+    let experts_of = |config: &AdapterConfig| if has_experts { config.num_experts() } else { config.rank.get() };
+    Some(RoutedAdapter {
+        method: method.kind().name.to_owned(),
+        experts: routed.iter().map(|(_, adapter, _)| experts_of(adapter.config())).max()?,
+        thresholds: method.gate_parameters().contains(&"threshold.weight"),
+        linears: routed.iter().map(|(name, ..)| name.clone()).collect(),
+    })
 }
 
 fn limits(arguments: &ServeArguments, model: &CausalLm) -> Limits {

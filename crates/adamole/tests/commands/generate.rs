@@ -195,8 +195,8 @@ fn the_loader_in_python_is_added_to_an_adapter() {
     let case = Case::open("llama_gqa__ada_1");
     fs::copy(case.folder.join("adapter_config.json"), folder.path().join("adapter_config.json")).unwrap();
     succeeds(&["export", "--python", &adapter]);
-    fs::write(folder.path().join("adapter_config.json"), "{\"peft_type\": \"COMOL\"}").unwrap();
-    fails(&["export", "--python", &adapter], 2, &["peft_type is \"COMOL\"", "LORA, MOLE, ADAMOLE, SIRA"]);
+    fs::write(folder.path().join("adapter_config.json"), "{\"peft_type\": \"IA3\"}").unwrap();
+    fails(&["export", "--python", &adapter], 2, &["peft_type is \"IA3\"", "LORA, MOLE, ADAMOLE, SIRA"]);
     let source = fs::read_to_string(folder.path().join("adamole_adapter.py")).unwrap();
     assert!(source.contains("def load(model, folder):") && source.contains("def save(model, folder):"));
 }

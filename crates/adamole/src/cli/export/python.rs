@@ -2,7 +2,10 @@
 
 use super::Failure;
 use crate::cli::output::{Format, print};
-use adamole::llama::{ModelError, write_atomically};
+use adamole::{
+    core::{METHODS, MethodKind},
+    llama::{ModelError, write_atomically},
+};
 use serde::Serialize;
 use serde_json::Value;
 use std::{
@@ -18,9 +21,6 @@ struct Report {
     python: PathBuf,
 }
 
-/// `METHODS` of the loader, by their `peft_type`.
-const METHODS: [&str; 4] = ["LORA", "MOLE", "ADAMOLE", "SIRA"];
-
 /// Writes the loader to an adapter folder, or to that of a run directory. An older one is replaced.
 pub(super) fn run(folder: &Path, format: Format) -> Result<(), Failure> {
     let of_run = folder.join("adapter");
@@ -30,8 +30,9 @@ pub(super) fn run(folder: &Path, format: Format) -> Result<(), Failure> {
     let fields: Value =
         serde_json::from_str(&text).map_err(|source| ModelError::Json { path: config.clone(), source })?;
     let method = &fields["peft_type"];
-    if !method.as_str().is_some_and(|method| METHODS.contains(&method)) {
-        let (config, known) = (config.display(), METHODS.join(", "));
+    if method.as_str().and_then(MethodKind::by_peft_type).is_none() {
+        let known = METHODS.iter().map(|kind| kind.peft_type).collect::<Vec<_>>().join(", ");
+        let config = config.display();
         return Err(Failure::Usage(format!("{config}: peft_type is {method}, and the loader in Python knows {known}")));
     }
     let report = Report { python: folder.join(NAME) };
@@ -52,6 +53,18 @@ mod tests {
             SOURCE.split_once("METHODS = {").and_then(|(_, rest)| rest.split_once("\n}")).map(|(table, _)| table);
         let names =
             table.into_iter().flat_map(str::lines).filter_map(|line| line.trim().strip_prefix('"')?.split('"').next());
-        assert_eq!(names.collect::<Vec<_>>(), METHODS);
+        assert!(names.eq(METHODS.iter().map(|kind| kind.peft_type)));
+    }
+
+    #[test]
+    fn the_loader_knows_every_setting_of_a_method() {
+        for kind in METHODS {
+            let row = format!("\"{}\": {{", kind.peft_type);
+            let own: String = SOURCE.lines().filter(|line| line.contains(&row)).collect();
+            for setting in kind.settings {
+                let key = format!("\"{}\"", kind.file_key(setting.name));
+                assert!(own.contains(&key), "{} has {key}", kind.name);
+            }
+        }
     }
 }
