@@ -89,7 +89,7 @@ pub(super) fn widen(half: bf16) -> f32 {
 }
 
 wide! {
-    pub(super) fn widen_all(halves: &[bf16], values: &mut [f32]) {
+    fn widen_all(halves: &[bf16], values: &mut [f32]) {
         halves.iter().zip(values).for_each(|(half, value)| *value = widen(*half));
     }
 

@@ -1,22 +1,17 @@
 //! Products of a few rows, as in decoding: they cost one reading of the weights.
 
-use super::{
-    elements::{widen, widen_all},
-    product::{Matrix, write_product},
-};
+use super::elements::widen;
 use crate::{
     team::{share, threads},
     wide::wide,
 };
 use half::bf16;
-use std::{array, ops::Range};
+use std::array;
 
-/// The most rows for which the weights are not packed, which takes longer than multiplying them.
-const FEW: usize = 16;
-/// The most rows for which reading the weights takes longer than multiplying them row by row.
-const FEWEST: usize = 4;
-/// Rows of weights that are multiplied at once; they stay in the cache of a core.
-const BLOCK: usize = 96;
+/// The most rows that are multiplied without packing the weights, which takes longer.
+const FEW: usize = 8;
+/// Rows that are multiplied with a row of weights while it is in registers.
+const TOGETHER: usize = 4;
 /// The least weights of a part.
 const PART: usize = 1 << 16;
 
@@ -30,8 +25,8 @@ pub(super) trait Rows: Sync {
     /// The product of row `index` with `x`.
     fn dot(&self, index: usize, x: &[f32]) -> f32;
 
-    /// These rows of `d_in` elements as float32, by way of a buffer where they are kept otherwise.
-    fn floats<'a>(&'a self, rows: Range<usize>, d_in: usize, buffer: &'a mut Vec<f32>) -> &'a [f32];
+    /// The products of row `index` with several.
+    fn dots(&self, index: usize, x: [&[f32]; TOGETHER]) -> [f32; TOGETHER];
 }
 
 /// `x weight^T`: `x` `[rows, d_in]` to `[rows, d_out]`.
@@ -40,31 +35,21 @@ pub(super) fn product(x: &[f32], weight: &impl Rows, [rows, d_in, d_out]: [usize
     let mut y = vec![0.0; rows * d_out];
     let parts = (2 * threads()).min(d_in * d_out / PART).max(1);
     let part = d_out.div_ceil(parts).max(1);
-    let work = |(index, y): (usize, &mut [f32])| match rows <= FEWEST {
-        true => dots(y, x, weight, index * part, [rows, d_in]),
-        false => blocks(y, x, weight, index * part, [rows, d_in]),
-    };
-    share(y.chunks_mut(part * rows).enumerate().collect(), work);
+    share(y.chunks_mut(part * rows).enumerate().collect(), |(index, y)| dots(y, x, weight, index * part, [rows, d_in]));
     if rows == 1 { y } else { (0..rows).flat_map(|row| y.iter().copied().skip(row).step_by(rows)).collect() }
-}
-
-/// The products of the weights from row `first` on with the rows of `x`, `[outputs, rows]`. In this order, gemm packs the few rows
-/// and reads the weights as they are.
-fn blocks(y: &mut [f32], x: &[f32], weight: &impl Rows, first: usize, [rows, d_in]: [usize; 2]) {
-    let mut buffer = Vec::new();
-    for (block, y) in y.chunks_mut(BLOCK * rows).enumerate() {
-        let (start, outputs) = (first + block * BLOCK, y.len() / rows);
-        let weight = weight.floats(start..start + outputs, d_in, &mut buffer);
-        write_product(y, Matrix::new(weight, outputs, d_in), Matrix::new(x, rows, d_in).transposed());
-    }
 }
 
 wide! {
     /// The products of the rows of `x` with those of the weights from `first` on, `[outputs, rows]`.
     fn dots(y: &mut [f32], x: &[f32], weight: &impl Rows, first: usize, sizes: [usize; 2]) {
         let [rows, d_in] = sizes;
+        let (together, alone) = x.split_at(rows / TOGETHER * TOGETHER * d_in);
         for (output, y) in y.chunks_exact_mut(rows).enumerate() {
-            for (x, y) in x.chunks_exact(d_in).zip(y) {
+            let (groups, rest) = y.as_chunks_mut::<TOGETHER>();
+            for (x, y) in together.chunks_exact(TOGETHER * d_in).zip(groups) {
+                *y = weight.dots(first + output, array::from_fn(|row| &x[row * d_in..][..d_in]));
+            }
+            for (x, y) in alone.chunks_exact(d_in).zip(rest) {
                 *y = weight.dot(first + output, x);
             }
         }
@@ -95,6 +80,22 @@ fn total(lanes: &[f32; LANES]) -> f32 {
     (lanes[0] + lanes[2]) + (lanes[1] + lanes[3])
 }
 
+#[inline(always)]
+fn added(one: [f32; LANES], other: [f32; LANES]) -> [f32; LANES] {
+    array::from_fn(|i| one[i] + other[i])
+}
+
+/// [`total`] of several.
+#[inline(never)]
+fn totals(lanes: &[[f32; LANES]; TOGETHER]) -> [f32; TOGETHER] {
+    let quarter = |lanes: &[f32; LANES]| -> [f32; 4] {
+        array::from_fn(|i| (lanes[i] + lanes[i + 8]) + (lanes[i + 4] + lanes[i + 12]))
+    };
+    let [a, b, c, d] = [quarter(&lanes[0]), quarter(&lanes[1]), quarter(&lanes[2]), quarter(&lanes[3])];
+    let columns: [[f32; TOGETHER]; 4] = array::from_fn(|i| [a[i], b[i], c[i], d[i]]);
+    array::from_fn(|row| (columns[0][row] + columns[2][row]) + (columns[1][row] + columns[3][row]))
+}
+
 /// The product of a row of weights of one type.
 #[inline(always)]
 fn dot<W: Copy>(x: &[f32], weights: &[W], widen: impl Fn(W) -> f32 + Copy) -> f32 {
@@ -115,6 +116,42 @@ fn dot<W: Copy>(x: &[f32], weights: &[W], widen: impl Fn(W) -> f32 + Copy) -> f3
     total(&a) + rest
 }
 
+/// The products of a row of weights of one type with several rows.
+#[inline(always)]
+fn dots_of<W: Copy>(x: [&[f32]; TOGETHER], weights: &[W], widen: impl Fn(W) -> f32 + Copy) -> [f32; TOGETHER] {
+    // Sums by name: those of an array of arrays would stay in memory.
+    let [mut a, mut b, mut c, mut d] = [[0.0; LANES]; TOGETHER];
+    let [mut e, mut f, mut g, mut h] = [[0.0; LANES]; TOGETHER];
+    let (chunks, weights_rest) = weights.as_chunks::<LANES>();
+    let (pairs, last) = chunks.as_chunks::<2>();
+    let of_x = x.map(|x| x.as_chunks::<LANES>());
+    let [(x0, last0), (x1, last1), (x2, last2), (x3, last3)] = of_x.map(|(chunks, _)| chunks.as_chunks::<2>());
+    for ((((weights, x0), x1), x2), x3) in pairs.iter().zip(x0).zip(x1).zip(x2).zip(x3) {
+        add_products(&mut a, &x0[0], &weights[0], widen);
+        add_products(&mut b, &x1[0], &weights[0], widen);
+        add_products(&mut c, &x2[0], &weights[0], widen);
+        add_products(&mut d, &x3[0], &weights[0], widen);
+        add_products(&mut e, &x0[1], &weights[1], widen);
+        add_products(&mut f, &x1[1], &weights[1], widen);
+        add_products(&mut g, &x2[1], &weights[1], widen);
+        add_products(&mut h, &x3[1], &weights[1], widen);
+    }
+    // Other names: a sum that is handed on would be kept in memory all the time.
+    let mut ends = [added(a, e), added(b, f), added(c, g), added(d, h)];
+    if let [weights] = last {
+        for (sum, x) in ends.iter_mut().zip([last0, last1, last2, last3]) {
+            add_products(sum, &x[0], weights, widen);
+        }
+    }
+    let mut totals = totals(&ends);
+    if !weights_rest.is_empty() {
+        for (total, (_, rest)) in totals.iter_mut().zip(of_x) {
+            *total += rest.iter().zip(weights_rest).map(|(x, weight)| x * widen(*weight)).sum::<f32>();
+        }
+    }
+    totals
+}
+
 /// Weights in float32.
 pub(super) struct Floats<'a>(pub(super) &'a [f32]);
 
@@ -124,8 +161,9 @@ impl Rows for Floats<'_> {
         dot(x, &self.0[index * x.len()..][..x.len()], |weight| weight)
     }
 
-    fn floats<'a>(&'a self, rows: Range<usize>, d_in: usize, _: &'a mut Vec<f32>) -> &'a [f32] {
-        &self.0[rows.start * d_in..rows.end * d_in]
+    #[inline(always)]
+    fn dots(&self, index: usize, x: [&[f32]; TOGETHER]) -> [f32; TOGETHER] {
+        dots_of(x, &self.0[index * x[0].len()..][..x[0].len()], |weight| weight)
     }
 }
 
@@ -138,10 +176,9 @@ impl Rows for Halves<'_> {
         dot(x, &self.0[index * x.len()..][..x.len()], widen)
     }
 
-    fn floats<'a>(&'a self, rows: Range<usize>, d_in: usize, buffer: &'a mut Vec<f32>) -> &'a [f32] {
-        buffer.resize(rows.len() * d_in, 0.0);
-        widen_all(&self.0[rows.start * d_in..rows.end * d_in], buffer);
-        buffer
+    #[inline(always)]
+    fn dots(&self, index: usize, x: [&[f32]; TOGETHER]) -> [f32; TOGETHER] {
+        dots_of(x, &self.0[index * x[0].len()..][..x[0].len()], widen)
     }
 }
 
@@ -169,19 +206,8 @@ impl Rows for Codes<'_> {
         total(&sums) + rest
     }
 
-    fn floats<'a>(&'a self, rows: Range<usize>, d_in: usize, buffer: &'a mut Vec<f32>) -> &'a [f32] {
-        let (start, end) = (rows.start * d_in, rows.end * d_in);
-        buffer.resize(end - start, 0.0);
-        scale_all(&self.codes[start..end], &self.scales[start / self.block..], self.block, buffer);
-        buffer
-    }
-}
-
-wide! {
-    /// Codes times the scales of their blocks.
-    fn scale_all(codes: &[i8], scales: &[f32], block: usize, values: &mut [f32]) {
-        for ((codes, values), scale) in codes.chunks_exact(block).zip(values.chunks_exact_mut(block)).zip(scales) {
-            codes.iter().zip(values).for_each(|(code, value)| *value = f32::from(*code) * scale);
-        }
+    #[inline(always)]
+    fn dots(&self, index: usize, x: [&[f32]; TOGETHER]) -> [f32; TOGETHER] {
+        x.map(|x| self.dot(index, x))
     }
 }
