@@ -36,7 +36,7 @@ class Client:
         place = number % len(WORDS)
         prompt = f"{number}: " + " ".join((WORDS[place:] + WORDS[:place]) * 4)[:self.arguments.prompt_characters]
         body = {"model": model, "prompt": prompt, "max_tokens": self.arguments.tokens, "temperature": 0, "stream": True,
-                "stream_options": {"include_usage": True}}
+                "ignore_eos": True, "stream_options": {"include_usage": True}}
         connection = http.client.HTTPConnection(self.url.netloc, timeout=self.arguments.timeout)
         start, first, tokens = time.perf_counter(), None, None
         try:
