@@ -3,7 +3,7 @@
 use super::Failure;
 use crate::cli::output::{Format, print};
 use adamole::{
-    core::{METHODS, MethodKind, MixLora},
+    core::{METHODS, MethodKind},
     llama::{ModelError, write_atomically},
 };
 use serde::Serialize;
@@ -15,11 +15,6 @@ use std::{
 
 const NAME: &str = "adamole_adapter.py";
 const SOURCE: &str = include_str!("adamole_adapter.py");
-
-/// The methods that the loader knows: all but MixLoRA, whose experts are whole feed-forward blocks and not linears.
-fn known() -> impl Iterator<Item = &'static MethodKind> {
-    METHODS.iter().copied().filter(|kind| kind.peft_type != MixLora::KIND.peft_type)
-}
 
 #[derive(Serialize)]
 struct Report {
@@ -35,8 +30,8 @@ pub(super) fn run(folder: &Path, format: Format) -> Result<(), Failure> {
     let fields: Value =
         serde_json::from_str(&text).map_err(|source| ModelError::Json { path: config.clone(), source })?;
     let method = &fields["peft_type"];
-    if !known().any(|kind| method == kind.peft_type) {
-        let known = known().map(|kind| kind.peft_type).collect::<Vec<_>>().join(", ");
+    if method.as_str().and_then(MethodKind::by_peft_type).is_none() {
+        let known = METHODS.iter().map(|kind| kind.peft_type).collect::<Vec<_>>().join(", ");
         let config = config.display();
         return Err(Failure::Usage(format!("{config}: peft_type is {method}, and the loader in Python knows {known}")));
     }
@@ -58,12 +53,12 @@ mod tests {
             SOURCE.split_once("METHODS = {").and_then(|(_, rest)| rest.split_once("\n}")).map(|(table, _)| table);
         let names =
             table.into_iter().flat_map(str::lines).filter_map(|line| line.trim().strip_prefix('"')?.split('"').next());
-        assert!(names.eq(known().map(|kind| kind.peft_type)));
+        assert!(names.eq(METHODS.iter().map(|kind| kind.peft_type)));
     }
 
     #[test]
     fn the_loader_knows_every_setting_of_a_method() {
-        for kind in known() {
+        for kind in METHODS {
             let row = format!("\"{}\": {{", kind.peft_type);
             let own: String = SOURCE.lines().filter(|line| line.contains(&row)).collect();
             for setting in kind.settings {
