@@ -8,7 +8,7 @@ use burn::tensor::{Int, Tensor};
 pub struct TokenRouting {
     /// The token.
     pub token: u32,
-    /// The number of active experts on each routed linear, in the order of [`CausalLm::routed`]. Empty where nothing is
+    /// The number of active experts on each routed linear, in the order of [`CausalLm::routed`](crate::CausalLm::routed). Empty where nothing is
     /// routed.
     pub active: Vec<u32>,
     /// The threshold on each of them, where the router learns one.
