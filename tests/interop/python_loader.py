@@ -50,6 +50,9 @@ OTHERS = {
     "flylora": {"peft_type": "FLYLORA", "top_k": 2, "bias_rate": 0.001, "variant": "peft"},
     "flylora, minimal": {"peft_type": "FLYLORA", "top_k": 2, "bias_rate": 0.001, "variant": "minimal"},
     "goat": {"peft_type": "GOAT", "num_experts": 3, "top_k": 2, "init_type": "goat"},
+    "mixlora": {"peft_type": "MIXLORA", "num_experts": 3, "top_k": 2,
+                "target_modules": ["q_proj", "v_proj", "gate_proj", "up_proj", "down_proj"]},
+    "mixlora, a part of the block": {"peft_type": "MIXLORA", "num_experts": 3, "top_k": 2, "target_modules": ["down_proj"]},
     "goat, scale by eta": {"peft_type": "GOAT", "num_experts": 3, "top_k": 2, "init_type": "goat_mini", "eta": 0.1},
 }
 
@@ -93,16 +96,12 @@ def random_adapter(model, fields, folder):
     folder.mkdir(parents=True)
     (folder / "adapter_config.json").write_text(json.dumps(config))
     generator = torch.Generator().manual_seed(5)
-    tensors, shared, values, kept = {}, {}, {}, []
-    for name, module in model.named_modules():
-        if isinstance(module, torch.nn.Linear) and name.endswith(("q_proj", "v_proj")):
-            adapted = adamole_adapter.AdaptedLinear(
-                module, fields["peft_type"], adamole_adapter.settings(config, fields["peft_type"], name), shared)
-            for key, value in adamole_adapter.parameters({name: adapted}).items():
-                # What several linears share has one value.
-                drawn = values.setdefault(id(value), torch.randn(value.shape, generator=generator) * 0.3)
-                tensors[adamole_adapter.PREFIX + key] = drawn.clone()
-            kept.append(adapted)
+    adapted, _ = adamole_adapter.adapted_linears(model, config)
+    tensors, values = {}, {}
+    for key, value in adamole_adapter.parameters(adapted).items():
+        # What several linears share has one value.
+        drawn = values.setdefault(id(value), torch.randn(value.shape, generator=generator) * 0.3)
+        tensors[adamole_adapter.PREFIX + key] = drawn.clone()
     save_file(tensors, folder / "adapter_model.safetensors")
 
 

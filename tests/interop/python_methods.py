@@ -9,9 +9,10 @@ import json
 import pathlib
 import re
 import sys
+import tempfile
 
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "crates/adamole/src/cli/export"))
@@ -101,6 +102,45 @@ def check(case, tensors):
     gradients(case, tensors, x, outputs, parameters)
 
 
+class Block(torch.nn.Module):
+    """A gated feed-forward block."""
+
+    def __init__(self, tensors, activation):
+        super().__init__()
+        self.activation = getattr(torch.nn.functional, activation)
+        for name in adamole_adapter.BLOCK:
+            weight = tensors[f"param.{name}.base_layer.weight"]
+            linear = torch.nn.Linear(weight.shape[1], weight.shape[0], bias=False)
+            linear.weight.data = weight.clone()
+            self.add_module(name, linear)
+
+    def forward(self, x):
+        return self.down_proj(self.activation(self.gate_proj(x)) * self.up_proj(x))
+
+
+def check_block(case, tensors):
+    """MixLoRA, whose experts are whole feed-forward blocks, through files."""
+    gate = next(name for name in adamole_adapter.BLOCK if name in case["targets"])
+    keys = {"lora_gating.weight": f"mlp.{gate}.moe_gate.weight"}
+    for key in (key.removeprefix("param.") for key in tensors if re.search(r"^param\..*lora_[AB]", key)):
+        keys[key] = "mlp." + re.sub(r"lora_([AB])\.(\d+)", r"experts.\2.lora_\1", key)
+    model = torch.nn.ModuleDict({"mlp": Block(tensors, case["activation"])})
+    config = {"peft_type": "MIXLORA", "lora_rank": case["rank"], "lora_alpha": case["alpha"], "target_modules": case["targets"],
+              "num_experts": case["num_experts"], "top_k": case["top_k"]}
+    with tempfile.TemporaryDirectory() as folder:
+        values = {adamole_adapter.PREFIX + file: tensors[f"param.{key}"].contiguous() for key, file in keys.items()}
+        save_file(values, pathlib.Path(folder) / "adapter_model.safetensors")
+        (pathlib.Path(folder) / "adapter_config.json").write_text(json.dumps(config))
+        adamole_adapter.load(model, folder)
+    x = tensors["x"].clone().requires_grad_()
+    y = model["mlp"](x)
+    # Where all experts are equally probable, torch chose others than the first.
+    kept = [row for row in range(y.shape[0] * y.shape[1]) if row not in case["rows_tied_otherwise"]]
+    close(case, "y", y.flatten(0, 1)[kept], tensors["y"].flatten(0, 1)[kept], OUTPUT)
+    named = dict(model.named_parameters())
+    gradients(case, tensors, x, [(y * tensors["upstream"]).sum()], {key: named[file] for key, file in keys.items()})
+
+
 def check_steps(case, tensors):
     """FlyLoRA: several steps with the same A and B, after each of which the bias moves."""
     adapted, parameters = linear(case, tensors, "", {})
@@ -125,7 +165,7 @@ if __name__ == "__main__":
         if case["kind"] == "remole_coefficient":
             continue  # the weight of a loss, which the loader does not compute
         tensors = load_file(folder / "tensors.safetensors")
-        (check_steps if case["method"] == "flylora" else check)(case, tensors)
+        {"flylora": check_steps, "mixlora": check_block}.get(case["method"], check)(case, tensors)
         checked += 1
     assert checked, "no golden numbers"
     for method, apart in largest.items():

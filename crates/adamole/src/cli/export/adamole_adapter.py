@@ -37,6 +37,7 @@ METHODS = {
     "COMOL": {"num_experts", "core_router"},
     "FLYLORA": {"top_k", "bias_rate", "variant"},
     "GOAT": {"num_experts", "top_k", "eta"},
+    "MIXLORA": {"num_experts", "top_k"},
 }
 # Settings that matter only to losses and to the start of a training.
 OF_TRAINING = {"LDMOLE": {"sparsity_loss"}, "DYNMOLE": {"entropy_loss"}, "REMOLE": {"top_k", "coefficient_factor"},
@@ -55,21 +56,24 @@ MODULES = {
     "DYNMOLE": ("experts.{}.lora_A", "experts.{}.lora_B", "moe_gate"),
     "COMOL": ("lora_A", "lora_B", "lora_router"),
     "FLYLORA": ("lora_A", "lora_B", None),
+    "MIXLORA": ("experts.{}.lora_A", "experts.{}.lora_B", "moe_gate"),
 }
+# The linears of a feed-forward block, the whole of which is an expert of MixLoRA.
+BLOCK = ("gate_proj", "up_proj", "down_proj")
 
 
 class AdaptedLinear(nn.Module):
     """A frozen linear with an adapter: `y = W x + s sum_i w_i B_i A_i x`, with weights w of a router, or 1.
 
     The names of its parameters are the keys of adapter files. `shared` is what the adapted linears of a model share: the
-    mask of padding, and the perceptrons of LD-MoLE by their number of inputs.
+    mask of padding, the perceptrons of LD-MoLE by their number of inputs, and the expert of MixLoRA that is computed.
     """
 
     def __init__(self, base, method, settings, shared):
         super().__init__()
         self.base, self.method, self.settings, self.shared = base, method, settings, shared
         rank, d_in, d_out = settings["rank"], base.in_features, base.out_features
-        experts = settings.get("num_experts") or 1
+        experts = 1 if method == "LORA" else settings.get("num_experts") or 1
         self.scale = settings["alpha"] / (math.sqrt(rank) if settings.get("use_rslora") else rank)
         if settings.get("eta") is not None:
             self.scale = math.sqrt(3 * settings["eta"] * d_in / rank)
@@ -77,10 +81,10 @@ class AdaptedLinear(nn.Module):
         # CoMoL has one pair, whose experts lie between A and B.
         pairs = 1 if method == "COMOL" else experts
         self.pairs = [(self.linear(a.format(i), d_in, rank), self.linear(b.format(i), rank, d_out)) for i in range(pairs)]
-        if method == "LDMOLE" and experts == 1:
+        if (method == "LDMOLE" and experts == 1) or (method == "MIXLORA" and not settings["gate_width"]):
             self.gate = None
         if self.gate:
-            self.linear(self.gate, rank if settings.get("core_router") else d_in, experts)
+            self.linear(self.gate, rank if settings.get("core_router") else settings.get("gate_width") or d_in, experts)
         if method == "ADAMOLE":
             self.lora_threshold = nn.Linear(d_in, 1)
         if method == "LDMOLE" and self.gate:
@@ -125,6 +129,9 @@ class AdaptedLinear(nn.Module):
             return self.merged(x, self.lora_A(dropped))
         if self.method == "FLYLORA":
             return self.lora_B(self.largest(self.lora_A(dropped)))
+        if self.method == "MIXLORA":
+            a, b = self.pairs[self.shared["expert"]]
+            return b(a(dropped))
         weights = self.route(dropped if self.method == "LDMOLE" else x) if self.gate else dropped.new_ones(1)
         update = sum(weights[..., i, None] * b(a(dropped)) for i, (a, b) in enumerate(self.pairs))
         if self.method == "GOAT":
@@ -234,6 +241,20 @@ def sparsegen(u, sparsity):
     return (u - tau).relu() / (1 - sparsity).clamp(min=0.01)
 
 
+def mixed(forward, linear):
+    """The forward pass of a feed-forward block with the experts of MixLoRA, whose gate is on `linear`: each is the whole block."""
+    def forward_of_experts(x):
+        p = torch.softmax(linear.get_submodule(linear.gate)(x.to(torch.float32)), -1)
+        weights = normalised(p, sum(choices(p, linear.settings["top_k"])) > 0)
+        total = 0
+        for expert in range(p.shape[-1]):
+            linear.shared["expert"] = expert
+            total = total + weights[..., expert, None].to(x.dtype) * forward(x)
+        return total
+
+    return forward_of_experts
+
+
 def load(model, folder):
     """Puts the adapter in `folder` on `model`, whose other parameters are frozen. Returns the model.
 
@@ -255,15 +276,7 @@ def load(model, folder):
     if not isinstance(config.get("init_lora_weights", True), bool) and config["init_lora_weights"] != "gaussian":
         raise ValueError(f"{folder}: init_lora_weights is {config['init_lora_weights']}, which may change the base")
 
-    linears = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear)}
-    linears = {name: module for name, module in linears.items() if not name.endswith("lm_head")}
-    targets = config["target_modules"]
-    matches = re.compile(targets).fullmatch if isinstance(targets, str) else (
-        lambda name: any(name == target or name.endswith(f".{target}") for target in targets))
-    shared, adapted = {}, {}
-    for name in filter(matches, linears):
-        adapted[name] = AdaptedLinear(linears[name], method, settings(config, method, name), shared)
-
+    adapted, shared = adapted_linears(model, config)
     # Some authors' code stores tensors a second time.
     tensors = {key: value for key, value in load_file(folder / "adapter_model.safetensors").items()
                if ".moe_layer." not in key and "sparsegen_fn." not in key}
@@ -283,6 +296,9 @@ def load(model, folder):
     for name, module in adapted.items():
         parent, _, child = name.rpartition(".")
         setattr(model.get_submodule(parent), child, module.train(model.training))
+        if method == "MIXLORA" and module.gate:
+            block = model.get_submodule(parent)
+            block.forward = mixed(block.forward, module)
 
     def remember_padding(_model, _arguments, keywords):
         shared["mask"] = keywords.get("attention_mask")
@@ -291,6 +307,27 @@ def load(model, folder):
         model.register_forward_pre_hook(remember_padding, with_kwargs=True)
     model.adamole_config = config
     return model
+
+
+def adapted_linears(model, config):
+    """The linears of a model that a config adapts, with adapters whose values are not set, and what they share."""
+    linears = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear)}
+    linears = {name: module for name, module in linears.items() if not name.endswith("lm_head")}
+    targets, method = config["target_modules"], config["peft_type"]
+    matches = re.compile(targets).fullmatch if isinstance(targets, str) else (
+        lambda name: any(name == target or name.endswith(f".{target}") for target in targets))
+    shared, adapted, names = {}, {}, list(filter(matches, linears))
+    for name in names:
+        of_linear, of_method, linear = settings(config, method, name), method, linears[name]
+        if method == "MIXLORA":
+            block, _, last = name.rpartition(".")
+            first = next((other for other in BLOCK if f"{block}.{other}" in names), None)
+            width = linear.out_features if last == BLOCK[-1] else linear.in_features
+            of_linear["gate_width"] = width if last == first else None
+            # Attention has a plain LoRA.
+            of_method = method if last in BLOCK else "LORA"
+        adapted[name] = AdaptedLinear(linear, of_method, of_linear, shared)
+    return adapted, shared
 
 
 def settings(config, method, name):
