@@ -143,7 +143,8 @@ def the_keyboard_is_enough(browser, arguments, routed):
     assert "experts" in label, label
     assert page.text_content(".tokens").split()[0] in page.text_content("#announcer"), "answers are announced"
     tab_to("#message")
-    page.fill("#max-tokens", "2000")
+    opened.set(2000)
+    page.focus("#message")
     keyboard.type("Tell a long story.")
     keyboard.press("Enter")
     page.wait_for_selector(".answers:last-child .token")
