@@ -38,7 +38,7 @@ class Client:
         body = {"model": model, "prompt": prompt, "max_tokens": self.arguments.tokens, "temperature": 0, "stream": True,
                 "ignore_eos": True, "stream_options": {"include_usage": True}}
         connection = http.client.HTTPConnection(self.url.netloc, timeout=self.arguments.timeout)
-        start, first, tokens = time.perf_counter(), None, None
+        start, first, tokens, chunks = time.perf_counter(), None, None, 0
         try:
             connection.request("POST", "/v1/completions", json.dumps(body), self.headers)
             response = connection.getresponse()
@@ -50,14 +50,14 @@ class Client:
                 chunk = json.loads(line[5:])
                 if "error" in chunk:
                     raise RuntimeError(chunk["error"]["message"])
+                chunks += bool(chunk["choices"] and chunk["choices"][0]["text"])
                 if first is None and chunk["choices"]:
                     first = time.perf_counter() - start
                 tokens = (chunk.get("usage") or {}).get("completion_tokens", tokens)
         finally:
             connection.close()
-        if tokens is None:
-            raise RuntimeError("the stream has no usage")
-        return first or math.nan, time.perf_counter() - start, tokens
+        # Servers that do not say how many tokens there were send one in each chunk.
+        return first or math.nan, time.perf_counter() - start, chunks if tokens is None else tokens
 
 
 def measured(client, models, clients, arguments):
