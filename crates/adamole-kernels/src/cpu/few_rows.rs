@@ -12,7 +12,7 @@ use std::array;
 const FEW: usize = 8;
 /// Rows that are multiplied with a row of weights while it is in registers.
 const TOGETHER: usize = 4;
-/// The least weights of a part.
+/// The least multiplications of a part.
 const PART: usize = 1 << 16;
 
 /// Whether the products of so many rows belong here.
@@ -33,7 +33,7 @@ pub(super) trait Rows: Sync {
 pub(super) fn product(x: &[f32], weight: &impl Rows, [rows, d_in, d_out]: [usize; 3]) -> Vec<f32> {
     // By output, so that parts are contiguous.
     let mut y = vec![0.0; rows * d_out];
-    let parts = (2 * threads()).min(d_in * d_out / PART).max(1);
+    let parts = (2 * threads()).min(rows * d_in * d_out / PART).max(1);
     let part = d_out.div_ceil(parts).max(1);
     share(y.chunks_mut(part * rows).enumerate().collect(), |(index, y)| dots(y, x, weight, index * part, [rows, d_in]));
     if rows == 1 { y } else { (0..rows).flat_map(|row| y.iter().copied().skip(row).step_by(rows)).collect() }

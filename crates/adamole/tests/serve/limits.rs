@@ -117,7 +117,7 @@ fn a_request_that_takes_too_long_is_told_so() {
 
 #[test]
 fn sigterm_lets_answers_end() {
-    let mut server = Server::start(&["--max-tokens", "8000"]);
+    let mut server = Server::start(&["--max-tokens", "8000", "--grace", "600"]);
     let mut stream = server.open("/v1/completions", &long(true));
     stream.event();
     let kill = Command::new("kill").arg(server.child.id().to_string()).status().unwrap();
