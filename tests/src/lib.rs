@@ -5,8 +5,8 @@ pub mod outside;
 pub mod shipped;
 
 use adamole::{
-    core::ParameterSpec,
-    llama::{CausalLm, TensorFile},
+    core::{CounterRng, ParameterSpec},
+    llama::{CausalLm, ParameterKind, ParameterMapper, TensorFile},
     train::{CollatedBatch, Workers},
 };
 use burn::{
@@ -66,6 +66,25 @@ pub fn memory(line: &str) -> u64 {
     let found = status.lines().find_map(|text| text.strip_prefix(line)?.strip_prefix(':')?.trim().strip_suffix(" kB"));
     let kibibytes: u64 = found.and_then(|text| text.parse().ok()).unwrap_or_else(|| panic!("no {line}"));
     kibibytes * 1024
+}
+
+/// The model with normal values in its adapters in place of those of fresh ones, whose B is 0.
+pub fn with_random_adapters(model: CausalLm, seed: u64, deviation: f32) -> CausalLm {
+    struct Random(u64, f32);
+    impl ParameterMapper for Random {
+        fn map<const D: usize>(&mut self, _: String, kind: ParameterKind, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            if kind == ParameterKind::Base {
+                return param;
+            }
+            self.0 += 1;
+            let (seed, deviation) = (self.0, self.1);
+            param.map(|old| {
+                let values = CounterRng::new(&[seed]).normal(old.shape().num_elements(), deviation);
+                Tensor::from_data(TensorData::new(values, old.shape()), &old.device())
+            })
+        }
+    }
+    model.map_parameters(&mut Random(seed, deviation))
 }
 
 /// A golden case: its tensors and its `case.json`.

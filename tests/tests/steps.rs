@@ -3,19 +3,13 @@
 
 use adamole::{
     core::{
-        AdaMole, AdapterConfig, AdapterSet, CounterRng, ForwardContext, HydraLora, Lora, MixLora, MixLoraPart, Mole,
-        RoutingDetail, Selection,
+        AdaMole, AdapterConfig, AdapterSet, ForwardContext, HydraLora, Lora, MixLora, MixLoraPart, Mole, RoutingDetail,
+        Selection,
     },
-    llama::{
-        AdapterLayout, BlockCache, CausalLm, NextTokens, ParameterKind, ParameterMapper, Targets, TokenBatch,
-        TokenRouting, load_base,
-    },
+    llama::{AdapterLayout, BlockCache, CausalLm, NextTokens, Targets, TokenBatch, TokenRouting, load_base},
 };
-use adamole_tests::{assert_close, device, golden, values};
-use burn::{
-    module::Param,
-    tensor::{Device, Int, Tensor, TensorData},
-};
+use adamole_tests::{assert_close, device, golden, values, with_random_adapters};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 use std::sync::Arc;
 
 const FAMILIES: [&str; 8] = [
@@ -29,27 +23,10 @@ const FAMILIES: [&str; 8] = [
     "mistral_window",
 ];
 
-/// Random values in place of those of a fresh adapter, whose B is 0.
-struct Random(u64);
-
-impl ParameterMapper for Random {
-    fn map<const D: usize>(&mut self, _: String, kind: ParameterKind, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        if kind == ParameterKind::Base {
-            return param;
-        }
-        self.0 += 1;
-        let seed = self.0;
-        param.map(|old| {
-            let values = CounterRng::new(&[seed]).normal(old.shape().num_elements(), 0.3);
-            Tensor::from_data(TensorData::new(values, old.shape()), &old.device())
-        })
-    }
-}
-
 fn adapted(base: &CausalLm, config: AdapterConfig, seed: u64) -> CausalLm {
     let mut model = base.clone();
     model.adapt(&AdapterLayout::uniform(config, &Targets::all(), base.config()).unwrap(), seed);
-    model.map_parameters(&mut Random(1000 * seed))
+    with_random_adapters(model, 1000 * seed, 0.3)
 }
 
 /// Hidden states of the last positions of a text that is read at once, and the routing of the last token.

@@ -34,15 +34,15 @@ pub(crate) struct Cost {
 }
 
 /// The file with a method's costs.
-fn file(places: &Places, method: &str) -> PathBuf {
-    places.output.join("costs").join(format!("{method}.json"))
+fn file(output: &Path, method: &str) -> PathBuf {
+    output.join("costs").join(format!("{method}.json"))
 }
 
 /// The costs of all methods that have been measured.
 pub(crate) fn read(comparison: &Comparison, output: &Path) -> Result<BTreeMap<String, Cost>, ExperimentError> {
     let mut costs = BTreeMap::new();
     for method in comparison.rows() {
-        let path = output.join("costs").join(format!("{method}.json"));
+        let path = file(output, &method);
         if path.exists() {
             costs.insert(method, read_json(&path)?);
         }
@@ -89,7 +89,7 @@ pub(crate) fn measure(
             cost.seconds_per_step,
             1e3 * cost.seconds_per_decoded_token
         );
-        let path = file(places, &method);
+        let path = file(&places.output, &method);
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(ExperimentError::io(folder))?;
         }

@@ -28,7 +28,7 @@ pub(super) struct Text<'t> {
     prompt_scores: Vec<TokenScore>,
     /// A token whose routing is not known until it is read.
     unrouted: Option<(Piece, Option<TokenScore>)>,
-    /// Why it ended, and when the client has been told.
+    /// Why it ended; the client may still wait for the routing of its last token.
     ended: Option<Finish>,
 }
 

@@ -57,9 +57,13 @@ impl App {
 
     /// The model that a request names.
     pub(super) fn model(&self, fields: &mut Fields) -> Result<usize, ApiError> {
-        let name: String = fields.need("model", "the name of a model")?;
+        self.named(&fields.need::<String>("model", "the name of a model")?)
+    }
+
+    /// The index of the model with this name.
+    pub(super) fn named(&self, name: &str) -> Result<usize, ApiError> {
         let known = || self.models.served.iter().map(|served| served.name.as_str()).collect::<Vec<_>>();
-        self.models.named(&name).ok_or_else(|| ApiError::no_model(&name, &known()))
+        self.models.named(name).ok_or_else(|| ApiError::no_model(name, &known()))
     }
 
     pub(super) fn served(&self, model: usize) -> &Served {
@@ -133,12 +137,12 @@ impl App {
             .for_conversation(&conversation)
             .and_then(|template| template.render(&conversation, &options))
             .map_err(|error| ApiError::field("messages", error.to_string()))?;
-        self.models.tokenizer.encode_rendered(&rendered.text).map_err(|error| ApiError::server(error.to_string()))
+        Ok(self.models.tokenizer.encode_rendered(&rendered.text)?)
     }
 
     /// The token ids of a text.
     pub(super) fn encode_text(&self, text: &str) -> Result<Vec<u32>, ApiError> {
-        self.models.tokenizer.encode_text(text).map_err(|error| ApiError::server(error.to_string()))
+        Ok(self.models.tokenizer.encode_text(text)?)
     }
 }
 

@@ -120,7 +120,7 @@ fn log_probability(tokenizer: &Tokenizer, piece: &Piece, score: &TokenScore) -> 
         let own = id == piece.token.id && !piece.token_text.is_empty();
         let text = match own {
             true => piece.token_text.clone(),
-            false => token_text(tokenizer, None, id).map_err(|error| ApiError::server(error.to_string()))?,
+            false => token_text(tokenizer, None, id)?,
         };
         let bytes = text.as_bytes();
         Ok(json!({"token": text, "logprob": log_probability, "bytes": bytes}))

@@ -69,7 +69,7 @@ impl Head {
         if !self.echo {
             return Ok(Vec::new());
         }
-        token_texts(self.tokenizer(), &self.prompts[prompt]).map_err(|error| ApiError::server(error.to_string()))
+        Ok(token_texts(self.tokenizer(), &self.prompts[prompt])?)
     }
 
     fn usage(&self, prompt: usize, new: usize, cached: usize) -> Usage {
@@ -171,7 +171,7 @@ impl Scores {
         (id, text): (u32, &str),
         score: Option<&TokenScore>,
     ) -> Result<(), ApiError> {
-        let of_token = |id| token_text(tokenizer, before, id).map_err(|error| ApiError::server(error.to_string()));
+        let of_token = |id| token_text(tokenizer, before, id);
         let name = if text.is_empty() { of_token(id)? } else { text.to_owned() };
         self.offsets.push(self.offset.into());
         self.offset += text.chars().count();

@@ -2,6 +2,7 @@
 
 use crate::engine::{Refused, TextError};
 use adamole_core::SettingError;
+use adamole_data::DataError;
 use axum::{
     Json,
     http::{HeaderValue, StatusCode, header},
@@ -118,6 +119,13 @@ impl From<TextError> for ApiError {
             TextError::ShuttingDown => Self::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded_error", message),
             TextError::Model(_) | TextError::Generate(_) | TextError::Step(_) => Self::server(message),
         }
+    }
+}
+
+/// The tokenizer fails.
+impl From<DataError> for ApiError {
+    fn from(error: DataError) -> Self {
+        Self::server(error.to_string())
     }
 }
 

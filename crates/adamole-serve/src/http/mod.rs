@@ -124,9 +124,7 @@ async fn model(
     State(app): State<Arc<App>>,
     axum::extract::Path(name): axum::extract::Path<String>,
 ) -> Result<Json<Value>, ApiError> {
-    let known = || app.models.served.iter().map(|served| served.name.as_str()).collect::<Vec<_>>();
-    let index = app.models.named(&name).ok_or_else(|| ApiError::no_model(&name, &known()))?;
-    Ok(Json(described(&app, app.served(index))))
+    Ok(Json(described(&app, app.served(app.named(&name)?))))
 }
 
 fn described(app: &App, served: &Served) -> Value {

@@ -2,13 +2,10 @@
 
 use super::client::{Answer, Open, open};
 use adamole::{
-    core::{AdaMole, AdapterConfig, CounterRng, Lora},
-    llama::{AdapterLayout, CausalLm, ParameterKind, ParameterMapper, Targets, load_base, save_adapter},
+    core::{AdaMole, AdapterConfig, Lora},
+    llama::{AdapterLayout, CausalLm, Targets, load_base, save_adapter},
 };
-use burn::{
-    module::Param,
-    tensor::{Tensor, TensorData},
-};
+use adamole_tests::with_random_adapters;
 use serde_json::Value;
 use std::{
     io::{BufRead, BufReader},
@@ -25,28 +22,11 @@ pub(crate) fn base() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../datasets/base")
 }
 
-/// Random values in place of those of a fresh adapter, whose B is 0.
-struct Random(u64);
-
-impl ParameterMapper for Random {
-    fn map<const D: usize>(&mut self, _: String, kind: ParameterKind, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        if kind == ParameterKind::Base {
-            return param;
-        }
-        self.0 += 1;
-        let seed = self.0;
-        param.map(|old| {
-            let values = CounterRng::new(&[seed]).normal(old.shape().num_elements(), 0.1);
-            Tensor::from_data(TensorData::new(values, old.shape()), &old.device())
-        })
-    }
-}
-
 /// The base with an adapter of random values.
 pub(crate) fn adapted(config: AdapterConfig, seed: u64) -> CausalLm {
     let mut model = load_base(&base(), &adamole_tests::cpu()).unwrap();
     model.adapt(&AdapterLayout::uniform(config, &Targets::all(), model.config()).unwrap(), 0);
-    model.map_parameters(&mut Random(seed))
+    with_random_adapters(model, seed, 0.1)
 }
 
 /// The models of a server: the base, a mixture and a plain LoRA.
