@@ -171,7 +171,7 @@ fn a_step_does_not_depend_on_the_number_of_workers() {
     let run = |workers| {
         let recipe = Recipe { seed: 5, ..Recipe::default() };
         let input = StepInput { batches: &batches, step: 2, recipe: &recipe };
-        let outcome = accumulate(&model, input, &Workers::new(workers), &Replicas::default());
+        let outcome = accumulate(&model, input, &Workers::new(workers), &Replicas::default()).unwrap();
         (outcome.task_loss, outcome.balance_loss, flat_gradients(&model, &outcome.gradients))
     };
     let one = run(1);
@@ -230,7 +230,7 @@ fn compare_by_blocks(model: &CausalLm) {
     let run = |checkpoint_blocks| {
         let recipe = Recipe { seed: 5, balance_coefficient: 1e-2, checkpoint_blocks, ..Recipe::default() };
         let input = StepInput { batches: &batches, step: 2, recipe: &recipe };
-        accumulate(model, input, &Workers::new(2), &Replicas::default())
+        accumulate(model, input, &Workers::new(2), &Replicas::default()).unwrap()
     };
     let (blocks, whole) = (run(true), run(false));
     assert_eq!((blocks.routing, blocks.tokens), (whole.routing, whole.tokens));
@@ -251,7 +251,7 @@ fn micro_batches_are_weighted_by_their_labels_or_equally() {
     let loss = |batches: &[Batch], accumulation| {
         let recipe = Recipe { seed: 5, accumulation, ..Recipe::default() };
         let input = StepInput { batches, step: 2, recipe: &recipe };
-        let outcome = accumulate(&model, input, &Workers::new(1), &Replicas::default());
+        let outcome = accumulate(&model, input, &Workers::new(1), &Replicas::default()).unwrap();
         (outcome.task_loss, outcome.balance_loss.unwrap(), flat_gradients(&model, &outcome.gradients))
     };
     let [few, many] = [0, 1].map(|i| loss(&batches[i..=i], Accumulation::Tokens));
@@ -276,7 +276,7 @@ fn dropout_depends_on_the_step_and_changes_the_gradient() {
         let model = adapted_model(&device, dropout);
         let recipe = Recipe { seed: 5, balance_coefficient: 0.0, ..Recipe::default() };
         let input = StepInput { batches: &batches, step, recipe: &recipe };
-        flat_gradients(&model, &accumulate(&model, input, &Workers::new(1), &Replicas::default()).gradients)
+        flat_gradients(&model, &accumulate(&model, input, &Workers::new(1), &Replicas::default()).unwrap().gradients)
     };
     assert_eq!(gradient(0.5, 1), gradient(0.5, 1));
     assert_ne!(gradient(0.5, 1), gradient(0.5, 2));
@@ -291,7 +291,7 @@ fn a_load_balancing_loss_with_coefficient_0_does_not_change_the_gradients() {
     let gradients = |balance_coefficient| {
         let recipe = Recipe { seed: 5, balance_coefficient, ..Recipe::default() };
         let input = StepInput { batches: &batches, step: 2, recipe: &recipe };
-        flat_gradients(&model, &accumulate(&model, input, &Workers::new(1), &Replicas::default()).gradients)
+        flat_gradients(&model, &accumulate(&model, input, &Workers::new(1), &Replicas::default()).unwrap().gradients)
     };
     let batch = DeviceBatch::new(&batches[0], &device);
     // Without recording there is no load balancing loss.
@@ -328,7 +328,7 @@ fn padding_does_not_change_the_hidden_states_of_tokens() {
 fn step_of(model: &CausalLm, batches: &[Batch], checkpoint_blocks: bool) -> ([f32; 2], Vec<f64>, Vec<f32>) {
     let recipe = Recipe { seed: 5, balance_coefficient: 1e-2, checkpoint_blocks, ..Recipe::default() };
     let input = StepInput { batches, step: 2, recipe: &recipe };
-    let outcome = accumulate(model, input, &Workers::new(1), &Replicas::default());
+    let outcome = accumulate(model, input, &Workers::new(1), &Replicas::default()).unwrap();
     let losses = [outcome.task_loss as f32, outcome.balance_loss.unwrap() as f32];
     (losses, outcome.routing.expert_load(), flat_gradients(model, &outcome.gradients))
 }

@@ -53,7 +53,7 @@ fn a_step_with_left_padding_equals_that_of_the_reference_implementation() {
         };
         let expected = trace(&model, explicit, recipe.balance_coefficient);
         let input = StepInput { batches: &[batch], step: 0, recipe: &recipe };
-        let found = accumulate(&model, input, &Workers::new(1), &Replicas::default());
+        let found = accumulate(&model, input, &Workers::new(1), &Replicas::default()).unwrap();
         assert_close("task", &[found.task_loss as f32], &[expected.task_loss.unwrap() as f32], 1e-6, 1e-6);
         let balance = |loss: Option<f64>| [loss.unwrap() as f32];
         assert_close("balance", &balance(found.balance_loss), &balance(expected.balance_loss), 1e-6, 1e-6);

@@ -1,5 +1,6 @@
 //! The errors of training and evaluation.
 
+use crate::RankError;
 use adamole_core::SettingError;
 use adamole_llama::ModelError;
 use std::path::{Path, PathBuf};
@@ -140,6 +141,9 @@ pub enum TrainError {
     /// An adapter or a model could not be saved or loaded.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// The ranks of the run do not work together any more.
+    #[error(transparent)]
+    Ranks(#[from] RankError),
 }
 
 impl TrainError {

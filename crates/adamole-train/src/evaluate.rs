@@ -1,11 +1,11 @@
 //! Accuracy on multiple choice: the choice whose letter scores highest after the prompt.
 
-use crate::{DeviceBatch, RoutingStatistics, TrainError, Workers, batch::integers, routing::floats};
+use crate::{DeviceBatch, RankError, RoutingStatistics, TrainError, Workers, batch::integers, routing::floats};
 use adamole_core::{ForwardContext, RoutingDetail};
 use adamole_data::{Batch, Buckets, Example, evaluation_batches};
 use adamole_llama::CausalLm;
 use burn::tensor::Device;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{collections::BTreeMap, time::Instant};
 
 /// Tokens per evaluation batch, padding included.
@@ -119,8 +119,8 @@ pub fn evaluate_until(
     })
 }
 
-/// What `work` makes of each batch of texts with these lengths, side by side, until `stop` says so.
-pub(crate) fn in_batches<R: Send>(
+/// What `work` makes of each batch of texts with these lengths, side by side and on all ranks, until `stop` says so.
+pub(crate) fn in_batches<R: Send + Serialize + DeserializeOwned>(
     lengths: &[usize],
     workers: &Workers,
     stop: &(dyn Fn() -> bool + Sync),
@@ -128,9 +128,11 @@ pub(crate) fn in_batches<R: Send>(
 ) -> Result<Vec<R>, TrainError> {
     let buckets = Buckets::fitting(lengths, Buckets::FEW);
     let plan = evaluation_batches(lengths, &buckets, BATCH_TOKENS);
-    let parts = workers.map(&plan, |indices| (!stop()).then(|| work(indices, &buckets)));
-    let parts: Option<Vec<R>> = parts.into_iter().collect();
-    parts.ok_or(TrainError::Interrupted { steps: 0 })
+    match workers.share(&plan, stop, |indices| work(indices, &buckets)) {
+        Ok(Some(parts)) => Ok(parts),
+        Ok(None) | Err(RankError::Stopped) => Err(TrainError::Interrupted { steps: 0 }),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Without a highest score the first choice would be the answer.

@@ -120,19 +120,39 @@ impl AdamW {
         gradients: GradientsParams,
         routing: &RoutingStatistics,
     ) -> Result<f64, NotFinite> {
-        let squares = squared_norms(model, &gradients);
-        let norm = squares.iter().map(|(_, square)| square).sum::<f64>().sqrt();
-        if !norm.is_finite() {
-            let (name, value) = squares.into_iter().find(|(_, square)| !square.is_finite()).unwrap_or_default();
-            return Err(NotFinite { what: format!("gradient of {name}"), value });
-        }
+        let norm = gradient_norm(model, &gradients)?;
+        self.apply(rate, model, (gradients, norm), routing);
+        Ok(norm)
+    }
+
+    /// [`Self::step`] with gradients whose norm is known.
+    pub(crate) fn apply(
+        &mut self,
+        rate: f64,
+        model: &mut CausalLm,
+        (gradients, norm): (GradientsParams, f64),
+        routing: &RoutingStatistics,
+    ) {
         let clip = (f64::from(self.settings.max_grad_norm) / (norm + 1e-6)).min(1.0);
         let (experts, rates) = (experts(model, routing), rates(model, rate, self.settings.rate_ratio_of_b));
         let moments = &mut self.moments;
         let mut update = Update { settings: self.settings, rate, rates, clip, gradients, experts, moments };
         *model = model.clone().map(&mut update).tied();
-        Ok(norm)
     }
+}
+
+/// The norm of all gradients together.
+///
+/// # Errors
+/// One is not finite.
+pub(crate) fn gradient_norm(model: &CausalLm, gradients: &GradientsParams) -> Result<f64, NotFinite> {
+    let squares = squared_norms(model, gradients);
+    let norm = squares.iter().map(|(_, square)| square).sum::<f64>().sqrt();
+    if norm.is_finite() {
+        return Ok(norm);
+    }
+    let (name, value) = squares.into_iter().find(|(_, square)| !square.is_finite()).unwrap_or_default();
+    Err(NotFinite { what: format!("gradient of {name}"), value })
 }
 
 /// The parameters of which inactive experts are left alone.

@@ -1,9 +1,10 @@
 //! A run under way: its state between steps, and what a step and an epoch do to it.
 
 use crate::{
-    AdamW, Best, Checkpoint, Cost, EpochMetrics, Fitted, NotFinite, Observer, Recipe, Replicas, RoutingStatistics,
-    StepInput, StepMetrics, StepOutcome, TrainError, TrainEvent, Trainer, TrainingData, TrainingState, Validation,
-    adapter_values::AdapterValues, checkpoint::Restored, step::accumulate_until,
+    AdamW, Best, Checkpoint, Cost, EpochMetrics, Fitted, NotFinite, Observer, RankError, Recipe, Replicas,
+    RoutingStatistics, StepInput, StepMetrics, StepOutcome, TrainError, TrainEvent, Trainer, TrainingData,
+    TrainingState, Validation, adapter_values::AdapterValues, checkpoint::Restored, optimizer::gradient_norm,
+    step::accumulate_until,
 };
 use adamole_data::{Batch, Buckets, Collation};
 use adamole_llama::{CausalLm, ChainOfLora};
@@ -117,16 +118,19 @@ impl<'a> Run<'a> {
         let balance_coefficient = self.state.auxiliary_coefficient.unwrap_or(recipe.balance_coefficient);
         let adapted = Recipe { balance_coefficient, ..(*recipe).clone() };
         let input = StepInput { batches: &batches, step, recipe: &adapted };
-        let outcome = accumulate_until(&self.model, input, workers, &self.replicas, stop);
+        let outcome = accumulate_until(&self.model, input, workers, &self.replicas, stop)?;
         let Some(outcome) = outcome else { return Ok(false) };
         let StepOutcome { gradients, task_loss, balance_loss, routing, tokens } = outcome;
-        let applied = match task_loss.is_finite() {
-            true => self.optimizer.step(learning_rate, &mut self.model, gradients, &routing),
+        let norm = match task_loss.is_finite() {
+            true => match self.agreed(gradient_norm(&self.model, &gradients)) {
+                Err(RankError::Stopped) => return Ok(false),
+                agreed => agreed?,
+            },
             false => Err(NotFinite { what: "task loss".into(), value: task_loss }),
         };
         self.state.step += 1;
         self.state.batch += 1;
-        let gradient_norm = match applied {
+        let gradient_norm = match norm {
             Ok(norm) => norm,
             Err(NotFinite { what, .. }) if self.state.skipped < recipe.max_skipped_steps => {
                 self.state.skipped += 1;
@@ -136,6 +140,7 @@ impl<'a> Run<'a> {
             }
             Err(error) => return Err(error.in_step(step, self.state.applied)),
         };
+        self.optimizer.apply(learning_rate, &mut self.model, (gradients, gradient_norm), &routing);
         self.model.update_states(routing.layers.iter().map(|layer| &layer.active_tokens[..]));
         let adapts = self.adapt_coefficient(balance_coefficient, &routing);
         let seconds = started.elapsed().as_secs_f64();
@@ -166,6 +171,28 @@ impl<'a> Run<'a> {
         Ok(true)
     }
 
+    /// The norm of the gradients that all ranks clip by, that of rank 0: of two GPUs each may add squares in an order of its own.
+    fn agreed(&self, norm: Result<f64, NotFinite>) -> Result<Result<f64, NotFinite>, RankError> {
+        let told = self.trainer.workers.tell(norm.as_ref().ok().copied(), self.trainer.stop)?;
+        let elsewhere = || NotFinite { what: "a gradient of another rank".into(), value: f64::NAN };
+        Ok(norm.and_then(|_| told.first().copied().flatten().ok_or_else(elsewhere)))
+    }
+
+    /// Checks that all ranks have the same adapters.
+    fn check_ranks(&self) -> Result<(), TrainError> {
+        let Trainer { workers, stop, .. } = self.trainer;
+        if workers.ranks().is_none() {
+            return Ok(());
+        }
+        let values = AdapterValues::of(&self.model).0;
+        let sum = values.values().fold(0, |sum, data| crc32c::crc32c_append(sum, data.as_bytes()));
+        let told = workers.tell(sum, stop)?;
+        match told.iter().position(|other| *other != told[0]) {
+            Some(rank) => Err(RankError::Apart { rank }.into()),
+            None => Ok(()),
+        }
+    }
+
     /// Sets the weight of the auxiliary loss in the next step; whether the method adapts it.
     fn adapt_coefficient(&mut self, coefficient: f32, routing: &RoutingStatistics) -> bool {
         let layout = self.model.layout();
@@ -188,6 +215,7 @@ impl<'a> Run<'a> {
     /// Validates the model and ends the epoch.
     pub(crate) fn validate(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
         let epoch = self.state.epoch;
+        self.check_ranks()?;
         let evaluation = evaluate(self.trainer, &self.model, self.data).map_err(|error| match error {
             source @ (TrainError::NotFiniteScore { .. } | TrainError::NotFiniteLoss { .. }) => {
                 TrainError::Diverged { epoch, source: Box::new(source) }

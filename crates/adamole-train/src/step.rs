@@ -1,8 +1,10 @@
 //! The gradient of one optimizer step, accumulated over its micro-batches.
 
 use crate::{
-    DeviceBatch, Recipe, Replicas, RoutingStatistics, Workers,
+    DeviceBatch, RankError, Ranks, Recipe, Replicas, RoutingStatistics, TrainError, Workers,
     loss::{LossWeights, Outcome, at_once, by_layers},
+    shared_gradients,
+    sum_tree::{Place, SumTree},
 };
 use adamole_core::{DropoutSeed, ForwardContext, RoutingDetail};
 use adamole_data::Batch;
@@ -68,24 +70,43 @@ pub struct StepOutcome {
 /// Runs the micro-batches of one step forward and backward, on the model's (autodiff) device and on `replicas`.
 ///
 /// On one device `workers` run micro-batches side by side; of several devices each has a worker, and they take the
-/// micro-batches in turn. The auxiliary loss is computed within each micro-batch. Gradients are added on the model's device
-/// in the order of the micro-batches, so that the result is the same for any number of workers.
-pub fn accumulate(model: &CausalLm, input: StepInput<'_>, workers: &Workers, replicas: &Replicas) -> StepOutcome {
-    let outcome = accumulate_until(model, input, workers, replicas, &|| false);
-    outcome.unwrap_or_else(|| unreachable!("nothing asked it to stop"))
+/// micro-batches in turn; of several ranks each has a run of neighbours. The auxiliary loss is computed within each
+/// micro-batch. Gradients are added on the model's device over a fixed tree of the micro-batches, so that the result is the same
+/// for any number of workers, devices and ranks.
+///
+/// # Errors
+/// Other ranks cannot be reached.
+pub fn accumulate(
+    model: &CausalLm,
+    input: StepInput<'_>,
+    workers: &Workers,
+    replicas: &Replicas,
+) -> Result<StepOutcome, TrainError> {
+    let outcome = accumulate_until(model, input, workers, replicas, &|| false)?;
+    outcome.ok_or(TrainError::Interrupted { steps: input.step })
 }
 
-/// [`accumulate`] with a `stop` that is asked before each micro-batch; `None` once it is true.
+/// What ranks tell each other of a step, besides the gradients.
+#[derive(Serialize, Deserialize)]
+struct Told {
+    /// Task loss, load balancing loss and routing of each micro-batch.
+    losses: Vec<(f64, Option<f64>, RoutingStatistics)>,
+    /// Which parameters have gradients.
+    present: Vec<bool>,
+}
+
+/// [`accumulate`] with a `stop` that is asked before each micro-batch; `None` once it is true, on any rank.
 pub(crate) fn accumulate_until(
     model: &CausalLm,
     input: StepInput<'_>,
     workers: &Workers,
     replicas: &Replicas,
     stop: &(dyn Fn() -> bool + Sync),
-) -> Option<StepOutcome> {
-    let tokens: usize = input.batches.iter().flat_map(|batch| &batch.lengths).sum();
+) -> Result<Option<StepOutcome>, TrainError> {
+    let (tokens, runs): (usize, _) =
+        (input.batches.iter().flat_map(|batch| &batch.lengths).sum(), workers.runs(input.batches.len()));
     // The longest first, so that no worker is left with one at the end while the others wait.
-    let mut order: Vec<usize> = (0..input.batches.len()).collect();
+    let mut order: Vec<usize> = runs[workers.ranks().map_or(0, Ranks::rank)].clone().collect();
     order.sort_by_key(|&index| Reverse(input.batches[index].ids.len()));
     let unless_stopped = |device: usize, index: usize| {
         (!stop()).then(|| (index, micro_batch(&replicas.at(device, model), input, index)))
@@ -103,23 +124,61 @@ pub(crate) fn accumulate_until(
             parts.into_iter().flatten().collect()
         }
     };
-    let mut parts = parts?;
-    parts.sort_by_key(|(index, _)| *index);
 
-    let (mut accumulator, plain) = (GradientsAccumulator::new(), model.device().inner());
-    let (mut task_loss, mut balance_loss, mut routing) = (0.0, None, RoutingStatistics::default());
-    for (_, (gradients, (task, balance), counts)) in parts {
-        for gradients in gradients {
-            let gradients = if replicas.count() > 1 { gradients.to_device(&plain, model) } else { gradients };
-            accumulator.accumulate(model, gradients);
-        }
-        task_loss += task;
-        if let Some(balance) = balance {
-            *balance_loss.get_or_insert(0.0) += balance;
-        }
-        routing.add(&counts);
+    let plain = model.device().inner();
+    let (mut losses, mut tree) = (Vec::new(), SumTree::new());
+    let add = |left, right| added(model, [left, right]);
+    let is_whole = parts.is_some();
+    let mut parts = parts.unwrap_or_default();
+    parts.sort_by_key(|(index, _)| *index);
+    for (index, (gradients, (task, balance), routing)) in parts {
+        let here = |gradients: GradientsParams| match replicas.count() {
+            1 => gradients,
+            _ => gradients.to_device(&plain, model),
+        };
+        tree.push(Place::leaf(index), added(model, gradients.into_iter().map(here)), add);
+        losses.push((task, balance, routing));
     }
-    Some(StepOutcome { gradients: accumulator.grads(), task_loss, balance_loss, routing, tokens })
+    let Some(ranks) = workers.ranks() else {
+        let gradients = tree.sum(add).unwrap_or_else(GradientsParams::new);
+        return Ok(is_whole.then(|| StepOutcome::of(gradients, losses, tokens)));
+    };
+    let nodes = tree.into_nodes();
+    let told = is_whole.then(|| Told { losses, present: shared_gradients::present(model, &nodes) });
+    let shared = workers.tell(told, stop).and_then(|told| {
+        let Some(told) = told.into_iter().collect::<Option<Vec<Told>>>() else { return Ok(None) };
+        let present = |index| told.iter().any(|told| told.present.get(index).is_some_and(|present| *present));
+        let present: Vec<bool> = (0..told[0].present.len()).map(present).collect();
+        let gradients = shared_gradients::sum(ranks, (model, &plain), nodes, &runs, &present, stop)?;
+        let losses = told.into_iter().flat_map(|told| told.losses).collect();
+        Ok(Some(StepOutcome::of(gradients, losses, tokens)))
+    });
+    match shared {
+        Err(RankError::Stopped) => Ok(None),
+        shared => Ok(shared?),
+    }
+}
+
+/// The sum of gradients of this model.
+fn added(model: &CausalLm, gradients: impl IntoIterator<Item = GradientsParams>) -> GradientsParams {
+    let mut accumulator = GradientsAccumulator::new();
+    gradients.into_iter().for_each(|gradients| accumulator.accumulate(model, gradients));
+    accumulator.grads()
+}
+
+impl StepOutcome {
+    /// Gradients, and the losses of the micro-batches in their order.
+    fn of(gradients: GradientsParams, losses: Vec<(f64, Option<f64>, RoutingStatistics)>, tokens: usize) -> Self {
+        let (mut task_loss, mut balance_loss, mut routing) = (0.0, None, RoutingStatistics::default());
+        for (task, balance, counts) in losses {
+            task_loss += task;
+            if let Some(balance) = balance {
+                *balance_loss.get_or_insert(0.0) += balance;
+            }
+            routing.add(&counts);
+        }
+        Self { gradients, task_loss, balance_loss, routing, tokens }
+    }
 }
 
 /// The forward and backward pass of one micro-batch, on the device of this copy of the model.

@@ -1,6 +1,8 @@
 //! A training run from its description to its result.
 
-use crate::{Checkpoint, Checkpoints, Recipe, TrainError, TrainEvent, TrainingState, Validation, Workers, run::Run};
+use crate::{
+    Checkpoint, Checkpoints, RankError, Recipe, TrainError, TrainEvent, TrainingState, Validation, Workers, run::Run,
+};
 use adamole_core::{Lora, SettingError};
 use adamole_data::{DataSet, Example, LabelScope};
 use adamole_llama::{CausalLm, ParameterKind};
@@ -133,28 +135,40 @@ impl<'a> Trainer<'a> {
         observer.event(&self.start(&model, data)?)?;
         let resume = self.resume.take();
         let mut run = Run::begin(&self, model, data, resume, observer)?;
-        let interrupted = |run: &Run<'_>| {
-            run.save()?;
-            Err(TrainError::Interrupted { steps: run.state.step })
-        };
+        match self.go_on(&mut run, observer) {
+            Ok(()) => run.result(),
+            // What was not done by all is done by none.
+            Err(TrainError::Interrupted { .. } | TrainError::Ranks(RankError::Stopped)) => {
+                run.save()?;
+                Err(TrainError::Interrupted { steps: run.state.step })
+            }
+            Err(error @ TrainError::Ranks(_)) => {
+                run.save()?;
+                Err(error)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The steps and validations that are left.
+    fn go_on(&self, run: &mut Run<'_>, observer: &mut impl Observer) -> Result<(), TrainError> {
+        // Several ranks stop together: they ask each other in every step and validation.
+        let stops = || self.workers.ranks().is_none() && (self.stop)();
         while !run.is_over() {
             run.begin_epoch()?;
             for micro_batches in run.remaining_batches() {
                 let is_done = run.step(&micro_batches, observer)?;
-                if !is_done || (self.stop)() {
-                    return interrupted(&run);
+                if !is_done || stops() {
+                    return Err(TrainError::Interrupted { steps: run.state.step });
                 }
                 if self.checkpoints.is_some_and(|checkpoints| checkpoints.is_due(run.state.step)) {
                     run.save()?;
                 }
             }
-            match run.validate(observer) {
-                Err(TrainError::Interrupted { .. }) => return interrupted(&run),
-                validated => validated?,
-            }
+            run.validate(observer)?;
             run.save()?;
         }
-        run.result()
+        Ok(())
     }
 
     /// Checks model and data, and sums up what the run has to do.

@@ -4,9 +4,12 @@
 //! are for the operations of the others, so that few or long micro-batches keep all cores busy too. Results come back in the
 //! order of the jobs, so that what is summed does not depend on how many workers there are.
 
+use crate::{RankError, Ranks, ranks::tell};
 use adamole_kernels::Team;
 use rayon::{ThreadPool, ThreadPoolBuilder};
+use serde::{Serialize, de::DeserializeOwned};
 use std::{
+    ops::Range,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -14,10 +17,11 @@ use std::{
     thread,
 };
 
-/// A fixed set of workers of one thread each.
+/// A fixed set of workers of one thread each, and where a run has several ranks, their counterparts on the others.
 #[derive(Debug, Clone)]
 pub struct Workers {
     pools: Arc<Vec<ThreadPool>>,
+    ranks: Option<Arc<dyn Ranks>>,
 }
 
 impl Workers {
@@ -27,12 +31,64 @@ impl Workers {
         let pool = || ThreadPoolBuilder::new().num_threads(1).build();
         // Where threads cannot be had the jobs run one after the other, with the same result.
         let pools = if count > 1 { (0..count).map(|_| pool()).collect::<Result<_, _>>() } else { Ok(Vec::new()) };
-        Self { pools: Arc::new(pools.unwrap_or_default()) }
+        Self { pools: Arc::new(pools.unwrap_or_default()), ranks: None }
+    }
+
+    /// These workers are of one of several ranks, which share the work of [`Self::share`] and of a step. One rank alone is as
+    /// none.
+    pub fn of_rank(self, ranks: Arc<dyn Ranks>) -> Self {
+        Self { ranks: (ranks.count() > 1).then_some(ranks), ..self }
+    }
+
+    /// The ranks of the run, where there are several.
+    pub(crate) fn ranks(&self) -> Option<&dyn Ranks> {
+        self.ranks.as_deref()
     }
 
     /// How many jobs are done at a time.
     pub fn count(&self) -> usize {
         self.pools.len().max(1)
+    }
+
+    /// The jobs that each rank has of so many, a run of neighbours.
+    pub(crate) fn runs(&self, jobs: usize) -> Vec<Range<usize>> {
+        let ranks = self.ranks().map_or(1, Ranks::count);
+        (0..ranks).map(|rank| rank * jobs / ranks..(rank + 1) * jobs / ranks).collect()
+    }
+
+    /// What every rank has to say, in the order of ranks; of a run without ranks it is `value` alone.
+    pub(crate) fn tell<T: Serialize + DeserializeOwned>(
+        &self,
+        value: T,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Vec<T>, RankError> {
+        self.ranks().map_or_else(|| Ok(Vec::new()), |ranks| tell(ranks, &value, stop)).map(|told| {
+            match told.is_empty() {
+                true => vec![value],
+                false => told,
+            }
+        })
+    }
+
+    /// [`Self::map`] with the jobs dealt to all ranks, which ask `stop` before each; `None` once it is true on one of them.
+    pub(crate) fn share<J: Sync, R: Send + Serialize + DeserializeOwned>(
+        &self,
+        jobs: &[J],
+        stop: &(dyn Fn() -> bool + Sync),
+        work: impl Fn(&J) -> R + Sync,
+    ) -> Result<Option<Vec<R>>, RankError> {
+        let unless_stopped = |job: &&J| (!stop()).then(|| work(job));
+        let Some(ranks) = self.ranks() else {
+            return Ok(self.map(&jobs.iter().collect::<Vec<_>>(), unless_stopped).into_iter().collect());
+        };
+        let mine: Vec<&J> = jobs.iter().skip(ranks.rank()).step_by(ranks.count()).collect();
+        let done: Option<Vec<R>> = self.map(&mine, unless_stopped).into_iter().collect();
+        let told: Option<Vec<Vec<R>>> = tell(ranks, &done, stop)?.into_iter().collect();
+        // Dealt in turn, so taken back in turn.
+        Ok(told.map(|told| {
+            let mut told: Vec<_> = told.into_iter().map(Vec::into_iter).collect();
+            (0..jobs.len()).filter_map(|job| told[job % ranks.count()].next()).collect()
+        }))
     }
 
     /// Applies `work` to every job and returns the results in the order of the jobs.

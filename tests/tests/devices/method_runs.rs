@@ -153,7 +153,7 @@ fn activation_checkpointing_gives_the_gradients_of_every_method() {
                 let recipe =
                     Recipe { seed: 5, balance_coefficient: 1.0, checkpoint_blocks, dropout_scope, ..Recipe::default() };
                 let input = StepInput { batches: &batches, step: 2, recipe: &recipe };
-                let outcome = accumulate(&model, input, &workers(), &Replicas::default());
+                let outcome = accumulate(&model, input, &workers(), &Replicas::default()).unwrap();
                 assert_eq!(outcome.gradients.len(), trained.len(), "{}: what is trained has a gradient", kind.name);
                 (flat_gradients(&model, &outcome.gradients), outcome.balance_loss)
             };

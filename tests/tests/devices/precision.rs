@@ -148,7 +148,7 @@ fn a_quantized_base_stays_quantized_in_training() {
     let gradients = |model: &CausalLm, checkpoint_blocks| {
         let recipe = Recipe { seed: 5, balance_coefficient: 1e-2, checkpoint_blocks, ..Recipe::default() };
         let input = StepInput { batches: &batches, step: 0, recipe: &recipe };
-        flat_gradients(model, &accumulate(model, input, &Workers::new(1), &Replicas::default()).gradients)
+        flat_gradients(model, &accumulate(model, input, &Workers::new(1), &Replicas::default()).unwrap().gradients)
     };
     for quantization in [Quantization::Int8, Quantization::Int4] {
         let of = |precision| WeightTypes { precision, quantization: Some(quantization) };

@@ -45,8 +45,8 @@ fn gradients_of_several_devices_equal_those_of_one() {
     let compare = |model: &CausalLm, step, checkpoint_blocks| {
         let recipe = Recipe { seed: 5, balance_coefficient: 1e-2, checkpoint_blocks, ..Recipe::default() };
         let input = StepInput { batches: &batches, step, recipe: &recipe };
-        let one = accumulate(model, input, &Workers::new(1), &Replicas::default());
-        let several = accumulate(model, input, &Workers::new(2), &replicas);
+        let one = accumulate(model, input, &Workers::new(1), &Replicas::default()).unwrap();
+        let several = accumulate(model, input, &Workers::new(2), &replicas).unwrap();
         let [found, expected] = [&several, &one].map(|step| [step.task_loss, step.balance_loss.unwrap()]);
         assert_near(&found, &expected, rounding());
         assert_eq!((several.routing, several.tokens), (one.routing, one.tokens));

@@ -58,7 +58,7 @@ pub(crate) fn run(arguments: &LoadArguments) -> Result<(), Failure> {
     let batches = step::batches(1, TOKENS, 1, LabelScope::Text, model.config().vocab_size);
     let started = Instant::now();
     let input = StepInput { batches: &batches, step: 0, recipe: &Recipe::default() };
-    drop(accumulate(&model, input, &Workers::new(1), &Replicas::default()));
+    accumulate(&model, input, &Workers::new(1), &Replicas::default())?;
     let first_step_seconds = started.elapsed().as_secs_f64();
     let circumstances = Circumstances::now(Some(subject.adapter.0.method), threads_of_one_batch());
     let report = Report {

@@ -95,7 +95,7 @@ pub(crate) fn run(arguments: &StepArguments) -> Result<(), Failure> {
     for step in 0..warm_up + steps {
         let started = Instant::now();
         let input = StepInput { batches: &batches, step, recipe: &recipe };
-        let outcome = accumulate(&model, input, &workers, &replicas);
+        let outcome = accumulate(&model, input, &workers, &replicas)?;
         let applied = optimizer.step(1e-4, &mut model, outcome.gradients, &outcome.routing);
         applied.map_err(|error| error.in_step(step, step))?;
         task_loss = outcome.task_loss;
