@@ -28,6 +28,7 @@ pub(crate) fn run() -> Result<(), Failure> {
     // The two commands at the start of the README; the second one checks its report.
     part(&["xtask", "test"], &[])?;
     part(&["xtask", "reproduce", "--check"], &[])?;
+    part(&["test", "--release", "--workspace", "--features", "adamole/mpi", "--test", "ranks"], &[])?;
     let on_wgpu = ["xtask", "test", "--device", "wgpu", "--"].into_iter().chain(ON_WGPU).collect::<Vec<_>>();
     part(&on_wgpu, &[("ADAMOLE_TEST_CASES", MODELS_ON_WGPU)])
 }

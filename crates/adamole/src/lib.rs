@@ -13,11 +13,14 @@ pub use adamole_train as train;
 // The program's modules import the library by name, as other programs do.
 extern crate self as adamole;
 
-/// Prints a message to stderr. Where that cannot be written, the message is lost; `eprintln!` would panic.
+/// Prints a message to stderr, unless another process of the run is the one that talks. Where it cannot be written, the
+/// message is lost; `eprintln!` would panic.
 macro_rules! say {
     ($($part:tt)*) => {{
         use std::io::Write as _;
-        let _ = writeln!(std::io::stderr(), $($part)*);
+        if !$crate::cli::ranks::is_silent() {
+            let _ = writeln!(std::io::stderr(), $($part)*);
+        }
     }};
 }
 

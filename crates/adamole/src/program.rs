@@ -1,6 +1,6 @@
 //! The `adamole` program: results on stdout, messages on stderr, exit code 2 for wrong use and 1 for failure.
 
-use crate::cli::{self, resume::Begun, settings::Settings};
+use crate::cli::{self, Failure, bench::BenchCommand, ranks::Crew, resume::Begun, settings::Settings};
 use clap::{Parser, Subcommand};
 use std::{path::Path, process::ExitCode};
 
@@ -57,11 +57,32 @@ enum Command {
 /// Runs the command of the command line.
 pub fn run() -> ExitCode {
     adamole::data::silence_caught_panics();
-    let result = match Arguments::parse().command {
-        Command::Train(arguments) => cli::train::run(*arguments),
+    let command = Arguments::parse().command;
+    let crew = match command {
+        Command::Train(_) | Command::Evaluate(_) | Command::Bench(BenchCommand::Ranks(_)) => Crew::join(),
+        _ => Crew::alone(),
+    };
+    let (crew, result) = match crew {
+        Ok(crew) => (crew.clone(), run_command(command, &crew)),
+        Err(failure) => (Crew::default(), Err(failure)),
+    };
+    let exit_code = match result {
+        Ok(()) => 0,
+        Err(failure) => {
+            say!("{failure}");
+            failure.exit_code()
+        }
+    };
+    crew.leave(exit_code);
+    ExitCode::from(exit_code)
+}
+
+fn run_command(command: Command, crew: &Crew) -> Result<(), Failure> {
+    match command {
+        Command::Train(arguments) => cli::train::run(*arguments, crew),
         Command::Estimate(arguments) => cli::estimate::run(*arguments),
         Command::Config(command) => cli::config::run(command),
-        Command::Evaluate(arguments) => cli::evaluate::run(arguments),
+        Command::Evaluate(arguments) => cli::evaluate::run(arguments, crew),
         Command::Generate(arguments) => cli::generate::run(*arguments),
         Command::Chat(arguments) => cli::conversation::run(&arguments),
         Command::Serve(arguments) => cli::serve::run(&arguments),
@@ -74,16 +95,9 @@ pub fn run() -> ExitCode {
         Command::Items(arguments) => cli::items::run(&arguments),
         Command::Template(arguments) => cli::template::run(&arguments),
         Command::Trace(arguments) => cli::trace::run(arguments),
-        Command::Bench(command) => cli::bench::run(&command),
+        Command::Bench(command) => cli::bench::run(&command, crew),
         Command::Experiments(arguments) => cli::experiments::run(&arguments),
         Command::Pretrain(arguments) => cli::pretrain::run(arguments),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            say!("{failure}");
-            failure.exit_code()
-        }
     }
 }
 

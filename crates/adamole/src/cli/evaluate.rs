@@ -2,9 +2,12 @@
 
 use super::{
     Failure,
-    inputs::{Base, warn_beyond_positions, workers},
+    fingerprint::Fingerprint,
+    inputs::{Base, warn_beyond_positions},
     output::{Format, duration, percent, print, size},
     own_text::{DataFlags, Described},
+    ranks::Crew,
+    reading::Items,
     routing,
     settings::Flags,
     weights::WeightFlags,
@@ -13,10 +16,11 @@ mod answers;
 mod texts;
 
 use adamole::{
-    data::{MultipleChoice, ReadReport, SplitItems, SplitPart},
+    data::{Example, MultipleChoice, ReadReport, SplitItems, SplitPart},
     device,
-    train::{Evaluation, Workers, evaluate, peak_memory_bytes},
+    train::{Evaluation, evaluate, peak_memory_bytes},
 };
+use burn::tensor::Device;
 use clap::Args;
 use serde::Serialize;
 use std::{collections::BTreeMap, path::PathBuf};
@@ -83,8 +87,17 @@ struct Report {
     peak_memory_bytes: Option<u64>,
 }
 
-pub(crate) fn run(arguments: EvaluateArguments) -> Result<(), Failure> {
-    let device = device::open(&arguments.device)?;
+/// What is to be measured, and on what.
+struct Ready {
+    items: Items,
+    read: Vec<MultipleChoice>,
+    rows: ReadReport,
+    base: Base,
+    examples: Vec<Example>,
+    device: Device,
+}
+
+pub(crate) fn run(arguments: EvaluateArguments, crew: &Crew) -> Result<(), Failure> {
     let split = arguments.split;
     let reading = match arguments.data.0.described()? {
         Described::Benchmark(_) if arguments.answers.generate.is_some() => {
@@ -93,26 +106,38 @@ pub(crate) fn run(arguments: EvaluateArguments) -> Result<(), Failure> {
             ));
         }
         Described::Benchmark(reading) => reading,
-        Described::OwnText(reading, own) => return texts::run(&arguments, &reading, &own, &device),
+        Described::OwnText(reading, own) => return texts::run(&arguments, &reading, &own, crew),
     };
-    let items = reading.open()?;
-    let SplitItems { items: read, report: rows } = items.read_labelled(split.limited(arguments.limit))?;
-    let adapter = arguments.adapter.as_deref();
-    let base = Base::load_with(&arguments.model, adapter, arguments.weights, &device)?;
     let wants_routing = arguments.routing.is_some() || arguments.routing_page.is_some();
-    if wants_routing && base.model.routed().is_empty() {
-        let what = arguments.adapter.as_deref().unwrap_or("the base alone");
-        return Err(Failure::Usage(format!("{what} has no router, so there are no routing statistics")));
-    }
-    let examples = base.encode(&items, split.split, &read)?;
+    let ready = || {
+        let device = device::open(&crew.device(&arguments.device)?)?;
+        let items = reading.open()?;
+        let SplitItems { items: read, report: rows } = items.read_labelled(split.limited(arguments.limit))?;
+        let adapter = arguments.adapter.as_deref();
+        let base = Base::load_with(&arguments.model, adapter, arguments.weights, &device)?;
+        if wants_routing && base.model.routed().is_empty() {
+            let what = arguments.adapter.as_deref().unwrap_or("the base alone");
+            return Err(Failure::Usage(format!("{what} has no router, so there are no routing statistics")));
+        }
+        let examples = base.encode(&items, split.split, &read)?;
+        Ok(Ready { items, read, rows, base, examples, device })
+    };
+    let same = |ready: &Ready| Fingerprint::of(&ready.base.folder, &[&ready.examples[..]]);
+    let Ready { items, read, rows, base, examples, device } = crew.agree(ready(), same, Fingerprint::changes_since)?;
     warn_beyond_positions(base.model.config(), examples.iter().map(|example| example.prompt.len()));
-    let workers = Workers::new(workers(arguments.workers, device::is_cpu(&device)));
+    let workers = crew.workers(arguments.workers, device::is_cpu(&device));
     let evaluation = evaluate(&base.model, &examples, &workers, &device)?;
-    if let Some(path) = &arguments.predictions {
+    if !crew.is_first() && !wants_routing {
+        return Ok(());
+    }
+    if let Some(path) = arguments.predictions.as_ref().filter(|_| crew.is_first()) {
         write_predictions(&evaluation, path)?;
     }
     if wants_routing {
         let analyses = routing::by_benchmark(&base.model, (&read, &examples), &evaluation, (&workers, &device))?;
+        if !crew.is_first() {
+            return Ok(());
+        }
         routing::write(&analyses, arguments.routing.as_deref(), arguments.routing_page.as_deref())?;
     }
     let report = Report {

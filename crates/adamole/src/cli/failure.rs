@@ -11,9 +11,9 @@ use adamole::{
     hub::HubError,
     llama::ModelError,
     serve::ServeError,
-    train::TrainError,
+    train::{RankError, TrainError},
 };
-use std::{error::Error, fmt, io, path::PathBuf, process::ExitCode};
+use std::{error::Error, fmt, io, path::PathBuf};
 
 /// An error that ends the program.
 #[derive(Debug)]
@@ -52,6 +52,8 @@ pub(crate) enum Failure {
         run: PathBuf,
         exit_code: u8,
     },
+    /// What failed on another rank, or on this one and was said to all.
+    Elsewhere(String),
     /// Handlers of signals cannot be installed.
     Signals(std::io::Error),
     /// stdout cannot be written.
@@ -59,11 +61,22 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
+    /// The ranks of a run have failed each other.
+    pub(crate) fn ranks(error: RankError) -> Self {
+        Self::Train(error.into())
+    }
+
+    /// The message without the word that it begins with.
+    pub(crate) fn unprefixed(&self) -> String {
+        let text = self.to_string();
+        text.strip_prefix("error: ").unwrap_or(&text).to_owned()
+    }
+
     /// 2 for wrong use, 3 for numbers that are not finite, 128 and the signal's number for a signal, 1 for failure.
-    pub(crate) fn exit_code(&self) -> ExitCode {
+    pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            _ if self.is_not_finite() => return ExitCode::from(3),
-            Self::Interrupted { exit_code, .. } => return ExitCode::from(*exit_code),
+            _ if self.is_not_finite() => return 3,
+            Self::Interrupted { exit_code, .. } => return *exit_code,
             _ => {}
         }
         let wrong_use = match self {
@@ -108,11 +121,12 @@ impl Failure {
             | Self::Item(..)
             | Self::Line { .. }
             | Self::Model(_)
+            | Self::Elsewhere(_)
             | Self::Output(_)
             | Self::Signals(_)
             | Self::Interrupted { .. } => false,
         };
-        ExitCode::from(if wrong_use { 2 } else { 1 })
+        if wrong_use { 2 } else { 1 }
     }
 
     /// Whether its cause is a number that is not finite.
@@ -162,6 +176,7 @@ impl Failure {
             Self::Chat(_)
             | Self::Config(_)
             | Self::Conversations { .. }
+            | Self::Elsewhere(_)
             | Self::Experiment(_)
             | Self::Line { .. }
             | Self::Model(_)
@@ -195,6 +210,8 @@ impl fmt::Display for Failure {
             Self::Train(error) => write!(f, "{error}")?,
             Self::Experiment(error) => write!(f, "{error}")?,
             Self::Interrupted { steps, .. } => write!(f, "stopped by a signal after {steps} steps")?,
+            // With the remedy that its rank has found.
+            Self::Elsewhere(message) => f.write_str(message)?,
             Self::Signals(error) => write!(f, "cannot install handlers of signals: {error}")?,
             Self::Output(error) => write!(f, "cannot write the result: {error}")?,
         }

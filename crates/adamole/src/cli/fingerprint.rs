@@ -35,9 +35,15 @@ pub(crate) struct RunFingerprint {
 
 impl Fingerprint {
     /// The hashes of the model in `folder` and of these splits in their order: the training and validation examples.
-    pub(crate) fn of(folder: &Path, splits: &[&[Example]]) -> Result<Self, Failure> {
+    pub(crate) fn of<T: fmt::Debug>(folder: &Path, splits: &[&[T]]) -> Result<Self, Failure> {
         let base = base(folder).map_err(|source| TrainError::Io { path: folder.to_owned(), source })?;
-        Ok(Self { base, data: examples(splits) })
+        Ok(Self { base, data: hash(splits) })
+    }
+
+    /// The changes since `then`, in words.
+    pub(crate) fn changes_since(&self, then: &Self) -> Vec<String> {
+        let both = [("the base model", &then.base, &self.base), ("the data", &then.data, &self.data)];
+        both.into_iter().filter_map(|(what, then, now)| change(what, then, now)).collect()
     }
 }
 
@@ -62,10 +68,6 @@ impl RunFingerprint {
 
     /// The changes since `then`, in words. A hash that is absent there has not changed.
     pub(crate) fn changes_since(&self, then: &Self) -> Vec<String> {
-        let short = |hash: &str| hash.get(..12).unwrap_or(hash).to_owned();
-        let change = |what: &str, then: &str, now: &str| {
-            (then != now).then(|| format!("{what}: {} -> {}", short(then), short(now)))
-        };
         let both = |what: &str, then: &Option<String>, now: &Option<String>| {
             change(what, then.as_deref()?, now.as_deref().unwrap_or("none"))
         };
@@ -75,6 +77,11 @@ impl RunFingerprint {
         let report = both("the data of the report", &then.report, &self.report);
         [base.or_else(weights), data, report].into_iter().flatten().collect()
     }
+}
+
+fn change(what: &str, then: &str, now: &str) -> Option<String> {
+    let short = |hash: &str| hash.get(..12).unwrap_or(hash).to_owned();
+    (then != now).then(|| format!("{what}: {} -> {}", short(then), short(now)))
 }
 
 fn examples(splits: &[&[Example]]) -> String {

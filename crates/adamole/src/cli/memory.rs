@@ -76,13 +76,14 @@ fn side_by_side(mut shapes: Vec<[usize; 2]>, workers: usize, all_learned: bool) 
 /// The factor by which an estimate may exceed the memory before the run is refused.
 const DOUBT: f64 = 1.25;
 
-/// Checks that the process can have the memory of the run, before adapters of any size are created. Devices with memory of
+/// Checks that the process, one of so many on the machine, can have the memory of the run, before adapters of any size are created. Devices with memory of
 /// their own report that themselves.
 ///
 /// # Errors
 /// There is far too little.
-pub(crate) fn check(memory: &MemoryEstimate, on_cpu: bool) -> Result<(), Failure> {
-    let Some(limit) = memory_limit_bytes().filter(|limit| on_cpu && memory.total() > *limit) else { return Ok(()) };
+pub(crate) fn check(memory: &MemoryEstimate, on_cpu: bool, processes: usize) -> Result<(), Failure> {
+    let limit = memory_limit_bytes().map(|limit| limit / processes.max(1) as u64);
+    let Some(limit) = limit.filter(|limit| on_cpu && memory.total() > *limit) else { return Ok(()) };
     let needed = format!("the run takes {}, and there is {} of memory", text(memory), size(Some(limit)));
     if memory.total() as f64 > DOUBT * limit as f64 {
         let remedy = "a lower --rank, --num-experts, --micro-batch-size or --workers takes less";

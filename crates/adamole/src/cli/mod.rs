@@ -35,6 +35,7 @@ pub(crate) mod pretrain;
 mod progress;
 #[cfg(feature = "hub")]
 pub(crate) mod push;
+pub(crate) mod ranks;
 mod reading;
 mod record;
 mod report;

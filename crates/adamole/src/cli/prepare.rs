@@ -4,8 +4,9 @@ use super::{
     Failure, chat,
     fingerprint::RunFingerprint,
     identity::Identity,
-    inputs::{Base, warn_beyond_positions, workers},
+    inputs::{Base, warn_beyond_positions},
     memory,
+    ranks::Crew,
     record::Record,
     resume::{Begun, Resumed, Start},
     run_data::{ReadData, RunData},
@@ -17,8 +18,12 @@ use adamole::{
     train::{Checkpoints, MemoryEstimate, RunDirectory, Workers, matmul_peak},
 };
 use burn::tensor::Device;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::{env, path::Path};
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
 
 /// The longest warm-up by default of a run on text of one's own, and its share of the run.
 const WARMUP: usize = 200;
@@ -35,6 +40,14 @@ pub(crate) struct Request {
     located: Resolved,
     resumed: Option<Resumed>,
     allow_changes: bool,
+}
+
+/// What rank 0 tells the others of a request.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Told {
+    settings: Settings,
+    /// The folder of relative paths.
+    folder: Option<PathBuf>,
 }
 
 /// The data, the base model and the hardware of a run.
@@ -92,13 +105,33 @@ impl Request {
         Ok(Self { flags, file, settings, config, located, resumed, allow_changes })
     }
 
+    /// What other ranks have to know.
+    pub(crate) fn told(&self) -> Told {
+        let begun = self.resumed.as_ref().and_then(|resumed| resumed.begun.folder.clone());
+        Told { settings: self.settings.clone(), folder: begun.or_else(|| env::current_dir().ok()) }
+    }
+
+    /// The request of a rank that is not the first.
+    ///
+    /// # Errors
+    /// A setting is not valid here.
+    pub(crate) fn follow(Told { settings, folder }: Told) -> Result<Self, Failure> {
+        let config = settings.clone().resolve()?;
+        let located = match folder {
+            Some(folder) => settings.clone().located_in(&folder).resolve()?,
+            None => config.clone(),
+        };
+        let (flags, file) = (Settings::default(), Settings::default());
+        Ok(Self { flags, file, settings, config, located, resumed: None, allow_changes: false })
+    }
+
     /// Reads data and base model, and adds the adapters.
     ///
     /// # Errors
     /// Something cannot be read, or there is too little memory.
-    pub(crate) fn read(&mut self) -> Result<Inputs, Failure> {
+    pub(crate) fn read(&mut self, crew: &Crew) -> Result<Inputs, Failure> {
         let Self { config, located, .. } = &*self;
-        let hardware = Hardware::open(&config.device, config.workers)?;
+        let hardware = Hardware::open(&config.device, config.workers, crew)?;
         let note_on_paths = |failure: &Failure| {
             if let (Failure::Hub(_), Some(resumed)) = (failure, &self.resumed) {
                 resumed.begun.note_on_paths(located);
@@ -116,7 +149,7 @@ impl Request {
         let on_cpu = device::is_cpu(&hardware.device);
         let memory =
             memory::estimate(config, &layout, base.model.config(), &lengths, (hardware.side_by_side(), on_cpu));
-        memory::check(&memory, on_cpu)?;
+        memory::check(&memory, on_cpu, crew.on_this_machine())?;
         base.model.adapt(&layout, config.recipe.seed);
         config.weights().check_loaded(&base.model)?;
         let template = located.own_text.as_ref().and_then(|own| own.chat_template.as_deref());
@@ -147,15 +180,22 @@ impl Request {
         }
     }
 
+    /// What the course of the run depends on.
+    ///
+    /// # Errors
+    /// The weights cannot be read.
+    pub(crate) fn identity(&self, inputs: &Inputs) -> Result<Identity, Failure> {
+        Ok(Identity::new(&self.config, &RunFingerprint::of(&inputs.base.folder, &inputs.data)?))
+    }
+
     /// Creates the run's folder, or opens that of the run that is resumed.
     ///
     /// # Errors
     /// It cannot be written; base or data of a resumed run have changed.
-    pub(crate) fn start(&mut self, inputs: &Inputs) -> Result<(Start, Checkpoints), Failure> {
+    pub(crate) fn start(&mut self, inputs: &Inputs, identity: &Identity) -> Result<(Start, Checkpoints), Failure> {
         let resumed = self.resumed.take();
         let Self { flags, file, settings, config, allow_changes, .. } = &*self;
-        let fingerprint = RunFingerprint::of(&inputs.base.folder, &inputs.data)?;
-        let identity = Identity::new(config, &fingerprint);
+        let fingerprint = identity.fingerprint.clone();
         let checkpoints = RunDirectory::checkpoints(&config.output, config.checkpoint_every, config.keep_checkpoints)
             .of_run(identity.to_json());
         let record = |old: Option<&Value>| Record::new((config, &fingerprint), (flags, file), old);
@@ -165,7 +205,7 @@ impl Request {
                 Start { directory: RunDirectory::create(&config.output, &record(None), &begun)?, checkpoint: None }
             }
             Some(resumed) => {
-                let (now, model) = ((&identity, settings), (&inputs.base.model, config.model.as_str()));
+                let (now, model) = ((identity, settings), (&inputs.base.model, config.model.as_str()));
                 resumed.go_on(now, model, &checkpoints, record, *allow_changes)?
             }
         };
@@ -175,18 +215,18 @@ impl Request {
 
 impl Hardware {
     /// Opens the devices that `--device` names.
-    fn open(names: &str, asked_workers: Option<usize>) -> Result<Self, Failure> {
-        let devices = device::open_several(names)?;
+    fn open(names: &str, asked_workers: Option<usize>, crew: &Crew) -> Result<Self, Failure> {
+        let devices = device::open_several(&crew.device(names)?)?;
         let [device, others @ ..] = &devices[..] else {
             return Err(Failure::Usage("--device names no device".into()));
         };
         // Of several devices each has a worker, and holds one micro-batch at a time.
         let workers = match others.len() {
-            0 => workers(asked_workers, device::is_cpu(device)),
-            others => 1 + others,
+            0 => crew.workers(asked_workers, device::is_cpu(device)),
+            others => Workers::new(1 + others),
         };
         let others = others.iter().cloned().map(Device::autodiff).collect();
-        Ok(Self { device: device.clone(), others, workers: Workers::new(workers) })
+        Ok(Self { device: device.clone(), others, workers })
     }
 
     /// Micro-batches that one device holds at a time.

@@ -5,10 +5,12 @@ use super::{
     card::Card,
     chat,
     evaluate::write_predictions,
+    identity::Identity,
     memory,
     output::{Format, print},
-    prepare::{Inputs, Request, located},
+    prepare::{Inputs, Request, Told, located},
     progress::Progress,
+    ranks::Crew,
     report::{Report, Reported},
     resume::{Begun, Start},
     routing,
@@ -27,6 +29,9 @@ use std::{
     fs,
     path::{Path, PathBuf},
 };
+
+/// The exit code of a process that SIGTERM has ended.
+const SIGTERM: u8 = 143;
 
 #[derive(Args)]
 pub(crate) struct TrainArguments {
@@ -49,17 +54,37 @@ pub(crate) struct TrainArguments {
     settings: Flags<Settings>,
 }
 
-pub(crate) fn run(arguments: TrainArguments) -> Result<(), Failure> {
+pub(crate) fn run(arguments: TrainArguments, crew: &Crew) -> Result<(), Failure> {
     let TrainArguments { config, format, resume, allow_changes, tensorboard, settings: Flags(flags) } = arguments;
-    let file = config.as_deref().map(Settings::from_file).transpose()?.unwrap_or_default();
-    if let Some(run) = &resume
-        && let Some(report) = Begun::read(run)?.result(&located(flags.clone().or(file.clone())), run)?
-    {
-        return print(format, &report, || report.text());
-    }
-    let mut request = Request::new(flags, file, resume.as_deref(), allow_changes)?;
-    let inputs = request.read()?;
-    let (Start { mut directory, checkpoint }, checkpoints) = request.start(&inputs)?;
+    let request = || {
+        let file = config.as_deref().map(Settings::from_file).transpose()?.unwrap_or_default();
+        if let Some(run) = &resume
+            && let Some(report) = Begun::read(run)?.result(&located(flags.clone().or(file.clone())), run)?
+        {
+            print(format, &report, || report.text())?;
+            return Ok(None);
+        }
+        Request::new(flags, file, resume.as_deref(), allow_changes).map(Some)
+    };
+    // Rank 0 alone reads and locks the run's folder, and says what is to be done.
+    let told = |request: &Option<Request>| request.as_ref().map(Request::told);
+    let follow = |told: Option<Told>| told.map(Request::follow).transpose();
+    let Some(mut request) = crew.lead(request, told, follow)? else { return Ok(()) };
+    let inputs = request.read(crew).and_then(|inputs| Ok((request.identity(&inputs)?, inputs)));
+    let (identity, inputs) = crew.agree(inputs, |(identity, _)| Ok(identity.clone()), Identity::changes_since)?;
+    let start = || request.start(&inputs, &identity).map(Some);
+    let newest = |start: &Option<(Start, _)>| {
+        start.as_ref().and_then(|(start, _)| Some(start.checkpoint.as_ref()?.path().to_owned()))
+    };
+    let mut followed = None;
+    let start = crew.lead(start, newest, |path: Option<PathBuf>| {
+        followed = path;
+        Ok(None)
+    })?;
+    let Some((Start { mut directory, checkpoint }, checkpoints)) = start else {
+        return follow_run(&request.config, inputs, followed.as_deref(), crew);
+    };
+    let checkpoint = crew.agree(Ok(checkpoint), |_| Ok(()), |(), ()| Vec::new())?;
     let step = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.state.step);
     if resume.is_some() {
         say!("resuming after {step} steps");
@@ -74,6 +99,26 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<(), Failure> {
     print(format, &report, || report.text())
 }
 
+/// Trains on the side of rank 0, from the checkpoint in this file, and leaves the results to it.
+fn follow_run(config: &Resolved, mut inputs: Inputs, from: Option<&Path>, crew: &Crew) -> Result<(), Failure> {
+    let model = inputs.base.model.clone();
+    inputs.base.model = model.clone().without_adapters();
+    let Inputs { data: run_data, base, hardware, .. } = &inputs;
+    let adapter = RunDirectory::adapter_of(&config.output);
+    let checkpoint = from.map(|path| with_best(Checkpoint::read(path)?, &adapter, &model)).transpose();
+    let checkpoint = crew.agree(checkpoint, |_| Ok(()), |(), ()| Vec::new())?;
+    let data = TrainingData { train: run_data.train(), validation: run_data.validation(), pad_id: base.pad_id() };
+    let signals = Signals::follow().map_err(Failure::Signals)?;
+    let stop = || signals.exit_code().is_some();
+    let trainer = Trainer::new(&config.recipe).workers(&hardware.workers).resume(checkpoint).stop(&stop);
+    let fitted = trainer.fit(model, data, &mut ()).map_err(|error| interrupted(error, 0, config, &signals))?;
+    if let Some((_, examples)) = run_data.reported() {
+        let evaluation = evaluate_until(&fitted.best.model, examples, &hardware.workers, &hardware.device, &stop);
+        evaluation.map_err(|error| interrupted(error, fitted.state.step, config, &signals))?;
+    }
+    Ok(())
+}
+
 /// Trains, and writes the results into the folder of the run.
 fn train(
     config: &Resolved,
@@ -86,7 +131,7 @@ fn train(
     inputs.base.model = model.clone().without_adapters();
     let Inputs { data: run_data, base, hardware, .. } = &inputs;
     let data = TrainingData { train: run_data.train(), validation: run_data.validation(), pad_id: base.pad_id() };
-    let checkpoint = checkpoint.map(|checkpoint| with_best(checkpoint, &directory, &model)).transpose()?;
+    let checkpoint = checkpoint.map(|checkpoint| with_best(checkpoint, &directory.adapter(), &model)).transpose()?;
     let matmul_peak = hardware.matmul_peak(config.dtype);
     let signals = Signals::follow().map_err(Failure::Signals)?;
     let stop = || signals.exit_code().is_some();
@@ -121,21 +166,23 @@ fn train(
 }
 
 /// The checkpoint with the adapter of its best epoch, which those of earlier versions do not hold, from the run's folder.
-fn with_best(mut checkpoint: Checkpoint, run: &RunDirectory, model: &CausalLm) -> Result<Checkpoint, Failure> {
+fn with_best(mut checkpoint: Checkpoint, adapter: &Path, model: &CausalLm) -> Result<Checkpoint, Failure> {
     if checkpoint.lacks_best() {
         let mut best = model.clone();
-        load_adapter(&mut best, &run.adapter())?;
+        load_adapter(&mut best, adapter)?;
         checkpoint.set_best(&best);
     }
     Ok(checkpoint)
 }
 
 fn interrupted(error: TrainError, steps: usize, config: &Resolved, signals: &Signals) -> Failure {
-    match (error, signals.exit_code()) {
-        (TrainError::Interrupted { .. }, Some(exit_code)) => {
+    match error {
+        TrainError::Interrupted { .. } => {
+            // Where it was another rank's signal, this one is told no number.
+            let exit_code = signals.exit_code().unwrap_or(SIGTERM);
             Failure::Interrupted { steps, run: config.output.clone(), exit_code }
         }
-        (error, _) => error.into(),
+        error => error.into(),
     }
 }
 

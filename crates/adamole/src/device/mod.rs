@@ -148,6 +148,17 @@ pub fn open_several(names: &str) -> Result<Vec<Device>, DeviceError> {
     names.split(',').map(open).collect()
 }
 
+/// The name of the device of one of several processes of a machine, `index`: of GPUs that are named without an index it has that
+/// one, so that each process has its own.
+pub fn of_process(name: &str, index: usize) -> String {
+    let has_cards = |kind: &Kind| *kind != Kind::Cpu && kind.present().iter().any(listing::is_card);
+    let kind = match name {
+        "auto" => Kind::ALL.into_iter().find(has_cards),
+        name => Kind::ALL.into_iter().find(|kind| *kind != Kind::Cpu && kind.name() == name),
+    };
+    kind.map_or_else(|| name.to_owned(), |kind| format!("{}:{index}", kind.name()))
+}
+
 fn automatic() -> Option<Device> {
     let present = |kinds: &[Kind]| kinds.iter().flat_map(|kind| kind.present()).collect::<Vec<_>>();
     let [gpus @ .., cpu] = &Kind::ALL;
@@ -188,6 +199,12 @@ mod tests {
         for name in ["abacus", "", "cpu:0", "cuda:", "cuda:first", "auto:1", "cuda:-1"] {
             assert_eq!(open(name).err(), Some(DeviceError::Unknown { name: name.into() }), "{name}");
         }
+    }
+
+    #[test]
+    fn each_process_of_a_machine_has_a_gpu_of_its_own() {
+        let names = ["cuda", "vulkan", "wgpu:1", "cpu"].map(|name| of_process(name, 3));
+        assert_eq!(names, ["cuda:3", "vulkan:3", "wgpu:1", "cpu"]);
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod eval;
 mod generate;
 mod layer;
 mod load;
+mod ranks;
 mod step;
 
 use super::{
@@ -14,6 +15,7 @@ use super::{
     inputs::{load_model, workers},
     method_name::MethodName,
     output::{Format, size},
+    ranks::Crew,
     settings::Flags,
     weights::WeightFlags,
 };
@@ -40,6 +42,8 @@ pub(crate) enum BenchCommand {
     Load(load::LoadArguments),
     /// Forward and backward of one adapted linear
     Layer(layer::LayerArguments),
+    /// Exchanges of gradients between the processes that mpirun or srun has started
+    Ranks(ranks::RanksArguments),
 }
 
 /// Where it is measured.
@@ -165,12 +169,13 @@ fn positive(numbers: &[(&str, usize)]) -> Result<(), Failure> {
     }
 }
 
-pub(crate) fn run(command: &BenchCommand) -> Result<(), Failure> {
+pub(crate) fn run(command: &BenchCommand, crew: &Crew) -> Result<(), Failure> {
     match command {
         BenchCommand::Step(arguments) => step::run(arguments),
         BenchCommand::Eval(arguments) => eval::run(arguments),
         BenchCommand::Generate(arguments) => generate::run(arguments),
         BenchCommand::Load(arguments) => load::run(arguments),
         BenchCommand::Layer(arguments) => layer::run(arguments),
+        BenchCommand::Ranks(arguments) => ranks::run(arguments, crew),
     }
 }

@@ -3,9 +3,11 @@
 use super::{
     super::{
         Failure,
-        inputs::{Base, warn_beyond_positions, workers},
+        fingerprint::Fingerprint,
+        inputs::{Base, warn_beyond_positions},
         output::{duration, print, size},
         own_text::OwnText,
+        ranks::Crew,
         reading::Reading,
         row_encoder::RowEncoder,
     },
@@ -13,8 +15,9 @@ use super::{
     answers::{Answers, compare},
 };
 use adamole::{
+    data::text::{Encoded, TextRow},
     device,
-    train::{TextEvaluation, Workers, evaluate_texts, peak_memory_bytes},
+    train::{TextEvaluation, evaluate_texts, peak_memory_bytes},
 };
 use burn::tensor::Device;
 use serde::Serialize;
@@ -40,12 +43,7 @@ struct Report {
     peak_memory_bytes: Option<u64>,
 }
 
-pub(super) fn run(
-    arguments: &EvaluateArguments,
-    reading: &Reading,
-    own: &OwnText,
-    device: &Device,
-) -> Result<(), Failure> {
+pub(super) fn run(arguments: &EvaluateArguments, reading: &Reading, own: &OwnText, crew: &Crew) -> Result<(), Failure> {
     let given = [
         ("predictions", arguments.predictions.is_some()),
         ("routing", arguments.routing.is_some()),
@@ -54,18 +52,29 @@ pub(super) fn run(
     if let Some((name, _)) = given.iter().find(|(_, given)| *given) {
         return Err(Failure::Usage(format!("--{name} is for benchmarks, and data is text of one's own")));
     }
-    let rows = own.read_part(reading, arguments.split.limited(arguments.limit))?;
     let adapter = arguments.adapter.as_deref();
-    let base = Base::load_with(&arguments.model, adapter, arguments.weights, device)?;
-    let encoded =
-        RowEncoder::new(own, reading.max_tokens, &base.tokenizer, &base.folder)?.trained_as(adapter).encode(&rows)?;
-    base.model.check_tokens(encoded.texts.iter().flat_map(|text| &text.ids))?;
-    if encoded.texts.is_empty() {
-        return Err(Failure::Usage(format!("no row has a label within {} tokens", reading.max_tokens)));
-    }
+    let ready = || {
+        let device = device::open(&crew.device(&arguments.device)?)?;
+        let rows = own.read_part(reading, arguments.split.limited(arguments.limit))?;
+        let base = Base::load_with(&arguments.model, adapter, arguments.weights, &device)?;
+        let encoder = RowEncoder::new(own, reading.max_tokens, &base.tokenizer, &base.folder)?;
+        let encoded = encoder.trained_as(adapter).encode(&rows)?;
+        base.model.check_tokens(encoded.texts.iter().flat_map(|text| &text.ids))?;
+        if encoded.texts.is_empty() {
+            return Err(Failure::Usage(format!("no row has a label within {} tokens", reading.max_tokens)));
+        }
+        Ok((device, rows, base, encoded))
+    };
+    let same = |(_, _, base, encoded): &(Device, Vec<TextRow>, Base, Encoded)| {
+        Fingerprint::of(&base.folder, &[&encoded.texts[..]])
+    };
+    let (device, rows, base, encoded) = crew.agree(ready(), same, Fingerprint::changes_since)?;
     warn_beyond_positions(base.model.config(), encoded.texts.iter().map(|text| text.ids.len()));
-    let workers = Workers::new(workers(arguments.workers, device::is_cpu(device)));
-    let evaluation = evaluate_texts(&base.model, &encoded.texts, &workers, device, &|| false)?;
+    let workers = crew.workers(arguments.workers, device::is_cpu(&device));
+    let evaluation = evaluate_texts(&base.model, &encoded.texts, &workers, &device, &|| false)?;
+    if !crew.is_first() {
+        return Ok(());
+    }
     let per_site = evaluation.routing.mean_active_per_layer();
     let TextEvaluation { loss, perplexity, texts, labels, tokens, seconds, mean_active_experts, .. } = evaluation;
     let report = Report {
@@ -76,7 +85,7 @@ pub(super) fn run(
         labels,
         truncated_texts: encoded.truncated,
         dropped_texts: encoded.dropped.len(),
-        answers: compare(&arguments.answers, &rows, own, (&base, adapter), device)?,
+        answers: compare(&arguments.answers, &rows, own, (&base, adapter), &device)?,
         mean_active_experts,
         mean_active_experts_per_site: per_site,
         seconds,
