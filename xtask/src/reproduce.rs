@@ -34,6 +34,8 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     match adamole_experiments::run(options, &Workspace(root()))? {
         Done::Planned(cells) => println!("{cells}"),
         Done::Reported(report) => println!("{}", report.display()),
+        Done::Submitted(jobs) => jobs.iter().for_each(|job| println!("job {}: {}", job.id, job.what)),
+        Done::Ran => {}
         done => println!("{done:?}"),
     }
     Ok(())

@@ -7,9 +7,15 @@ use crate::{
 use serde_json::Value;
 use std::{
     fs::{self, File},
+    io,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
-    time::Instant,
+    process::{Child, Command, Output, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
 };
 use toml::Table;
 
@@ -53,6 +59,18 @@ pub(crate) struct Launch {
     pub(crate) device: String,
     /// Threads of each run; `None` for the program's default.
     pub(crate) workers: Option<usize>,
+    /// The number of the signal that asks to stop, 0 before.
+    pub(crate) signal: Arc<AtomicUsize>,
+}
+
+impl Launch {
+    /// An error once a signal has asked to stop.
+    pub(crate) fn unless_stopped(&self) -> Result<(), ExperimentError> {
+        match self.signal.load(Ordering::Relaxed) {
+            0 => Ok(()),
+            signal => Err(ExperimentError::Stopped { signal }),
+        }
+    }
 }
 
 impl Cell {
@@ -153,10 +171,12 @@ impl Cell {
         if report.exists() {
             return read_json(&report);
         }
-        if run.join("checkpoints").exists()
-            && start(launch, folder, "train", &["train", "--resume", &text(run)]).is_ok()
-        {
-            return read_json(&report);
+        if run.join("checkpoints").exists() {
+            match start(launch, folder, "train", &["train", "--resume", &text(run)]) {
+                Ok(_) => return read_json(&report),
+                Err(stopped @ ExperimentError::Stopped { .. }) => return Err(stopped),
+                Err(_) => {}
+            }
         }
         if run.exists() {
             // A run that outlived its study may still write there.
@@ -218,10 +238,12 @@ fn start(launch: &Launch, folder: &Path, name: &str, arguments: &[&str]) -> Resu
     if let Some(workers) = launch.workers {
         command.env("RAYON_NUM_THREADS", workers.to_string());
     }
-    let output = command.output().map_err(ExperimentError::io(program))?;
+    let output = ended(command.spawn().map_err(ExperimentError::io(program))?, launch);
+    let output = output.map_err(ExperimentError::io(program))?;
     if output.status.success() {
         return serde_json::from_slice(&output.stdout).map_err(|error| ExperimentError::Printed(error.to_string()));
     }
+    launch.unless_stopped()?;
     let log = fs::read_to_string(&path).unwrap_or_default();
     let lines: Vec<&str> = log.lines().collect();
     Err(ExperimentError::Failed {
@@ -230,6 +252,37 @@ fn start(launch: &Launch, folder: &Path, name: &str, arguments: &[&str]) -> Resu
         log: lines[lines.len().saturating_sub(8)..].join("\n"),
     })
 }
+
+/// Waits for a run; when this process is asked to stop, the run is.
+fn ended(run: Child, launch: &Launch) -> io::Result<Output> {
+    let is_over = AtomicBool::new(false);
+    let id = run.id();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                if launch.unless_stopped().is_err() {
+                    return ask_to_stop(id);
+                }
+                thread::sleep(LOOK);
+            }
+        });
+        let output = run.wait_with_output();
+        is_over.store(true, Ordering::Relaxed);
+        output
+    })
+}
+
+/// Between two looks at whether this process is asked to stop.
+const LOOK: Duration = Duration::from_millis(50);
+
+#[cfg(unix)]
+fn ask_to_stop(process: u32) {
+    // SAFETY: sends a signal to a child that has not been waited for.
+    unsafe { libc::kill(process.cast_signed(), libc::SIGTERM) };
+}
+
+#[cfg(not(unix))]
+fn ask_to_stop(_process: u32) {}
 
 #[cfg(test)]
 pub(super) mod tests {
@@ -254,7 +307,7 @@ pub(super) mod tests {
         let program = folder.path().join("program");
         fs::write(&program, "#!/bin/sh\necho '{}'\n")?;
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
-        let launch = Launch { program: Some(program), device: "cpu".into(), workers: None };
+        let launch = Launch { program: Some(program), device: "cpu".into(), workers: None, signal: Arc::default() };
         let cell = cell(&places(folder.path()), &launch)?;
         assert_eq!(cell.run(&launch, folder.path())?.earlier_seconds, 0.0);
 

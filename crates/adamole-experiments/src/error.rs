@@ -72,9 +72,6 @@ pub enum ExperimentError {
         /// The name of both.
         name: String,
     },
-    /// A text is not a shard.
-    #[error("{0} is not a shard, expected for example 1/3, 2/3 or 3/3 for three machines")]
-    Shard(String),
     /// A comparison has no learning rates.
     #[error("the preset's comparison has no learning rates, expected at least one in comparison.rates.values")]
     NoRates,
@@ -182,6 +179,26 @@ pub enum ExperimentError {
         count: usize,
         /// The report with the last lines of their logs.
         report: PathBuf,
+    },
+    /// A signal stopped the study; runs have saved where they were.
+    #[error("stopped by a signal; the same command goes on where it stopped")]
+    Stopped {
+        /// Its number.
+        signal: usize,
+    },
+    /// A command of Slurm failed.
+    #[error("{command}: {message}")]
+    Slurm {
+        /// The command.
+        command: &'static str,
+        /// What it said.
+        message: String,
+    },
+    /// Jobs of an earlier submission are still in the queue.
+    #[error("jobs of this study are still in the queue: {jobs}; `scancel {jobs}` removes them, what is done stays")]
+    Queued {
+        /// Their numbers.
+        jobs: String,
     },
     /// The host failed.
     #[error(transparent)]

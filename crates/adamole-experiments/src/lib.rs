@@ -27,6 +27,7 @@ mod report;
 mod results;
 mod runner;
 mod runs;
+mod slurm;
 mod study;
 mod table;
 mod variant;
@@ -34,6 +35,7 @@ mod variant;
 pub use dry_run::duration;
 pub use error::ExperimentError;
 pub use options::Options;
+pub use slurm::{Job, SlurmOptions};
 pub use study::{Done, Host, run};
 
 #[cfg(test)]

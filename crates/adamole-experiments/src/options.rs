@@ -4,7 +4,8 @@ use crate::{
     ExperimentError,
     definition::{self, Definitions},
     place::Places,
-    plan::{Choice, Shard},
+    plan::Choice,
+    slurm::SlurmOptions,
 };
 use clap::Args;
 use std::{
@@ -53,9 +54,6 @@ pub struct Options {
     /// Parallel cells, which share the cores [default: the preset's]
     #[arg(long)]
     pub(crate) jobs: Option<usize>,
-    /// Only a part of the cells, for several machines with a shared folder of results: 1/3
-    #[arg(long)]
-    pub(crate) shard: Option<Shard>,
     /// Folder of the results [default: results/PRESET]
     #[arg(long)]
     pub(crate) output: Option<PathBuf>,
@@ -75,6 +73,11 @@ pub struct Options {
     /// Fail unless every cell has a result and the required claims hold
     #[arg(long)]
     pub(crate) check: bool,
+    /// Leave the report to another call, as the tasks of a job array do
+    #[arg(long, hide = true)]
+    pub(crate) only_cells: bool,
+    #[command(flatten)]
+    pub(crate) slurm: SlurmOptions,
 }
 
 impl Options {
@@ -82,6 +85,37 @@ impl Options {
     pub(crate) fn preset_name(&self) -> String {
         let name = Path::new(&self.preset).file_stem().map(|stem| stem.to_string_lossy().into_owned());
         name.unwrap_or_else(|| self.preset.clone())
+    }
+
+    /// Whether cells are run, here or elsewhere.
+    pub(crate) fn runs_cells(&self) -> bool {
+        !self.dry_run && !self.report_only && !self.measure
+    }
+
+    /// The flags that make the same study anywhere, with all paths from the root.
+    pub(crate) fn again(&self, places: &Places, program: &Path) -> Result<Vec<String>, ExperimentError> {
+        let absolute = |path: &Path| std::path::absolute(path).map_err(ExperimentError::io(path));
+        let preset = match self.preset.ends_with(".toml") {
+            true => absolute(Path::new(&self.preset))?.display().to_string(),
+            false => self.preset.clone(),
+        };
+        let mut words = vec!["--preset".to_owned(), preset, "--device".into(), self.device.clone()];
+        let mut flag = |name: &str, value: String| words.extend([format!("--{name}"), value]);
+        if let Some(folder) = &self.experiments {
+            flag("experiments", absolute(folder)?.display().to_string());
+        }
+        if !self.seeds.is_empty() {
+            flag("seeds", self.seeds.iter().map(u64::to_string).collect::<Vec<_>>().join(","));
+        }
+        for (role, folder) in &places.models {
+            flag("model", format!("{role}={}", folder.display()));
+        }
+        if let Some(data) = &places.data {
+            flag("data", data.display().to_string());
+        }
+        flag("output", places.output.display().to_string());
+        flag("program", program.display().to_string());
+        Ok(words)
     }
 
     pub(crate) fn choice(&self) -> Choice {

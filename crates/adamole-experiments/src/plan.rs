@@ -6,7 +6,7 @@ use crate::{
     experiment::{Column, Experiment, Rate},
     method::Source,
 };
-use std::{collections::BTreeSet, str::FromStr};
+use std::collections::BTreeSet;
 
 /// The key of a cell: a model, a benchmark, a method and a seed. Tables and figures with the same key share the cell.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,13 +25,6 @@ pub(crate) struct Choice {
     /// Each with the variants of all columns.
     pub(crate) methods: Vec<String>,
     pub(crate) cells: Vec<String>,
-}
-
-/// A part of the cells: the `index`th of `of`, counted from 1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Shard {
-    pub(crate) index: usize,
-    pub(crate) of: usize,
 }
 
 impl Key {
@@ -108,24 +101,6 @@ fn asks(names: &[String], name: &str) -> bool {
     names.is_empty() || names.iter().any(|asked| asked == name)
 }
 
-impl Shard {
-    /// This part of the cells, which are dealt in turn. All machines must select the same cells.
-    pub(crate) fn of<T>(self, all: Vec<T>) -> Vec<T> {
-        let mine = |place: usize| place % self.of == self.index - 1;
-        all.into_iter().enumerate().filter(|(place, _)| mine(*place)).map(|(_, cell)| cell).collect()
-    }
-}
-
-impl FromStr for Shard {
-    type Err = ExperimentError;
-    fn from_str(text: &str) -> Result<Self, ExperimentError> {
-        let invalid = || ExperimentError::Shard(text.to_owned());
-        let (index, of) = text.split_once('/').ok_or_else(invalid)?;
-        let (index, of) = (index.parse().map_err(|_| invalid())?, of.parse().map_err(|_| invalid())?);
-        if index == 0 || index > of { Err(invalid()) } else { Ok(Self { index, of }) }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -176,17 +151,5 @@ mod tests {
         let cell = Choice { cells: vec!["base.copa.lora.7".into()], ..Choice::default() };
         assert!(refused(cell).is_err_and(|error| error.contains("base.copa.lora.7")));
         Ok(())
-    }
-
-    #[test]
-    fn shards_are_disjoint_and_leave_nothing_out() {
-        let all: Vec<usize> = (0..20).collect();
-        let mut dealt: Vec<usize> = (1..=3).flat_map(|index| Shard { index, of: 3 }.of(all.clone())).collect();
-        dealt.sort_unstable();
-        assert_eq!(dealt, all);
-        assert_eq!("2/3".parse::<Shard>().ok(), Some(Shard { index: 2, of: 3 }));
-        for text in ["0/3", "4/3", "1", "a/b"] {
-            assert!(text.parse::<Shard>().is_err(), "{text}");
-        }
     }
 }

@@ -18,7 +18,16 @@ use std::{
 };
 
 /// Runs the cells that are not done, `jobs` of them in parallel. A failure is a result, and stops none of the other cells.
-pub(crate) fn run(cells: &mut [Planned], launch: &Launch, places: &Places, jobs: usize, gigaflops: f64) {
+///
+/// # Errors
+/// A signal stopped it.
+pub(crate) fn run(
+    cells: &mut [Planned],
+    launch: &Launch,
+    places: &Places,
+    jobs: usize,
+    gigaflops: f64,
+) -> Result<(), ExperimentError> {
     let pending: Vec<usize> = (0..cells.len()).filter(|&place| !cells[place].is_done()).collect();
     let number = pending.len();
     let all: f64 = pending.iter().map(|&place| cells[place].operations()).sum();
@@ -28,10 +37,12 @@ pub(crate) fn run(cells: &mut [Planned], launch: &Launch, places: &Places, jobs:
     let planned = &*cells;
     let numbered: Vec<(usize, usize)> = (1..).zip(pending).collect();
     let outcomes = in_parallel(numbered, jobs, |(count, place)| {
+        launch.unless_stopped().ok()?;
         let Planned { cell, estimate, .. } = &planned[place];
         let id = cell.key.id();
         let outcome = match one(cell, estimate.as_ref()?, launch, places) {
             Ok(outcome) => outcome,
+            Err(ExperimentError::Stopped { .. }) => return None,
             Err(failure) => {
                 eprintln!("[{count}/{number}] {id}: skipped: {failure}");
                 return None;
@@ -51,6 +62,7 @@ pub(crate) fn run(cells: &mut [Planned], launch: &Launch, places: &Places, jobs:
     for (place, outcome) in outcomes.into_iter().flatten() {
         cells[place].state = State::Run(Box::new(outcome));
     }
+    launch.unless_stopped()
 }
 
 /// Runs one cell and writes its result file, also of a failure.
@@ -71,6 +83,8 @@ fn one(cell: &Cell, estimate: &Estimate, launch: &Launch, places: &Places) -> Re
     })();
     let end = match end {
         Ok(numbers) => End::Result(Box::new(numbers)),
+        // It is no result of the cell.
+        Err(stopped @ ExperimentError::Stopped { .. }) => return Err(stopped),
         Err(failure) => {
             let logs = format!("{failure}\nlogs: {}", folder.display());
             End::Failure(places.without_folders(&logs))
@@ -131,7 +145,12 @@ mod tests {
     use crate::cell;
 
     fn cell(places: &Places) -> Result<Cell, crate::TestError> {
-        let launch = Launch { program: Some("no program".into()), device: "cpu".into(), workers: Some(1) };
+        let launch = Launch {
+            program: Some("no program".into()),
+            device: "cpu".into(),
+            workers: Some(1),
+            signal: Default::default(),
+        };
         cell::tests::cell(places, &launch)
     }
 
@@ -155,9 +174,14 @@ mod tests {
         };
         assert!(matches!(planned(16)?.state, State::Missing));
 
-        let launch = Launch { program: Some("no program".into()), device: "cpu".into(), workers: Some(1) };
+        let launch = Launch {
+            program: Some("no program".into()),
+            device: "cpu".into(),
+            workers: Some(1),
+            signal: Default::default(),
+        };
         let mut cells = vec![planned(16)?];
-        run(&mut cells, &launch, &places, 1, 1.0);
+        run(&mut cells, &launch, &places, 1, 1.0)?;
         let failure = cells[0].outcome().map(|outcome| outcome.end.clone());
         let shown =
             matches!(&failure, Some(End::Failure(text)) if text.contains("logs: RESULTS/runs/base.copa.lora.3"));
@@ -166,7 +190,7 @@ mod tests {
 
         let held = lock::hold(&places.lock("base.copa.lora.3"))?;
         let mut again = vec![planned(16)?];
-        run(&mut again, &launch, &places, 1, 1.0);
+        run(&mut again, &launch, &places, 1, 1.0)?;
         assert_eq!(
             again[0].outcome().map(|outcome| outcome.seconds),
             cells[0].outcome().map(|outcome| outcome.seconds)
@@ -189,7 +213,12 @@ mod tests {
         let mut planned = Planned::new(cell(&places)?, Some(estimate(16)?), &places)?;
         assert_eq!(planned.operations(), 4e9 + 3.0 * 1e9 + 2.0 * 1e9);
         assert_eq!(speed(&[planned.clone()], 5e9), 5e9, "nothing timed");
-        let launch = Launch { program: Some("no program".into()), device: "cpu".into(), workers: None };
+        let launch = Launch {
+            program: Some("no program".into()),
+            device: "cpu".into(),
+            workers: None,
+            signal: Default::default(),
+        };
         let mut outcome = one(&planned.cell, &estimate(16)?, &launch, &places)?;
         (outcome.end, outcome.seconds) = (End::Result(Box::default()), 3.0);
         let mut paused = planned.clone();

@@ -3,11 +3,15 @@
 use super::{
     Failure,
     output::{Format, print},
+    signals::Signals,
 };
 use adamole::experiments::{Done, ExperimentError, Host, Options, run as study};
 use clap::Args;
 use serde_json::json;
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, atomic::AtomicUsize},
+};
 
 #[derive(Args)]
 pub(crate) struct ExperimentsArguments {
@@ -21,6 +25,7 @@ pub(crate) struct ExperimentsArguments {
 /// This program, in the project's source or away from it.
 struct Installed {
     root: Option<PathBuf>,
+    signals: Signals,
 }
 
 impl Host for Installed {
@@ -32,6 +37,10 @@ impl Host for Installed {
         std::env::current_exe().map(Some).map_err(|error| ExperimentError::Host(Box::new(error)))
     }
 
+    fn signal(&self) -> Arc<AtomicUsize> {
+        self.signals.number()
+    }
+
     fn command(&self) -> &'static str {
         "adamole experiments"
     }
@@ -40,11 +49,21 @@ impl Host for Installed {
 pub(crate) fn run(arguments: &ExperimentsArguments) -> Result<(), Failure> {
     let here = std::env::current_dir().ok();
     let root = here.filter(|folder| folder.join("datasets/base/config.json").is_file());
-    match study(&arguments.options, &Installed { root })? {
+    let signals = Signals::follow().map_err(Failure::Signals)?;
+    match study(&arguments.options, &Installed { root, signals })? {
         Done::Planned(cells) => print(arguments.format, &json!({ "cells": cells }), || cells.clone()),
         Done::Reported(report) => {
             print(arguments.format, &json!({ "report": report }), || report.display().to_string())
         }
+        Done::Submitted(jobs) => {
+            let value: Vec<_> = jobs.iter().map(|job| json!({ "id": job.id, "what": job.what })).collect();
+            let lines = || {
+                let line = |job: &adamole::experiments::Job| format!("job {}: {}", job.id, job.what);
+                jobs.iter().map(line).collect::<Vec<_>>().join("\n")
+            };
+            print(arguments.format, &json!({ "jobs": value }), lines)
+        }
+        Done::Ran => Ok(()),
         done => print(arguments.format, &json!({ "done": format!("{done:?}") }), || format!("{done:?}")),
     }
 }

@@ -77,6 +77,7 @@ impl Failure {
         match self {
             _ if self.is_not_finite() => return 3,
             Self::Interrupted { exit_code, .. } => return *exit_code,
+            Self::Experiment(ExperimentError::Stopped { signal }) => return u8::try_from(128 + signal).unwrap_or(1),
             _ => {}
         }
         let wrong_use = match self {
