@@ -30,7 +30,7 @@ struct Threads {
 }
 
 impl Threads {
-    fn new(count: usize, bytes: &Arc<AtomicUsize>) -> Vec<Arc<dyn Ranks>> {
+    fn connected(count: usize, bytes: &Arc<AtomicUsize>) -> Vec<Arc<dyn Ranks>> {
         let mut to: Vec<Vec<Sender<_>>> = (0..count).map(|_| Vec::new()).collect();
         let mut from: Vec<Vec<Mutex<Receiver<_>>>> = (0..count).map(|_| Vec::new()).collect();
         for sender in &mut to {
@@ -112,7 +112,7 @@ fn trained(count: usize, recipe: &Recipe, checkpoint_blocks: bool) -> (Left, usi
         (metrics, [adapters(&fitted.model), adapters(&fitted.best.model)].concat())
     };
     let left: Vec<Left> = thread::scope(|scope| {
-        let ranks = Threads::new(count, &bytes).into_iter();
+        let ranks = Threads::connected(count, &bytes).into_iter();
         let threads: Vec<_> = ranks.map(|ranks| scope.spawn(|| run(ranks))).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
@@ -173,7 +173,7 @@ fn a_run_that_one_rank_ends_goes_on_with_another_number_of_ranks() {
         };
         let on_ranks = |count: usize, ends_after: usize| -> Vec<Result<Left, TrainError>> {
             thread::scope(|scope| {
-                let ranks = Threads::new(count, &Arc::default()).into_iter();
+                let ranks = Threads::connected(count, &Arc::default()).into_iter();
                 let run = &run;
                 let ends_after = |rank: usize| if rank == 1 { ends_after } else { usize::MAX };
                 let threads: Vec<_> =

@@ -1,6 +1,6 @@
 //! Data parallelism: several devices share the micro-batches of a step, in the way of Burn's `ExecutionStrategy::MultiDevice` with its
 //! optimizer on the main device: each has the model, adapters go out, gradients come back, and Burn's own accumulator adds
-//! them in the order of the micro-batches.
+//! them over a fixed tree of the micro-batches.
 
 use adamole_llama::CausalLm;
 use burn::tensor::Device;

@@ -86,14 +86,14 @@ mod tests {
 
     #[test]
     fn seven_leaves_are_summed_in_halves() {
-        assert_eq!(summed(&[0..7]).as_deref(), Some("(((0+1)+(2+3))+((4+5)+6))"));
+        assert_eq!(summed(&[0..7, 7..7]).as_deref(), Some("(((0+1)+(2+3))+((4+5)+6))"));
         assert_eq!(summed(&[]), None);
     }
 
     #[test]
     fn the_sum_does_not_depend_on_who_has_which_leaves() {
         for count in 1..40 {
-            let alone = summed(&[0..count]);
+            let alone = summed(&[0..count, count..count]);
             for first in 0..=count {
                 for second in first..=count {
                     assert_eq!(summed(&[0..first, first..second, second..count]), alone, "{first} {second} {count}");
