@@ -54,6 +54,7 @@ pub fn load_adapter(model: &mut CausalLm, folder: &Path) -> Result<AdapterLayout
     }
     regular_file::check_folder(folder)?;
     let (config, warning) = RawAdapterConfig::from_file(&path)?;
+    config.check_activation(&path, model.config())?;
     let linears = linear_names(model);
     let layout = config.resolve(&path, &linears)?;
     let file = AdapterFile::open(folder)?;

@@ -1,6 +1,6 @@
 //! Keys of adapter files: the tensors that the parameters of an adapter are stored as, and the spellings of their keys.
 
-use crate::{ModelError, base_folder::keys};
+use crate::{ModelError, base_folder::keys, moe_peft_keys::respelled};
 use adamole_core::{Adapter, AdapterConfig, ParameterSpec, ParameterValue};
 use burn::{
     optim::GradientsParams,
@@ -71,8 +71,8 @@ impl AdapterNames {
     /// Two keys name the same tensor, as in a file with several adapters.
     pub(crate) fn new(path: &Path, own: Vec<String>, has_experts: bool) -> Result<Self, ModelError> {
         let mut names: BTreeMap<String, String> = BTreeMap::new();
-        for key in own {
-            if let Some(first) = names.insert(usual(&key, has_experts), key.clone()) {
+        for (respelled, key) in respelled(&own).into_iter().zip(own) {
+            if let Some(first) = names.insert(usual(&respelled, has_experts), key.clone()) {
                 return Err(ModelError::AmbiguousKeys { path: path.to_owned(), first, second: key });
             }
         }

@@ -23,6 +23,7 @@ mod linear_shapes;
 mod loss;
 mod merge;
 mod model;
+mod moe_peft_keys;
 mod parameters;
 mod pickle_file;
 mod precision;

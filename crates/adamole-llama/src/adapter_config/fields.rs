@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use std::path::Path;
 
 /// The fields of [`RawAdapterConfig`](super::RawAdapterConfig), without the settings of methods.
-const READ: [&str; 15] = [
+const READ: [&str; 18] = [
     "peft_type",
     "r",
     "lora_rank",
@@ -23,6 +23,9 @@ const READ: [&str; 15] = [
     "format_version",
     "init_lora_weights",
     "fan_in_fan_out",
+    "routing_strategy",
+    "expert_lora",
+    "act_fn",
 ];
 
 /// Whether a field is a setting of a method, or its `_pattern`.
@@ -113,6 +116,9 @@ pub(super) fn check(path: &Path, fields: &Map<String, Value>) -> Result<Option<M
     {
         return Err(refused("init_lora_weights", value, refusal));
     }
+    if let Some((field, value)) = other_mixture(fields) {
+        return Err(refused(field, value, AdapterRefusal::OtherMethod));
+    }
     let is_known = |field: &str| READ.contains(&field) || HARMLESS.contains(&field) || is_of_method(field);
     if let Some((field, value)) = fields.iter().find(|(field, value)| !is_known(field) && !is_neutral(field, value)) {
         return Err(refused(field, value, AdapterRefusal::Unknown));
@@ -120,6 +126,20 @@ pub(super) fn check(path: &Path, fields: &Map<String, Value>) -> Result<Option<M
     let transposed = fields.get("fan_in_fan_out").is_some_and(|value| !is_neutral("fan_in_fan_out", value));
     let what = "fan_in_fan_out is set, but the linears of this model family are not transposed; it is ignored";
     Ok(transposed.then(|| ModelWarning { path: path.to_owned(), what: what.into() }))
+}
+
+/// What MoE-PEFT records of a mixture that is not the one of the paper: another routing, or experts whose LoRA is not that of
+/// attention.
+fn other_mixture(fields: &Map<String, Value>) -> Option<(&str, &Value)> {
+    const ROUTING: [&str; 2] = ["mixlora", "mixtral"];
+    let routing = fields.get_key_value("routing_strategy").filter(|(_, value)| {
+        !is_neutral("routing_strategy", value) && value.as_str().is_none_or(|name| !ROUTING.contains(&name))
+    });
+    let experts = fields.get_key_value("expert_lora").filter(|(_, experts)| {
+        let same = |(field, value): (&String, &Value)| is_neutral(field, value) || fields.get(field) == Some(value);
+        !experts.as_object().is_some_and(|own| own.iter().all(same))
+    });
+    routing.or(experts).map(|(field, value)| (field.as_str(), value))
 }
 
 /// Why an initialisation of an adapter is refused; `None` if it leaves the base unchanged.

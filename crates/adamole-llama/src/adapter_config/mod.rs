@@ -7,7 +7,10 @@
 mod fields;
 mod targets;
 
-use crate::{AdapterLayout, AdapterRefusal, ModelError, ModelWarning, TARGETS, layout::layer_and_target, regular_file};
+use crate::{
+    AdapterLayout, AdapterRefusal, ModelConfig, ModelError, ModelWarning, TARGETS, config::activation,
+    layout::layer_and_target, regular_file,
+};
 use adamole_core::{
     AdapterConfig, Lora, METHODS, Method, MethodKind, MethodSettings, Probability, Rank, Setting, SettingError,
     SettingKind,
@@ -43,6 +46,9 @@ pub(crate) struct RawAdapterConfig {
 
     format_version: Option<u32>,
 
+    /// The activation of blocks with experts, where it is recorded.
+    act_fn: Option<String>,
+
     /// All fields of the file, including the settings of the method.
     #[serde(skip)]
     given: Map<String, Value>,
@@ -73,6 +79,17 @@ impl RawAdapterConfig {
         let warning = fields::check(path, &given)?;
         let typed: Self = serde_json::from_str(&text).map_err(ModelError::json(path))?;
         Ok((Self { given, ..typed }, warning))
+    }
+
+    /// Checks that experts which are whole blocks have the activation of the model's.
+    ///
+    /// # Errors
+    /// They have another one.
+    pub(crate) fn check_activation(&self, path: &Path, model: &ModelConfig) -> Result<(), ModelError> {
+        match self.act_fn.as_deref().filter(|name| activation(name) != Some(model.activation)) {
+            Some(name) => Err(ModelError::unsupported(path, "act_fn", name, "the model's own activation")),
+            None => Ok(()),
+        }
     }
 
     /// The adapter layout on a model with these linears.

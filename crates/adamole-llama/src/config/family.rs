@@ -87,6 +87,13 @@ pub(super) enum Cap {
     Default(Option<f32>),
 }
 
+/// The activation of this name in transformers, as adapters have it; of all families the names mean the same but for Gemma's
+/// `gelu`.
+pub(crate) fn activation(name: &str) -> Option<Activation> {
+    let named = |names: &[(&str, Activation)]| names.iter().find(|(own, _)| *own == name).map(|(_, own)| *own);
+    named(SILU).or_else(|| named(GELU))
+}
+
 const SILU: &[(&str, Activation)] = &[("silu", Activation::Silu), ("swish", Activation::Silu)];
 const GELU: &[(&str, Activation)] = &[("gelu_pytorch_tanh", Activation::GeluTanh), ("gelu", Activation::Gelu)];
 /// The first files of Gemma 1 say `gelu` and mean the approximation.

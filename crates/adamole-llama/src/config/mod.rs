@@ -9,6 +9,7 @@ mod rotations;
 use crate::{ModelError, ModelWarning, Rotation, export, regular_file};
 use burn::tensor::DType;
 use family::Family;
+pub(crate) use family::activation;
 use read::RawConfig;
 use serde_json::{Map, Value, json};
 use std::path::Path;
