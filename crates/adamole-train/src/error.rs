@@ -141,6 +141,20 @@ pub enum TrainError {
     /// An adapter or a model could not be saved or loaded.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// A weight that nothing may change is another one.
+    #[error(
+        "step {step}: the frozen weight {parameter} has changed: the sum of its absolute values was {before} and is {now}"
+    )]
+    FrozenChanged {
+        /// The weight.
+        parameter: String,
+        /// The sum when the run began.
+        before: f64,
+        /// The sum now.
+        now: f64,
+        /// Steps done.
+        step: usize,
+    },
     /// The ranks of the run do not work together any more.
     #[error(transparent)]
     Ranks(#[from] RankError),

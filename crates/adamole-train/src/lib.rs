@@ -8,6 +8,7 @@ mod collated_batch;
 mod cost;
 mod error;
 mod evaluate;
+mod frozen_guard;
 mod histogram;
 mod lock;
 mod loss;

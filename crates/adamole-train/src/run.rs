@@ -3,8 +3,8 @@
 use crate::{
     AdamW, Best, Checkpoint, Cost, EpochMetrics, Fitted, NotFinite, Observer, RankError, Recipe, Replicas,
     RoutingStatistics, StepInput, StepMetrics, StepOutcome, TrainError, TrainEvent, Trainer, TrainingData,
-    TrainingState, Validation, adapter_values::AdapterValues, checkpoint::Restored, optimizer::gradient_norm,
-    step::accumulate_until,
+    TrainingState, Validation, adapter_values::AdapterValues, checkpoint::Restored, frozen_guard::FrozenGuard,
+    optimizer::gradient_norm, step::accumulate_until,
 };
 use adamole_data::{Batch, Buckets, Collation};
 use adamole_llama::{CausalLm, ChainOfLora};
@@ -26,6 +26,8 @@ pub(crate) struct Run<'a> {
     cost: Cost,
     /// The adapters of the best epoch so far.
     best: AdapterValues,
+    /// The frozen weights as the run found them, where they are watched.
+    guard: Option<FrozenGuard>,
     /// What was not finite in the last step that was skipped.
     skipped: Option<String>,
     started: Instant,
@@ -60,6 +62,7 @@ impl<'a> Run<'a> {
             base,
             replicas: Replicas::new(&model, trainer.devices),
             cost: Cost::of(&model),
+            guard: trainer.watches_base.then(|| FrozenGuard::of(&model)),
             model,
             optimizer,
             chain,
@@ -130,6 +133,9 @@ impl<'a> Run<'a> {
         };
         self.state.step += 1;
         self.state.batch += 1;
+        if FrozenGuard::is_due(self.state.step) {
+            self.check_base()?;
+        }
         let gradient_norm = match norm {
             Ok(norm) => norm,
             Err(NotFinite { what, .. }) if self.state.skipped < recipe.max_skipped_steps => {
@@ -178,6 +184,11 @@ impl<'a> Run<'a> {
         Ok(norm.and_then(|_| told.first().copied().flatten().ok_or_else(elsewhere)))
     }
 
+    /// Checks that the frozen weights are what they were, where they are watched.
+    fn check_base(&self) -> Result<(), TrainError> {
+        self.guard.as_ref().map_or(Ok(()), |guard| guard.check(&self.model, self.state.step))
+    }
+
     /// Checks that all ranks have the same adapters.
     fn check_ranks(&self) -> Result<(), TrainError> {
         let Trainer { workers, stop, .. } = self.trainer;
@@ -215,6 +226,7 @@ impl<'a> Run<'a> {
     /// Validates the model and ends the epoch.
     pub(crate) fn validate(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
         let epoch = self.state.epoch;
+        self.check_base()?;
         self.check_ranks()?;
         let evaluation = evaluate(self.trainer, &self.model, self.data).map_err(|error| match error {
             source @ (TrainError::NotFiniteScore { .. } | TrainError::NotFiniteLoss { .. }) => {

@@ -82,12 +82,21 @@ pub struct Trainer<'a> {
     pub(crate) checkpoints: Option<&'a Checkpoints>,
     pub(crate) resume: Option<Checkpoint>,
     pub(crate) stop: &'a Stop<'a>,
+    pub(crate) watches_base: bool,
 }
 
 impl<'a> Trainer<'a> {
     /// A run of this recipe: one worker, no checkpoints, to its end.
     pub fn new(recipe: &'a Recipe) -> Self {
-        Self { recipe, workers: Workers::new(1), devices: &[], checkpoints: None, resume: None, stop: &|| false }
+        Self {
+            recipe,
+            workers: Workers::new(1),
+            devices: &[],
+            checkpoints: None,
+            resume: None,
+            stop: &|| false,
+            watches_base: false,
+        }
     }
 
     /// Runs micro-batches side by side.
@@ -98,6 +107,12 @@ impl<'a> Trainer<'a> {
     /// Shares the micro-batches of each step with further autodiff devices of the same kind.
     pub fn devices(self, devices: &'a [Device]) -> Self {
         Self { devices, ..self }
+    }
+
+    /// Checks every hundred steps and before every validation that the frozen weights are what they were: on a GPU, where a wrong
+    /// kernel can overwrite them.
+    pub fn watch_base(self, watches_base: bool) -> Self {
+        Self { watches_base, ..self }
     }
 
     /// Saves the training state.

@@ -72,7 +72,7 @@ impl Failure {
         text.strip_prefix("error: ").unwrap_or(&text).to_owned()
     }
 
-    /// 2 for wrong use, 3 for numbers that are not finite, 128 and the signal's number for a signal, 1 for failure.
+    /// 2 for wrong use, 3 for numbers that are not finite or weights that have changed, 128 and the signal's number for a signal, 1 for failure.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             _ if self.is_not_finite() => return 3,
@@ -130,13 +130,14 @@ impl Failure {
         if wrong_use { 2 } else { 1 }
     }
 
-    /// Whether its cause is a number that is not finite.
+    /// Whether its cause is a number that is not finite, or a frozen weight that has changed.
     pub(crate) fn is_not_finite(&self) -> bool {
         match self {
             Self::Model(error) | Self::Train(TrainError::Model(error)) => error.is_not_finite(),
             Self::Train(error) => matches!(
                 error,
-                TrainError::NotFinite { .. }
+                TrainError::FrozenChanged { .. }
+                    | TrainError::NotFinite { .. }
                     | TrainError::NotFiniteScore { .. }
                     | TrainError::NotFiniteLoss { .. }
                     | TrainError::NoStepApplied { .. }
@@ -267,6 +268,12 @@ fn train_hint(error: &TrainError) -> Option<String> {
         | TrainError::NoStepApplied { .. }
         | TrainError::NotFiniteLoss { .. }
         | TrainError::Diverged { .. } => "try a lower --learning-rate, more --warmup-steps, or a lower --alpha".into(),
+        TrainError::FrozenChanged { .. } => {
+            "a kernel of the device has written where it should not, and what was trained since the last look is not to be \
+             trusted: continue from an earlier checkpoint with CUBECL_AUTOTUNE_CACHE=0 (results of tuning are not kept) or in a build \
+             without Burn's fusion, and report it (docs/gpu.md)"
+                .into()
+        }
         TrainError::NotFiniteScore { .. } => {
             "the model itself computes numbers that are not finite: look for weights of the base or of the adapter that are far too \
              large or not finite, or try --dtype float32"
