@@ -1,4 +1,5 @@
 #![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(not(feature = "online"), allow(dead_code, unused_variables, reason = "what only a hub needs"))]
 
 mod cache;
