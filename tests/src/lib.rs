@@ -1,5 +1,6 @@
 //! Shared parts of the tests: golden files, comparisons with tolerances, and test material outside the repository.
 
+pub mod documents;
 pub mod gguf_file;
 pub mod outside;
 pub mod shipped;

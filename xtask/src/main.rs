@@ -63,3 +63,15 @@ fn main() -> ExitCode {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn every_task_in_the_documentation_exists_with_its_flags() {
+        let wrong = adamole_tests::documents::wrong_calls(&Arguments::command(), "cargo xtask");
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+}

@@ -1,7 +1,7 @@
 //! The `adamole` program: results on stdout, messages on stderr, exit code 2 for wrong use and 1 for failure.
 
 use crate::cli::{self, Failure, bench::BenchCommand, ranks::Crew, resume::Begun, settings::Settings};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use std::{path::Path, process::ExitCode};
 
 #[derive(Parser)]
@@ -52,6 +52,11 @@ enum Command {
     Experiments(Box<cli::experiments::ExperimentsArguments>),
     /// Train a small base model from random weights on a corpus
     Pretrain(cli::pretrain::PretrainArguments),
+}
+
+/// The description of the command line.
+pub fn command() -> clap::Command {
+    Arguments::command()
 }
 
 /// Runs the command of the command line.
