@@ -1,13 +1,17 @@
 //! `cargo xtask ci`: the checks of a change.
 
-use crate::{Failure, cargo};
-use std::time::Instant;
+use crate::{Failure, cargo, root};
+use std::{io::ErrorKind, process::Command, time::Instant};
 
 /// The tests on wgpu: layers, some models, losses, twenty steps of training and a resumed run. Software Vulkan compiles shaders for
 /// minutes; `cargo xtask test --device wgpu` runs the other tests.
 const ON_WGPU: [&str; 6] =
     ["--nocapture", "golden_layers", "golden_models::models", "families_equal", "loss", "a_resumed_run"];
 const MODELS_ON_WGPU: &str = "llama_gqa__ada_1,gemma__mole_top2,llama3_short__lora,gemma2_caps,phi3_longrope_short";
+
+/// What stays in the repository.
+const UNPUBLISHED: [&str; 6] =
+    ["--exclude", "adamole-tests", "--exclude", "adamole-dataset-generator", "--exclude", "xtask"];
 
 pub(crate) fn run() -> Result<(), Failure> {
     let started = Instant::now();
@@ -21,6 +25,10 @@ pub(crate) fn run() -> Result<(), Failure> {
     part(&["fmt", "--all", "--check"], &[])?;
     part(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[])?;
     part(&["doc", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "-D warnings")])?;
+    // What crates.io would get, without building it once more.
+    part(&[&["package", "--no-verify", "--allow-dirty", "--workspace"][..], &UNPUBLISHED].concat(), &[])?;
+    if_installed("mdbook", &["build", "docs"])?;
+    if_installed("typos", &[])?;
     // CUDA cannot be linked without a bundle of LLVM that its build script downloads, but it can be checked.
     let cuda = cargo::Build::of("cuda")?;
     let check = ["check", "--workspace"].into_iter().chain(cuda.arguments()).collect::<Vec<_>>();
@@ -31,4 +39,18 @@ pub(crate) fn run() -> Result<(), Failure> {
     part(&["test", "--release", "--workspace", "--features", "adamole/mpi", "--test", "ranks"], &[])?;
     let on_wgpu = ["xtask", "test", "--device", "wgpu", "--"].into_iter().chain(ON_WGPU).collect::<Vec<_>>();
     part(&on_wgpu, &[("ADAMOLE_TEST_CASES", MODELS_ON_WGPU)])
+}
+
+/// Runs a program that does not come with Rust, where it is installed.
+fn if_installed(program: &str, arguments: &[&str]) -> Result<(), Failure> {
+    eprintln!("$ {program} {}", arguments.join(" "));
+    match Command::new(program).args(arguments).current_dir(root()).status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("{program} failed ({status})").into()),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            eprintln!("not installed: left out");
+            Ok(())
+        }
+        Err(error) => Err(format!("{program}: {error}").into()),
+    }
 }
