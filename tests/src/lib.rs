@@ -22,6 +22,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// The example of the README at the root compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;
+
 /// The name of the test device: `ADAMOLE_TEST_DEVICE`, or `cpu`.
 pub fn device_name() -> String {
     std::env::var("ADAMOLE_TEST_DEVICE").unwrap_or_else(|_| "cpu".into())
