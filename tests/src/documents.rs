@@ -13,13 +13,15 @@ pub fn root() -> PathBuf {
 }
 
 /// What may stand after `sh` at the beginning of a block of commands: how the block is tested, or why it is not run.
-pub const BLOCKS: [(&str, &str); 7] = [
+pub const BLOCKS: [(&str, &str); 9] = [
     ("run", "runs in tests, with the models and data in `datasets`"),
     ("ci", "is a step of CI"),
-    ("network", "needs models or data from elsewhere"),
-    ("device", "needs a device that CI does not have"),
+    ("needs-network", "needs models or data from elsewhere"),
+    ("needs-device", "needs a device that CI does not have"),
+    ("needs-mpi", "needs several processes or machines"),
+    ("needs-slurm", "needs a scheduler"),
     ("long", "takes too long"),
-    ("python", "needs packages of Python"),
+    ("needs-python", "needs packages of Python"),
     ("outside", "asks a running server, or belongs to another program"),
 ];
 
@@ -194,10 +196,16 @@ fn is_of_the_shell(word: &str) -> bool {
     ["|", "&&", "||", ";", "&", ">", ">>", "<", "2>"].contains(&word)
 }
 
-/// The words after the name of `program`, if the command calls it; after variables that are set for it.
+/// What starts a program on several machines, with flags of its own.
+const LAUNCHERS: [&str; 2] = ["mpirun", "srun"];
+
+/// The words after the name of `program`, if the command calls it; after variables that are set for it, or by a launcher.
 fn call(command: &[String], program: &str) -> Option<Vec<String>> {
     let is_variable = |word: &&String| word.split_once('=').is_some_and(|(name, _)| name.chars().all(is_of_a_name));
-    let start = command.iter().take_while(is_variable).count();
+    let mut start = command.iter().take_while(is_variable).count();
+    if command.get(start).is_some_and(|word| LAUNCHERS.contains(&word.as_str())) {
+        start += command[start..].iter().position(|word| word.rsplit('/').next() == Some(program))?;
+    }
     let mut words = command[start..].iter();
     for (i, expected) in program.split(' ').enumerate() {
         let word = words.next()?;
@@ -273,6 +281,13 @@ mod tests {
         let calls = block.calls("adamole").unwrap_or_default();
         assert_eq!(calls, [vec!["train", "--model", "$model", "--epochs", "3"], vec!["template"]]);
         assert!(Block { text: "adamole 'x".into(), ..block }.calls("adamole").is_err());
+    }
+
+    #[test]
+    fn a_call_is_found_behind_its_launcher() {
+        let text = "mpirun -n 4 target/release/adamole train --ranks\nmpirun -n 4 other adamolex\n";
+        let block = Block { line: 1, kind: String::new(), text: text.into() };
+        assert_eq!(block.calls("adamole").unwrap_or_default(), [vec!["train", "--ranks"]]);
     }
 
     #[test]
