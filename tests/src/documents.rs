@@ -253,7 +253,7 @@ fn unknown_word(command: &clap::Command, words: &[String]) -> Option<String> {
     let mut command = command.clone();
     command.build();
     let mut command = &command;
-    for word in words.iter().take_while(|word| !is_of_the_shell(word)) {
+    for word in words.iter().take_while(|word| *word != "--" && !is_of_the_shell(word)) {
         if let Some(flag) = word.strip_prefix("--").filter(|flag| !flag.is_empty()) {
             let name = flag.split('=').next().unwrap_or(flag);
             let is_known = |argument: &clap::Arg| argument.get_long() == Some(name);
@@ -304,6 +304,7 @@ mod tests {
         let of = |code: &str| unknown_word(&command, &code.split(' ').map(str::to_owned).collect::<Vec<_>>());
         assert_eq!(of("train --model x"), None);
         assert_eq!(of("train --modell x").as_deref(), Some("train has no flag --modell"));
+        assert_eq!(of("train -- --modell x"), None);
         assert_eq!(of("trian").as_deref(), Some("adamole has no command trian"));
     }
 }
