@@ -119,6 +119,10 @@ fn fetch(source: &Source, kind: Kind, wanted: &Wanted) -> Result<PathBuf, Failur
     let folder = Hub::from_env()?.with_known_names(known).fetch(source, kind, wanted, &mut |event| {
         progress.observe(&event);
     });
+    // Few repositories have no owner, and many folders have no slash in their names.
+    if folder.is_err() && !source.to_string().contains('/') {
+        say!("note: there is no folder {source} here, so that it was looked for on the hub");
+    }
     if progress.planned && folder.is_ok() {
         say!("{source} fetched in {}", duration(progress.started.elapsed().as_secs_f64()));
     }
