@@ -5,7 +5,7 @@
 pub(crate) const COLOURS: [&str; 7] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#888888"];
 
 /// The style of all pages: light or dark as the reader has it. What is wider than the page scrolls by itself.
-const STYLE: &str = ":root{color-scheme:light dark}body{font:14px/1.5 system-ui,sans-serif;max-width:75em;\
+const STYLE: &str = ":root{color-scheme:light dark}body{font:14px/1.5 system-ui,sans-serif;max-width:80em;\
     margin:2em auto;padding:0 1em}.wide{overflow-x:auto}svg{display:block;max-width:100%;height:auto}\
     .wide svg{min-width:40em}dl{display:grid;grid-template-columns:max-content 1fr;gap:.2em 1.2em}\
     dt{opacity:.7}dd{margin:0;overflow-wrap:anywhere}\
