@@ -25,7 +25,7 @@ use std::{
 const EXAMPLES: &str = "\
 Examples:
   adamole inspect runs/copa --model HuggingFaceTB/SmolLM2-135M --text 'The rope was cut.'
-  adamole inspect runs/copa --model HuggingFaceTB/SmolLM2-135M --text 'The rope was cut.' --html rope.html";
+  adamole inspect runs/copa --model HuggingFaceTB/SmolLM2-135M --text 'It was cut.' --html a.html";
 
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
