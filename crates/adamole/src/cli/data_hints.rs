@@ -26,6 +26,9 @@ pub(super) fn data_hint(error: &DataError) -> Option<String> {
              the TOML file of a benchmark of your own can name others under `files`"
                 .into()
         }
+        DataError::FileKind(path) if path.extension().is_some_and(|ending| ending == "txt" || ending == "md") => {
+            "text of your own is rows: a file of JSON Lines (.jsonl) with {\"text\": \"...\"} in each line".into()
+        }
         DataError::OtherTokenizer { folder, .. } => format!(
             "make tokenizer.json once with transformers: python -c \"from transformers import AutoTokenizer as T; \
              T.from_pretrained('{0}').save_pretrained('{0}')\"",

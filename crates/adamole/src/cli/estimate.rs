@@ -6,6 +6,7 @@ use super::{
     fingerprint::Fingerprint,
     inputs::workers,
     memory,
+    nearest::nearest,
     output::{Format, duration, print},
     own_text::OwnText,
     row_encoder::RowEncoder,
@@ -183,8 +184,11 @@ pub(super) fn shape_of(name: &str) -> Result<ModelConfig, Failure> {
         Some(known) => Ok(known),
         None if Path::new(name).exists() => Ok(ModelConfig::from_folder(Path::new(name))?),
         None => {
-            let known = ModelConfig::known_names()?.join(", ");
-            Err(Failure::Usage(format!("--shape {name}: neither a folder nor one of {known}")))
+            let known = ModelConfig::known_names()?;
+            let names = known.join(", ");
+            let meant = nearest(name, known.iter().map(String::as_str));
+            let meant = meant.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
+            Err(Failure::Usage(format!("--shape {name}: neither a folder nor one of {names}{meant}")))
         }
     }
 }

@@ -8,7 +8,7 @@ use super::{
 use adamole::hub::{Pushed, Upload};
 use adamole::{
     data::{Benchmark, HubPlace, text::TextSplits},
-    hub::{Event, Hub, Kind, Source, Wanted},
+    hub::{Event, Hub, HubError, Kind, Source, Wanted},
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use std::{path::PathBuf, time::Instant};
@@ -120,7 +120,7 @@ fn fetch(source: &Source, kind: Kind, wanted: &Wanted) -> Result<PathBuf, Failur
         progress.observe(&event);
     });
     // Few repositories have no owner, and many folders have no slash in their names.
-    if folder.is_err() && !source.to_string().contains('/') {
+    if matches!(folder, Err(HubError::Network { .. })) && !source.to_string().contains('/') {
         say!("note: there is no folder {source} here, so that it was looked for on the hub");
     }
     if progress.planned && folder.is_ok() {

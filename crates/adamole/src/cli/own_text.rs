@@ -264,5 +264,5 @@ fn place(name: &str, splits: &TextSplits) -> Result<PathBuf, Failure> {
     }
 }
 
-/// How the names of files with rows end.
-const ENDINGS: [&str; 7] = ["jsonl", "json", "csv", "tsv", "parquet", "gz", "zst"];
+/// How the names of files end, of rows and of what may be taken for rows.
+const ENDINGS: [&str; 9] = ["jsonl", "json", "csv", "tsv", "parquet", "gz", "zst", "txt", "md"];

@@ -110,6 +110,21 @@ fn text_of_ones_own_has_defaults_of_its_own() {
 }
 
 #[test]
+fn the_settings_of_a_run_directory_are_shown_as_such() {
+    let folder = TempDir::new().unwrap();
+    let (run, data) = (shown(&folder.path().join("run")), format!("{}/../copa", shipped()));
+    let limits = ["--limit-train", "8", "--limit-validation", "4", "--epochs", "1", "--output", &run];
+    let train = ["train", "--model", &shipped(), "--benchmark", "copa", "--data", &data, "--method", "lora"];
+    succeeds(&[&train[..], &limits].concat());
+    let settings = shown_settings(&["--resume", &run, "--workers", "1"]);
+    let origin = |name: &str| settings[name]["origin"].as_str().unwrap();
+    assert_eq!((origin("method"), origin("limit_train")), ("settings.json of the run", "settings.json of the run"));
+    assert_eq!((origin("workers"), origin("rank")), ("flag", "default"));
+    assert_eq!(settings["output"]["value"], run.as_str());
+    fails(&["config", "show", "--resume", &run, "--epochs", "2"], 2, &["epochs: 1 -> 2"]);
+}
+
+#[test]
 fn a_run_that_cannot_be_is_not_shown() {
     fails(&["config", "show", "--benchmark", "copa"], 2, &["model is needed", "--model"]);
     fails(&["config", "show", "--model", "m", "--benchmark", "copa", "--top-k", "1"], 2, &["`top_k` is not valid"]);
@@ -160,6 +175,28 @@ fn an_unknown_key_names_the_nearest_one() {
     let preset = folder.path().join("preset.toml");
     fs::write(&preset, "titel = \"mine\"\n").unwrap();
     fails(&["experiments", "--preset", &shown(&preset), "--dry-run"], 2, &["titel", "did you mean `title`?"]);
+}
+
+#[test]
+fn wrong_names_come_with_what_was_meant() {
+    let folder = TempDir::new().unwrap();
+    let (base, data) = (shipped(), format!("{}/../copa", shipped()));
+    let train = |more: &[&str], code, parts: &[&str]| {
+        fails(&[&["train", "--model", &base][..], more].concat(), code, parts);
+    };
+    let of_text = format!("{base}/../text/requests");
+    train(&["--benchmark", "copa", "--data", &of_text], 1, &["rows of text of your own: leave --benchmark out"]);
+    train(&["--data", &of_text, "--top-k", "2"], 2, &["setting of --method mole, sira"]);
+    let notes = shown(&folder.path().join("notes.txt"));
+    train(&["--data", &notes], 2, &["notes.txt was not found"]);
+    fs::write(&notes, "A note.").unwrap();
+    train(&["--data", &notes], 1, &["notes.txt: expected a name that ends in", "JSON Lines"]);
+    let evaluate = ["evaluate", "--model", &base, "--benchmark", "copa", "--data", &data];
+    fails(&[&evaluate[..], &["--adapter", &base]].concat(), 1, &["this is a model: give it to --model"]);
+    fails(&[&evaluate[..], &["--adapter", &data]].concat(), 1, &["an adapter is a run directory"]);
+    let estimate = ["estimate", "--items", "1,1,1", "--tokens", "5", "--model", "m", "--benchmark", "copa"];
+    fails(&[&estimate[..], &["--shape", "llama-2-7"]].concat(), 2, &["did you mean llama-2-7b?"]);
+    fails(&["experiments", "--preset", "smolm2", "--dry-run"], 2, &["did you mean `smollm2`?"]);
 }
 
 #[test]

@@ -77,7 +77,7 @@ impl Origins<'_> {
             (Some(run), _) if name == "output" => format!("--resume {}", run.display()),
             _ if self.flags.get(name).is_some() => "flag".into(),
             (_, Some((path, line))) => format!("{}:{line}", path.display()),
-            (Some(run), _) if given.get(name).is_some() => run.join("settings.json").display().to_string(),
+            (Some(_), _) if given.get(name).is_some() => "settings.json of the run".into(),
             _ if is_of_reference(name, given) => "--compat reference".into(),
             _ if is_of_text() => "default for text of one's own".into(),
             _ => "default".into(),
