@@ -1,6 +1,6 @@
 //! Charts as SVG.
 
-use crate::page::{COLOURS, escaped, shade};
+use crate::page::{COLOURS, escaped};
 
 /// The size of the plot area in pixels.
 pub(crate) const WIDTH: f64 = 560.0;
@@ -45,7 +45,7 @@ pub fn line_panels(title: &str, x_axis: &Axis, y_axis: &Axis, panels: &[(String,
     let (width, height) = (LEFT + WIDTH + RIGHT, TITLE + PANEL * panels.len() as f64);
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\" \
-         font-family=\"system-ui,sans-serif\" font-size=\"12\" role=\"img\">\n<text x=\"8\" y=\"16\" font-size=\"15\" \
+         font-family=\"system-ui,sans-serif\" font-size=\"12\" fill=\"currentColor\" role=\"img\">\n<text x=\"8\" y=\"16\" font-size=\"15\" \
          font-weight=\"bold\">{}</text>\n{}</svg>\n",
         escaped(title),
         drawn.collect::<String>(),
@@ -59,12 +59,12 @@ pub fn line_chart(title: &str, x_axis: &Axis, y_axis: &Axis, lines: &[Line]) -> 
     let mut drawn = String::new();
     for (value, name) in ticks(y_axis) {
         let at = up(value);
-        drawn += &format!("<path d=\"M{LEFT} {at:.1}h{WIDTH}\" stroke=\"#ddd\"/>");
+        drawn += &format!("<path d=\"M{LEFT} {at:.1}h{WIDTH}\" stroke=\"currentColor\" stroke-opacity=\"0.15\"/>");
         drawn += &text(LEFT - 6.0, at + 4.0, "end", &name);
     }
     for (value, name) in ticks(x_axis) {
         let at = across(value);
-        drawn += &format!("<path d=\"M{at:.1} {}v5\" stroke=\"#555\"/>", ABOVE + HEIGHT);
+        drawn += &format!("<path d=\"M{at:.1} {}v5\" stroke=\"currentColor\" stroke-opacity=\"0.6\"/>", ABOVE + HEIGHT);
         drawn += &text(at, ABOVE + HEIGHT + 18.0, "middle", &name);
     }
     for (place, (line, colour)) in lines.iter().zip(COLOURS.iter().cycle()).enumerate() {
@@ -90,44 +90,15 @@ pub fn line_chart(title: &str, x_axis: &Axis, y_axis: &Axis, lines: &[Line]) -> 
     svg(title, &x_axis.label, &y_axis.label, (WIDTH, HEIGHT), &drawn)
 }
 
-/// A heat map of shares as an SVG element, with columns from left to right and rows from the bottom. A cell may be absent.
-pub fn heat_map(title: &str, x_label: &str, y_label: &str, columns: &[(String, Vec<f64>)]) -> String {
-    let rows = columns.iter().map(|(_, cells)| cells.len()).max().unwrap_or(0);
-    let most = columns.iter().flat_map(|(_, cells)| cells).copied().fold(0.0, f64::max).max(f64::MIN_POSITIVE);
-    let (width, height) = (WIDTH / columns.len().max(1) as f64, (HEIGHT / rows.max(1) as f64).max(18.0));
-    let (width, below) = (width.clamp(22.0, 60.0), ABOVE + height * rows as f64);
-    let mut drawn = String::new();
-    for (column, (name, cells)) in columns.iter().enumerate() {
-        let left = LEFT + width * column as f64;
-        drawn += &text(left + width / 2.0, below + 18.0, "middle", name);
-        for (row, share) in cells.iter().enumerate() {
-            let top = below - height * (row + 1) as f64;
-            let (background, ink) = shade(share / most);
-            let percent = 100.0 * share;
-            drawn += &format!(
-                "<g fill=\"{ink}\"><rect x=\"{left:.1}\" y=\"{top:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" \
-                 fill=\"{background}\"/><title>{x_label} {name}, {y_label} {row}: {percent:.2} %</title>\
-                 <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\" font-size=\"10\">{percent:.0}</text></g>\n",
-                left + width / 2.0,
-                top + height / 2.0 + 4.0,
-            );
-        }
-    }
-    for row in 0..rows {
-        drawn += &text(LEFT - 6.0, below - height * (row as f64 + 0.5) + 4.0, "end", &row.to_string());
-    }
-    svg(title, x_label, y_label, (width * columns.len() as f64, height * rows as f64), &drawn)
-}
-
 /// The SVG element with title and axis labels.
 pub(crate) fn svg(title: &str, x_label: &str, y_label: &str, (width, height): (f64, f64), drawn: &str) -> String {
     let (right, below) = (LEFT + width, ABOVE + height);
     let (all, high, middle) = (right.max(LEFT + 400.0) + RIGHT, below + BELOW, ABOVE + height / 2.0);
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{all:.0}\" height=\"{high:.0}\" \
-         viewBox=\"0 0 {all:.0} {high:.0}\" font-family=\"system-ui,sans-serif\" font-size=\"12\" role=\"img\">\n\
+         viewBox=\"0 0 {all:.0} {high:.0}\" font-family=\"system-ui,sans-serif\" font-size=\"12\" fill=\"currentColor\" role=\"img\">\n\
          <text x=\"{LEFT}\" y=\"16\" font-size=\"14\" font-weight=\"bold\">{}</text>\n{drawn}\
-         <path d=\"M{LEFT} {ABOVE}V{below:.1}H{right:.1}\" fill=\"none\" stroke=\"#555\"/>\n{}\
+         <path d=\"M{LEFT} {ABOVE}V{below:.1}H{right:.1}\" fill=\"none\" stroke=\"currentColor\" stroke-opacity=\"0.6\"/>\n{}\
          <text x=\"16\" y=\"{middle:.1}\" text-anchor=\"middle\" transform=\"rotate(-90 16 {middle:.1})\">{}</text>\n\
          </svg>\n",
         escaped(title),

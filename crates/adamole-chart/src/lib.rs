@@ -1,9 +1,13 @@
 #![doc = include_str!("../README.md")]
 
 mod chart;
+mod heat_map;
 mod page;
+mod scale;
 mod scatter;
 
-pub use chart::{Axis, Line, heat_map, line_chart, line_panels};
-pub use page::{document, escaped, shade};
+pub use chart::{Axis, Line, line_chart, line_panels};
+pub use heat_map::heat_map;
+pub use page::{document, escaped, facts};
+pub use scale::Scale;
 pub use scatter::{Point, scatter};

@@ -27,12 +27,12 @@ pub fn scatter(title: &str, x_label: &str, y_label: &str, points: &[Point]) -> S
     let mut drawn = String::new();
     for value in ticks(y_from, y_to) {
         let at = up(value);
-        drawn += &format!("<path d=\"M{LEFT} {at:.1}h{WIDTH}\" stroke=\"#ddd\"/>");
+        drawn += &format!("<path d=\"M{LEFT} {at:.1}h{WIDTH}\" stroke=\"currentColor\" stroke-opacity=\"0.15\"/>");
         drawn += &text(LEFT - 6.0, at + 4.0, "end", &number(value));
     }
     for value in ticks(x_from, x_to) {
         let at = across(value);
-        drawn += &format!("<path d=\"M{at:.1} {}v5\" stroke=\"#555\"/>", ABOVE + HEIGHT);
+        drawn += &format!("<path d=\"M{at:.1} {}v5\" stroke=\"currentColor\" stroke-opacity=\"0.6\"/>", ABOVE + HEIGHT);
         drawn += &text(at, ABOVE + HEIGHT + 18.0, "middle", &number(value));
     }
     for (point, colour) in points.iter().zip(COLOURS.iter().cycle()) {

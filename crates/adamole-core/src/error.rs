@@ -23,7 +23,7 @@ pub enum SettingError {
         reason: String,
     },
     /// A name that no setting has.
-    #[error("there is no setting `{name}`{}; the settings are {known}", nearest.map_or(String::new(), |it| format!(", did you mean `{it}`?")))]
+    #[error("there is no setting `{name}`{}", nearest.map_or_else(|| format!("; the settings are {known}"), |it| format!(", did you mean `{it}`?")))]
     Unknown {
         /// What was given.
         name: String,

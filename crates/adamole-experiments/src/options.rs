@@ -17,8 +17,10 @@ use std::{
 /// The flags of `cargo xtask reproduce` and of `adamole experiments`.
 #[derive(Debug, Clone, Args)]
 pub struct Options {
-    /// Preset: tiny (shipped models and samples), smollm2 or gemma3 (small real models on a CPU), methods (methods of 2024 to
-    /// 2026 beside each other on the first of these), paper, or a TOML file
+    /// Preset: tiny, smollm2, gemma3, methods, paper, or a TOML file
+    ///
+    /// tiny has shipped models and samples; smollm2 and gemma3 are small real models on a CPU; methods are methods of 2024
+    /// to 2026 beside each other on the first of these; paper has the paper's models.
     #[arg(long, default_value = "tiny")]
     pub(crate) preset: String,
     /// Folder with custom tables and figures, beside the paper's
@@ -30,7 +32,9 @@ pub struct Options {
     /// Only these figures: 2 or 3, or the name of a file
     #[arg(long, value_delimiter = ',')]
     pub(crate) figure: Vec<String>,
-    /// Only these cells: MODEL.BENCHMARK.METHOD.SEED, as in results and dry runs
+    /// Only these cells: MODEL.BENCHMARK.METHOD.SEED
+    ///
+    /// Results and dry runs name them so.
     #[arg(long, value_delimiter = ',')]
     pub(crate) cell: Vec<String>,
     /// Only these methods, by their names in cells
@@ -39,10 +43,14 @@ pub struct Options {
     /// Only these benchmarks
     #[arg(long, value_delimiter = ',')]
     pub(crate) benchmark: Vec<String>,
-    /// Seeds; all cells run with one seed before any runs with the next [default: the preset's]
+    /// Seeds [default: the preset's]
+    ///
+    /// All cells run with one seed before any runs with the next.
     #[arg(long, value_delimiter = ',')]
     pub(crate) seeds: Vec<u64>,
-    /// Local folder of a model in place of the preset's: DIR for the first, or base=DIR, gemma=DIR, larger=DIR
+    /// Local folder of a model in place of the preset's
+    ///
+    /// DIR is for the first; base=DIR, gemma=DIR and larger=DIR name one.
     #[arg(long, value_name = "[MODEL=]DIR")]
     pub(crate) model: Vec<String>,
     /// Folder with local copies of the benchmarks' data sets
@@ -57,17 +65,22 @@ pub struct Options {
     /// Folder of the results [default: results/PRESET]
     #[arg(long)]
     pub(crate) output: Option<PathBuf>,
-    /// The `adamole` program to run [default: this program, or the one that is built]
+    /// The `adamole` program to run [default: this one, or the one that is built]
     #[arg(long, value_name = "FILE")]
     pub(crate) program: Option<PathBuf>,
-    /// List the cells with estimates of time and memory, without running or building anything
+    /// List the cells with estimates of time and memory
+    ///
+    /// Nothing is run or built.
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Of a comparison of methods, measure the time of a step, the latency of a decode and the peak memory of each, in place of
-    /// running cells; the machine has to be idle otherwise
+    /// Measure the costs of the methods of a comparison, in place of running cells
+    ///
+    /// They are the time of a step, the latency of a decode and the peak memory. The machine has to be idle otherwise.
     #[arg(long, conflicts_with_all = ["dry_run", "report_only"])]
     pub(crate) measure: bool,
-    /// Write the report from the existing results, without running or building anything
+    /// Write the report from the existing results
+    ///
+    /// Nothing is run or built.
     #[arg(long)]
     pub(crate) report_only: bool,
     /// Fail unless every cell has a result and the required claims hold

@@ -14,9 +14,10 @@ use crate::{
 use pulldown_cmark::{Options, Parser, html};
 use std::{collections::BTreeMap, fs, path::Path};
 
-const STYLE: &str = "body{max-width:75em}table{border-collapse:collapse;margin:1em 0}th,td{padding:3px 9px;\
-    border-bottom:1px solid #ddd}th{border-bottom:2px solid #555}tr:hover{background:#f4f4f4}\
-    code,pre{font-size:13px;background:#f4f4f4}pre{padding:8px;overflow-x:auto}svg{max-width:100%}";
+const STYLE: &str = "table{border-collapse:collapse;margin:1em 0}th,td{padding:3px 9px;\
+    border-bottom:1px solid rgb(128 128 128/.35)}th{border-bottom:2px solid rgb(128 128 128/.7)}\
+    tr:hover,code,pre{background:rgb(128 128 128/.12)}code,pre{font-size:13px}pre{padding:8px;overflow-x:auto}\
+    code{overflow-wrap:anywhere}";
 
 /// Writes `report.md`, `report.html`, `report.json` and the figures to `folder`.
 pub(crate) fn write(results: &Results<'_>, preset: &str, command: &str, folder: &Path) -> Result<(), ExperimentError> {
@@ -46,6 +47,8 @@ pub(crate) fn page(title: &str, markdown: &str, figures: &BTreeMap<String, Strin
     let body = markdown.split_once('\n').map_or("", |(_, body)| body);
     let mut content = String::new();
     html::push_html(&mut content, Parser::new_ext(body, Options::ENABLE_TABLES));
+    // A wide table scrolls by itself.
+    content = content.replace("<table>", "<div class=\"wide\"><table>").replace("</table>", "</table></div>");
     for (name, svg) in figures {
         content = content.replace(&format!("<img src=\"{name}\" alt=\"{name}\" />"), svg);
     }
@@ -191,6 +194,7 @@ mod tests {
         let page = page("Title", markdown, &figures);
         assert!(page.contains("<svg>drawn</svg>") && !page.contains("<img"), "{page}");
         assert!(page.contains("<strong>1</strong>") && page.contains("<ins>2</ins>"), "{page}");
+        assert!(page.contains("<div class=\"wide\"><table>") && page.contains("</table></div>"), "{page}");
         assert_eq!(page.matches("<h1>").count(), 1);
     }
 }

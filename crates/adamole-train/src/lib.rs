@@ -54,6 +54,7 @@ pub use routing::{Distribution, LayerStatistics, RoutingStatistics};
 pub use run_directory::RunDirectory;
 pub use schedule::Decay;
 pub use step::{Accumulation, StepInput, StepOutcome, accumulate};
+pub use tensorboard::write_event_file;
 pub use trace::{Trace, TracedLayer, trace};
 pub use trainer::{Best, Fitted, Observer, Stop, Trainer, TrainingData};
 pub use training_state::TrainingState;

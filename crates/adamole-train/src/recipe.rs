@@ -10,9 +10,9 @@ settings! {
     #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
     pub struct Recipe {
         /// Passes over the training data.
-        pub epochs: usize = 10;
+        pub epochs: usize = 10, common;
         /// Examples per optimizer step.
-        pub batch_size: usize = 16;
+        pub batch_size: usize = 16, common;
         /// Examples per micro-batch: one forward and backward pass. The load balancing loss is computed within one.
         pub micro_batch_size: usize = 4;
         /// Tokens per micro-batch, in place of examples: texts are packed one after the other without padding, each as it
@@ -20,12 +20,12 @@ settings! {
         #[serde(skip_serializing_if = "Option::is_none")]
         pub micro_batch_tokens: Option<usize> = None, shown("micro_batch_size examples side by side");
         /// Peak learning rate.
-        pub learning_rate: f64 = 1e-4;
+        pub learning_rate: f64 = 1e-4, common;
         /// Learning rate of the experts' B, as a multiple of that of all other parameters (LoRA+; Hayou et al. 2024).
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub loraplus_lr_ratio: Option<f64> = None, shown("the same learning rate");
         /// Steps of linear warm-up.
-        pub warmup_steps: usize = 200;
+        pub warmup_steps: usize = 200, common;
         /// Whether the warm-up starts with a step of learning rate 0, as in the reference implementation; otherwise it
         /// starts with the first fraction of the peak.
         pub warmup_from_zero: bool = true, reference("true");
@@ -40,12 +40,12 @@ settings! {
         pub max_grad_norm: f32 = 1.0;
         /// Weight of the load balancing loss. The method's scale in its default is num_experts where the loss is a mean over
         /// experts (SiRA), 0.00001 where the weight is adapted in each step (ReMoLE), and 1 otherwise.
-        pub balance_coefficient: f32 = 1e-3, shown("0.001 times the method's scale");
+        pub balance_coefficient: f32 = 1e-3, shown("0.001 times the method's scale"), common;
         /// Links of a chain of LoRA, which divide the epochs among them; 1 for no chain. At each new link the adapter is
         /// merged into the base, and a fresh one starts with its own warm-up and optimizer state. Only for plain LoRA.
         pub chain_links: usize = 1;
         /// Epochs without a better validation after which the run ends.
-        pub patience: Option<usize> = None, shown("never");
+        pub patience: Option<usize> = None, shown("never"), common;
         /// Consecutive steps that may be skipped because a loss or gradient is not finite; one more ends the run.
         pub max_skipped_steps: usize = 3;
         /// Label scope: the tokens that have a loss, those of the answer or those of the whole text, as in the reference
@@ -56,12 +56,13 @@ settings! {
         /// The side on which texts are padded: right, where padding has no effect, or left, as in the reference
         /// implementation.
         pub padding: Padding = Padding::Right, reference("left");
-        /// Activation checkpointing: a layer's activations are recomputed in the backward pass; less memory, more time.
+        /// Recompute a layer's activations in the backward pass: less memory, more time. This is activation
+        /// checkpointing.
         pub checkpoint_blocks: bool = false;
         /// Order of the examples: batches of mixed lengths, or of one length each, as in the reference implementation.
         pub order: Order = Order::Bucketed, reference("length-grouped");
         /// Seed of initialisation, order and dropout.
-        pub seed: u64 = 0;
+        pub seed: u64 = 0, common;
     }
 }
 

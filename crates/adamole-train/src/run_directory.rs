@@ -105,6 +105,23 @@ impl RunDirectory {
         if file.exists() { read_json(&file).map(Some) } else { Ok(None) }
     }
 
+    /// The events in `metrics.jsonl` of the run in `path`, whether it is finished or still going on. The last line of a run
+    /// that was killed may have been cut off, and is passed over.
+    ///
+    /// # Errors
+    /// The file is not there or cannot be read, or another line is not an event.
+    pub fn metrics(path: &Path) -> Result<Vec<TrainEvent>, TrainError> {
+        let file = path.join("metrics.jsonl");
+        let bytes = fs::read(&file).map_err(TrainError::io(&file))?;
+        let text = String::from_utf8_lossy(&bytes);
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        let event = |(place, line): (usize, &str)| {
+            let wrong = |error| std::io::Error::other(format!("line {}: {error}", place + 1));
+            serde_json::from_str(line).map_err(|error| TrainError::io(&file)(wrong(error)))
+        };
+        whole.lines().enumerate().map(event).collect()
+    }
+
     /// The number of steps in `metrics.jsonl`; `None` where there is no such file.
     ///
     /// # Errors

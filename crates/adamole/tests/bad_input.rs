@@ -166,7 +166,7 @@ fn wrong_use_exits_with_2() {
     scene.fails("evaluate", &["--split", "dev"], 2, &["unknown name `dev`"]);
     for (file, part) in [
         ("epochs = 3\nepoch = 4\n", "run.toml:2:1: there is no setting `epoch`, did you mean `epochs`?"),
-        ("[train]\nepochs = 3\n", "run.toml:1:2: there is no setting `train`"),
+        ("[train]\nepochs = 3\n", "run.toml:1:2: [train] is a section"),
         ("epochs = 3\nrank = 4\nalpha = \"big\"\n", "run.toml:3:9: alpha is big, expected a finite number"),
         ("order = \"bucked\"\n", "run.toml:1:9: order is bucked, expected bucketed or length-grouped"),
         ("num_experts = \"pyramid\"\n", "run.toml:1:15: num_experts: allocation is pyramid, expected a number"),

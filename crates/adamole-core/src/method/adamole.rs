@@ -26,7 +26,7 @@ impl AdaMole {
         peft_type: "ADAMOLE",
         settings: &[
             MethodSettings::NUM_EXPERTS,
-            Setting::new::<f32>("tau_max", "Upper end of the threshold's range.", "1 / num_experts"),
+            Setting::new::<f32>("tau_max", "Upper end of the threshold's range.", "1 / num_experts").common(),
         ],
         one_of: &[],
         file_keys: &[("tau_max", "max_threshold")],

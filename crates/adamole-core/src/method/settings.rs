@@ -11,7 +11,7 @@ pub struct MethodSettings(Map<String, Value>);
 impl MethodSettings {
     /// The number of experts, of methods that have several.
     pub const NUM_EXPERTS: Setting =
-        Setting::new::<usize>("num_experts", "Experts on each adapted linear.", "8").per_layer();
+        Setting::new::<usize>("num_experts", "Experts on each adapted linear.", "8").per_layer().common();
 
     /// No value.
     pub fn new() -> Self {

@@ -21,6 +21,8 @@ pub struct Setting {
     pub per_layer: bool,
     /// Whether it changes the course of a run, so that a resumed run has to have the same value.
     pub changes_course: bool,
+    /// Whether short help shows it: most runs are about such settings.
+    pub common: bool,
     help: &'static str,
     default: SettingDefault,
     reference: Option<&'static str>,
@@ -62,6 +64,7 @@ impl Setting {
             default,
             per_layer: false,
             changes_course: true,
+            common: false,
             reference: None,
             kind: SettingKind::of::<T>,
             check: normalised::<T>,
@@ -76,6 +79,11 @@ impl Setting {
     /// The same, where a resumed run may have another value.
     pub const fn free(self) -> Self {
         Self { changes_course: false, ..self }
+    }
+
+    /// The same, where short help shows it too.
+    pub const fn common(self) -> Self {
+        Self { common: true, ..self }
     }
 
     /// The same, with the reference implementation's value as it is written on a command line.
@@ -96,6 +104,12 @@ impl Setting {
     /// What it is, in a sentence or two.
     pub fn help(&self) -> &'static str {
         self.help.trim()
+    }
+
+    /// What it is, in a few words: the first sentence of [`Setting::help`], without its full stop.
+    pub fn short_help(&self) -> &'static str {
+        let help = self.help();
+        help.split_once(". ").map_or(help, |(first, _)| first).trim_end_matches('.')
     }
 
     /// How its values are written.

@@ -50,3 +50,9 @@ fn a_default_is_a_value_or_a_rule() {
     assert_eq!((RATE.default_value(), RATE.reference_value()), (Some(json!(0.1)), Some(json!(0.5))));
     assert_eq!((STEPS.default_value(), STEPS.default_words().unwrap().as_str()), (None, "all of them"));
 }
+
+#[test]
+fn short_help_is_the_first_sentence() {
+    const LONG: Setting = Setting::new::<f32>("rate", "The rate, of 1.5 or so: wsc.fixed. More of it.", "0.1");
+    assert_eq!((RATE.short_help(), LONG.short_help()), ("The rate", "The rate, of 1.5 or so: wsc.fixed"));
+}

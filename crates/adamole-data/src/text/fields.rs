@@ -54,7 +54,11 @@ impl TextFields {
         for (name, column) in &self.fields {
             if !known.contains(&name.as_str()) {
                 let of = self.shape.map_or_else(|| "text data".into(), |shape| format!("the shape {shape}"));
-                return Err(format!("`fields.{name}`: expected a field of {of}: {}", known.join(", ")));
+                let likeness = |other: &str| strsim::normalized_damerau_levenshtein(name, other);
+                let nearest = known.iter().max_by(|one, other| likeness(one).total_cmp(&likeness(other)));
+                let meant = nearest.filter(|nearest| likeness(nearest) > 0.6);
+                let meant = meant.map(|nearest| format!("; did you mean `{nearest}`?")).unwrap_or_default();
+                return Err(format!("`fields.{name}`: expected a field of {of}: {}{meant}", known.join(", ")));
             }
             if let Some((other, _)) = self.fields.iter().find(|(other, found)| *other != name && *found == column) {
                 return Err(format!("`fields.{name}` and `fields.{other}` are both {column:?}, expected two names"));

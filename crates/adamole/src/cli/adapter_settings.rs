@@ -1,6 +1,7 @@
 //! The settings of adapters: those of every method, and those that each method declares.
 
 use super::{
+    headings::ADAPTER,
     method_name::MethodName,
     settings::{Declared, FlagSet, Settings, groups},
 };
@@ -14,8 +15,6 @@ use adamole::{
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::Value;
 
-/// The title of the group of these settings.
-pub(super) const GROUP: &str = "Adapter";
 /// The largest alpha; those in use are below 1000.
 const MAX_ALPHA: f32 = 1e6;
 /// The most rows that the experts of a linear have together: more than any model is wide.
@@ -25,16 +24,16 @@ settings! {
     /// The settings of adapters of every method.
     #[derive(Debug)]
     pub(super) struct Common {
-        /// Method: which experts an adapter has, and how tokens choose among them.
-        method: MethodName = MethodName(&AdaMole::KIND);
+        /// Which experts an adapter has, and how tokens choose among them.
+        method: MethodName = MethodName(&AdaMole::KIND), common;
         /// Rank of one expert.
-        rank: Option<Allocation> = None, shown("32 / num_experts; 32 for a plain LoRA"), per_layer;
-        /// Numerator of the scale, alpha / rank unless the method says otherwise.
-        alpha: f32 = 16.0;
+        rank: Option<Allocation> = None, shown("32 / num_experts; 32 for a plain LoRA"), per_layer, common;
+        /// Numerator of the scale alpha / rank. A method may scale in another way.
+        alpha: f32 = 16.0, common;
         /// Dropout on the input of the experts.
         dropout: f32 = 0.05;
         /// Linears to adapt.
-        targets: Targets = Targets::attention();
+        targets: Targets = Targets::attention(), common;
     }
 }
 
@@ -72,7 +71,7 @@ pub(crate) struct AdapterSettings {
 
 impl FlagSet for AdapterSettings {
     fn has(it: &Declared) -> bool {
-        let mut own = groups().iter().filter(|group| group.title == GROUP).flat_map(|group| &group.settings);
+        let mut own = groups().iter().filter(|group| group.title == ADAPTER).flat_map(|group| &group.settings);
         own.any(|own| own.setting.name == it.setting.name)
     }
 

@@ -3,20 +3,21 @@
 use super::{
     Failure,
     fetching::{adapter_folder, tokenizer_folder},
+    headings,
 };
 use adamole::chat::{BUILT_IN, BuiltIn, ChatError, ChatTemplate, ChatTemplates, SpecialTokens};
 use clap::Args;
 use std::{path::Path, sync::LazyLock};
 
 #[derive(Args)]
+#[command(next_help_heading = headings::PROMPT)]
 pub(crate) struct ChatTemplateFlag {
     #[arg(long = "template", visible_alias = "chat-template", value_name = "FILE|NAME", help = HELP.as_str())]
     template: Option<String>,
 }
 
-static HELP: LazyLock<String> = LazyLock::new(|| {
-    format!("Chat template in place of the model's: a file, or one of the built-in ones: {}", built_in())
-});
+static HELP: LazyLock<String> =
+    LazyLock::new(|| format!("Chat template: a file, or built in: {} [the model's]", built_in()));
 
 impl ChatTemplateFlag {
     /// Whether a template is named.

@@ -3,6 +3,12 @@
 use adamole::data::{Content, DataError, RowError, text::ShapeError};
 use std::path::Path;
 
+/// Whether a row has the fields of text of one's own.
+fn is_text(fields: &[String]) -> bool {
+    let has = |names: &[&str]| names.iter().all(|name| fields.iter().any(|field| field == name));
+    has(&["messages"]) || has(&["conversations"]) || has(&["prompt", "completion"]) || has(&["instruction", "output"])
+}
+
 /// The remedy for a file, a row or a tokenizer that cannot be read.
 pub(super) fn data_hint(error: &DataError) -> Option<String> {
     let hint = match error {
@@ -19,6 +25,9 @@ pub(super) fn data_hint(error: &DataError) -> Option<String> {
             "--data takes the folder of a benchmark, with train.jsonl, validation.parquet, data/train-*.parquet or alike; \
              the TOML file of a benchmark of your own can name others under `files`"
                 .into()
+        }
+        DataError::FileKind(path) if path.extension().is_some_and(|ending| ending == "txt" || ending == "md") => {
+            "text of your own is rows: a file of JSON Lines (.jsonl) with {\"text\": \"...\"} in each line".into()
         }
         DataError::OtherTokenizer { folder, .. } => format!(
             "make tokenizer.json once with transformers: python -c \"from transformers import AutoTokenizer as T; \
@@ -42,6 +51,9 @@ pub(super) fn data_hint(error: &DataError) -> Option<String> {
             "the TOML file of a benchmark of your own names its labels: \
              answer = { index = \"label\", names = [\"no\", \"yes\"] }"
                 .into()
+        }
+        DataError::EveryRow { problem: RowError::MissingField { present, .. }, .. } if is_text(present) => {
+            "these are rows of text of your own: leave --benchmark out".into()
         }
         DataError::EveryRow { .. } => {
             "the rows have other fields than this benchmark reads; name them in the TOML file of a benchmark of your own, \

@@ -8,7 +8,13 @@ use adamole::device::{self, DeviceInfo, Kind};
 use clap::Args;
 use serde::Serialize;
 
+/// What help ends with.
+const EXAMPLES: &str = "\
+Examples:
+  adamole devices";
+
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct DevicesArguments {
     /// How the result is printed
     #[arg(long, value_enum, default_value_t = Format::Text)]

@@ -6,6 +6,7 @@ use super::{
     fingerprint::Fingerprint,
     inputs::workers,
     memory,
+    nearest::nearest,
     output::{Format, duration, print},
     own_text::OwnText,
     row_encoder::RowEncoder,
@@ -22,20 +23,30 @@ use clap::Args;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
+/// What help ends with.
+const EXAMPLES: &str = "\
+Examples:
+  adamole estimate --config run.toml
+  adamole estimate --shape llama-2-7b --items 400,99,0 --tokens 60 --model llama --benchmark copa";
+
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct EstimateArguments {
     /// TOML file with the settings of the run, as `train` takes it
-    #[arg(long)]
+    #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// A well-known model (llama-2-7b, qwen3-4b, ...), or a folder with the config.json of a model of the same shape; the
-    /// model itself and the data need not exist then
+    /// Shape of the model: a well-known one (llama-2-7b, ...), or a folder
+    ///
+    /// The folder has the config.json of a model of the same shape. The model itself and the data need not exist then.
     #[arg(long, value_name = "MODEL|DIR", requires = "items", requires = "tokens")]
     shape: Option<String>,
     /// With --shape: number of training, validation and reported items
-    #[arg(long, value_name = "TRAIN,VALIDATION,REPORT", value_delimiter = ',', requires = "shape")]
+    #[arg(long, value_name = "N,N,N", value_delimiter = ',', requires = "shape")]
     items: Option<Vec<usize>>,
-    /// With --shape: mean number of tokens of an item; the memory is that of texts of max_tokens
-    #[arg(long, requires = "shape")]
+    /// With --shape: mean number of tokens of an item
+    ///
+    /// The memory is that of texts of max_tokens.
+    #[arg(long, value_name = "N", requires = "shape")]
     tokens: Option<usize>,
     /// How the result is printed
     #[arg(long, value_enum, default_value_t = Format::Text)]
@@ -173,8 +184,11 @@ pub(super) fn shape_of(name: &str) -> Result<ModelConfig, Failure> {
         Some(known) => Ok(known),
         None if Path::new(name).exists() => Ok(ModelConfig::from_folder(Path::new(name))?),
         None => {
-            let known = ModelConfig::known_names()?.join(", ");
-            Err(Failure::Usage(format!("--shape {name}: neither a folder nor one of {known}")))
+            let known = ModelConfig::known_names()?;
+            let names = known.join(", ");
+            let meant = nearest(name, known.iter().map(String::as_str));
+            let meant = meant.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
+            Err(Failure::Usage(format!("--shape {name}: neither a folder nor one of {names}{meant}")))
         }
     }
 }

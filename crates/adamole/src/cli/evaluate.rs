@@ -3,12 +3,13 @@
 use super::{
     Failure,
     fingerprint::Fingerprint,
+    headings,
     inputs::{Base, warn_beyond_positions},
     output::{Format, duration, percent, print, size},
     own_text::{DataFlags, Described},
     ranks::Crew,
     reading::Items,
-    routing,
+    routing, routing_facts,
     settings::Flags,
     weights::WeightFlags,
 };
@@ -25,43 +26,57 @@ use clap::Args;
 use serde::Serialize;
 use std::{collections::BTreeMap, path::PathBuf};
 
+/// What help ends with.
+const EXAMPLES: &str = "\
+Examples:
+  adamole evaluate --model HuggingFaceTB/SmolLM2-135M --adapter runs/copa --benchmark copa
+  adamole evaluate --model HuggingFaceTB/SmolLM2-135M --adapter runs/copa --benchmark rte
+  adamole evaluate --model HuggingFaceTB/SmolLM2-135M-Instruct --data test.jsonl --generate";
+
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct EvaluateArguments {
     /// Base model: a Hugging Face folder, or org/name[@revision] on the hub
-    #[arg(long)]
+    #[arg(long, help_heading = headings::RUN)]
     model: String,
-    /// Adapter: its folder, a run directory, or org/name[@revision] on the hub; without it, the base alone
-    #[arg(long)]
+    /// Adapter: a folder, a run directory, or org/name on the hub [the base alone]
+    #[arg(long, value_name = "NAME", help_heading = headings::RUN)]
     adapter: Option<String>,
     #[command(flatten)]
     data: Flags<DataFlags>,
-    /// train, validation or test, or a part of one: test[:200], train[200:], train[200:250]
-    #[arg(long, default_value = "validation")]
+    /// Split: train, validation or test, or a part of one, such as test[:200]
+    ///
+    /// Other parts are train[200:] and train[200:250].
+    #[arg(long, help_heading = headings::DATA, default_value = "validation")]
     split: SplitPart,
     /// Use the first N items only
-    #[arg(long)]
+    #[arg(long, value_name = "N", help_heading = headings::DATA)]
     limit: Option<usize>,
     #[command(flatten)]
     answers: answers::AnswerFlags,
     #[command(flatten)]
     weights: WeightFlags,
-    /// auto, cpu, cuda, vulkan or wgpu, the last three with :INDEX or without
-    #[arg(long, default_value = "auto")]
+    /// Device: auto, cpu, cuda, vulkan or wgpu
+    ///
+    /// The last three may have an :INDEX.
+    #[arg(long, help_heading = headings::RUN, default_value = "auto")]
     device: String,
     /// Batches computed in parallel [the number of cores on the CPU, 1 on a GPU]
-    #[arg(long)]
+    #[arg(long, value_name = "N", help_heading = headings::RUN)]
     workers: Option<usize>,
     /// Write each item's scores to this JSON Lines file
-    #[arg(long)]
+    #[arg(long, value_name = "FILE", help_heading = headings::OUTPUT)]
     predictions: Option<PathBuf>,
-    /// Write routing statistics (active experts, thresholds), by benchmark and linear, to this JSON file
-    #[arg(long, value_name = "FILE")]
+    /// Write the routing statistics of each linear to this JSON file
+    ///
+    /// They are active experts, load and thresholds, by benchmark.
+    #[arg(long, help_heading = headings::OUTPUT, value_name = "FILE")]
     routing: Option<PathBuf>,
     /// Draw the same on an HTML page without external files
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, help_heading = headings::OUTPUT, value_name = "FILE")]
     routing_page: Option<PathBuf>,
     /// How the result is printed
-    #[arg(long, value_enum, default_value_t = Format::Text)]
+    #[arg(long, help_heading = headings::OUTPUT, value_enum, default_value_t = Format::Text)]
     format: Format,
 }
 
@@ -133,12 +148,10 @@ pub(crate) fn run(arguments: EvaluateArguments, crew: &Crew) -> Result<(), Failu
     if let Some(path) = arguments.predictions.as_ref().filter(|_| crew.is_first()) {
         write_predictions(&evaluation, path)?;
     }
-    if wants_routing {
-        let analyses = routing::by_benchmark(&base.model, (&read, &examples), &evaluation, (&workers, &device))?;
-        if !crew.is_first() {
-            return Ok(());
-        }
-        routing::write(&analyses, arguments.routing.as_deref(), arguments.routing_page.as_deref())?;
+    let of_parts = || routing::by_benchmark(&base.model, (&read, &examples), &evaluation, (&workers, &device));
+    let analyses = wants_routing.then(of_parts).transpose()?;
+    if !crew.is_first() {
+        return Ok(());
     }
     let report = Report {
         benchmark: items.benchmark.name().to_owned(),
@@ -157,6 +170,14 @@ pub(crate) fn run(arguments: EvaluateArguments, crew: &Crew) -> Result<(), Failu
         tokens_per_second: evaluation.tokens as f64 / evaluation.seconds,
         peak_memory_bytes: peak_memory_bytes(),
     };
+    if let Some(analyses) = analyses {
+        let mut about = routing_facts::of_model(&arguments.model, arguments.adapter.as_deref(), &base.model);
+        about.push(("Data", format!("{}, {} {} items", report.benchmark, report.items, report.split)));
+        let majority = percent(report.majority_accuracy);
+        let accuracy = percent(report.accuracy);
+        about.push(("Result", format!("accuracy {accuracy}; {majority} with the most frequent answer")));
+        routing::write(&analyses, &about, (arguments.routing.as_deref(), arguments.routing_page.as_deref()))?;
+    }
     print(arguments.format, &report, || text(&report))
 }
 

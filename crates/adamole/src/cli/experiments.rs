@@ -13,7 +13,14 @@ use std::{
     sync::{Arc, atomic::AtomicUsize},
 };
 
+/// What help ends with.
+const EXAMPLES: &str = "\
+Examples:
+  adamole experiments --preset smollm2 --dry-run
+  adamole experiments --preset smollm2 --table 3 --benchmark copa --seeds 0";
+
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct ExperimentsArguments {
     /// How the place of the report, or the list of a dry run, is printed
     #[arg(long, value_enum, default_value_t = Format::Text)]

@@ -1,6 +1,12 @@
 //! Errors that end the program: the library's error, then the remedy.
 
-use super::{chat::chat_hint, data_hints::data_hint, model_hint, settings::ConfigError};
+use super::{
+    chat::chat_hint,
+    data_hints::data_hint,
+    model_hint,
+    nearest::{nearest, nearest_in},
+    settings::{ConfigError, Declared},
+};
 use adamole::{
     chat::ChatError,
     core::SettingError,
@@ -160,7 +166,19 @@ impl Failure {
             }
             Self::Interrupted { run, .. } => format!("continue with --resume {}", run.display()),
             Self::Chat(error) | Self::Conversation(_, error) => return chat_hint(error),
+            Self::Data(error @ (DataError::Definition { .. } | DataError::TextFields { .. })) => {
+                return data_hint(error).or_else(|| meant(nearest_in(&error.to_string())));
+            }
             Self::Data(error) => return data_hint(error),
+            Self::Setting(SettingError::OtherMethod { name, .. }) => return of_methods(name),
+            Self::Config(ConfigError::Section { .. }) => {
+                "`adamole config init` prints a file to start from; its headings are comments".into()
+            }
+            Self::Config(error @ ConfigError::Toml { .. }) => return meant(nearest_in(&error.to_string())),
+            Self::Experiment(error @ ExperimentError::Toml { .. }) => return meant(nearest_in(&error.to_string())),
+            Self::Experiment(ExperimentError::Unknown { name, known, .. }) => {
+                return meant(nearest(name, known.split(", ")));
+            }
             Self::Hub(error) => return hub_hint(error),
             _ => return None,
         };
@@ -226,6 +244,17 @@ impl fmt::Display for Failure {
     }
 }
 
+/// The methods that have a setting.
+fn of_methods(name: &str) -> Option<String> {
+    let methods: Vec<&str> = Declared::named(name)?.methods.iter().map(|kind| kind.name).collect();
+    (!methods.is_empty()).then(|| format!("`{name}` is a setting of --method {}", methods.join(", ")))
+}
+
+/// The name that was meant, where one is near.
+fn meant(nearest: Option<&str>) -> Option<String> {
+    nearest.map(|name| format!("did you mean `{name}`?"))
+}
+
 /// The remedy for a device that is not present.
 fn absent(kind: Kind) -> &'static str {
     match kind {
@@ -278,6 +307,11 @@ fn train_hint(error: &TrainError) -> Option<String> {
             "the model itself computes numbers that are not finite: look for weights of the base or of the adapter that are far too \
              large or not finite, or try --dtype float32"
                 .into()
+        }
+        TrainError::Io { path, source }
+            if path.ends_with("metrics.jsonl") && source.kind() == io::ErrorKind::NotFound =>
+        {
+            "`adamole metrics` takes a run directory, which holds this file once the run has begun".into()
         }
         TrainError::Io { path, source } if path.ends_with("settings.json") => match source.kind() {
             io::ErrorKind::NotFound => "--resume takes a run directory, which holds this file".into(),

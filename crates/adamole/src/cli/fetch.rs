@@ -13,7 +13,13 @@ use std::{
     path::PathBuf,
 };
 
+/// What help ends with.
+const EXAMPLES: &str = "\
+Examples:
+  adamole fetch --model HuggingFaceTB/SmolLM2-135M --benchmark copa --benchmark rte";
+
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct FetchArguments {
     /// Model: org/name[@revision]
     #[arg(long, required_unless_present = "benchmark")]

@@ -8,7 +8,7 @@ use super::{
 use adamole::hub::{Pushed, Upload};
 use adamole::{
     data::{Benchmark, HubPlace, text::TextSplits},
-    hub::{Event, Hub, Kind, Source, Wanted},
+    hub::{Event, Hub, HubError, Kind, Source, Wanted},
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use std::{path::PathBuf, time::Instant};
@@ -119,6 +119,10 @@ fn fetch(source: &Source, kind: Kind, wanted: &Wanted) -> Result<PathBuf, Failur
     let folder = Hub::from_env()?.with_known_names(known).fetch(source, kind, wanted, &mut |event| {
         progress.observe(&event);
     });
+    // Few repositories have no owner, and many folders have no slash in their names.
+    if matches!(folder, Err(HubError::Network { .. })) && !source.to_string().contains('/') {
+        say!("note: there is no folder {source} here, so that it was looked for on the hub");
+    }
     if progress.planned && folder.is_ok() {
         say!("{source} fetched in {}", duration(progress.started.elapsed().as_secs_f64()));
     }

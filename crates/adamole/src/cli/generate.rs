@@ -6,6 +6,7 @@ use super::{
     Failure,
     chat::ChatTemplateFlag,
     chat_prompt::render_prompt,
+    headings,
     inputs::Base,
     output::{Format, print, written_or_closed},
     sampling::{SamplingFlags, warn_of_positions},
@@ -23,50 +24,62 @@ use clap::{ArgGroup, Args};
 use serde::Serialize;
 use std::{io::Write, path::PathBuf, time::Instant};
 
+/// What help ends with.
+const EXAMPLES: &str = "\
+Examples:
+  adamole generate --model HuggingFaceTB/SmolLM2-135M --prompt 'The rope was cut, so'
+  adamole generate --model HuggingFaceTB/SmolLM2-135M-Instruct --message 'What is a rope?'
+  adamole generate --model HuggingFaceTB/SmolLM2-135M --input prompts.jsonl --output texts.jsonl";
+
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 #[command(group(ArgGroup::new("source").required(true).args(["prompt", "message", "input"])))]
 pub(crate) struct GenerateArguments {
     /// Base model: a Hugging Face folder, or org/name[@revision] on the hub
-    #[arg(long)]
+    #[arg(long, help_heading = headings::RUN)]
     model: String,
-    /// Adapter: its folder, a run directory, or org/name[@revision] on the hub; without it, the base alone
-    #[arg(long)]
+    /// Adapter: a folder, a run directory, or org/name on the hub [the base alone]
+    #[arg(long, value_name = "NAME", help_heading = headings::RUN)]
     adapter: Option<String>,
     /// Text to continue
-    #[arg(long)]
+    #[arg(long, help_heading = headings::PROMPT)]
     prompt: Option<String>,
     /// Message to answer, as a conversation by the chat template
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, help_heading = headings::PROMPT, value_name = "TEXT")]
     message: Option<String>,
     /// System message before the message
-    #[arg(long, value_name = "TEXT", requires = "message", conflicts_with_all = ["prompt", "input"])]
+    #[arg(long, help_heading = headings::PROMPT, value_name = "TEXT", requires = "message", conflicts_with_all = ["prompt", "input"])]
     system: Option<String>,
     #[command(flatten)]
     template: ChatTemplateFlag,
-    /// JSON Lines with a "prompt" to continue, or "messages" to answer, in each line
-    #[arg(long, value_name = "FILE")]
+    /// JSON Lines, each with a "prompt" to continue or "messages" to answer
+    #[arg(long, help_heading = headings::PROMPT, value_name = "FILE")]
     input: Option<PathBuf>,
-    /// Where the lines of the input go, with "generated", "tokens" and "finish"; without it, to stdout
-    #[arg(long, value_name = "FILE", requires = "input", conflicts_with_all = ["prompt", "message"])]
+    /// Where the lines of the input go [stdout]
+    ///
+    /// They get "generated", "tokens" and "finish".
+    #[arg(long, help_heading = headings::OUTPUT, value_name = "FILE", requires = "input", conflicts_with_all = ["prompt", "message"])]
     output: Option<PathBuf>,
     /// Lines of the input that are continued together
     #[arg(
-        long, default_value_t = 8, conflicts_with_all = ["prompt", "message"],
+        help_heading = headings::RUN, long, value_name = "N", default_value_t = 8, conflicts_with_all = ["prompt", "message"],
         value_parser = clap::value_parser!(u16).range(1..),
     )]
     batch_size: u16,
     /// Largest number of new tokens
-    #[arg(long, default_value_t = 64)]
+    #[arg(long, value_name = "N", help_heading = headings::SAMPLING, default_value_t = 64)]
     max_new_tokens: usize,
     #[command(flatten)]
     sampling: SamplingFlags,
     #[command(flatten)]
     weights: WeightFlags,
-    /// auto, cpu, cuda, vulkan or wgpu, the last three with :INDEX or without
-    #[arg(long, default_value = "auto")]
+    /// Device: auto, cpu, cuda, vulkan or wgpu
+    ///
+    /// The last three may have an :INDEX.
+    #[arg(long, help_heading = headings::RUN, default_value = "auto")]
     device: String,
     /// How the result is printed
-    #[arg(long, value_enum, default_value_t = Format::Text)]
+    #[arg(long, help_heading = headings::OUTPUT, value_enum, default_value_t = Format::Text)]
     format: Format,
 }
 

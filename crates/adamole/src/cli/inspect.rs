@@ -5,6 +5,8 @@ use super::{
     inputs::{Base, warn_beyond_positions},
     inspect_page::page,
     output::{Format, print},
+    routing_facts,
+    token_texts::{TokenText, token_texts},
     weights::WeightFlags,
 };
 use adamole::{
@@ -13,13 +15,20 @@ use adamole::{
     train::{CollatedBatch, Trace, trace},
 };
 use clap::Args;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use std::{
     io::{IsTerminal, stdout},
     path::PathBuf,
 };
 
+/// What help ends with.
+const EXAMPLES: &str = "\
+Examples:
+  adamole inspect runs/copa --model HuggingFaceTB/SmolLM2-135M --text 'The rope was cut.'
+  adamole inspect runs/copa --model HuggingFaceTB/SmolLM2-135M --text 'It was cut.' --html a.html";
+
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct InspectArguments {
     /// Adapter: its folder, a run directory, or org/name[@revision] on the hub
     adapter: String,
@@ -34,7 +43,9 @@ pub(crate) struct InspectArguments {
     html: Option<PathBuf>,
     #[command(flatten)]
     weights: WeightFlags,
-    /// auto, cpu, cuda, vulkan or wgpu, the last three with :INDEX or without
+    /// Device: auto, cpu, cuda, vulkan or wgpu
+    ///
+    /// The last three may have an :INDEX.
     #[arg(long, default_value = "auto")]
     device: String,
     /// How the result is printed
@@ -57,6 +68,9 @@ pub(crate) struct Inspection {
 pub(crate) struct Token {
     /// The token as the vocabulary writes it.
     pub(crate) token: String,
+    /// The same as text.
+    #[serde(serialize_with = "as_text")]
+    pub(crate) text: TokenText,
     /// Its active experts in each layer.
     pub(crate) layers: Vec<Cell>,
 }
@@ -70,6 +84,17 @@ pub(crate) struct Cell {
     pub(crate) threshold: Option<f64>,
     /// The number of active experts on each linear, by its name.
     pub(crate) linears: Vec<(String, usize)>,
+}
+
+impl Token {
+    /// Its active experts, the mean over the layers.
+    pub(crate) fn mean(&self) -> f64 {
+        self.layers.iter().map(|cell| cell.active).sum::<f64>() / self.layers.len().max(1) as f64
+    }
+}
+
+fn as_text<S: Serializer>(text: &TokenText, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&text.text)
 }
 
 pub(crate) fn run(arguments: &InspectArguments) -> Result<(), Failure> {
@@ -87,21 +112,27 @@ pub(crate) fn run(arguments: &InspectArguments) -> Result<(), Failure> {
     };
     let trace = trace(&base.model, batch.on_device(base.model.config().vocab_size, &device)?, 0.0);
     super::trace::check_scores(&trace)?;
-    let inspection = inspect(base.tokenizer.names(&ids), &trace);
+    let texts = token_texts(&base.tokenizer, &ids)?;
+    let inspection = inspect(base.tokenizer.names(&ids).into_iter().zip(texts), &trace);
     if inspection.layers.is_empty() {
         return Err(Failure::Usage(format!("{} has no router, so no expert is inactive", arguments.adapter)));
     }
     if let Some(path) = &arguments.html {
-        write_atomically(path, page(&inspection).as_bytes())?;
+        let mut about = routing_facts::of_model(&arguments.model, Some(&arguments.adapter), &base.model);
+        about.push(("Text", format!("{} tokens", ids.len())));
+        let mean = inspection.tokens.iter().map(Token::mean).sum::<f64>() / ids.len().max(1) as f64;
+        about.push(("Result", format!("{mean:.2} of {} experts active for a token in a layer", inspection.experts)));
+        write_atomically(path, page(&inspection, &about).as_bytes())?;
     }
     print(arguments.format, &inspection, || table(&inspection, stdout().is_terminal()))
 }
 
-fn inspect(tokens: Vec<String>, trace: &Trace) -> Inspection {
+fn inspect(tokens: impl Iterator<Item = (String, TokenText)>, trace: &Trace) -> Inspection {
     let mut layers: Vec<usize> = trace.layers.iter().filter_map(|layer| layer_of(&layer.module)).collect();
     layers.dedup();
     let none = vec![Cell::default(); layers.len()];
-    let mut tokens: Vec<Token> = tokens.into_iter().map(|token| Token { token, layers: none.clone() }).collect();
+    let token = |(token, text)| Token { token, text, layers: none.clone() };
+    let mut tokens: Vec<Token> = tokens.map(token).collect();
     let mut experts = 0;
     for layer in &trace.layers {
         let Some(column) = layer_of(&layer.module).and_then(|index| layers.iter().position(|l| *l == index)) else {
@@ -141,10 +172,10 @@ fn floats(data: burn::tensor::TensorData) -> Vec<f64> {
 fn table(inspection: &Inspection, colours: bool) -> String {
     let Inspection { layers, experts, tokens } = inspection;
     let width = experts.max(layers.last().unwrap_or(&0)).to_string().len() + 1;
-    let name = |token: &str| token.chars().take(16).collect::<String>();
+    let name = |token: &Token| token.text.label().chars().take(16).collect::<String>();
     let heading: String = layers.iter().map(|layer| format!("{layer:>width$}")).collect();
     let mut lines = vec![format!("{:16}{heading}   mean", "experts of layer")];
-    for Token { token, layers } in tokens {
+    for token in tokens {
         let cell = |cell: &Cell| {
             let text = format!("{:>width$.0}", cell.active);
             // The 24 greys of a terminal, and black on the bright ones.
@@ -152,9 +183,8 @@ fn table(inspection: &Inspection, colours: bool) -> String {
             let ink = if grey > 243 { 16 } else { 231 };
             if colours { format!("\x1b[48;5;{grey};38;5;{ink}m{text}\x1b[0m") } else { text }
         };
-        let cells: String = layers.iter().map(cell).collect();
-        let mean = layers.iter().map(|cell| cell.active).sum::<f64>() / layers.len() as f64;
-        lines.push(format!("{:16}{cells}  {mean:5.2}", name(token)));
+        let cells: String = token.layers.iter().map(cell).collect();
+        lines.push(format!("{:16}{cells}  {:5.2}", name(token), token.mean()));
     }
     lines.join("\n")
 }
@@ -172,13 +202,16 @@ mod tests {
     #[test]
     fn a_table_has_a_line_for_each_token() {
         let cell = |active| Cell { active, ..Cell::default() };
-        let token = |token: &str, active| Token { token: token.into(), layers: vec![cell(active), cell(2.0)] };
-        let inspection =
-            Inspection { layers: vec![0, 1], experts: 8, tokens: vec![token("▁a", 7.6), token("b", 0.0)] };
+        let token = |text: &str, active| Token {
+            token: format!("\u{2581}{text}"),
+            text: TokenText { text: text.into(), part: (1, 1) },
+            layers: vec![cell(active), cell(2.0)],
+        };
+        let inspection = Inspection { layers: vec![0, 1], experts: 8, tokens: vec![token(" a", 7.6), token("b", 0.0)] };
         let text = table(&inspection, false);
         assert_eq!(
             text.lines().collect::<Vec<_>>()[1..],
-            ["▁a               8 2   4.80", "b                0 2   1.00"]
+            [" a               8 2   4.80", "b                0 2   1.00"]
         );
         assert!(table(&inspection, true).contains("\x1b[48;5;254;38;5;16m 8\x1b[0m"));
     }

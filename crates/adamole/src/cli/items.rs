@@ -19,24 +19,35 @@ use clap::Args;
 use serde::Serialize;
 use std::io::{BufWriter, Write};
 
+/// What help ends with.
+const EXAMPLES: &str = "\
+Examples:
+  adamole items --benchmark copa --limit 3
+  adamole items --data chats.jsonl --model HuggingFaceTB/SmolLM2-135M-Instruct --tokens --limit 3";
+
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct ItemsArguments {
     #[command(flatten)]
     data: Flags<DataFlags>,
-    /// train, validation or test, or a part of one: test[:200], train[200:], train[200:250]
+    /// Split: train, validation or test, or a part of one, such as test[:200]
+    ///
+    /// Other parts are train[200:] and train[200:250].
     #[arg(long, default_value = "validation")]
     split: SplitPart,
     /// Print the first N items only
-    #[arg(long)]
+    #[arg(long, value_name = "N")]
     limit: Option<usize>,
-    /// Add the token ids that training and evaluation see, and of text of one's own what has a loss; needs --model
-    #[arg(long, requires = "model")]
+    /// Add the token ids that training and evaluation see; needs --model
+    ///
+    /// Of text of one's own, also what has a loss.
+    #[arg(long, value_name = "N", requires = "model")]
     tokens: bool,
     /// Model whose tokenizer is used: a Hugging Face folder, or org/name[@revision] on the hub
     #[arg(long)]
     model: Option<String>,
     /// How the items are printed
-    #[arg(long, value_enum, default_value_t = Format::Text)]
+    #[arg(long, value_name = "N", value_enum, default_value_t = Format::Text)]
     format: Format,
 }
 

@@ -1,7 +1,7 @@
 //! The remedies for errors of models and adapters.
 
 use adamole::llama::{AdapterRefusal, MismatchCause, ModelError};
-use std::path::Path;
+use std::{io::ErrorKind, path::Path};
 
 /// The remedy for a base that another program has quantised.
 const TAKE_FLOATS: &str =
@@ -30,6 +30,11 @@ pub(super) fn of(error: &ModelError) -> Option<String> {
             "--adapter takes a folder that PEFT or this program wrote: adapter_config.json and \
              adapter_model.safetensors"
                 .into()
+        }
+        ModelError::Io { path, source }
+            if path.ends_with("adapter_config.json") && source.kind() == ErrorKind::NotFound =>
+        {
+            without_adapter(path.parent().unwrap_or(path))
         }
         ModelError::NamedAdapters { folder, names } => {
             let path = names.first().map(|name| folder.join(name)).unwrap_or_default();
@@ -78,6 +83,18 @@ pub(super) fn of(error: &ModelError) -> Option<String> {
         ModelError::Mismatch { what, cause, .. } => return of_mismatch(what, cause),
         _ => return None,
     })
+}
+
+/// The remedy for a folder that is no adapter's.
+fn without_adapter(folder: &Path) -> String {
+    let has = |name: &str| folder.join(name).is_file();
+    if has("settings.json") {
+        return "this is a run directory without an adapter: its first epoch has not ended yet".into();
+    }
+    if has("config.json") {
+        return "this is a model: give it to --model; an adapter's folder has adapter_config.json".into();
+    }
+    "an adapter is a run directory, or a folder with adapter_config.json and adapter_model.safetensors".into()
 }
 
 fn without_weights(others: &[String]) -> String {

@@ -35,11 +35,11 @@ settings! {
         text_validation_split: Option<String> = None, shown("validation, if there is one");
         /// TOML file with the shape of the rows and the names of their fields.
         text_fields: Option<PathBuf> = None, shown("those of the common formats");
-        /// Tokens of a row that have a loss: completion (of a conversation its last answer), assistant (all of its
-        /// answers), or all.
-        pub(crate) loss_on: LossOn = LossOn::Completion;
-        /// Chat template of conversations: a file, or the name of a built-in one, chatml, alpaca or plain.
-        pub(crate) chat_template: Option<String> = None, shown("the tokenizer's"), free;
+        /// Tokens that have a loss. The completion is of a conversation its last answer, assistant is all of its
+        /// answers, all is the whole text.
+        pub(crate) loss_on: LossOn = LossOn::Completion, common;
+        /// Chat template: a file, chatml, alpaca or plain. It renders conversations.
+        pub(crate) chat_template: Option<String> = None, shown("the tokenizer's"), free, common;
     }
 }
 
@@ -142,11 +142,26 @@ impl OwnText {
         }
     }
 
+    /// Whether a run on text of one's own, or one on a benchmark, may have a setting.
+    pub(crate) fn may_have(name: &str, is_own_text: bool) -> bool {
+        match is_own_text {
+            true => name != "benchmark" && !OF_BENCHMARKS.contains(&name),
+            false => Self::SETTINGS.iter().all(|own| own.name != name),
+        }
+    }
+
+    /// The default of a setting where it is another one with text of one's own.
+    pub(crate) fn default_of(name: &str, given: &Settings) -> Option<u64> {
+        let is_given = |names: &[&str]| names.iter().any(|name| given.get(name).is_some());
+        let own = DEFAULTS.iter().find(|(names, _)| names[0] == name && !is_given(names));
+        own.map(|(_, value)| *value)
+    }
+
     /// The settings with those defaults that text of one's own has.
     pub(crate) fn with_defaults(given: Settings) -> Settings {
-        DEFAULTS.iter().fold(given, |given, (names, value)| match names.iter().any(|name| given.get(name).is_some()) {
-            true => given,
-            false => given.with(names[0], *value),
+        DEFAULTS.iter().fold(given, |given, (names, _)| match Self::default_of(names[0], &given) {
+            Some(value) => given.with(names[0], value),
+            None => given,
         })
     }
 
@@ -249,5 +264,5 @@ fn place(name: &str, splits: &TextSplits) -> Result<PathBuf, Failure> {
     }
 }
 
-/// How the names of files with rows end.
-const ENDINGS: [&str; 7] = ["jsonl", "json", "csv", "tsv", "parquet", "gz", "zst"];
+/// How the names of files end, of rows and of what may be taken for rows.
+const ENDINGS: [&str; 9] = ["jsonl", "json", "csv", "tsv", "parquet", "gz", "zst", "txt", "md"];

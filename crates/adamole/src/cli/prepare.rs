@@ -28,6 +28,8 @@ use std::{
 /// The longest warm-up by default of a run on text of one's own, and its share of the run.
 const WARMUP: usize = 200;
 const WARMUP_SHARE: f64 = 0.1;
+/// The same in words.
+pub(crate) const WARMUP_OF_OWN_TEXT: &str = "a tenth of the run's steps, at most 200";
 
 /// The settings of a run.
 pub(crate) struct Request {

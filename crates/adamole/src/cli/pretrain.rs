@@ -22,21 +22,29 @@ use std::{
     time::Instant,
 };
 
+/// What help ends with.
+const EXAMPLES: &str = "\
+Examples:
+  adamole pretrain --config base.toml --corpus all.jsonl --validation some.jsonl --output base";
+
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct PretrainArguments {
     /// TOML file with the sections [model] and [train]
-    #[arg(long)]
+    #[arg(long, value_name = "FILE")]
     config: PathBuf,
     /// Training documents: JSON Lines with a "text"
-    #[arg(long)]
+    #[arg(long, value_name = "FILE")]
     corpus: PathBuf,
     /// Validation documents
-    #[arg(long)]
+    #[arg(long, value_name = "FILE")]
     validation: PathBuf,
     /// Hugging Face folder to write
-    #[arg(long)]
+    #[arg(long, value_name = "PATH")]
     output: PathBuf,
-    /// auto, cpu, cuda, vulkan or wgpu, the last three with :INDEX or without
+    /// Device: auto, cpu, cuda, vulkan or wgpu
+    ///
+    /// The last three may have an :INDEX.
     #[arg(long, default_value = "auto")]
     device: String,
     /// How the result is printed

@@ -21,7 +21,14 @@ use std::{
 };
 use tempfile::TempDir;
 
+/// What help ends with.
+const EXAMPLES: &str = "\
+Examples:
+  adamole push runs/copa YOU/SmolLM2-135M-copa --private
+  adamole push runs/lora YOU/SmolLM2-135M-merged --merged";
+
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct PushArguments {
     /// Adapter folder or run directory
     #[arg(value_name = "RUN_OR_ADAPTER")]

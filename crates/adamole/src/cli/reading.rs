@@ -24,27 +24,29 @@ settings! {
     /// Which items there are, and how they become tokens.
     #[derive(Debug, Clone, Serialize)]
     pub(crate) struct Reading {
-        /// Benchmark: boolq, cb, copa, rte, wic, commonsense_qa, cosmos_qa, social_i_qa, piqa, scienceqa, ai2_arc,
-        /// openbookqa, multirc, wsc.fixed, super_glue, or the TOML file of a benchmark of your own.
-        pub(crate) benchmark: Option<String> = None, shown("none: data is text of one's own");
-        /// Folder with the benchmark's files, or its data set on the hub: org/name[@revision]; without a benchmark a file,
-        /// a folder or a data set with text of one's own.
-        pub(crate) data: Option<String> = None, shown("the benchmark's own"), free;
+        /// Benchmark: built in, or a TOML file. Built in are boolq, cb, copa, rte, wic,
+        /// commonsense_qa, cosmos_qa, social_i_qa, piqa, scienceqa, ai2_arc, openbookqa, multirc, wsc.fixed and
+        /// super_glue.
+        pub(crate) benchmark: Option<String> = None, shown("none: text of one's own"), common;
+        /// The benchmark's data set, or text of one's own. With a benchmark it is the folder with its files, or
+        /// org/name[@revision] on the hub; without one a file, a folder or a data set on the hub with text.
+        pub(crate) data: Option<String> = None, shown("the benchmark's own"), free, common;
         /// Whether parts of a split are cut from its items in a shuffled order, which is always the same; for sorted files.
         pub(crate) shuffle_parts: bool = false;
         /// What is done about a row that cannot be read.
         pub(crate) on_bad_row: OnBadRow = OnBadRow::Fail;
         /// Length of the longest text in tokens.
-        pub(crate) max_tokens: usize = EncodeOptions::default().max_tokens;
+        pub(crate) max_tokens: usize = EncodeOptions::default().max_tokens, common;
         /// What longer texts lose: the end of their passage, or everything from the right, as in the reference
         /// implementation.
         pub(crate) truncation: Truncation = Truncation::Passage, reference("right");
         /// Where and over which letters items are scored: where training has the answer, over each item's own choices,
         /// or, as in the reference implementation, after a space, over as many letters as the benchmark has.
         pub(crate) scoring: ScoringName = ScoringName::Aligned, reference("reference");
-        /// Use the reference implementation's value of every setting that is not given.
+        /// Take what is not given from another implementation. The reference implementation's values then take the place
+        /// of the defaults.
         #[serde(skip)]
-        pub(crate) compat: Option<Compatibility> = None, shown("none");
+        pub(crate) compat: Option<Compatibility> = None, shown("none"), common;
         /// Folder in which token ids are kept for later runs, or off.
         #[serde(skip)]
         token_cache: Option<String> = None, shown("the user's cache"), free;

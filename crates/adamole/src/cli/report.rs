@@ -5,6 +5,7 @@ use super::{
     method_name::MethodName,
     output::{duration, percent, size},
     prepare::Inputs,
+    routing_facts::Facts,
     run_data::RunData,
     settings::Resolved,
 };
@@ -145,6 +146,26 @@ impl Report {
             memory_estimate: inputs.memory,
             adapter: RunDirectory::adapter_of(&config.output),
         }
+    }
+
+    /// Data and result, for the top of a page.
+    pub(crate) fn facts(&self) -> Facts {
+        let name = self.benchmark.as_deref().unwrap_or_default();
+        let data = match &self.measured {
+            Measured::Choices(it) => {
+                format!(
+                    "{name}: trained on {} items, epoch chosen on {} ({})",
+                    it.train_items, it.selected_on, it.items
+                )
+            }
+            Measured::Texts(it) => {
+                format!("{}: trained on {} texts, validated on {}", it.data, it.train_texts, it.validation_texts)
+            }
+        };
+        let result = self.measured.text(name, self.best_epoch, self.epochs);
+        // The name of the data is said before.
+        let result = result.split_once(": ").map_or(result.clone(), |(_, result)| result.to_owned());
+        vec![("Data", data), ("Result", result + &self.measured.reported().replace('\n', "; "))]
     }
 
     /// For people.

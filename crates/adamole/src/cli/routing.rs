@@ -1,6 +1,6 @@
 //! The routing statistics of an evaluation, as files.
 
-use super::{Failure, routing_page::page};
+use super::{Failure, routing_facts::Facts, routing_page::page};
 use adamole::{
     data::{Example, MultipleChoice},
     llama::{CausalLm, write_atomically},
@@ -29,14 +29,18 @@ pub(crate) fn by_benchmark(
     parts.into_iter().filter_map(|part| analysis(part).transpose()).collect()
 }
 
-/// Writes the analyses as JSON and as an HTML page, where a path is given.
-pub(crate) fn write(analyses: &[Analysis], json: Option<&Path>, html: Option<&Path>) -> Result<(), Failure> {
+/// Writes the analyses as JSON and as an HTML page that says what it is of, where a path is given.
+pub(crate) fn write(
+    analyses: &[Analysis],
+    about: &Facts,
+    (json, html): (Option<&Path>, Option<&Path>),
+) -> Result<(), Failure> {
     if let Some(path) = json {
         let text = serde_json::to_vec_pretty(analyses).unwrap_or_default();
         write_atomically(path, &text)?;
     }
     if let Some(path) = html {
-        write_atomically(path, page(analyses).as_bytes())?;
+        write_atomically(path, page(analyses, about).as_bytes())?;
     }
     Ok(())
 }

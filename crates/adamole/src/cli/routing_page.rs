@@ -1,25 +1,29 @@
 //! An HTML page of routing statistics.
 
+use super::routing_facts::Facts;
 use adamole::train::{Analysis, LinearAnalysis};
-use adamole_chart::{Axis, Line, document, escaped, heat_map, line_chart};
+use adamole_chart::{Axis, Line, document, escaped, facts, heat_map, line_chart};
 use std::collections::BTreeMap;
 
-/// The page as HTML: for each benchmark the experts by layer, the thresholds and the load.
-pub(super) fn page(analyses: &[Analysis]) -> String {
+/// The page as HTML: what it is of, and for each benchmark the experts by layer, the thresholds and the load.
+pub(super) fn page(analyses: &[Analysis], about: &Facts) -> String {
     let sections: String = analyses.iter().map(section).collect();
-    document("Routing", "svg{display:block;margin:1em 0}", &sections)
+    document("Routing", "svg{margin:1em 0}", &(facts(about) + &sections))
 }
 
 fn section(analysis: &Analysis) -> String {
     let Analysis { benchmark, tokens, linears } = analysis;
     let projections = projections(linears);
     format!(
-        "<h2>{}</h2>\n<p>{tokens} tokens. Rest the pointer on a point or a cell for its value.</p>\n{}{}{}",
+        "<h2>{}</h2>\n<p>{tokens} tokens. Rest the pointer on a point or a cell for its value.</p>\n{}",
         escaped(benchmark),
-        active_by_layer(&projections),
-        thresholds(&projections),
-        load_by_layer(linears),
+        [active_by_layer(&projections), thresholds(&projections), load_by_layer(linears)].map(scrolling).concat(),
     )
+}
+
+/// A chart that scrolls by itself where the page is narrow.
+fn scrolling(chart: String) -> String {
+    if chart.is_empty() { chart } else { format!("<div class=\"wide\">{chart}</div>\n") }
 }
 
 /// The linears of each projection, from the bottom; the projections in the order of the forward pass.
@@ -123,7 +127,9 @@ mod tests {
         let linears =
             |learned| vec![linear(0, "q_proj", learned), linear(0, "v_proj", learned), linear(1, "q_proj", learned)];
         let analysis = |learned| Analysis { benchmark: "a<b".into(), tokens: 4, linears: linears(learned) };
-        let page = page(&[analysis(true), analysis(false)]);
+        let about = vec![("Base model", "a/base".to_owned()), ("Result", "accuracy 61.2 %".to_owned())];
+        let page = page(&[analysis(true), analysis(false)], &about);
+        assert!(page.find("accuracy 61.2 %") < page.find("<h2>"), "{page}");
         // Two projections in three charts of lines, of which one has points.
         assert_eq!((page.matches("<polyline").count(), page.matches("<circle").count()), (3 * 2, 2 * 3));
         assert_eq!((page.matches("<rect").count(), page.matches("<svg").count()), (2 * 4, 5), "{page}");

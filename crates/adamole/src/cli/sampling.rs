@@ -1,6 +1,6 @@
 //! How texts are generated: the flags, and what ends a text.
 
-use super::{Failure, inputs::Base};
+use super::{Failure, headings, inputs::Base};
 use adamole::{
     generate::StopStrings,
     llama::{Generation, ModelConfig, Sampling, SamplingSettings, end_tokens},
@@ -8,25 +8,28 @@ use adamole::{
 use clap::Args;
 
 #[derive(Args)]
+#[command(next_help_heading = headings::SAMPLING)]
 pub(crate) struct SamplingFlags {
-    /// Sample tokens at this temperature; without it, take the most probable token
-    #[arg(long, allow_negative_numbers = true)]
+    /// Sample tokens at this temperature [the most probable token]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
     temperature: Option<f32>,
     /// Sample from the most probable tokens, so many of them
     #[arg(long, requires = "temperature", value_name = "K")]
     top_k: Option<usize>,
     /// Sample from the fewest tokens whose probabilities reach this share
-    #[arg(long, requires = "temperature", allow_negative_numbers = true)]
+    #[arg(long, value_name = "X", requires = "temperature", allow_negative_numbers = true)]
     top_p: Option<f32>,
     /// Sample from the tokens whose probability is at least this share of the largest
-    #[arg(long, requires = "temperature", allow_negative_numbers = true)]
+    #[arg(long, value_name = "X", requires = "temperature", allow_negative_numbers = true)]
     min_p: Option<f32>,
-    /// Divide the scores of the tokens that the text already has, prompt included, where they are positive, and multiply them
-    /// where they are negative
+    /// Make tokens less probable that the text already has
+    ///
+    /// Their scores are divided by the factor where they are positive, and multiplied with it where they are negative. The
+    /// prompt counts, too.
     #[arg(long, value_name = "FACTOR", allow_negative_numbers = true)]
     repetition_penalty: Option<f32>,
     /// Seed of the sampling
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
     /// End the text before this string; may be given several times
     #[arg(long, value_name = "STRING")]

@@ -4,6 +4,7 @@ use super::{
     Failure,
     chat::{ChatTemplateFlag, templates},
     fetching::tokenizer_folder,
+    headings,
     inputs::{Base, adapt},
     weights::WeightFlags,
 };
@@ -23,60 +24,70 @@ use std::{
 };
 use tokio::signal::unix::{SignalKind, signal};
 
+/// What help ends with.
+const EXAMPLES: &str = "\
+Examples:
+  adamole serve --model HuggingFaceTB/SmolLM2-135M-Instruct --adapter chats=runs/chats
+  adamole serve --model HuggingFaceTB/SmolLM2-135M-Instruct --host 0.0.0.0 --port 80 --api-key KEY";
+
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct ServeArguments {
     /// Base model: a Hugging Face folder, or org/name[@revision] on the hub
-    #[arg(long)]
+    #[arg(long, help_heading = headings::RUN)]
     model: String,
-    /// Adapter and the name by which requests choose it: its folder, a run directory, or org/name[@revision] on the hub; may be
-    /// given several times
-    #[arg(long, value_name = "NAME=DIR", value_parser = named)]
+    /// Adapter, by the name that requests choose it by; may be given several times
+    ///
+    /// It is a folder, a run directory, or org/name[@revision] on the hub.
+    #[arg(long, help_heading = headings::RUN, value_name = "NAME=DIR", value_parser = named)]
     adapter: Vec<(String, String)>,
     /// Name of the base alone; without it, the last part of --model
-    #[arg(long)]
+    #[arg(long, help_heading = headings::RUN)]
     name: Option<String>,
     #[command(flatten)]
     template: ChatTemplateFlag,
     /// Address to listen at; any other than a loopback one lets other machines ask
-    #[arg(long, default_value = "127.0.0.1")]
+    #[arg(long, help_heading = headings::NETWORK, default_value = "127.0.0.1")]
     host: IpAddr,
     /// Port to listen at; 0 for any that is free
-    #[arg(long, default_value_t = 8000)]
+    #[arg(long, help_heading = headings::NETWORK, default_value_t = 8000)]
     port: u16,
     /// Key that requests have to give, as Authorization: Bearer KEY; also by the variable ADAMOLE_API_KEY
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, help_heading = headings::NETWORK, value_name = "KEY")]
     api_key: Option<String>,
     /// Origin of web pages that may ask, beside the server's own page
-    #[arg(long, value_name = "ORIGIN")]
+    #[arg(long, help_heading = headings::NETWORK, value_name = "ORIGIN")]
     allow_origin: Option<String>,
     /// Most texts that are read and continued at once
-    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    #[arg(long, value_name = "N", help_heading = headings::LIMITS, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=1024))]
     max_active: u32,
     /// Most texts that wait beside them; further requests get status 503
-    #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(0..=100_000))]
+    #[arg(long, value_name = "N", help_heading = headings::LIMITS, default_value_t = 128, value_parser = clap::value_parser!(u32).range(0..=100_000))]
     max_waiting: u32,
     /// Most prompt tokens that one pass reads
-    #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", help_heading = headings::LIMITS, default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..))]
     step_tokens: u32,
     /// Memory for keys and values, in MiB
-    #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "MIB", help_heading = headings::LIMITS, default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..))]
     cache_memory: u32,
     /// Longest text, prompt and new tokens together; without it, the positions that the model was trained for
-    #[arg(long, value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, help_heading = headings::LIMITS, value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(1..))]
     max_tokens: Option<u32>,
     /// Seconds that a request may take
-    #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "SECONDS", help_heading = headings::LIMITS, default_value_t = 600, value_parser = clap::value_parser!(u32).range(1..))]
     timeout: u32,
     /// Largest body of a request, in bytes
-    #[arg(long, default_value_t = 4 << 20, value_name = "BYTES")]
+    #[arg(long, help_heading = headings::LIMITS, default_value_t = 4 << 20, value_name = "BYTES")]
     max_body: usize,
     /// Seconds that answers have to end after SIGTERM or Ctrl-C
-    #[arg(long, default_value_t = 30)]
+    #[arg(long, value_name = "SECONDS", help_heading = headings::LIMITS, default_value_t = 30)]
     grace: u32,
     #[command(flatten)]
     weights: WeightFlags,
-    /// auto, cpu, cuda, vulkan or wgpu, the last three with :INDEX or without
-    #[arg(long, default_value = "auto")]
+    /// Device: auto, cpu, cuda, vulkan or wgpu
+    ///
+    /// The last three may have an :INDEX.
+    #[arg(long, help_heading = headings::RUN, default_value = "auto")]
     device: String,
 }
 

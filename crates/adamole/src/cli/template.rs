@@ -19,7 +19,13 @@ use std::{
     path::PathBuf,
 };
 
+/// What help ends with.
+const EXAMPLES: &str = "\
+Examples:
+  adamole template --model HuggingFaceTB/SmolLM2-135M-Instruct --input chats.jsonl";
+
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct TemplateArguments {
     /// Model whose chat template and special tokens are used: a Hugging Face folder, or org/name[@revision] on the hub
     #[arg(long, required_unless_present = "template")]
@@ -27,7 +33,7 @@ pub(crate) struct TemplateArguments {
     #[command(flatten)]
     template: ChatTemplateFlag,
     /// File of conversations as JSON Lines, one object a line; without it, stdin
-    #[arg(long)]
+    #[arg(long, value_name = "FILE")]
     input: Option<PathBuf>,
 }
 

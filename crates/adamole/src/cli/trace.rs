@@ -21,19 +21,25 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// What help ends with.
+const EXAMPLES: &str = "\
+Examples:
+  adamole trace --model HuggingFaceTB/SmolLM2-135M --input batch.safetensors --output trace.safetensors";
+
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct TraceArguments {
     /// Base model: a Hugging Face folder, or org/name[@revision] on the hub
     #[arg(long)]
     model: String,
     /// Adapter folder, or the folder of a run; the base alone without it
-    #[arg(long)]
+    #[arg(long, value_name = "NAME")]
     adapter: Option<String>,
     /// Safetensors file with input_ids, attention_mask and, optionally, labels: int64 [B, L], -100 ignored
-    #[arg(long)]
+    #[arg(long, value_name = "FILE")]
     input: PathBuf,
     /// Safetensors file to write: logits, route.MODULE.{probs,thresholds,selected}, grad.KEY
-    #[arg(long)]
+    #[arg(long, value_name = "PATH")]
     output: PathBuf,
     /// Also write the gradient of every adapter parameter
     #[arg(long)]
@@ -46,7 +52,9 @@ pub(crate) struct TraceArguments {
     compat: Option<Compatibility>,
     #[command(flatten)]
     weights: WeightFlags,
-    /// auto, cpu, cuda, vulkan or wgpu, the last three with :INDEX or without
+    /// Device: auto, cpu, cuda, vulkan or wgpu
+    ///
+    /// The last three may have an :INDEX.
     #[arg(long, default_value = "auto")]
     device: String,
     /// How the result is printed; it is one JSON object either way

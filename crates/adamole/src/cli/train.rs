@@ -13,7 +13,7 @@ use super::{
     ranks::Crew,
     report::{Report, Reported},
     resume::{Begun, Start},
-    routing,
+    routing, routing_facts,
     settings::{Flags, Resolved, Settings},
     signals::Signals,
 };
@@ -34,19 +34,32 @@ use std::{
 /// The exit code of a process that SIGTERM has ended.
 const SIGTERM: u8 = 143;
 
+/// What help ends with.
+const EXAMPLES: &str = "\
+Examples:
+  adamole train --model HuggingFaceTB/SmolLM2-135M --benchmark copa
+  adamole train --model HuggingFaceTB/SmolLM2-135M-Instruct --data chats.jsonl --output runs/chats
+  adamole train --config run.toml --seed 1
+  adamole train --resume runs/chats";
+
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct TrainArguments {
     /// TOML file with the settings below, their names with underscores
-    #[arg(long)]
+    ///
+    /// `adamole config init` prints one to start from. A flag wins over the file.
+    #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// How the result is printed
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
-    /// Continue the run in this folder, from its newest checkpoint and with its settings
+    /// Continue the run in this folder, from its newest checkpoint
+    ///
+    /// It has the settings that it began with; flags may change those that do not change its course.
     #[arg(long, value_name = "DIR")]
     resume: Option<PathBuf>,
     /// Resume even though settings, base model or data have changed
-    #[arg(long, requires = "resume")]
+    #[arg(long, requires = "resume", hide_short_help = true)]
     allow_changes: bool,
     /// Also write event files for TensorBoard into the run's folder
     #[arg(long)]
@@ -158,11 +171,14 @@ fn train(
              of the best epoch is kept, and the base alone does better"
         );
     }
-    if let Some(analysis) = Analysis::of(&run_data.name(config), &fitted.best.model, statistics) {
-        let file = |name| config.output.join(name);
-        routing::write(&[analysis], Some(&file("routing.json")), Some(&file("routing.html")))?;
-    }
+    let analysis = Analysis::of(&run_data.name(config), &fitted.best.model, statistics);
     let report = Report::new(config, &inputs, &fitted, reported, recorder.trainable_parameters, matmul_peak);
+    if let Some(analysis) = analysis {
+        let file = |name| config.output.join(name);
+        let mut about = routing_facts::of_model(&config.model, None, &fitted.best.model);
+        about.extend(report.facts());
+        routing::write(&[analysis], &about, (Some(&file("routing.json")), Some(&file("routing.html"))))?;
+    }
     recorder.directory.finish(&report)?;
     recorder.write_card()?;
     Ok(report)

@@ -11,7 +11,7 @@ settings! {
     #[derive(Debug, Clone, Copy)]
     pub(crate) struct Weights {
         /// Type of the frozen weights.
-        pub(crate) dtype: Precision = Precision::Float32;
+        pub(crate) dtype: Precision = Precision::Float32, common;
         /// Keep the weights of the frozen linears in 8 or 4 bits.
         pub(crate) quantize: Option<Quantization> = None, shown("none");
     }

@@ -9,8 +9,10 @@ mod experiments;
 mod generate;
 mod inspect;
 mod items;
+mod metrics;
 #[cfg(target_os = "linux")]
 mod output;
+mod shell;
 mod template;
 mod trace;
 mod train;

@@ -9,7 +9,13 @@ use serde::Serialize;
 /// Items before those that are timed.
 const WARM_UP: usize = 8;
 
+/// What help ends with.
+const EXAMPLES: &str = "\
+Examples:
+  adamole bench eval --shape smollm2-135m --method adamole";
+
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct EvalArguments {
     #[command(flatten)]
     subject: Subject,
@@ -20,7 +26,7 @@ pub(crate) struct EvalArguments {
     #[arg(long, default_value_t = 64)]
     items: usize,
     /// Longest prompt in tokens; lengths are uniform up to it
-    #[arg(long, default_value_t = 96)]
+    #[arg(long, value_name = "N", default_value_t = 96)]
     tokens: usize,
     /// Timed runs, whose median is reported, after a warm-up over a few items
     #[arg(long, default_value_t = 3)]

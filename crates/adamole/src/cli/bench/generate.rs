@@ -6,7 +6,13 @@ use adamole::llama::{Generation, generate};
 use clap::Args;
 use serde::Serialize;
 
+/// What help ends with.
+const EXAMPLES: &str = "\
+Examples:
+  adamole bench generate --shape smollm2-135m --dtype bfloat16";
+
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct GenerateArguments {
     #[command(flatten)]
     subject: Subject,
@@ -14,7 +20,7 @@ pub(crate) struct GenerateArguments {
     #[arg(long, conflicts_with = "method")]
     base: bool,
     /// Sequences that are continued together
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1)]
     batch: usize,
     /// Tokens of each prompt
     #[arg(long, default_value_t = 32)]

@@ -10,7 +10,13 @@ use burn::{
 use clap::Args;
 use serde::Serialize;
 
+/// What help ends with.
+const EXAMPLES: &str = "\
+Examples:
+  adamole bench layer --method adamole --num-experts 8";
+
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct LayerArguments {
     #[command(flatten)]
     adapter: Flags<AdapterSettings>,

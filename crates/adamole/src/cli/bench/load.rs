@@ -19,7 +19,13 @@ use std::{
 /// Tokens of the first step's only sequence.
 const TOKENS: usize = 16;
 
+/// What help ends with.
+const EXAMPLES: &str = "\
+Examples:
+  adamole bench load --model HuggingFaceTB/SmolLM2-135M";
+
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct LoadArguments {
     #[command(flatten)]
     subject: Subject,

@@ -30,6 +30,11 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 use std::{path::PathBuf, time::Instant};
 
+/// What help ends with.
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  adamole bench step --shape smollm2-135m --method adamole";
+
 #[derive(Subcommand)]
 pub(crate) enum BenchCommand {
     /// Forward, backward and optimizer over one batch
@@ -49,11 +54,13 @@ pub(crate) enum BenchCommand {
 /// Where it is measured.
 #[derive(Args)]
 pub(crate) struct Place {
-    /// auto, cpu, cuda, vulkan or wgpu, the last three with :INDEX or without
+    /// Device: auto, cpu, cuda, vulkan or wgpu
+    ///
+    /// The last three may have an :INDEX.
     #[arg(long, default_value = "auto")]
     device: String,
     /// Batches computed in parallel [the number of cores on the CPU, 1 on a GPU]
-    #[arg(long)]
+    #[arg(long, value_name = "N")]
     workers: Option<usize>,
     /// How the result is printed
     #[arg(long, value_enum, default_value_t = Format::Text)]
@@ -76,8 +83,9 @@ pub(crate) struct Subject {
     /// Base model: a Hugging Face folder, or org/name[@revision] on the hub
     #[arg(long, required_unless_present = "shape")]
     model: Option<String>,
-    /// In place of a model: a well-known one (llama-2-7b, ...) or a folder with a config.json, whose weights are drawn at random
-    /// on the device
+    /// In place of a model: a well-known shape (llama-2-7b, ...), or a folder with a config.json
+    ///
+    /// The weights are drawn at random on the device.
     #[arg(long, value_name = "MODEL|DIR", conflicts_with = "model")]
     shape: Option<String>,
     #[command(flatten)]

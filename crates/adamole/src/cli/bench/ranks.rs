@@ -17,7 +17,14 @@ const WORD: usize = 8;
 /// Networks that the result is reckoned for, in bits a second.
 const NETWORKS: [f64; 3] = [1e9, 1e10, 1e11];
 
+/// What help ends with.
+const EXAMPLES: &str = "\
+Examples:
+  adamole bench ranks
+  mpirun -n 4 adamole bench ranks";
+
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct RanksArguments {
     /// Trained parameters, whose gradients are exchanged [default: those of AdaMoLE on Llama-2-7B]
     #[arg(long, value_name = "N", default_value_t = 38_273_152)]

@@ -18,18 +18,24 @@ use clap::Args;
 use serde::Serialize;
 use std::time::Instant;
 
+/// What help ends with.
+const EXAMPLES: &str = "\
+Examples:
+  adamole bench step --shape smollm2-135m --method lora --rank 32";
+
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct StepArguments {
     #[command(flatten)]
     subject: Subject,
     /// Sequences in the batch
-    #[arg(long, default_value_t = 16)]
+    #[arg(long, value_name = "N", default_value_t = 16)]
     batch: usize,
     /// Tokens of each sequence
-    #[arg(long, default_value_t = 64)]
+    #[arg(long, value_name = "N", default_value_t = 64)]
     tokens: usize,
     /// Sequences of a micro-batch [the batch, divided among the workers]
-    #[arg(long)]
+    #[arg(long, value_name = "N")]
     micro_batch: Option<usize>,
     /// Label scope: text or answer
     #[arg(long, default_value = "text")]
@@ -38,10 +44,10 @@ pub(crate) struct StepArguments {
     #[arg(long)]
     checkpoint_blocks: bool,
     /// Steps that are timed
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, value_name = "N", default_value_t = 5)]
     steps: usize,
     /// Steps before the timed ones, in which a GPU compiles and tunes its kernels
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1)]
     warm_up: usize,
 }
 

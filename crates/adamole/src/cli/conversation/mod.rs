@@ -5,7 +5,14 @@ mod line;
 mod routing_view;
 mod talk;
 
-use super::{Failure, chat::ChatTemplateFlag, inputs::Base, sampling::SamplingFlags, weights::WeightFlags};
+use super::{
+    Failure,
+    chat::ChatTemplateFlag,
+    headings::{PROMPT, RUN, SAMPLING},
+    inputs::Base,
+    sampling::SamplingFlags,
+    weights::WeightFlags,
+};
 use crate::stdout;
 use adamole::{device, llama::Finish};
 use clap::Args;
@@ -20,28 +27,37 @@ use std::{
 };
 use talk::{Answer, Answerer, Talk};
 
+/// What help ends with.
+const EXAMPLES: &str = "\
+Examples:
+  adamole chat --model HuggingFaceTB/SmolLM2-135M-Instruct --adapter runs/chats
+  adamole chat --model HuggingFaceTB/SmolLM2-135M-Instruct --temperature 0.7";
+
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct ChatArguments {
     /// Base model: a Hugging Face folder, or org/name[@revision] on the hub
-    #[arg(long)]
+    #[arg(long, help_heading = RUN)]
     model: String,
-    /// Adapter: its folder, a run directory, or org/name[@revision] on the hub; without it, the base alone
-    #[arg(long)]
+    /// Adapter: a folder, a run directory, or org/name on the hub [the base alone]
+    #[arg(long, value_name = "NAME", help_heading = RUN)]
     adapter: Option<String>,
     /// System message at the beginning
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, help_heading = PROMPT, value_name = "TEXT")]
     system: Option<String>,
     #[command(flatten)]
     template: ChatTemplateFlag,
     /// Largest number of tokens of an answer
-    #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", help_heading = SAMPLING, default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..))]
     max_new_tokens: u32,
     #[command(flatten)]
     sampling: SamplingFlags,
     #[command(flatten)]
     weights: WeightFlags,
-    /// auto, cpu, cuda, vulkan or wgpu, the last three with :INDEX or without
-    #[arg(long, default_value = "auto")]
+    /// Device: auto, cpu, cuda, vulkan or wgpu
+    ///
+    /// The last three may have an :INDEX.
+    #[arg(long, help_heading = RUN, default_value = "auto")]
     device: String,
 }
 

@@ -3,6 +3,7 @@
 use super::super::{
     Failure,
     chat_prompt::render_prompt,
+    headings,
     inputs::Base,
     own_text::OwnText,
     row_encoder::{conversation, templates},
@@ -20,13 +21,16 @@ use serde::Serialize;
 use std::path::PathBuf;
 
 #[derive(Args)]
+#[command(next_help_heading = headings::OWN_TEXT)]
 pub(super) struct AnswerFlags {
-    /// Also generate the completion or last answer of each row of one's own text, of at most N tokens, and compare it with
-    /// the row's
+    /// Also generate each row's answer, of at most N tokens, and compare it
+    ///
+    /// It is the completion, or the last answer of a conversation.
     #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "128")]
     pub(super) generate: Option<usize>,
-    /// Compare what this regular expression finds in the two, its first group if it has one; without it, all of them but
-    /// for spaces around
+    /// Compare what this regular expression finds in the two answers
+    ///
+    /// It is its first group if it has one. Without it whole answers are compared, but for spaces around them.
     #[arg(long, value_name = "REGEX", requires = "generate")]
     extract: Option<Regex>,
     /// Rows generated at a time

@@ -18,20 +18,28 @@ use clap::{ArgGroup, Args};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
+/// What help ends with.
+const EXAMPLES: &str = "\
+Examples:
+  adamole export --model HuggingFaceTB/SmolLM2-135M --adapter runs/lora --merge --output merged
+  adamole export --model HuggingFaceTB/SmolLM2-135M --gguf base.gguf --gguf-type q8_0
+  adamole export --python runs/copa";
+
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 #[command(group(ArgGroup::new("form").required(true).args(["output", "gguf", "python"])))]
 pub(crate) struct ExportArguments {
     /// Base model: a Hugging Face folder, or org/name[@revision] on the hub
     #[arg(long, required_unless_present = "python", conflicts_with = "python")]
     model: Option<String>,
     /// Adapter folder, or a run directory
-    #[arg(long, conflicts_with = "python")]
+    #[arg(long, value_name = "NAME", conflicts_with = "python")]
     adapter: Option<String>,
     /// Merge the adapter into the weights; possible only for a plain LoRA
     #[arg(long, requires = "adapter")]
     merge: bool,
     /// Folder to write, which must not exist: the merged model, and the files of the base that hold no weights
-    #[arg(long, requires = "merge")]
+    #[arg(long, value_name = "PATH", requires = "merge")]
     output: Option<PathBuf>,
     /// GGUF file to write for llama.cpp, with a Modelfile for Ollama beside it: the base, with --merge the merged model, or
     /// with --adapter alone a plain LoRA to put on the base there

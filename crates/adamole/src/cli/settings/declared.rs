@@ -1,6 +1,6 @@
 //! All settings: those of the program, declared here and with what they are about, and those of the libraries.
 
-use crate::cli::{adapter_settings, own_text::OwnText, reading::Reading, weights::Weights};
+use crate::cli::{adapter_settings, headings, nearest::nearest, own_text::OwnText, reading::Reading, weights::Weights};
 use adamole::{
     core::{MethodKind, Setting, SettingError, SettingGroup, settings},
     data::{Split, SplitPart},
@@ -14,12 +14,12 @@ settings! {
     #[derive(Debug)]
     pub(super) struct Run {
         /// Base model: a Hugging Face folder, or org/name[@revision] on the hub.
-        pub(super) model: String, free;
+        pub(super) model: String, free, common;
         /// Run directory, which must not hold a run.
-        pub(super) output: Option<PathBuf> = None, shown("runs/BENCHMARK-METHOD-SEED"), free;
-        /// Device: auto, cpu, cuda, vulkan or wgpu, the last three with :INDEX or without. Several of a kind,
-        /// comma-separated, share every step.
-        pub(super) device: String = "auto".into(), free;
+        pub(super) output: Option<PathBuf> = None, shown("runs/BENCHMARK-METHOD-SEED"), free, common;
+        /// Device: auto, cpu, cuda, vulkan or wgpu. The last three may have an :INDEX; several of a kind, comma-separated,
+        /// share every step.
+        pub(super) device: String = "auto".into(), free, common;
         /// Micro-batches computed in parallel.
         pub(super) workers: Option<usize> = None, shown("the number of cores on the CPU, 1 on a GPU"), free;
         /// Steps between checkpoints; every validation writes one, too.
@@ -40,7 +40,7 @@ settings! {
         /// A third split, or a part of one, on which the chosen epoch is reported.
         pub(super) report_split: Option<SplitPart> = None, shown("none");
         /// Use the first N training items only.
-        pub(super) limit_train: Option<usize> = None, shown("all");
+        pub(super) limit_train: Option<usize> = None, shown("all"), common;
         /// Use the first N validation items only.
         pub(super) limit_validation: Option<usize> = None, shown("all");
     }
@@ -72,14 +72,14 @@ static GROUPS: LazyLock<Vec<Group>> = LazyLock::new(|| {
         title,
         settings: lists.concat().into_iter().map(|setting| Declared::new(setting, Vec::new())).collect(),
     };
-    let mut adapter = group(adapter_settings::GROUP, &[adapter_settings::Common::SETTINGS]);
+    let mut adapter = group(headings::ADAPTER, &[adapter_settings::Common::SETTINGS]);
     adapter.settings.extend(adapter_settings::of_methods());
     vec![
-        group("Base model and run", &[Run::SETTINGS, Weights::SETTINGS]),
-        group("Data", &[Reading::SETTINGS, Splits::SETTINGS]),
-        group("Text of one's own", &[OwnText::SETTINGS]),
+        group(headings::RUN, &[Run::SETTINGS, Weights::SETTINGS]),
+        group(headings::DATA, &[Reading::SETTINGS, Splits::SETTINGS]),
+        group(headings::OWN_TEXT, &[OwnText::SETTINGS]),
         adapter,
-        group("Training", &[Recipe::SETTINGS]),
+        group(headings::TRAINING, &[Recipe::SETTINGS]),
     ]
 });
 
@@ -109,11 +109,9 @@ impl Declared {
     /// What to say of a name that no setting has.
     pub(crate) fn unknown(name: &str) -> SettingError {
         let names = || declared().map(|it| it.setting.name);
-        let likeness = |other: &&str| strsim::normalized_damerau_levenshtein(name, other);
-        let nearest = names().max_by(|one, other| likeness(one).total_cmp(&likeness(other)));
         SettingError::Unknown {
             name: name.to_owned(),
-            nearest: nearest.filter(|nearest| likeness(nearest) > 0.6),
+            nearest: nearest(name, names()),
             known: names().collect::<Vec<_>>().join(", "),
         }
     }

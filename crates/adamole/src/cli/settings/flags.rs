@@ -71,11 +71,20 @@ impl<T: FlagSet> FromArgMatches for Flags<T> {
     }
 }
 
-/// The flag of a setting.
+/// The flag of a setting. Short help shows common ones, in a few words.
 fn argument(it: &'static Declared) -> Arg {
     let setting = &it.setting;
     let default = it.default_words(None).map(|words| format!(" [{words}]")).unwrap_or_default();
-    let argument = Arg::new(setting.name).long(it.flag).help(it.help().trim_end_matches('.').to_owned() + &default);
+    // Methods have help of their own, which clap shows beside their names.
+    let names = setting.names().join(", ");
+    let is_plain_choice = !names.is_empty() && setting.name != "method";
+    let names = if is_plain_choice { format!(": {names}") } else { String::new() };
+    let argument = Arg::new(setting.name)
+        .long(it.flag)
+        .help(format!("{}{names}{default}", setting.short_help()))
+        .long_help(format!("{}{names}{default}", it.help().trim_end_matches('.')))
+        .hide_short_help(!setting.common)
+        .hide_possible_values(is_plain_choice);
     // clap names the flag itself.
     let parser = |text: &str| {
         setting.parse(text).map_err(|error| match error {

@@ -7,7 +7,7 @@ mod flags;
 mod resolved;
 
 pub(crate) use declared::{Declared, Group, declared, groups};
-pub(crate) use file::ConfigError;
+pub(crate) use file::{ConfigError, ConfigFile};
 pub(crate) use flags::{FlagSet, Flags};
 pub(crate) use resolved::Resolved;
 
