@@ -16,6 +16,8 @@ mod rows;
 #[doc(hidden)]
 pub mod setting;
 mod singular;
+#[cfg(feature = "store")]
+mod store;
 
 pub use adamole_kernels::CounterRng;
 pub use adapter::{Adapter, AdapterConfig};
@@ -23,7 +25,7 @@ pub use context::{ForwardContext, LayerRouting, RoutingDetail};
 pub use dropout::{DropoutScope, DropoutSeed};
 pub use error::SettingError;
 pub use groups::{AdapterSet, RowGroup};
-pub use linear::AdaptedLinear;
+pub use linear::{AdaptedLinear, LinearError};
 pub use method::*;
 pub use numbers::{CapacityFactor, NumExperts, Probability, Rank, TauMax, TopK, TopP};
 pub use parameters::{AdapterShape, Initial, ParameterSpec, ParameterValue, SharedIdentity, SharedParameters};
@@ -31,3 +33,5 @@ pub use routed_block::RoutedBlock;
 pub use router::load_balancing_loss;
 pub use rows::{Rows, ValidRows};
 pub use setting::{Setting, SettingDefault, SettingGroup, SettingKind, SettingMap};
+#[cfg(feature = "store")]
+pub use store::{AdapterMismatch, StoreError, load_adapters, save_adapters};

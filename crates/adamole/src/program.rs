@@ -1,6 +1,9 @@
 //! The `adamole` program: results on stdout, messages on stderr, exit code 2 for wrong use and 1 for failure.
 
-use crate::cli::{self, Failure, bench::BenchCommand, ranks::Crew, resume::Begun, settings::Settings};
+use crate::{
+    cli::{self, Failure, bench::BenchCommand, ranks::Crew, resume::Begun, settings::Settings},
+    core::MethodKind,
+};
 use clap::{Parser, Subcommand};
 use std::{path::Path, process::ExitCode};
 
@@ -98,6 +101,19 @@ fn run_command(command: Command, crew: &Crew) -> Result<(), Failure> {
         Command::Bench(command) => cli::bench::run(&command, crew),
         Command::Experiments(arguments) => cli::experiments::run(&arguments),
         Command::Pretrain(arguments) => cli::pretrain::run(arguments),
+    }
+}
+
+/// The same with methods of other crates beside the built-in ones, for a program of one's own. They are named as those are:
+/// `--method`, flags and keys of their settings, `peft_type` in adapter folders.
+pub fn run_with(methods: &[&'static MethodKind]) -> ExitCode {
+    let registered = methods.iter().try_for_each(|kind| kind.register().map_err(|error| error.to_string()));
+    match registered.and_then(|()| cli::settings::check_names()) {
+        Ok(()) => run(),
+        Err(message) => {
+            say!("{message}");
+            ExitCode::from(2)
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use super::{
     output::{Format, print},
     settings::{Declared, Flags, Settings, groups},
 };
-use adamole::core::{METHODS, MethodKind, SettingKind};
+use adamole::core::{MethodKind, SettingKind};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -142,7 +142,7 @@ fn table() -> String {
         text += &format!("| {name} | {} | {default} | {reference} | {} |\n", row.values, row.help);
     }
     text += "\n## Methods\n\n| method | what it is | settings of its own |\n|---|---|---|\n";
-    for kind in METHODS {
+    for kind in MethodKind::all() {
         let own: Vec<String> = kind.settings.iter().map(|setting| format!("`{}`", setting.name)).collect();
         text += &format!("| `{}` | {} | {} |\n", kind.name, kind.help, own.join(", "));
     }

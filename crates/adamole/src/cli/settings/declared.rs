@@ -93,6 +93,24 @@ pub(crate) fn declared() -> impl Iterator<Item = &'static Declared> {
     groups().iter().flat_map(|group| &group.settings)
 }
 
+/// Checks that no two settings have one name, as may be where methods of other crates are registered.
+///
+/// # Errors
+/// The name and the method.
+pub(crate) fn check_names() -> Result<(), String> {
+    let of_methods = groups().iter().flat_map(|group| &group.settings).filter(|it| !it.methods.is_empty());
+    for it in of_methods {
+        if declared().filter(|other| other.setting.name == it.setting.name).count() > 1 {
+            let methods: Vec<&str> = it.methods.iter().map(|kind| kind.name).collect();
+            let (name, methods) = (it.setting.name, methods.join(", "));
+            return Err(format!(
+                "the method {methods} has a setting {name}, which is one of all runs: call it otherwise"
+            ));
+        }
+    }
+    Ok(())
+}
+
 impl Declared {
     /// A setting of these methods.
     pub(crate) fn new(setting: Setting, methods: Vec<&'static MethodKind>) -> Self {
