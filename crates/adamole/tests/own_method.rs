@@ -57,8 +57,8 @@ fn a_registered_method_trains_and_loads_and_elsewhere_is_refused_by_name() {
     let (_, refusal) = runs(adamole, &evaluate, 1);
     assert!(refusal.contains("peft_type") && refusal.contains("SHARPENED"), "{refusal}");
     assert!(refusal.contains("a method of another crate that the program has registered"), "{refusal}");
-    let (_, refusal) = runs(adamole, &train, 2);
-    assert!(refusal.contains("sharpened"), "{refusal}");
+    let (_, refusal) = runs(adamole, &["train", "--model", &model, "--benchmark", "cb", "--method", "sharpened"], 2);
+    assert!(refusal.contains("'sharpened'") && refusal.contains("adamole, "), "{refusal}");
 }
 
 #[test]

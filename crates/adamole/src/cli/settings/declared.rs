@@ -96,19 +96,23 @@ pub(crate) fn declared() -> impl Iterator<Item = &'static Declared> {
 /// Checks that no two settings have one name, as may be where methods of other crates are registered.
 ///
 /// # Errors
-/// The name and the method.
+/// The name and its method.
 pub(crate) fn check_names() -> Result<(), String> {
-    let of_methods = groups().iter().flat_map(|group| &group.settings).filter(|it| !it.methods.is_empty());
-    for it in of_methods {
-        if declared().filter(|other| other.setting.name == it.setting.name).count() > 1 {
-            let methods: Vec<&str> = it.methods.iter().map(|kind| kind.name).collect();
-            let (name, methods) = (it.setting.name, methods.join(", "));
-            return Err(format!(
-                "the method {methods} has a setting {name}, which is one of all runs: call it otherwise"
-            ));
+    check_names_of(&declared().collect::<Vec<_>>())
+}
+
+fn check_names_of(all: &[&Declared]) -> Result<(), String> {
+    let named = |name: &str| all.iter().filter(|it| it.setting.name == name).count();
+    match all.iter().find(|it| !it.methods.is_empty() && named(it.setting.name) > 1) {
+        None => Ok(()),
+        Some(it) => {
+            let methods = it.methods.iter().map(|kind| kind.name).collect::<Vec<_>>().join(", ");
+            Err(format!(
+                "{methods}: the setting {} of the method is one of all runs; give it another name",
+                it.setting.name
+            ))
         }
     }
-    Ok(())
 }
 
 impl Declared {
@@ -177,4 +181,20 @@ impl Declared {
 
 fn joined(said: &[(String, String)]) -> String {
     said.iter().map(|(methods, words)| format!("{methods}: {words}")).collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use adamole::core::Lora;
+
+    #[test]
+    fn a_method_has_no_setting_of_all_runs() {
+        assert_eq!(check_names(), Ok(()));
+        let epochs = Declared::named("epochs").map(|it| it.setting);
+        let own = epochs.map(|epochs| Declared::new(epochs, vec![&Lora::KIND]));
+        let all: Vec<&Declared> = declared().chain(&own).collect();
+        let refusal = check_names_of(&all).unwrap_err();
+        assert_eq!(refusal, "lora: the setting epochs of the method is one of all runs; give it another name");
+    }
 }
