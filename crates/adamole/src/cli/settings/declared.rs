@@ -193,7 +193,8 @@ mod tests {
         assert_eq!(check_names(), Ok(()));
         let epochs = Declared::named("epochs").map(|it| it.setting);
         let own = epochs.map(|epochs| Declared::new(epochs, vec![&Lora::KIND]));
-        let all: Vec<&Declared> = declared().chain(&own).collect();
+        let mut all: Vec<&Declared> = declared().collect();
+        all.extend(&own);
         let refusal = check_names_of(&all).unwrap_err();
         assert_eq!(refusal, "lora: the setting epochs of the method is one of all runs; give it another name");
     }
