@@ -10,8 +10,11 @@ use burn::{
         dataloader::{DataLoaderBuilder, batcher::Batcher},
         dataset::InMemDataset,
     },
-    module::{Module, Initializer},
-    nn::{LinearConfig, loss::{MseLoss, Reduction}},
+    module::{Initializer, Module},
+    nn::{
+        LinearConfig,
+        loss::{MseLoss, Reduction},
+    },
     optim::AdamWConfig,
     tensor::{Device, Tensor, TensorData, activation::tanh},
     train::{InferenceStep, Learner, RegressionOutput, SupervisedTraining, TrainOutput, TrainStep, metric::LossMetric},
