@@ -71,13 +71,20 @@ impl MethodKind {
     /// Its name, its type in files or a setting is taken by another method, or a parameter's key would not be found in files.
     pub fn register(&'static self) -> Result<(), RegistrationError> {
         let mut registered = REGISTERED.write().unwrap_or_else(PoisonError::into_inner);
-        if registered.iter().any(|other| std::ptr::eq(*other, self)) {
+        if registered.iter().any(|other| self.is(other)) {
             return Ok(());
         }
         METHODS.iter().chain(registered.iter()).try_for_each(|other| self.check_beside(other))?;
         self.check_keys()?;
         registered.push(self);
         Ok(())
+    }
+
+    /// Whether it is the same method. A constant has no address of its own: each mention of it may have another one.
+    fn is(&self, other: &Self) -> bool {
+        let words = |it: &Self| (it.name, it.help, it.peft_type);
+        words(self) == words(other)
+            && self.settings.iter().map(|it| it.name).eq(other.settings.iter().map(|it| it.name))
     }
 
     fn check_beside(&self, other: &'static Self) -> Result<(), RegistrationError> {

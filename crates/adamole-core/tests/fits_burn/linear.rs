@@ -4,7 +4,10 @@ use adamole_core::{AdaMole, AdaptedLinear, AdapterConfig, ForwardContext, Linear
 use burn::{
     module::Param,
     nn::{Linear, LinearConfig},
-    tensor::{Bool, DType, Device, Distribution, Tensor},
+    tensor::{
+        Bool, DType, Device, Distribution, Tensor,
+        quantization::{QuantScheme, QuantValue, ScaleDtype},
+    },
 };
 
 fn random<const D: usize>(shape: [usize; D], device: &Device) -> Tensor<D> {
@@ -52,6 +55,22 @@ fn the_type_of_weights_is_kept() {
     let weight = random([5, 3], &device).cast(DType::BF16);
     let linear = Linear { weight: Param::from_tensor(weight), bias: None };
     assert_eq!(AdaptedLinear::from(linear).weight.val().dtype(), DType::BF16);
+}
+
+/// Eight bits, in blocks of 32 along a row.
+pub(crate) fn quantised(weight: Tensor<2>) -> Tensor<2> {
+    weight.quantize_dynamic(&QuantScheme::default().with_value(QuantValue::Q8S).per_block([32], ScaleDtype::F32))
+}
+
+#[test]
+fn a_quantised_linear_has_the_values_that_it_computes_with_either_way() {
+    let device = Device::default();
+    let weight = quantised(random([4, 32], &device));
+    let values = weight.clone().dequantize();
+    let back = Linear::try_from(AdaptedLinear::frozen(weight.clone(), None)).unwrap();
+    assert_eq!(back.weight.val().into_data(), values.clone().transpose().into_data());
+    let adapted = AdaptedLinear::from(Linear { weight: Param::from_tensor(weight), bias: None });
+    assert_eq!(adapted.weight.val().into_data(), values.transpose().into_data());
 }
 
 #[test]

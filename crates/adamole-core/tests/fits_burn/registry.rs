@@ -83,7 +83,7 @@ fn a_registered_method_is_known_by_its_name_and_its_type() {
     static KIND: MethodKind = Evenly::KIND;
     assert!(MethodKind::by_name("evenly").is_none());
     KIND.register().unwrap();
-    KIND.register().unwrap();
+    Evenly::KIND.register().unwrap();
     assert_eq!(MethodKind::all().filter(|kind| kind.name == "evenly").count(), 1);
     let kind = MethodKind::by_peft_type("EVENLY").unwrap();
     let method = (kind.build)(&MethodSettings::new().with("num_experts", 3)).unwrap();

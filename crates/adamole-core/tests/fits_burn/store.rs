@@ -1,8 +1,9 @@
 //! Adapters of a module as a file.
 
+use crate::linear::quantised;
 use adamole_core::{
-    AdaMole, AdaptedLinear, AdapterConfig, AdapterMismatch, ForwardContext, Mole, Selection, StoreError, load_adapters,
-    save_adapters,
+    AdaMole, AdaptedLinear, AdapterConfig, AdapterMismatch, ForwardContext, MethodKind, Mole, Selection,
+    SharedParameters, StoreError, load_adapters, save_adapters,
 };
 use burn::{
     module::{Module, Param},
@@ -147,4 +148,63 @@ fn another_file_is_refused_by_name() {
     assert!(message(&mut module).contains("other is not a file of adapters: "));
     module.save_into(&mut SafetensorsStore::from_file(&path).overwrite(true)).unwrap();
     assert!(message(&mut module).ends_with("its metadata has no adamole_adapters"));
+}
+
+#[test]
+fn adapters_on_a_quantised_base_are_saved_and_loaded() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("adapters.safetensors");
+    let device = Device::default();
+    let weight = quantised(Tensor::random([8, 32], Distribution::Normal(0.0, 1.0), &device));
+    let adapted = |seed: u64| {
+        let mut linear = AdaptedLinear::frozen(weight.clone(), None);
+        linear.adapt(adamole(2), &[seed]);
+        linear
+    };
+    let (saved, mut loaded) = (adapted(1), adapted(2));
+    let a = |linear: &AdaptedLinear| linear.adapter.as_ref().unwrap().a().into_data();
+    assert_ne!(a(&saved), a(&loaded));
+    save_adapters(&saved, &path).unwrap();
+    load_adapters(&mut loaded, &path).unwrap();
+    assert_eq!(a(&saved), a(&loaded));
+    assert_eq!(loaded.weight.val().into_data(), weight.into_data());
+}
+
+#[test]
+fn a_parameter_that_adapters_share_stays_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("adapters.safetensors");
+    let device = Device::default();
+    let config = {
+        let defaults = [("num_experts", 3), ("sparsity_hidden", 4)];
+        let kind = MethodKind::by_name("ldmole").unwrap();
+        let settings = kind.settings.iter().map(|it| (it.name.to_owned(), it.default_value().unwrap_or_default()));
+        let settings = settings.chain(defaults.map(|(name, value)| (name.to_owned(), value.into())));
+        AdapterConfig::with_method((kind.build)(&settings.collect()).unwrap(), 2, 4.0, 0.0).unwrap()
+    };
+    let square = |device: &Device| AdaptedLinear::frozen(Tensor::ones([4, 4], device), None);
+    let tied = |seed: u64| {
+        let mut module = Two { up: square(&device), down: square(&device), scale: bare(&device).scale };
+        let mut shared = SharedParameters::default();
+        for linear in [&mut module.up, &mut module.down] {
+            linear.adapt(config.clone(), &[seed]);
+            linear.adapter.iter_mut().for_each(|adapter| adapter.tie(&mut shared));
+        }
+        module
+    };
+    let mut loaded = tied(2);
+    save_adapters(&tied(1), &path).unwrap();
+    load_adapters(&mut loaded, &path).unwrap();
+    let shared = |linear: &AdaptedLinear| {
+        let parameters = linear.adapter.iter().flat_map(|adapter| adapter.parameters());
+        parameters.filter(|(spec, _)| spec.shared).map(|(_, value)| value.id()).collect::<Vec<_>>()
+    };
+    assert!(!shared(&loaded.up).is_empty());
+    assert_eq!(shared(&loaded.up), shared(&loaded.down));
+    // Copies that differ make no parameter.
+    let mut apart = tied(3);
+    apart.down.adapt(config.clone(), &[4]);
+    save_adapters(&apart, &path).unwrap();
+    let found = mismatches(load_adapters(&mut loaded, &path));
+    assert!(matches!(found[0], AdapterMismatch::UnequalCopies { .. }), "{found:?}");
 }
