@@ -86,8 +86,10 @@ impl InferenceStep for Model {
 }
 
 fn model(device: &Device) -> Result<Model, Box<dyn Error>> {
+    // The same frozen weights in each copy.
+    device.seed(0);
     let linear = |d_in, d_out| {
-        let initializer = Initializer::Constant { value: 0.1 };
+        let initializer = Initializer::Normal { mean: 0.0, std: 0.3 };
         AdaptedLinear::from(LinearConfig::new(d_in, d_out).with_bias(false).with_initializer(initializer).init(device))
     };
     let config = AdapterConfig::new(AdaMole { num_experts: 4.try_into()?, tau_max: None }, 2, 4.0, 0.0)?;
@@ -101,18 +103,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     let scratch = tempfile::tempdir()?;
     let device = Device::default();
     let mut numbers = adamole_core::CounterRng::new(&[1]);
-    let mut items = |count: usize| -> InMemDataset<Item> {
+    let mut items = |count: usize| -> Vec<Item> {
         let all = numbers.uniform(8 * count, 1.0);
-        InMemDataset::new(all.chunks_exact(8).filter_map(|x| x.try_into().ok().map(Item)).collect())
+        all.chunks_exact(8).filter_map(|x| x.try_into().ok().map(Item)).collect()
     };
     let (training, validation) = (items(1024), items(256));
-    let loader = |data| DataLoaderBuilder::new(Items).batch_size(32).shuffle(0).build(data);
+    let loader = |items| DataLoaderBuilder::new(Items).batch_size(32).shuffle(0).build(InMemDataset::new(items));
 
     let before = loss(&model(&device)?, &device, &validation);
     let learner = Learner::new(model(&device)?, AdamWConfig::new().init(), 1e-2);
     let training = SupervisedTraining::new(scratch.path().join("burn"), loader(training), loader(validation.clone()))
         .metrics((LossMetric::new(),))
-        .num_epochs(6);
+        .num_epochs(10);
     let result = training.launch(learner);
     let after = loss(&result.model, &device, &validation);
     println!("validation loss {before:.4} to {after:.4}");
@@ -127,8 +129,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn loss(model: &Model, device: &Device, data: &InMemDataset<Item>) -> f32 {
-    use burn::data::dataset::Dataset;
-    let items = data.iter().flatten().collect();
-    InferenceStep::step(model, Items.batch(items, device)).loss.into_scalar()
+fn loss(model: &Model, device: &Device, items: &[Item]) -> f32 {
+    InferenceStep::step(model, Items.batch(items.to_vec(), device)).loss.into_scalar()
 }
