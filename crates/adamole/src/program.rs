@@ -121,6 +121,7 @@ pub fn run_with(methods: &[&'static MethodKind]) -> ExitCode {
 ///
 /// # Errors
 /// The message of the program.
+#[doc(hidden)]
 pub fn check_settings(path: &Path) -> Result<(), String> {
     let check = || {
         let settings = match path.is_dir() {

@@ -111,7 +111,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let loader = |items| DataLoaderBuilder::new(Items).batch_size(32).shuffle(0).build(InMemDataset::new(items));
 
     let before = loss(&model(&device)?, &device, &validation);
-    let learner = Learner::new(model(&device)?, AdamWConfig::new().init(), 1e-2);
+    // On an autodiff device: what has values already on a plain one is not trained once it gets there.
+    let learner = Learner::new(model(&device.clone().autodiff())?, AdamWConfig::new().init(), 1e-2);
     let training = SupervisedTraining::new(scratch.path().join("burn"), loader(training), loader(validation.clone()))
         .metrics((LossMetric::new(),))
         .num_epochs(10);
