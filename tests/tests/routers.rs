@@ -7,7 +7,8 @@ use adamole::core::{
     ValidRows,
     router::{Router, RouterInput, Routing},
 };
-use adamole_tests::{assert_close, device, max_difference, values};
+use adamole::llama::{AdapterLayout, ModelError, Targets, load_adapter, load_base, save_adapter};
+use adamole_tests::{assert_close, device, max_difference, shipped::datasets, values};
 use burn::tensor::{Tensor, TensorData, activation::softmax};
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -297,4 +298,22 @@ fn a_method_can_be_defined_outside_the_library() {
     assert_eq!(*(Everyone::KIND.build)(&config.method.settings()).unwrap(), *config.method);
     let names: Vec<_> = adapter.parameters().map(|(spec, _)| (spec.name, spec.trained)).collect();
     assert_eq!(names, [("a", true), ("b", true), ("gate", true), ("state", false)]);
+}
+
+#[test]
+fn adapter_folders_carry_a_method_from_outside_once_it_is_registered() {
+    let (base, folder) = (datasets().join("base"), tempfile::tempdir().unwrap());
+    let mut model = load_base(&base, &device()).unwrap();
+    let config = AdapterConfig::new(Everyone(3), 2, 2.0, 0.0).unwrap();
+    model.adapt(&AdapterLayout::uniform(config, &Targets::attention(), model.config()).unwrap(), 1);
+    let refusal = save_adapter(&model, None, folder.path()).unwrap_err();
+    assert!(matches!(refusal, ModelError::NotRegistered { method: "everyone" }), "{refusal}");
+    Everyone::KIND.register().unwrap();
+    save_adapter(&model, None, folder.path()).unwrap();
+    let mut other = load_base(&base, &device()).unwrap();
+    assert_eq!(load_adapter(&mut other, folder.path()).unwrap(), model.layout());
+    for ((_, saved), (_, loaded)) in model.linears().into_iter().zip(other.linears()) {
+        let adapters = saved.adapter.as_ref().zip(loaded.adapter.as_ref());
+        assert!(adapters.is_none_or(|(saved, loaded)| saved.a().into_data() == loaded.a().into_data()));
+    }
 }

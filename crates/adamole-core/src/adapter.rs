@@ -2,13 +2,14 @@
 
 use crate::{
     AdapterShape, CounterRng, ForwardContext, Method, ParameterSpec, ParameterValue, Probability, Rank, SettingError,
-    SharedParameters, router::RouterInput,
+    SharedParameters, router::RouterInput, setting::recorded,
 };
 use adamole_kernels::{Dropout, adapter_input, weighted_experts};
 use burn::tensor::{Device, Tensor, TensorData};
+use serde_json::Value;
 use std::sync::Arc;
 
-mod module;
+pub(crate) mod module;
 
 /// What sits on one adapted linear.
 #[derive(Debug, Clone)]
@@ -68,6 +69,12 @@ impl AdapterConfig {
         let (rank, wide) = (self.rank.get(), self.rank.get() * times);
         let alpha = self.alpha * (divisor(wide) / divisor(rank)) as f32;
         Self { rank: wide.try_into().unwrap_or(self.rank), alpha, ..self.clone() }
+    }
+
+    /// What it computes, as JSON: the method and its settings, rank and alpha.
+    pub(crate) fn description(&self) -> Value {
+        let settings = self.method.settings().with("rank", self.rank.get()).with("alpha", recorded(&self.alpha));
+        Value::Object(settings.with("method", self.method.kind().name).into())
     }
 
     /// The parameters of an adapter on a linear from `d_in` to `d_out`.

@@ -54,6 +54,8 @@ pub struct ForwardContext {
     dropout: Option<DropoutSeed>,
     scope: DropoutScope,
     rows: Option<Rows>,
+    /// Sequences that an input has where there is no layout.
+    sequences: usize,
     detail: RoutingDetail,
     next_adapter: usize,
     auxiliary_loss: AuxiliaryLoss,
@@ -75,6 +77,7 @@ impl ForwardContext {
             dropout: None,
             scope: DropoutScope::Layer,
             rows: None,
+            sequences: 1,
             detail: RoutingDetail::Off,
             next_adapter: 0,
             auxiliary_loss: AuxiliaryLoss::default(),
@@ -119,9 +122,17 @@ impl ForwardContext {
     }
 
     /// Sets the layout of the rows that the linears are about to see: which are tokens, and of which sequence. Without it
-    /// all rows are tokens of one sequence. The auxiliary loss, the counts and limits within a sequence go by it.
+    /// all rows are tokens of one sequence, or of those of a batch ([`AdaptedLinear::forward_batch`](crate::AdaptedLinear)). The auxiliary loss, the counts and limits within a sequence go by it.
     pub fn set_rows(&mut self, rows: Rows) {
         self.rows = Some(rows);
+    }
+
+    /// Does something with an input of so many sequences of one length, unless the layout says otherwise.
+    pub(crate) fn with_sequences<T>(&mut self, sequences: usize, with: impl FnOnce(&mut Self) -> T) -> T {
+        let before = std::mem::replace(&mut self.sequences, sequences);
+        let result = with(self);
+        self.sequences = before;
+        result
     }
 
     /// The auxiliary loss of all routed layers so far, their sum unless the method says otherwise, with its gradient; `None`
@@ -194,8 +205,12 @@ impl ForwardContext {
     /// # Panics
     /// [`ForwardContext::set_rows`] was given another number of rows.
     pub(crate) fn rows(&self, total: usize) -> Rows {
-        let rows = self.rows.clone().unwrap_or_else(|| Rows::new(total, 1, None));
-        assert_eq!(rows.total(), total, "the rows of an adapted linear's input are those of the context");
+        let rows = self.rows.clone().unwrap_or_else(|| Rows::new(total, self.sequences, None));
+        let expected = rows.total();
+        assert!(
+            expected == total,
+            "an adapted linear has an input of {total} rows, the context a layout of {expected}"
+        );
         rows
     }
 

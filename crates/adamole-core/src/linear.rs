@@ -7,6 +7,10 @@ use burn::{
     tensor::{DType, Tensor},
 };
 
+mod convert;
+
+pub use convert::LinearError;
+
 /// `y = x W^T (+ bias) (+ adapter(x))` with W and bias frozen: no gradient is computed or stored for them.
 ///
 /// W is of any float type, or quantised by Burn; what is computed is of the input's type, and the adapter float32.
@@ -21,9 +25,23 @@ pub struct AdaptedLinear {
 }
 
 impl AdaptedLinear {
-    /// Wraps frozen weights, `weight` of shape `[d_out, d_in]` and `bias` of shape `[d_out]`.
+    /// Wraps frozen weights, `weight` of shape `[d_out, d_in]` and `bias` of shape `[d_out]`. A [`burn::nn::Linear`], whose
+    /// weight is `[d_in, d_out]`, is taken by [`AdaptedLinear::from`].
+    ///
+    /// # Panics
+    /// The bias is that of a weight of another shape; [`AdaptedLinear::try_frozen`] says so in an error.
     pub fn frozen(weight: Tensor<2>, bias: Option<Tensor<1>>) -> Self {
-        Self { weight: frozen(weight), bias: bias.map(frozen), adapter: None }
+        Self::try_frozen(weight, bias).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// [`AdaptedLinear::frozen`] for weights whose shapes are not known to agree.
+    ///
+    /// # Errors
+    /// The bias has another length than the weight has rows, as where the weight is in Burn's layout, `[d_in, d_out]`. A
+    /// square weight, or one without a bias, has no such mark.
+    pub fn try_frozen(weight: Tensor<2>, bias: Option<Tensor<1>>) -> Result<Self, LinearError> {
+        LinearError::check(&weight, bias.as_ref())?;
+        Ok(Self { weight: frozen(weight), bias: bias.map(frozen), adapter: None })
     }
 
     /// Puts a fresh adapter on the layer, replacing any other; see [`Adapter::new`]. What the method starts from the frozen
@@ -44,11 +62,49 @@ impl AdaptedLinear {
     }
 
     /// `[T, d_in]` to `[T, d_out]`.
+    ///
+    /// # Panics
+    /// The input has another number of columns than the weight, or the context was given the layout of another number of
+    /// rows.
     pub fn forward(&self, x: Tensor<2>, context: &mut ForwardContext) -> Tensor<2> {
+        self.check_input(&x);
         match context.enter_linear() {
             Some((number, groups)) => self.with_groups(x, number, groups),
             None => self.with_adapter(x, self.adapter.as_ref().map(|adapter| (adapter, context))),
         }
+    }
+
+    /// The same for a batch: `[B, T, d_in]` to `[B, T, d_out]`, or with any dimensions before the last two.
+    ///
+    /// Where the context has no layout of rows ([`ForwardContext::set_rows`]), each `[T, d_in]` is a sequence of T tokens. A
+    /// batch with padding has one: [`Rows::of_token_mask`](crate::Rows::of_token_mask).
+    ///
+    /// # Panics
+    /// As [`AdaptedLinear::forward`], and where the input has a single dimension.
+    pub fn forward_batch<const D: usize>(&self, x: Tensor<D>, context: &mut ForwardContext) -> Tensor<D> {
+        let mut shape = x.dims();
+        let [sequences @ .., length, d_in] = &shape[..] else {
+            panic!("the input of an adapted linear has the shape {shape:?}, expected [.., T, d_in]")
+        };
+        let (sequences, length, d_in) = (sequences.iter().product::<usize>(), *length, *d_in);
+        let rows = x.reshape([sequences * length, d_in]);
+        let y = context.with_sequences(sequences, |context| self.forward(rows, context));
+        shape[D - 1] = y.dims()[1];
+        y.reshape(shape)
+    }
+
+    /// # Panics
+    /// The input has another number of columns than the weight.
+    fn check_input(&self, x: &Tensor<2>) {
+        let ([_, columns], [d_out, d_in]) = (x.dims(), self.weight.val().dims());
+        let hint = match columns == d_out {
+            true => "; is it in Burn's layout [d_in, d_out], which AdaptedLinear::from takes as a burn::nn::Linear?",
+            false => "",
+        };
+        assert!(
+            columns == d_in,
+            "the input of an adapted linear has {columns} columns and its weight [d_out, d_in] is [{d_out}, {d_in}]{hint}"
+        );
     }
 
     fn with_adapter(&self, x: Tensor<2>, adapter: Option<(&Adapter, &mut ForwardContext)>) -> Tensor<2> {

@@ -216,6 +216,11 @@ pub fn top_k(scores: Tensor<2>, k: usize) -> Tensor<2> {
     top_choices(scores.clone(), k).into_iter().reduce(|sum, choice| sum + choice).unwrap_or_else(none)
 }
 
+/// The auxiliary loss of a router without one: 0.
+pub fn no_loss(routing: &Routing) -> Tensor<1> {
+    Tensor::zeros([1], &routing.active.device())
+}
+
 /// The load balancing loss `L = N sum_i f_i P_i` over the tokens (Fedus et al. 2022, as the AdaMoLE authors apply it).
 ///
 /// - `active_tokens` `[1, N]`: tokens that request expert i; no gradient;

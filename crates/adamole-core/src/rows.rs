@@ -1,7 +1,7 @@
 //! The rows of a flattened input: which are tokens, and which sequence each belongs to.
 
 use adamole_kernels::weighted_sum;
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 use std::sync::Arc;
 
 /// The rows of the flattened input that are tokens and not padding.
@@ -50,6 +50,15 @@ impl Rows {
     pub fn new(total: usize, sequences: usize, valid: Option<ValidRows>) -> Self {
         assert!(sequences > 0 && total.is_multiple_of(sequences), "{total} rows are not {sequences} sequences");
         Self { total, sequences: Sequences::Alike(sequences), valid }
+    }
+
+    /// The rows of a batch `[B, T]` with padding: B sequences of T rows each, of which those with true are tokens. The mask is
+    /// on the device of the input.
+    pub fn of_token_mask(mask: Tensor<2, Bool>) -> Self {
+        let [sequences, length] = mask.dims();
+        let count = mask.clone().int().sum().into_scalar::<i64>();
+        let mask = mask.float().reshape([sequences * length, 1]);
+        Self::new(sequences * length, sequences, Some(ValidRows { mask, count: count as usize }))
     }
 
     /// `total` rows: sequences of these lengths, all of them tokens, and padding after the last.

@@ -13,7 +13,7 @@ use crate::{
     regular_file,
     tensor_file::{write_atomically, write_tensors},
 };
-use adamole_core::{Adapter, AdapterConfig};
+use adamole_core::{Adapter, AdapterConfig, MethodKind};
 use burn::tensor::{DType, TensorData};
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -24,8 +24,12 @@ pub const KEY_PREFIX: &str = "base_model.model.";
 /// written atomically.
 ///
 /// # Errors
-/// A file cannot be written.
+/// The method is of another crate and not registered, so that the folder could not be loaded; or a file cannot be written.
 pub fn save_adapter(model: &CausalLm, base: Option<&str>, folder: &Path) -> Result<(), ModelError> {
+    let layout = model.layout();
+    if let Some(kind) = layout.method().filter(|kind| MethodKind::by_peft_type(kind.peft_type).is_none()) {
+        return Err(ModelError::NotRegistered { method: kind.name });
+    }
     let mut tensors = Vec::new();
     for (name, linear) in model.linears() {
         for (key, data) in linear.adapter.iter().flat_map(adapter_tensors) {
@@ -35,7 +39,7 @@ pub fn save_adapter(model: &CausalLm, base: Option<&str>, folder: &Path) -> Resu
     fs::create_dir_all(folder).map_err(ModelError::io(folder))?;
     write_tensors(&folder.join("adapter_model.safetensors"), &tensors)?;
     let path = folder.join("adapter_config.json");
-    let config = adapter_config::to_json(&model.layout(), &linear_names(model), base);
+    let config = adapter_config::to_json(&layout, &linear_names(model), base);
     let config = serde_json::to_string_pretty(&config).map_err(ModelError::json(&path))?;
     write_atomically(&path, format!("{config}\n").as_bytes())
 }

@@ -86,6 +86,14 @@ pub enum ModelError {
         /// The subfolders that hold an adapter.
         names: Vec<String>,
     },
+    /// An adapter's method is of another crate, and no folder with it could be loaded.
+    #[error(
+        "the method {method} is not registered, so that its adapters could not be loaded; MethodKind::register does so"
+    )]
+    NotRegistered {
+        /// The method.
+        method: &'static str,
+    },
     /// An adapter is in the format of MLX.
     #[error("{}: an adapter of MLX, expected one of PEFT", path.display())]
     MlxAdapter {

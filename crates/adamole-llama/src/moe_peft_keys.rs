@@ -5,7 +5,7 @@
 //! `mixlora.layers.0.experts.3.up_proj.lora_A.weight` and `mixlora.layers.0.gate.weight` (TUDB-Labs/MixLoRA, mixlora/model.py).
 //! Here the gate of a block is kept on the first of its linears that is adapted.
 
-use adamole_core::METHODS;
+use adamole_core::MethodKind;
 use std::collections::BTreeSet;
 
 /// The linears of a block, in the order in which one of them has its gate.
@@ -27,7 +27,7 @@ pub(crate) fn respelled(keys: &[String]) -> Vec<String> {
 fn of_linear(key: &str) -> Option<String> {
     let parts: Vec<&str> = key.split('.').collect();
     let [method, "layers", layer, rest @ ..] = &parts[..] else { return None };
-    METHODS.iter().find(|kind| kind.name == *method)?;
+    MethodKind::all().find(|kind| kind.name == *method)?;
     let rest = match rest {
         ["gate", end] => format!("mlp.moe_gate.{end}"),
         ["experts", expert, linear, tensor @ ..] => format!("mlp.{linear}.experts.{expert}.{}", tensor.join(".")),

@@ -26,7 +26,5 @@ macro_rules! say {
 
 mod cli;
 pub mod device;
-/// The program itself, for its tests.
-#[doc(hidden)]
 pub mod program;
 mod stdout;

@@ -1,6 +1,9 @@
 //! The `adamole` program: results on stdout, messages on stderr, exit code 2 for wrong use and 1 for failure.
 
-use crate::cli::{self, Failure, bench::BenchCommand, ranks::Crew, resume::Begun, settings::Settings};
+use crate::{
+    cli::{self, Failure, bench::BenchCommand, ranks::Crew, resume::Begun, settings::Settings},
+    core::MethodKind,
+};
 use clap::{CommandFactory, Parser, Subcommand};
 use std::{path::Path, process::ExitCode};
 
@@ -72,11 +75,6 @@ enum Command {
     Man(cli::man::ManArguments),
 }
 
-/// The command line that the program takes.
-pub(crate) fn command() -> clap::Command {
-    Arguments::command()
-}
-
 /// The description of the command line.
 pub fn command() -> clap::Command {
     Arguments::command()
@@ -132,10 +130,24 @@ fn run_command(command: Command, crew: &Crew) -> Result<(), Failure> {
     }
 }
 
+/// The same with methods of other crates beside the built-in ones, for a program of one's own. They are named as those are:
+/// `--method`, flags and keys of their settings, `peft_type` in adapter folders.
+pub fn run_with(methods: &[&'static MethodKind]) -> ExitCode {
+    let registered = methods.iter().try_for_each(|kind| kind.register().map_err(|error| error.to_string()));
+    match registered.and_then(|()| cli::settings::check_names()) {
+        Ok(()) => run(),
+        Err(message) => {
+            say!("{message}");
+            ExitCode::from(2)
+        }
+    }
+}
+
 /// Reads and checks the settings of a run: those in a TOML file, or those of the run in a folder.
 ///
 /// # Errors
 /// The message of the program.
+#[doc(hidden)]
 pub fn check_settings(path: &Path) -> Result<(), String> {
     let check = || {
         let settings = match path.is_dir() {

@@ -21,21 +21,26 @@ impl Adapter {
     }
 }
 
-/// A parameter's name in the adapter is its place in the module.
+/// The type of an adapter as a container of parameters, before what it computes as JSON.
+pub(crate) const CONTAINER: &str = "Struct:Adapter";
+
+/// A parameter's name in the adapter is its place in the module. A visitor, which sees parameters and names alone, learns
+/// from the type of the container what the adapter computes.
 impl Module for Adapter {
     fn visit<V: ModuleVisitor>(&self, visitor: &mut V) {
+        let container = format!("{CONTAINER} {}", self.config.description());
         for (spec, value) in &self.parameters {
-            visitor.enter_module(spec.name, "Struct:Adapter");
+            visitor.enter_module(spec.name, &container);
             on_either!(value, param => param.visit(visitor));
-            visitor.exit_module(spec.name, "Struct:Adapter");
+            visitor.exit_module(spec.name, &container);
         }
     }
 
     fn map<M: ModuleMapper>(self, mapper: &mut M) -> Self {
         self.mapped(|spec, value| {
-            mapper.enter_module(spec.name, "Struct:Adapter");
+            mapper.enter_module(spec.name, CONTAINER);
             let value = map_either!(value, param => Module::map(param, mapper));
-            mapper.exit_module(spec.name, "Struct:Adapter");
+            mapper.exit_module(spec.name, CONTAINER);
             value
         })
     }

@@ -1,9 +1,9 @@
 //! CoMoL: experts as small cores between one A and one B, merged before they act (arXiv 2603.00573).
 
-use super::{Method, MethodKind, MethodSettings, no_loss};
+use super::{Method, MethodKind, MethodSettings};
 use crate::{
     Adapter, AdapterShape, ForwardContext, Initial, NumExperts, ParameterSpec, Rows, Setting,
-    router::{Router, RouterInput, Routing},
+    router::{Router, RouterInput, Routing, no_loss},
 };
 use adamole_kernels::adapter_input;
 use burn::tensor::Tensor;

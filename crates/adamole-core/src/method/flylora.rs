@@ -1,9 +1,9 @@
 //! FlyLoRA: a frozen sparse A whose ranks are the experts (arXiv 2510.08396).
 
-use super::{Method, MethodKind, MethodSettings, no_loss};
+use super::{Method, MethodKind, MethodSettings};
 use crate::{
     Adapter, AdapterShape, ForwardContext, Initial, ParameterSpec, Rows, Setting, SettingError, TopK,
-    router::{GateScores, Router, RouterInput, Routing, top_k},
+    router::{GateScores, Router, RouterInput, Routing, no_loss, top_k},
     setting::recorded,
 };
 use adamole_kernels::adapter_input;

@@ -1,9 +1,9 @@
 //! HydraLoRA: one A for all experts, and a softmax gate over their heads (Tian et al. 2024).
 
-use super::{Method, MethodKind, MethodSettings, no_loss};
+use super::{Method, MethodKind, MethodSettings};
 use crate::{
     AdapterShape, Initial, NumExperts, ParameterSpec, Rows,
-    router::{Router, RouterInput, Routing},
+    router::{Router, RouterInput, Routing, no_loss},
 };
 use burn::tensor::Tensor;
 use std::sync::Arc;

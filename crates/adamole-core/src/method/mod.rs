@@ -1,5 +1,5 @@
 //! Ways of adapting a linear. A method is one file here and one line in [`METHODS`]: its settings, its parameters, its
-//! router and its losses.
+//! router and its losses. One of another crate is a type there, and a call of [`MethodKind::register`].
 
 mod adamole;
 mod comol;
@@ -11,7 +11,9 @@ mod ldmole;
 mod lora;
 mod mixlora;
 mod mole;
+mod registry;
 mod remole;
+mod routed;
 mod settings;
 mod sira;
 
@@ -25,18 +27,20 @@ pub use ldmole::LdMole;
 pub use lora::{Lora, RankStabilisedLora};
 pub use mixlora::{MixLora, MixLoraPart};
 pub use mole::{Mole, Selection};
+pub use registry::RegistrationError;
 pub use remole::ReMole;
+pub use routed::Routed;
 pub use settings::MethodSettings;
 pub use sira::Sira;
 
 use crate::{
-    Adapter, AdapterConfig, AdapterShape, ForwardContext, ParameterSpec, Setting, SettingError,
-    router::{Router, Routing},
+    Adapter, AdapterConfig, AdapterShape, ForwardContext, ParameterSpec, Setting, SettingError, router::Router,
 };
 use burn::tensor::{Tensor, TensorData};
 use std::{fmt::Debug, sync::Arc};
 
-/// Every method that settings and adapter files can name.
+/// The methods of this crate. Settings and adapter files can name these and those that are registered:
+/// [`MethodKind::all`].
 pub static METHODS: &[&MethodKind] = &[
     &Lora::KIND,
     &Mole::KIND,
@@ -76,12 +80,12 @@ pub struct MethodKind {
 impl MethodKind {
     /// The method of this name.
     pub fn by_name(name: &str) -> Option<&'static Self> {
-        METHODS.iter().copied().find(|kind| kind.name == name)
+        Self::all().find(|kind| kind.name == name)
     }
 
     /// The method with this `peft_type`.
     pub fn by_peft_type(peft_type: &str) -> Option<&'static Self> {
-        METHODS.iter().copied().find(|kind| kind.peft_type == peft_type)
+        Self::all().find(|kind| kind.peft_type == peft_type)
     }
 
     /// The setting of this name.
@@ -194,11 +198,6 @@ pub trait Method: Debug + Send + Sync {
     fn never_active(&self) -> Option<String> {
         None
     }
-}
-
-/// The auxiliary loss of a method without one: 0.
-fn no_loss(routing: &Routing) -> Tensor<1> {
-    Tensor::zeros([1], &routing.active.device())
 }
 
 impl PartialEq for dyn Method {

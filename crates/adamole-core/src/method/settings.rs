@@ -60,6 +60,12 @@ impl MethodSettings {
     }
 }
 
+impl From<MethodSettings> for Map<String, Value> {
+    fn from(settings: MethodSettings) -> Self {
+        settings.0
+    }
+}
+
 impl FromIterator<(String, Value)> for MethodSettings {
     fn from_iter<I: IntoIterator<Item = (String, Value)>>(values: I) -> Self {
         Self(values.into_iter().filter(|(_, value)| !value.is_null()).collect())

@@ -2,7 +2,7 @@
 //! computation in a way that is not implemented, or if it is unknown.
 
 use crate::{AdapterRefusal, ModelError, ModelWarning};
-use adamole_core::METHODS;
+use adamole_core::MethodKind;
 use serde_json::{Map, Value};
 use std::path::Path;
 
@@ -31,7 +31,7 @@ const READ: [&str; 18] = [
 /// Whether a field is a setting of a method, or its `_pattern`.
 fn is_of_method(field: &str) -> bool {
     let setting = field.strip_suffix("_pattern").unwrap_or(field);
-    METHODS.iter().any(|kind| kind.settings.iter().any(|own| kind.file_key(own.name) == setting))
+    MethodKind::all().any(|kind| kind.settings.iter().any(|own| kind.file_key(own.name) == setting))
 }
 
 /// Fields about the origin, the initialisation and the training of an adapter. They do not change the computation.

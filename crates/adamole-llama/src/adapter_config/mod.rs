@@ -12,8 +12,7 @@ use crate::{
     layout::layer_and_target, regular_file,
 };
 use adamole_core::{
-    AdapterConfig, Lora, METHODS, Method, MethodKind, MethodSettings, Probability, Rank, Setting, SettingError,
-    SettingKind,
+    AdapterConfig, Lora, Method, MethodKind, MethodSettings, Probability, Rank, Setting, SettingError, SettingKind,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -113,7 +112,7 @@ impl RawAdapterConfig {
         let ranks = Patterns::new(path, "rank_pattern", self.rank_pattern.as_ref())?;
         let alphas = Patterns::new(path, "alpha_pattern", self.alpha_pattern.as_ref())?;
         let kind = MethodKind::by_peft_type(&self.peft_type).ok_or_else(|| {
-            let known: Vec<&str> = METHODS.iter().map(|kind| kind.peft_type).collect();
+            let known: Vec<&str> = MethodKind::all().map(|kind| kind.peft_type).collect();
             ModelError::unsupported(path, "peft_type", &self.peft_type, known.join(", "))
         })?;
         let own = kind.settings.iter().map(|setting| Own::new(path, kind, setting, &self.given));

@@ -1,5 +1,6 @@
 //! Details of errors: which tensors differ, and why a file or a field is refused.
 
+use adamole_core::MethodKind;
 use std::fmt;
 
 /// The differences between the tensors of a model or an adapter and those of a file.
@@ -110,7 +111,11 @@ impl fmt::Display for AdapterRefusal {
     /// What is expected instead.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::OtherType => "LORA, MOLE, ADAMOLE or SIRA",
+            Self::OtherType => {
+                let known: Vec<&str> = MethodKind::all().map(|kind| kind.peft_type).collect();
+                let known = known.join(", ");
+                return write!(f, "{known}, or a method of another crate that the program has registered");
+            }
             Self::OtherMethod => "an adapter without it: its computation is not implemented",
             Self::ChangedBase => "an adapter of an unchanged base: this initialisation changes the base's weights",
             Self::QuantizedBase => "an adapter of an unchanged base: this initialisation makes up for a quantised one",

@@ -7,7 +7,7 @@ use super::{
 };
 use adamole::{
     core::{
-        AdaMole, AdapterConfig, METHODS, MethodSettings, Setting, SettingError, SettingGroup, SettingMap, settings,
+        AdaMole, AdapterConfig, MethodKind, MethodSettings, Setting, SettingError, SettingGroup, SettingMap, settings,
     },
     llama::{AdapterLayout, Allocation, ModelConfig, Targets},
     train::Recipe,
@@ -40,7 +40,7 @@ settings! {
 /// The settings of the methods. A setting of several methods is one setting.
 pub(super) fn of_methods() -> Vec<Declared> {
     let mut all: Vec<Declared> = Vec::new();
-    for kind in METHODS {
+    for kind in MethodKind::all() {
         for setting in kind.settings {
             match all.iter_mut().find(|it| it.setting.name == setting.name) {
                 Some(it) => it.methods.push(kind),
@@ -89,7 +89,7 @@ impl AdapterSettings {
         let Common { method, rank, alpha, dropout, targets } = Common::from_settings(given)?;
         // The number of experts of a plain LoRA is 1, whatever is given.
         let experts = MethodSettings::NUM_EXPERTS.name;
-        let own = METHODS.iter().flat_map(|kind| kind.settings).map(|setting| setting.name);
+        let own = MethodKind::all().flat_map(|kind| kind.settings).map(|setting| setting.name);
         let own = own.filter(|name| *name != experts);
         let own: SettingMap = own.filter_map(|name| Some((name.to_owned(), given.get(name)?.clone()))).collect();
         if let Some(name) = own.keys().find(|name| method.0.setting(name).is_none()) {

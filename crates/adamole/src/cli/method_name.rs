@@ -1,17 +1,17 @@
 //! A method by its name.
 
-use adamole::core::{METHODS, MethodKind};
+use adamole::core::MethodKind;
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{self, EnumAccess, VariantAccess, Visitor},
 };
 use std::{fmt, sync::LazyLock};
 
-/// A method by its name: one of [`METHODS`].
+/// A method by its name: one of [`MethodKind::all`].
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct MethodName(pub(crate) &'static MethodKind);
 
-static NAMES: LazyLock<Vec<&'static str>> = LazyLock::new(|| METHODS.iter().map(|kind| kind.name).collect());
+static NAMES: LazyLock<Vec<&'static str>> = LazyLock::new(|| MethodKind::all().map(|kind| kind.name).collect());
 
 impl fmt::Display for MethodName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,7 +1,7 @@
 //! `adamole config list`: a table of all settings.
 
 use crate::cli::settings::{Declared, groups};
-use adamole::core::{METHODS, SettingKind};
+use adamole::core::{MethodKind, SettingKind};
 use serde::Serialize;
 
 /// A setting, as a row of the table.
@@ -62,7 +62,7 @@ pub(super) fn table() -> String {
         text += &format!("| {name} | {} | {default} | {reference} | {} |\n", row.values, row.help);
     }
     text += "\n## Methods\n\n| method | what it is | settings of its own |\n|---|---|---|\n";
-    for kind in METHODS {
+    for kind in MethodKind::all() {
         let own: Vec<String> = kind.settings.iter().map(|setting| format!("`{}`", setting.name)).collect();
         text += &format!("| `{}` | {} | {} |\n", kind.name, kind.help, own.join(", "));
     }

@@ -3,7 +3,7 @@
 use super::Failure;
 use crate::cli::output::{Format, print};
 use adamole::{
-    core::{METHODS, MethodKind},
+    core::METHODS,
     llama::{ModelError, write_atomically},
 };
 use serde::Serialize;
@@ -30,7 +30,8 @@ pub(super) fn run(folder: &Path, format: Format) -> Result<(), Failure> {
     let fields: Value =
         serde_json::from_str(&text).map_err(|source| ModelError::Json { path: config.clone(), source })?;
     let method = &fields["peft_type"];
-    if method.as_str().and_then(MethodKind::by_peft_type).is_none() {
+    // Methods of other crates, which the loader does not have, are none of these.
+    if !METHODS.iter().any(|kind| *method == kind.peft_type) {
         let known = METHODS.iter().map(|kind| kind.peft_type).collect::<Vec<_>>().join(", ");
         let config = config.display();
         return Err(Failure::Usage(format!("{config}: peft_type is {method}, and the loader in Python knows {known}")));

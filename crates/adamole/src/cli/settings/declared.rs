@@ -93,6 +93,28 @@ pub(crate) fn declared() -> impl Iterator<Item = &'static Declared> {
     groups().iter().flat_map(|group| &group.settings)
 }
 
+/// Checks that no two settings have one name, as may be where methods of other crates are registered.
+///
+/// # Errors
+/// The name and its method.
+pub(crate) fn check_names() -> Result<(), String> {
+    check_names_of(&declared().collect::<Vec<_>>())
+}
+
+fn check_names_of(all: &[&Declared]) -> Result<(), String> {
+    let named = |name: &str| all.iter().filter(|it| it.setting.name == name).count();
+    match all.iter().find(|it| !it.methods.is_empty() && named(it.setting.name) > 1) {
+        None => Ok(()),
+        Some(it) => {
+            let methods = it.methods.iter().map(|kind| kind.name).collect::<Vec<_>>().join(", ");
+            Err(format!(
+                "{methods}: the setting {} of the method is one of all runs; give it another name",
+                it.setting.name
+            ))
+        }
+    }
+}
+
 impl Declared {
     /// A setting of these methods.
     pub(crate) fn new(setting: Setting, methods: Vec<&'static MethodKind>) -> Self {
@@ -157,4 +179,21 @@ impl Declared {
 
 fn joined(said: &[(String, String)]) -> String {
     said.iter().map(|(methods, words)| format!("{methods}: {words}")).collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use adamole::core::Lora;
+
+    #[test]
+    fn a_method_has_no_setting_of_all_runs() {
+        assert_eq!(check_names(), Ok(()));
+        let epochs = Declared::named("epochs").map(|it| it.setting);
+        let own = epochs.map(|epochs| Declared::new(epochs, vec![&Lora::KIND]));
+        let mut all: Vec<&Declared> = declared().collect();
+        all.extend(&own);
+        let refusal = check_names_of(&all).unwrap_err();
+        assert_eq!(refusal, "lora: the setting epochs of the method is one of all runs; give it another name");
+    }
 }

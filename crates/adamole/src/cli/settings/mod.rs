@@ -6,7 +6,7 @@ mod file;
 mod flags;
 mod resolved;
 
-pub(crate) use declared::{Declared, Group, declared, groups};
+pub(crate) use declared::{Declared, Group, check_names, declared, groups};
 pub(crate) use file::{ConfigError, ConfigFile};
 pub(crate) use flags::{FlagSet, Flags};
 pub(crate) use resolved::Resolved;
