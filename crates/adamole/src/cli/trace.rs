@@ -24,7 +24,7 @@ use std::{
 /// What help ends with.
 const EXAMPLES: &str = "\
 Examples:
-  adamole trace --model HuggingFaceTB/SmolLM2-135M --input batch.safetensors --output trace.safetensors";
+  adamole trace --model HuggingFaceTB/SmolLM2-135M --input in.safetensors --output out.safetensors";
 
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
