@@ -128,8 +128,8 @@ impl LongTexts {
     }
 }
 
-/// The most workers: more than any machine has cores for.
-const MAX_WORKERS: usize = 1024;
+/// The most workers: as many as the cores of the largest machines. Each takes 2 MiB of address space for its stack.
+const MAX_WORKERS: usize = 512;
 
 /// The number of micro-batches in parallel: by default one per core on the CPU, one on a GPU.
 pub(crate) fn workers(asked: Option<usize>, on_cpu: bool) -> usize {
