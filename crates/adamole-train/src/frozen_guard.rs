@@ -34,9 +34,10 @@ impl FrozenGuard {
     /// # Errors
     /// The first that is not.
     pub(crate) fn check(&self, model: &CausalLm, step: usize) -> Result<(), TrainError> {
-        let is_other = |before: f64, now: f64| !((now - before).abs() <= TOLERANCE * before.abs());
+        // Neither is what is not a number.
+        let is_same = |before: f64, now: f64| (now - before).abs() <= TOLERANCE * before.abs();
         let now = sums(model);
-        let changed = self.0.iter().zip(now).find(|((_, before), (_, now))| is_other(*before, *now));
+        let changed = self.0.iter().zip(now).find(|((_, before), (_, now))| !is_same(*before, *now));
         changed.map_or(Ok(()), |((parameter, before), (_, now))| {
             Err(TrainError::FrozenChanged { parameter: parameter.clone(), before: *before, now, step })
         })
