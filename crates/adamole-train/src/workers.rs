@@ -34,7 +34,7 @@ impl Workers {
         Self { pools: Arc::new(pools.unwrap_or_default()), ranks: None }
     }
 
-    /// These workers are of one of several ranks, which share the work of [`Self::share`] and of a step. One rank alone is as
+    /// These workers are of one of several ranks, which share the work of validations and of steps. One rank alone is as
     /// none.
     pub fn of_rank(self, ranks: Arc<dyn Ranks>) -> Self {
         Self { ranks: (ranks.count() > 1).then_some(ranks), ..self }
