@@ -62,12 +62,10 @@ impl Workers {
         value: T,
         stop: &dyn Fn() -> bool,
     ) -> Result<Vec<T>, RankError> {
-        self.ranks().map_or_else(|| Ok(Vec::new()), |ranks| tell(ranks, &value, stop)).map(|told| {
-            match told.is_empty() {
-                true => vec![value],
-                false => told,
-            }
-        })
+        match self.ranks() {
+            None => Ok(vec![value]),
+            Some(ranks) => tell(ranks, &value, stop),
+        }
     }
 
     /// [`Self::map`] with the jobs dealt to all ranks, which ask `stop` before each; `None` once it is true on one of them.

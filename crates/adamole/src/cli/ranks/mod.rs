@@ -93,11 +93,7 @@ impl Crew {
     pub(crate) fn workers(&self, asked: Option<usize>, on_cpu: bool) -> Workers {
         let share = (all_cores() / self.on_this_machine()).max(1);
         let count = workers(asked, on_cpu);
-        self.join_workers(Workers::new(if asked.is_none() { count.min(share) } else { count }))
-    }
-
-    /// These workers as workers of this rank.
-    pub(crate) fn join_workers(&self, workers: Workers) -> Workers {
+        let workers = Workers::new(if asked.is_none() { count.min(share) } else { count });
         match &self.ranks {
             Some(ranks) => workers.of_rank(ranks.clone()),
             None => workers,

@@ -35,6 +35,9 @@ const PAUSE: Duration = Duration::from_micros(50);
 const LAST_WORDS: Duration = Duration::from_millis(500);
 const SAVING: Duration = Duration::from_secs(60);
 
+/// How long the others wait for messages under way once rank 0 has ended.
+const UNDER_WAY: Duration = Duration::from_secs(5);
+
 const LENGTHS: c_int = 1;
 const PARTS: c_int = 2;
 const END: c_int = 3;
@@ -151,12 +154,12 @@ impl Mpi {
             if self.are_done(requests)? {
                 return Ok(());
             }
-            let is_over = match self.rank {
-                0 if stop() => stopped.get_or_insert_with(Instant::now).elapsed() > LAST_WORDS,
-                0 => false,
-                _ => self.first_has_ended()?,
+            // What was sent before may still be on its way: the word of rank 0 can overtake what other ranks have sent.
+            let (is_over, patience) = match self.rank {
+                0 => (stop(), LAST_WORDS),
+                _ => (self.first_has_ended()?, UNDER_WAY),
             };
-            if is_over {
+            if is_over && stopped.get_or_insert_with(Instant::now).elapsed() > patience {
                 return Err(RankError::Stopped);
             }
             if poll > EAGER {
