@@ -28,6 +28,8 @@ impl Workers {
     /// `count` workers; 1 runs jobs on the calling thread with whatever parallelism the backend has of its own, which is
     /// right for a GPU.
     pub fn new(count: usize) -> Self {
+        // The pool of the operations outside of workers comes first: a machine's last threads are not for the workers.
+        let _already_there = ThreadPoolBuilder::new().build_global();
         let pool = || ThreadPoolBuilder::new().num_threads(1).build();
         // Where threads cannot be had the jobs run one after the other, with the same result.
         let pools = if count > 1 { (0..count).map(|_| pool()).collect::<Result<_, _>>() } else { Ok(Vec::new()) };

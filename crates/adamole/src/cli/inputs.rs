@@ -128,11 +128,12 @@ impl LongTexts {
     }
 }
 
-/// The most workers: as many as the cores of the largest machines. Each takes 2 MiB of address space for its stack.
-const MAX_WORKERS: usize = 512;
+/// The most workers for each core. More than one of a core does the same work no sooner, and each takes 2 MiB of address space
+/// for its stack.
+const MAX_WORKERS_PER_CORE: usize = 4;
 
 /// The number of micro-batches in parallel: by default one per core on the CPU, one on a GPU.
 pub(crate) fn workers(asked: Option<usize>, on_cpu: bool) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
-    asked.unwrap_or(if on_cpu { cores } else { 1 }).clamp(1, MAX_WORKERS)
+    asked.unwrap_or(if on_cpu { cores } else { 1 }).clamp(1, MAX_WORKERS_PER_CORE * cores)
 }
