@@ -15,7 +15,7 @@ pub(crate) fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Result<(), 
 }
 
 /// The tests of devices. The others test the CPU, or no device.
-const DEVICE_TESTS: [&str; 4] = ["--test", "devices", "--test", "device_names"];
+const DEVICE_TESTS: [&str; 6] = ["--test", "devices", "--test", "device_names", "--test", "forms"];
 
 /// Runs every test of the workspace; with a device, the tests of devices on it.
 pub(crate) fn test(device: Option<&str>, arguments: &[String]) -> Result<(), Failure> {

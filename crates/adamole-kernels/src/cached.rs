@@ -6,8 +6,9 @@ use std::{ops::Range, sync::Arc};
 
 #[cfg(feature = "flex")]
 use {
-    crate::{nodes::PlainKernels, operations::is_fused},
+    crate::{nodes::CachedKernels, operations::is_cpu},
     burn::backend::Dispatch,
+    burn::tensor::DType,
 };
 
 /// The new positions of one sequence in a pass, and the place of its keys in the cache.
@@ -85,7 +86,10 @@ fn of_group(
     scores: AttentionScores,
 ) -> Tensor<2> {
     #[cfg(feature = "flex")]
-    if is_fused(&q) && group.iter().all(|sequence| sequence.queries == 1) {
+    if is_cpu(&q.device())
+        && matches!(q.dtype(), DType::F32 | DType::BF16 | DType::F16)
+        && group.iter().all(|sequence| sequence.queries == 1)
+    {
         let [keys, values] = cache.map(|cache| cache.clone().into_dispatch());
         let q = q.into_dispatch();
         return Tensor::from_dispatch(Dispatch::single_queries(q, keys, values, group.to_vec(), window, scores));

@@ -6,6 +6,8 @@ use crate::{
     operations::is_cpu,
     random::{GOLDEN_GAMMA, mix},
 };
+#[cfg(feature = "cube")]
+use burn::tensor::DType;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 /// A dropout mask, identified by its key.
@@ -27,6 +29,12 @@ impl Dropout {
         65536.0 / (65536 - self.threshold) as f32
     }
 
+    /// What a kernel needs: the key, the lowest draw of 16 bits that keeps an element, and its factor.
+    #[cfg(feature = "cube")]
+    pub(crate) fn parts(self) -> (u64, u32, f32) {
+        (self.key, self.threshold as u32, self.keep())
+    }
+
     /// The factors of elements `4 i .. 4 i + 4`: 0 or `1 / (1 - p)`.
     #[inline(always)]
     fn factors(self, i: usize, keep: f32) -> [f32; 4] {
@@ -36,6 +44,13 @@ impl Dropout {
 
     /// The mask, `[rows, columns]`, computed on `device`. It is the same on every device.
     pub fn mask(self, shape: [usize; 2], device: &Device) -> Tensor<2> {
+        #[cfg(feature = "cube")]
+        if crate::operations::is_cube(device) {
+            let plain = if device.is_autodiff() { device.clone().inner() } else { device.clone() };
+            let ones = Tensor::<2>::ones(shape, (&plain, DType::F32)).into_dispatch();
+            let mask = Tensor::from_dispatch(crate::gpu::mask(ones, self));
+            return if device.is_autodiff() { Tensor::from_inner(mask) } else { mask };
+        }
         if is_cpu(device) { self.mask_of_host(shape, device) } else { self.mask_of_device(shape, device) }
     }
 

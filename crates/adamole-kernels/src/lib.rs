@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod adapter_products;
 mod cached;
 mod counted_bits;
 #[cfg(feature = "flex")]
@@ -8,7 +9,9 @@ mod cpu;
 #[cfg_attr(not(feature = "flex"), allow(dead_code, reason = "only the kernels of the CPU share operations"))]
 mod crew;
 mod dropout;
-#[cfg(feature = "flex")]
+#[cfg(feature = "cube")]
+mod gpu;
+#[cfg(feature = "kernels")]
 mod nodes;
 mod operations;
 mod random;
@@ -19,8 +22,12 @@ mod visibility;
 #[cfg(feature = "flex")]
 mod wide;
 
+pub use adapter_products::AdapterProducts;
 pub use cached::{CachedSequence, cached_attention, gathered_attention};
 pub use dropout::Dropout;
+#[cfg(feature = "cube")]
+#[doc(hidden)]
+pub use gpu::limit_attention_scores;
 pub use operations::{
     Attended, AttentionScores, adapter_input, attention, attention_again, attention_to_keep, can_dequantize, composed,
     cross_entropy_gradient, gate_scores, geglu, linear, linear_gradient, linear_with_update, margins, normalised,

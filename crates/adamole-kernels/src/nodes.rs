@@ -1,7 +1,7 @@
 //! The operations as nodes of the autodiff graph: the state that each keeps for the backward pass, and the kernel of its
 //! gradient.
 
-use crate::{CachedSequence, Dropout, Visibility, operations::AttentionScores};
+use crate::{Dropout, Visibility, operations::AttentionScores};
 use burn::backend::{
     Autodiff, Backend,
     autodiff::{
@@ -14,14 +14,14 @@ use burn::backend::{
 };
 
 /// The activation of a gated linear unit, `g sigmoid(s(g))`; `s` depends on the variant.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum GateCurve {
     Silu,
     GeluTanh,
 }
 
 /// The fused operations of a backend; see [`operations`](crate::operations).
-#[backend_extension(Flex, Autodiff)]
+#[backend_extension(Flex: cfg(feature = "flex"), Cube: cfg(feature = "cube"), Autodiff)]
 pub(crate) trait Kernels: Backend {
     fn linear_with_update(
         x: FloatTensor<Self>,
@@ -87,7 +87,7 @@ pub(crate) trait Kernels: Backend {
 }
 
 /// Operations that are not differentiable.
-#[backend_extension(Flex)]
+#[backend_extension(Flex: cfg(feature = "flex"), Cube: cfg(feature = "cube"))]
 pub(crate) trait PlainKernels: Backend {
     fn linear_gradient(d: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self>;
 
@@ -100,20 +100,25 @@ pub(crate) trait PlainKernels: Backend {
         scores: AttentionScores,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
+    fn cross_entropy_gradient(
+        logits: FloatTensor<Self>,
+        targets: IntTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+}
+
+/// Operations of the CPU alone.
+#[cfg(feature = "flex")]
+#[backend_extension(Flex)]
+pub(crate) trait CachedKernels: Backend {
     /// See [`cached_attention`](crate::cached_attention), for one query of each sequence.
     fn single_queries(
         q: FloatTensor<Self>,
         keys: FloatTensor<Self>,
         values: FloatTensor<Self>,
-        sequences: Vec<CachedSequence>,
+        sequences: Vec<crate::CachedSequence>,
         window: Option<usize>,
         scores: AttentionScores,
     ) -> FloatTensor<Self>;
-
-    fn cross_entropy_gradient(
-        logits: FloatTensor<Self>,
-        targets: IntTensor<Self>,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>);
 }
 
 /// The gradients of [`Kernels`], each computed from the gradient `d` of the result.

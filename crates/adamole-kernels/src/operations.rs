@@ -3,16 +3,22 @@
 use crate::{Dropout, Visibility};
 use burn::tensor::{DType, Device, Int, Tensor, quantization::QuantScheme};
 
-#[cfg(feature = "flex")]
+#[cfg(feature = "kernels")]
 use {
     crate::nodes::{GateCurve, Kernels, PlainKernels},
     burn::backend::Dispatch,
 };
 
-/// Whether there are kernels for this tensor: on the CPU, in float32, or in 16 bits that are widened for each operation.
-#[cfg(feature = "flex")]
+/// Whether there are kernels for this tensor: float32, or 16 bits that each kernel widens.
+#[cfg(feature = "kernels")]
 pub(crate) fn is_fused<const D: usize>(tensor: &Tensor<D>) -> bool {
-    matches!(tensor.dtype(), DType::F32 | DType::BF16 | DType::F16) && is_cpu(&tensor.device())
+    matches!(tensor.dtype(), DType::F32 | DType::BF16 | DType::F16) && has_kernels(&tensor.device())
+}
+
+/// Whether there are kernels for a device.
+#[cfg(feature = "kernels")]
+fn has_kernels(device: &Device) -> bool {
+    is_cpu(device) || is_cube(device)
 }
 
 /// Whether the device is Burn's CPU backend, with or without autodiff.
@@ -27,12 +33,24 @@ pub(crate) fn is_cpu(_: &Device) -> bool {
     false
 }
 
+/// Whether the device is one of CubeCL's, with or without autodiff.
+#[cfg(feature = "cube")]
+pub(crate) fn is_cube(device: &Device) -> bool {
+    matches!(device.clone().without_autodiff().as_dispatch(), burn::backend::DispatchDevice::Cube(_))
+}
+
+/// Whether the device is one of CubeCL's, of which this build has none.
+#[cfg(all(feature = "kernels", not(feature = "cube")))]
+pub(crate) fn is_cube(_: &Device) -> bool {
+    false
+}
+
 /// A frozen linear plus the update of its adapter, `x weight^T + mixed b^T`: `x` `[T, d_in]`, `weight` `[d_out, d_in]`,
 /// `mixed` `[T, n]`, `b` `[d_out, n]` to `[T, d_out]`.
 ///
 /// `x` and `weight` have one type, `mixed` and `b` another, and the sum is rounded once to that of `x`. Gradients reach `x`, `mixed` and `b`. `weight` is a constant.
 pub fn linear_with_update(x: Tensor<2>, weight: Tensor<2>, mixed: Tensor<2>, b: Tensor<2>) -> Tensor<2> {
-    #[cfg(feature = "flex")]
+    #[cfg(feature = "kernels")]
     if is_fused(&x) {
         let [x, weight, mixed, b] = [x, weight, mixed, b].map(Tensor::into_dispatch);
         return Tensor::from_dispatch(Dispatch::linear_with_update(x, weight, mixed, b));
@@ -44,7 +62,7 @@ pub fn linear_with_update(x: Tensor<2>, weight: Tensor<2>, mixed: Tensor<2>, b: 
 ///
 /// The gradient reaches `x`. `weight` is a constant, unless it is trained.
 pub fn linear(x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
-    #[cfg(feature = "flex")]
+    #[cfg(feature = "kernels")]
     if is_fused(&x) && weight.dtype() == x.dtype() && !weight.is_require_grad() {
         return Tensor::from_dispatch(Dispatch::frozen_linear(x.into_dispatch(), weight.into_dispatch()));
     }
@@ -54,7 +72,7 @@ pub fn linear(x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
 /// The gradient of the input of [`linear`] where that of its output is `d`: `d weight`, `[T, d_out]` to `[T, d_in]`. For
 /// tensors without autodiff.
 pub fn linear_gradient(d: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
-    #[cfg(feature = "flex")]
+    #[cfg(feature = "kernels")]
     if is_fused(&d) && weight.dtype() == d.dtype() {
         return Tensor::from_dispatch(Dispatch::linear_gradient(d.into_dispatch(), weight.into_dispatch()));
     }
@@ -69,11 +87,11 @@ pub fn can_dequantize(device: &Device, scheme: QuantScheme) -> bool {
 
 /// A linear with a quantised weight, `x weight^T`: `x` `[T, d_in]`, `weight` `[d_out, d_in]` to `[T, d_out]`.
 ///
-/// The gradient reaches `x`. `weight` is a constant. On the CPU the graph keeps the quantised weight; on other devices it
-/// keeps the dequantised one, so that only activation checkpointing saves that memory.
+/// The gradient reaches `x`. `weight` is a constant. Where there are kernels the graph keeps the quantised weight, and each pass
+/// dequantises it; elsewhere it keeps the dequantised one, so that only activation checkpointing saves that memory.
 pub fn quantized_linear(x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
-    #[cfg(feature = "flex")]
-    if is_cpu(&x.device()) {
+    #[cfg(feature = "kernels")]
+    if has_kernels(&x.device()) {
         return Tensor::from_dispatch(Dispatch::quantized_linear(x.into_dispatch(), weight.into_dispatch()));
     }
     composed::quantized_linear(x, weight)
@@ -81,8 +99,8 @@ pub fn quantized_linear(x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
 
 /// [`quantized_linear`] plus the update of its adapter, `x weight^T + mixed b^T`; see [`linear_with_update`].
 pub fn quantized_linear_with_update(x: Tensor<2>, weight: Tensor<2>, mixed: Tensor<2>, b: Tensor<2>) -> Tensor<2> {
-    #[cfg(feature = "flex")]
-    if is_cpu(&x.device()) {
+    #[cfg(feature = "kernels")]
+    if has_kernels(&x.device()) {
         let [x, weight, mixed, b] = [x, weight, mixed, b].map(Tensor::into_dispatch);
         return Tensor::from_dispatch(Dispatch::quantized_linear_with_update(x, weight, mixed, b));
     }
@@ -93,7 +111,7 @@ pub fn quantized_linear_with_update(x: Tensor<2>, weight: Tensor<2>, mixed: Tens
 ///
 /// Gradients reach both. The backward pass recomputes the mask.
 pub fn adapter_input(x: Tensor<2>, a: Tensor<2>, dropout: Option<Dropout>) -> Tensor<2> {
-    #[cfg(feature = "flex")]
+    #[cfg(feature = "kernels")]
     if is_fused(&x) {
         return Tensor::from_dispatch(Dispatch::adapter_input(x.into_dispatch(), a.into_dispatch(), dropout));
     }
@@ -103,7 +121,7 @@ pub fn adapter_input(x: Tensor<2>, a: Tensor<2>, dropout: Option<Dropout>) -> Te
 /// The scores of a gate: the softmax of the logits, `[T, N]` to `[T, N]`. With a `threshold_bias`, `[1]`, logits and scores
 /// are `[T, N + 1]`, and the last column is the sigmoid of its logit plus the bias.
 pub fn gate_scores(logits: Tensor<2>, threshold_bias: Option<Tensor<1>>) -> Tensor<2> {
-    #[cfg(feature = "flex")]
+    #[cfg(feature = "kernels")]
     if is_fused(&logits) {
         return match threshold_bias {
             Some(bias) => {
@@ -118,7 +136,7 @@ pub fn gate_scores(logits: Tensor<2>, threshold_bias: Option<Tensor<1>>) -> Tens
 /// The margins of the probabilities over the row's threshold, `p_i - tau_max s`: `scores` `[T, N + 1]`, N probabilities
 /// and a share s, to `[T, N]`.
 pub fn margins(scores: Tensor<2>, tau_max: f32) -> Tensor<2> {
-    #[cfg(feature = "flex")]
+    #[cfg(feature = "kernels")]
     if is_fused(&scores) {
         return Tensor::from_dispatch(Dispatch::margins(scores.into_dispatch(), tau_max));
     }
@@ -130,7 +148,7 @@ pub fn margins(scores: Tensor<2>, tau_max: f32) -> Tensor<2> {
 ///
 /// The gradient reaches the scores. `selected` is a constant.
 pub fn normalised(scores: Tensor<2>, selected: Tensor<2>) -> Tensor<2> {
-    #[cfg(feature = "flex")]
+    #[cfg(feature = "kernels")]
     if is_fused(&scores) {
         return Tensor::from_dispatch(Dispatch::normalised(scores.into_dispatch(), selected.into_dispatch()));
     }
@@ -141,7 +159,7 @@ pub fn normalised(scores: Tensor<2>, selected: Tensor<2>) -> Tensor<2> {
 ///
 /// The gradient reaches the values. The weights are constants.
 pub fn weighted_sum(values: Tensor<2>, weights: Tensor<2>) -> Tensor<2> {
-    #[cfg(feature = "flex")]
+    #[cfg(feature = "kernels")]
     if is_fused(&values) {
         return Tensor::from_dispatch(Dispatch::weighted_sum(values.into_dispatch(), weights.into_dispatch()));
     }
@@ -151,7 +169,7 @@ pub fn weighted_sum(values: Tensor<2>, weights: Tensor<2>) -> Tensor<2> {
 /// The weighted inner activations of the experts, `scale weights_i hidden_i`: `hidden` `[T, N r]`, expert by expert, and
 /// `weights` `[T, N]` to `[T, N r]`.
 pub fn weighted_experts(hidden: Tensor<2>, weights: Tensor<2>, scale: f32) -> Tensor<2> {
-    #[cfg(feature = "flex")]
+    #[cfg(feature = "kernels")]
     if is_fused(&hidden) {
         return Tensor::from_dispatch(Dispatch::weighted_experts(
             hidden.into_dispatch(),
@@ -164,7 +182,7 @@ pub fn weighted_experts(hidden: Tensor<2>, weights: Tensor<2>, scale: f32) -> Te
 
 /// SwiGLU, `silu(gate) * up`, for operands of the same shape (Shazeer 2020).
 pub fn swiglu(gate: Tensor<2>, up: Tensor<2>) -> Tensor<2> {
-    #[cfg(feature = "flex")]
+    #[cfg(feature = "kernels")]
     if is_fused(&gate) {
         return Tensor::from_dispatch(Dispatch::gated(gate.into_dispatch(), up.into_dispatch(), GateCurve::Silu));
     }
@@ -174,7 +192,7 @@ pub fn swiglu(gate: Tensor<2>, up: Tensor<2>) -> Tensor<2> {
 /// GEGLU, `gelu(gate) * up`, for operands of the same shape, with the tanh approximation of GELU (Shazeer 2020, Hendrycks &
 /// Gimpel 2016).
 pub fn geglu(gate: Tensor<2>, up: Tensor<2>) -> Tensor<2> {
-    #[cfg(feature = "flex")]
+    #[cfg(feature = "kernels")]
     if is_fused(&gate) {
         return Tensor::from_dispatch(Dispatch::gated(gate.into_dispatch(), up.into_dispatch(), GateCurve::GeluTanh));
     }
@@ -186,7 +204,7 @@ pub fn geglu(gate: Tensor<2>, up: Tensor<2>) -> Tensor<2> {
 ///
 /// The gradient reaches `x`. `weight` is a constant.
 pub fn rms_norm(x: Tensor<2>, weight: Tensor<1>, eps: f32) -> Tensor<2> {
-    #[cfg(feature = "flex")]
+    #[cfg(feature = "kernels")]
     if is_fused(&x) {
         return Tensor::from_dispatch(Dispatch::rms_norm(x.into_dispatch(), weight.into_dispatch(), eps));
     }
@@ -196,7 +214,7 @@ pub fn rms_norm(x: Tensor<2>, weight: Tensor<1>, eps: f32) -> Tensor<2> {
 /// Splits `[B L, heads d]` into heads, `[B, heads, L, d]`, and applies the rotary position embedding in the half-split
 /// layout (Su et al. 2021). `cos` and `sin` are constants, `[1, 1, L, d]`, with two equal halves.
 pub fn rotated_heads(x: Tensor<2>, cos: Tensor<4>, sin: Tensor<4>, heads: usize) -> Tensor<4> {
-    #[cfg(feature = "flex")]
+    #[cfg(feature = "kernels")]
     if is_fused(&x) {
         let [cos, sin] = [cos, sin].map(Tensor::into_dispatch);
         return Tensor::from_dispatch(Dispatch::rotated_heads(x.into_dispatch(), cos, sin, heads));
@@ -218,7 +236,7 @@ pub struct AttentionScores {
 ///
 /// On the CPU neither pass holds a matrix of all scores (Dao 2023).
 pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, visible: &Visibility, scores: AttentionScores) -> Tensor<2> {
-    #[cfg(feature = "flex")]
+    #[cfg(feature = "kernels")]
     if is_fused(&q) {
         let [q, k, v] = [q, k, v].map(Tensor::into_dispatch);
         return Tensor::from_dispatch(Dispatch::tiled_attention(q, k, v, visible.clone(), scores));
@@ -231,7 +249,7 @@ pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, visible: &Visibility,
 pub struct Attended {
     mixed: Tensor<2>,
     /// `None` where there is no kernel.
-    #[cfg_attr(not(feature = "flex"), allow(dead_code, reason = "there are no kernels"))]
+    #[cfg_attr(not(feature = "kernels"), allow(dead_code, reason = "there are no kernels"))]
     norms: Option<Tensor<4>>,
 }
 
@@ -250,7 +268,7 @@ pub fn attention_to_keep(
     visible: &Visibility,
     scores: AttentionScores,
 ) -> Attended {
-    #[cfg(feature = "flex")]
+    #[cfg(feature = "kernels")]
     if is_fused(&q) {
         let [q, k, v] = [q, k, v].map(Tensor::into_dispatch);
         let (mixed, norms) = Dispatch::attention_to_keep(q, k, v, visible.clone(), scores);
@@ -269,13 +287,13 @@ pub fn attention_again(
     scores: AttentionScores,
     attended: &Attended,
 ) -> Tensor<2> {
-    #[cfg(feature = "flex")]
+    #[cfg(feature = "kernels")]
     if let Some(norms) = &attended.norms {
         let [q, k, v, norms] = [q, k, v, Tensor::from_inner(norms.clone())].map(Tensor::into_dispatch);
         let mixed = Tensor::from_inner(attended.mixed()).into_dispatch();
         return Tensor::from_dispatch(Dispatch::attention_again(q, k, v, mixed, norms, visible.clone(), scores));
     }
-    #[cfg(not(feature = "flex"))]
+    #[cfg(not(feature = "kernels"))]
     let _ = attended;
     attention(q, k, v, visible, scores)
 }
@@ -283,7 +301,7 @@ pub fn attention_again(
 /// The cross-entropy of each row, `-log softmax(logits)[target]`, `[T, 1]`, and its gradient in the logits, `[T, vocab]`.
 /// The gradient overwrites the logits where they have no other owner. For tensors without autodiff.
 pub fn cross_entropy_gradient(logits: Tensor<2>, targets: Tensor<1, Int>) -> (Tensor<2>, Tensor<2>) {
-    #[cfg(feature = "flex")]
+    #[cfg(feature = "kernels")]
     if is_fused(&logits) {
         let (losses, gradient) = Dispatch::cross_entropy_gradient(logits.into_dispatch(), targets.into_dispatch());
         return (Tensor::from_dispatch(losses), Tensor::from_dispatch(gradient));

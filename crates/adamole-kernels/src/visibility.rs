@@ -20,6 +20,9 @@ pub struct Visibility {
     blind: Option<Arc<Vec<bool>>>,
     /// As a matrix, once it was asked for.
     bias: Arc<OnceLock<Tensor<4>>>,
+    /// As numbers on a device, once a kernel asked for them.
+    #[cfg(feature = "cube")]
+    numbers: Arc<OnceLock<[burn::backend::tensor::IntTensor<burn_cubecl::Cube>; 2]>>,
 }
 
 impl Visibility {
@@ -89,8 +92,16 @@ impl Visibility {
 
     fn new([queries, keys]: [usize; 2], first: Vec<u32>, hidden: Option<Vec<bool>>) -> Self {
         assert!(queries <= keys, "{queries} queries of {keys} keys");
-        let (hidden, bias) = (hidden.map(Arc::new), Arc::new(OnceLock::new()));
-        let mut it = Self { queries, keys, first: Arc::new(first), hidden, blind: None, bias };
+        let mut it = Self {
+            queries,
+            keys,
+            first: Arc::new(first),
+            hidden: hidden.map(Arc::new),
+            blind: None,
+            bias: Arc::default(),
+            #[cfg(feature = "cube")]
+            numbers: Arc::default(),
+        };
         let rows = it.first.len() / queries.max(1);
         let sees_nothing = |row, query| !(it.first(row, query)..=it.last(query)).any(|key| !it.is_hidden(row, key));
         let blind: Vec<bool> = (0..rows)
@@ -165,5 +176,47 @@ impl Visibility {
             Tensor::from_data(TensorData::new(bias, [rows, 1, self.queries, self.keys]), device)
         };
         self.bias.get_or_init(make).clone()
+    }
+}
+
+/// For the kernels of a GPU.
+#[cfg(feature = "cube")]
+impl Visibility {
+    /// The first key that one of these queries sees.
+    pub(crate) fn first_of(&self, queries: std::ops::Range<usize>) -> usize {
+        let rows = self.first.chunks(self.queries.max(1));
+        rows.flat_map(|row| row[queries.clone()].iter().copied()).min().unwrap_or(0) as usize
+    }
+
+    /// Whether each sequence has first keys of its own.
+    pub(crate) fn first_each(&self) -> bool {
+        self.first.len() > self.queries
+    }
+
+    /// Whether each sequence has hidden keys of its own.
+    pub(crate) fn hidden_each(&self) -> bool {
+        self.hidden.as_ref().is_some_and(|hidden| hidden.len() > self.keys)
+    }
+
+    /// The first key of each query, -1 where it sees nothing, and 1 for each hidden key, or one number where none is hidden. They are
+    /// put on the device once.
+    pub(crate) fn on_device(
+        &self,
+        put: impl Fn(TensorData) -> burn::backend::tensor::IntTensor<burn_cubecl::Cube>,
+    ) -> [burn::backend::tensor::IntTensor<burn_cubecl::Cube>; 2] {
+        let make = || {
+            let blind = |index: usize| self.blind.as_ref().is_some_and(|blind| blind[index]);
+            let first = self.first.iter().enumerate().map(|(i, first)| if blind(i) { -1 } else { *first as i32 });
+            let first: Vec<i32> = first.collect();
+            let hidden: Vec<i32> = match &self.hidden {
+                Some(hidden) => hidden.iter().map(|hidden| i32::from(*hidden)).collect(),
+                None => vec![0],
+            };
+            [first, hidden].map(|numbers| {
+                let length = numbers.len();
+                put(TensorData::new(numbers, [length]))
+            })
+        };
+        self.numbers.get_or_init(make).clone()
     }
 }

@@ -14,19 +14,44 @@ use burn::tensor::{
 };
 use proptest::prelude::*;
 
+/// The device that `ADAMOLE_TEST_DEVICE` names; the CPU by default.
+fn device() -> Device {
+    match std::env::var("ADAMOLE_TEST_DEVICE").as_deref() {
+        Err(_) | Ok("cpu") => Device::flex(),
+        #[cfg(feature = "cuda")]
+        Ok("cuda") => Device::cuda(0),
+        #[cfg(feature = "vulkan")]
+        Ok("vulkan") => Device::vulkan(burn::tensor::DeviceKind::DefaultDevice),
+        #[cfg(feature = "wgpu")]
+        Ok("wgpu") => Device::wgpu(burn::tensor::DeviceKind::DefaultDevice),
+        Ok(other) => panic!("the tests were built without {other}"),
+    }
+}
+
+/// Cases of each property. A GPU compiles kernels for each case.
+fn cases(on_the_cpu: u32) -> ProptestConfig {
+    ProptestConfig::with_cases(if device() == Device::flex() { on_the_cpu } else { 3 })
+}
+
 fn random<const D: usize>(seed: u64, shape: [usize; D]) -> Tensor<D> {
     let values = CounterRng::new(&[seed]).normal(shape.iter().product(), 1.0);
-    Tensor::from_data(TensorData::new(values, shape), &Device::flex().autodiff())
+    Tensor::from_data(TensorData::new(values, shape), &device().autodiff())
 }
 
 fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().try_to_vec().unwrap()
 }
 
-/// Asserts that values agree within 2e-6 of the largest. Gradients cancel, and agree within 2e-5.
+/// Asserts that values agree within 2e-6 of the largest. Gradients cancel, and agree within 2e-5. Other devices than the CPU have
+/// coarser exponentials: 1e-5 and 5e-5.
 #[track_caller]
 fn assert_close(what: &str, found: &[f32], expected: &[f32]) {
-    let tolerance = if what.starts_with("gradient") { 2e-5 } else { 2e-6 };
+    let tolerance = match (device() == Device::flex(), what.starts_with("gradient")) {
+        (true, false) => 2e-6,
+        (true, true) => 2e-5,
+        (false, false) => 1e-5,
+        (false, true) => 5e-5,
+    };
     assert_eq!(found.len(), expected.len(), "{what}");
     let scale = expected.iter().fold(1.0_f32, |scale, value| scale.max(value.abs()));
     for (i, (found, expected)) in found.iter().zip(expected).enumerate() {
@@ -115,6 +140,9 @@ fn compare_attention(
 
 #[test]
 fn attention_over_several_tiles_equals_its_composed_form() {
+    if device() != Device::flex() {
+        return;
+    }
     let scores = AttentionScores { scale: 0.3, cap: None };
     for (sizes, window, seen) in [
         ([1, 1, 1, 8, 1300, 0], None, Seen::All),
@@ -130,8 +158,30 @@ fn attention_over_several_tiles_equals_its_composed_form() {
     }
 }
 
+/// The largest sizes of the test above would take a software device minutes.
+#[cfg(feature = "wgpu")]
+#[test]
+fn attention_in_parts_of_the_queries_equals_its_composed_form() {
+    if device() == Device::flex() {
+        return;
+    }
+    for rows in [1, 5] {
+        for (sizes, window, seen) in [
+            ([1, 1, 2, 4, 12, 0], None, Seen::All),
+            ([2, 2, 1, 4, 9, 3], Some(4), Seen::All),
+            ([2, 1, 2, 4, 11, 0], None, Seen::Padded(3, Some(5))),
+            ([2, 1, 2, 4, 11, 0], None, Seen::Documents(4)),
+        ] {
+            let [batch, kv_heads, group, _, queries, cached] = sizes;
+            adamole_kernels::limit_attention_scores(batch * kv_heads * group * (queries + cached) * rows);
+            compare_attention(sizes, window, &seen, AttentionScores { scale: 0.3, cap: Some(2.0) });
+        }
+    }
+    adamole_kernels::limit_attention_scores(1 << 26);
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(cases(24))]
 
     #[test]
     fn a_linear_with_update_equals_its_composed_form(
@@ -253,7 +303,7 @@ proptest! {
 
     #[test]
     fn rms_norm_equals_its_composed_form(rows in 1..40_usize, width in 1..70_usize, size in 0.01_f32..30.0) {
-        let weight = Tensor::<1>::from_data(TensorData::new(CounterRng::new(&[5]).normal(width, 1.0), [width]), &Device::flex());
+        let weight = Tensor::<1>::from_data(TensorData::new(CounterRng::new(&[5]).normal(width, 1.0), [width]), &device());
         let of = |form: fn(Tensor<2>, Tensor<1>, f32) -> Tensor<2>| {
             let weight = weight.clone();
             move |[x]: [Tensor<2>; 1]| {
@@ -272,7 +322,7 @@ proptest! {
         let table = |f: fn(f32) -> f32| {
             let angle = |i: usize| f((i / dim) as f32 * 0.3 + (i % half) as f32);
             let angles: Vec<f32> = (0..length * dim).map(angle).collect();
-            Tensor::<4>::from_data(TensorData::new(angles, [1, 1, length, dim]), &Device::flex())
+            Tensor::<4>::from_data(TensorData::new(angles, [1, 1, length, dim]), &device())
         };
         let of = |form: fn(Tensor<2>, Tensor<4>, Tensor<4>, usize) -> Tensor<4>| {
             let (cos, sin) = (table(f32::cos), table(f32::sin));
@@ -301,7 +351,7 @@ proptest! {
     ) {
         let logits = random::<2>(1, [rows, vocabulary]).inner() * size;
         let targets: Vec<i32> = (0..rows).map(|row| (row * 31 % vocabulary) as i32).collect();
-        let targets = Tensor::<1, Int>::from_data(TensorData::new(targets, [rows]), &Device::flex());
+        let targets = Tensor::<1, Int>::from_data(TensorData::new(targets, [rows]), &device());
         let found = cross_entropy_gradient(logits.clone(), targets.clone());
         let expected = composed::cross_entropy_gradient(logits, targets);
         assert_close("loss", &values(found.0), &values(expected.0));
@@ -310,7 +360,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(cases(48))]
 
     #[test]
     fn attention_over_blocks_of_a_cache_equals_that_over_copies(

@@ -41,7 +41,7 @@ mod tensor_file;
 mod token_batch;
 mod token_routing;
 
-pub use adamole_kernels::Visibility;
+pub use adamole_kernels::{AdapterProducts, Visibility};
 pub use adapter_folder::{KEY_PREFIX, load_adapter, save_adapter};
 pub use adapter_keys::{adapter_gradients, adapter_tensors};
 pub use allocation::Allocation;

@@ -1,6 +1,9 @@
 //! The loss of a micro-batch: task loss and auxiliary loss, with their gradients.
 
-use crate::{DeviceBatch, RoutingStatistics, routing::floats};
+use crate::{
+    DeviceBatch, RoutingStatistics,
+    routing::{UnreadRouting, floats},
+};
 use adamole_core::{ForwardContext, LayerRouting};
 use adamole_llama::{CausalLm, frozen_cross_entropy};
 use burn::{
@@ -50,18 +53,33 @@ impl Forward {
 
     /// The values of the two losses.
     pub(crate) fn losses(&self) -> (f64, Option<f64>) {
-        read(self.task.clone(), self.balance.clone())
+        read(side_by_side(self.task.clone(), self.balance.clone()))
     }
 }
 
-/// The gradients of the total loss, in parts where layers have graphs of their own; task loss and auxiliary loss; routing
-/// statistics.
-pub(crate) type Outcome = (Vec<GradientsParams>, (f64, Option<f64>), RoutingStatistics);
+/// What a micro-batch gave. Its numbers stay on the device until they are asked for: a GPU would wait for the host otherwise.
+pub(crate) struct Outcome {
+    /// The gradients of the total loss, in parts where layers have graphs of their own.
+    pub(crate) gradients: Vec<GradientsParams>,
+    losses: Tensor<1>,
+    routing: UnreadRouting,
+}
+
+impl Outcome {
+    /// The gradients; task loss and auxiliary loss; routing statistics.
+    pub(crate) fn read(self) -> (Vec<GradientsParams>, (f64, Option<f64>), RoutingStatistics) {
+        (self.gradients, read(self.losses), self.routing.read())
+    }
+}
 
 /// A forward and backward pass as one graph.
 pub(crate) fn at_once(model: &CausalLm, batch: DeviceBatch, context: ForwardContext, weights: LossWeights) -> Outcome {
     let forward = Forward::new(model, batch, context, weights);
-    (vec![forward.gradients(model)], forward.losses(), RoutingStatistics::read(&forward.routing))
+    Outcome {
+        gradients: vec![forward.gradients(model)],
+        losses: side_by_side(forward.task, forward.balance),
+        routing: UnreadRouting::new(&forward.routing),
+    }
 }
 
 /// [`at_once`] with activation checkpointing: a graph for each layer, one at a time. The batch is on the plain device beneath
@@ -76,8 +94,8 @@ pub(crate) fn by_layers(
     let labels = (Tensor::from_inner(batch.label_positions), Tensor::from_inner(batch.label_targets));
     let head = |hidden| task_loss(model, hidden, labels, divisor);
     let (task, gradients) = model.gradients_by_layers(&batch.tokens, &mut context, share * coefficient, head);
-    let losses = read(task, context.auxiliary_loss().map(|loss| loss * share));
-    (gradients, losses, RoutingStatistics::read(&context.into_layers()))
+    let losses = side_by_side(task, context.auxiliary_loss().map(|loss| loss * share));
+    Outcome { gradients, losses, routing: UnreadRouting::new(&context.into_layers()) }
 }
 
 /// The cross-entropy of the labels, by their positions among `[B L, hidden]` and their tokens.
@@ -96,10 +114,15 @@ fn task_loss(
     }
 }
 
-/// The values of task loss and auxiliary loss, in one transfer.
-fn read(task: Tensor<1>, balance: Option<Tensor<1>>) -> (f64, Option<f64>) {
+/// Task loss and auxiliary loss without their graphs.
+fn side_by_side(task: Tensor<1>, balance: Option<Tensor<1>>) -> Tensor<1> {
     let losses =
         [Some(task), balance].into_iter().flatten().map(|loss| if loss.is_autodiff() { loss.inner() } else { loss });
-    let values = floats(Tensor::cat(losses.collect(), 0).into_data());
+    Tensor::cat(losses.collect(), 0)
+}
+
+/// Their values.
+fn read(losses: Tensor<1>) -> (f64, Option<f64>) {
+    let values = floats(losses.into_data());
     (values.first().copied().unwrap_or(f64::NAN), values.get(1).copied())
 }

@@ -43,32 +43,7 @@ pub struct Distribution {
 impl RoutingStatistics {
     /// Reads the routing of one pass off the device, in one transfer.
     pub fn read(layers: &[LayerRouting]) -> Self {
-        let Some(first) = layers.first() else { return Self::default() };
-        let columns = |layer: &LayerRouting| {
-            let rows =
-                [layer.active_experts.clone(), layer.thresholds.clone()].map(|column| column.map(Tensor::transpose));
-            let [active, thresholds] = rows;
-            [Some(layer.active_tokens.clone()), layer.threshold_sum.clone(), active, thresholds]
-        };
-        let tensors: Vec<Tensor<2>> = layers.iter().flat_map(columns).flatten().collect();
-        let widths: Vec<usize> = tensors.iter().map(|tensor| tensor.dims()[1]).collect();
-        let all = floats(Tensor::cat(tensors, 1).into_data());
-        let mut rest = all.as_slice();
-        let mut parts = widths.into_iter().map(|width| {
-            let (part, others) = rest.split_at(width);
-            rest = others;
-            part
-        });
-        let mut next = |is_there: bool| is_there.then(|| parts.next().unwrap_or_default());
-        let layers = layers.iter().map(|layer| {
-            let active_tokens = next(true).unwrap_or_default().to_vec();
-            let threshold_sum = next(layer.threshold_sum.is_some()).map(|sum| sum.iter().sum());
-            let active = next(layer.active_experts.is_some());
-            let thresholds = next(layer.thresholds.is_some()).map(|values| (values, f64::from(layer.max_threshold)));
-            let distribution = active.map(|active| Distribution::of(active, thresholds, active_tokens.len()));
-            LayerStatistics { active_tokens, threshold_sum, distribution }
-        });
-        Self { layers: layers.collect(), tokens: first.tokens }
+        UnreadRouting::new(layers).read()
     }
 
     /// Adds the statistics of another pass over the same model.
@@ -131,6 +106,58 @@ impl RoutingStatistics {
     pub fn mean_threshold(&self) -> Option<f64> {
         let sums: Vec<f64> = self.layers.iter().filter_map(|layer| layer.threshold_sum).collect();
         (self.tokens > 0 && !sums.is_empty()).then(|| sums.iter().sum::<f64>() / (self.tokens * sums.len()) as f64)
+    }
+}
+
+/// The routing of one pass, still on the device.
+pub(crate) struct UnreadRouting {
+    /// All numbers side by side, `[1, n]`; `None` where nothing is routed.
+    values: Option<Tensor<2>>,
+    layers: Vec<UnreadLayer>,
+    tokens: usize,
+}
+
+/// The widths of a layer's numbers: active tokens, sum of thresholds, active experts and thresholds of each row.
+struct UnreadLayer {
+    widths: [Option<usize>; 4],
+    max_threshold: f64,
+}
+
+impl UnreadRouting {
+    /// Queues what is to be read, and lets go of the rest.
+    pub(crate) fn new(layers: &[LayerRouting]) -> Self {
+        let (mut values, mut unread) = (Vec::new(), Vec::new());
+        for layer in layers {
+            let of_rows = [&layer.active_experts, &layer.thresholds].map(|it| it.clone().map(Tensor::transpose));
+            let [active, thresholds] = of_rows;
+            let parts = [Some(layer.active_tokens.clone()), layer.threshold_sum.clone(), active, thresholds];
+            let widths = parts.each_ref().map(|part| part.as_ref().map(|part: &Tensor<2>| part.dims()[1]));
+            unread.push(UnreadLayer { widths, max_threshold: f64::from(layer.max_threshold) });
+            values.extend(parts.into_iter().flatten());
+        }
+        let values = (!values.is_empty()).then(|| Tensor::cat(values, 1));
+        Self { values, layers: unread, tokens: layers.first().map_or(0, |layer| layer.tokens) }
+    }
+
+    pub(crate) fn read(self) -> RoutingStatistics {
+        let all = self.values.map(|values| floats(values.into_data())).unwrap_or_default();
+        let mut rest = all.as_slice();
+        let mut next = |width: usize| {
+            let (part, others) = rest.split_at(width);
+            rest = others;
+            part
+        };
+        let layers = self.layers.into_iter().map(|UnreadLayer { widths, max_threshold }| {
+            let [active_tokens, threshold_sum, active, thresholds] = widths.map(|width| width.map(&mut next));
+            let active_tokens = active_tokens.unwrap_or_default().to_vec();
+            let thresholds = thresholds.map(|values| (values, max_threshold));
+            LayerStatistics {
+                threshold_sum: threshold_sum.map(|sum| sum.iter().sum()),
+                distribution: active.map(|active| Distribution::of(active, thresholds, active_tokens.len())),
+                active_tokens,
+            }
+        });
+        RoutingStatistics { layers: layers.collect(), tokens: self.tokens }
     }
 }
 

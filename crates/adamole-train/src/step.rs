@@ -131,7 +131,8 @@ pub(crate) fn accumulate_until(
     let is_whole = parts.is_some();
     let mut parts = parts.unwrap_or_default();
     parts.sort_by_key(|(index, _)| *index);
-    for (index, (gradients, (task, balance), routing)) in parts {
+    for (index, outcome) in parts {
+        let (gradients, (task, balance), routing) = outcome.read();
         let here = |gradients: GradientsParams| match replicas.count() {
             1 => gradients,
             _ => gradients.to_device(&plain, model),

@@ -19,7 +19,7 @@ mod tiles;
 
 use crate::{
     CachedSequence, Dropout, Visibility,
-    nodes::{Adjoints, GateCurve, Kernels, PlainKernels},
+    nodes::{Adjoints, CachedKernels, GateCurve, Kernels, PlainKernels},
     operations::AttentionScores,
 };
 use burn::backend::{
@@ -322,6 +322,16 @@ impl PlainKernels for Flex {
         Self::attention_with_norms([q, k, v], &visible, scores).into()
     }
 
+    fn cross_entropy_gradient(logits: FlexTensor, targets: FlexTensor) -> (FlexTensor, FlexTensor) {
+        let ([rows, vocabulary], dtype) = (logits.shape().dims(), logits.dtype());
+        let targets: Vec<usize> = targets.into_data().iter::<i64>().map(|id| id as usize).collect();
+        let mut values = taken(logits);
+        let losses = loss::cross_entropy_gradient(&mut values, vocabulary, &targets);
+        (typed(losses, [rows, 1], dtype), typed(values, [rows, vocabulary], dtype))
+    }
+}
+
+impl CachedKernels for Flex {
     fn single_queries(
         q: FlexTensor,
         keys: FlexTensor,
@@ -334,13 +344,5 @@ impl PlainKernels for Flex {
         let ([_, heads, rows, width], [kv_heads, slots, _]) = (q.dims(), keys.dims());
         let (sizes, cache) = (cached::Sizes { heads, kv_heads, slots, width }, [keys.slice(), values.slice()]);
         q.like(cached::single_queries(q.slice(), cache, sizes, &sequences, window, scores), [rows, heads * width])
-    }
-
-    fn cross_entropy_gradient(logits: FlexTensor, targets: FlexTensor) -> (FlexTensor, FlexTensor) {
-        let ([rows, vocabulary], dtype) = (logits.shape().dims(), logits.dtype());
-        let targets: Vec<usize> = targets.into_data().iter::<i64>().map(|id| id as usize).collect();
-        let mut values = taken(logits);
-        let losses = loss::cross_entropy_gradient(&mut values, vocabulary, &targets);
-        (typed(losses, [rows, 1], dtype), typed(values, [rows, vocabulary], dtype))
     }
 }

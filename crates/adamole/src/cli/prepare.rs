@@ -31,6 +31,9 @@ const WARMUP_SHARE: f64 = 0.1;
 /// The same in words.
 pub(crate) const WARMUP_OF_OWN_TEXT: &str = "a tenth of the run's steps, at most 200";
 
+/// Tokens of a micro-batch on a GPU, where neither they nor examples are set: enough rows for products that keep it busy.
+const TOKENS_ON_GPU: usize = 2048;
+
 /// The settings of a run.
 pub(crate) struct Request {
     flags: Settings,
@@ -132,8 +135,12 @@ impl Request {
     /// # Errors
     /// Something cannot be read, or there is too little memory.
     pub(crate) fn read(&mut self, crew: &Crew) -> Result<Inputs, Failure> {
+        let hardware = Hardware::open(&self.config.device, self.config.workers, crew)?;
+        let on_cpu = device::is_cpu(&hardware.device);
+        if !on_cpu && hardware.others.is_empty() {
+            self.fill_device();
+        }
         let Self { config, located, .. } = &*self;
-        let hardware = Hardware::open(&config.device, config.workers, crew)?;
         let note_on_paths = |failure: &Failure| {
             if let (Failure::Hub(_), Some(resumed)) = (failure, &self.resumed) {
                 resumed.begun.note_on_paths(located);
@@ -143,12 +150,12 @@ impl Request {
         let read = ReadData::of(config, located).inspect_err(note_on_paths)?;
 
         let device = hardware.device.clone().autodiff();
+        config.adapter_products.choose();
         let mut base = Base::load(&located.model, config.weights(), &device).inspect_err(note_on_paths)?;
         let data = read.encode(config, located, &base)?;
         let lengths = data.train().lengths();
         warn_beyond_positions(base.model.config(), lengths.iter().copied());
         let layout = config.adapter.layout(base.model.config())?;
-        let on_cpu = device::is_cpu(&hardware.device);
         let memory =
             memory::estimate(config, &layout, base.model.config(), &lengths, (hardware.side_by_side(), on_cpu));
         memory::check(&memory, on_cpu, crew.on_this_machine())?;
@@ -158,6 +165,20 @@ impl Request {
         let template = template.map(chat::source).transpose()?;
         self.fit_warmup(lengths.len());
         Ok(Inputs { data, base, template, memory, hardware })
+    }
+
+    /// Packs the texts of a new run into micro-batches of so many tokens, where it is not set how large they are and which side is
+    /// padded: a few short texts leave a GPU idle.
+    fn fill_device(&mut self) {
+        let is_set = |name: &&str| self.settings.get(name).is_some();
+        let size = ["micro_batch_size", "micro_batch_tokens", "padding", "compat"].iter().any(is_set);
+        if size || self.resumed.is_some() {
+            return;
+        }
+        for config in [&mut self.config, &mut self.located] {
+            config.recipe.micro_batch_tokens = Some(TOKENS_ON_GPU);
+        }
+        self.settings = self.settings.clone().with("micro_batch_tokens", TOKENS_ON_GPU);
     }
 
     /// Where the warm-up is not set, that of a run on text of one's own is a share of its steps. A longer one than the run

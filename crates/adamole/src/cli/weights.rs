@@ -3,7 +3,7 @@
 use super::settings::Flags;
 use adamole::{
     core::settings,
-    llama::{Precision, Quantization, WeightTypes},
+    llama::{AdapterProducts, Precision, Quantization, WeightTypes},
 };
 
 settings! {
@@ -14,13 +14,18 @@ settings! {
         pub(crate) dtype: Precision = Precision::Float32, common;
         /// Keep the weights of the frozen linears in 8 or 4 bits.
         pub(crate) quantize: Option<Quantization> = None, shown("none");
+        /// Type of the operands where adapters meet a base of 16 bits on a GPU: that of a bfloat16 base (mixed), float32, or that of
+        /// any base (narrow). Parameters and sums are float32 in either case.
+        pub(crate) adapter_products: AdapterProducts = AdapterProducts::Mixed;
     }
 }
 
 pub(crate) type WeightFlags = Flags<Weights>;
 
+/// The precision of products becomes the choice of the process.
 impl From<WeightFlags> for WeightTypes {
     fn from(Flags(weights): WeightFlags) -> Self {
+        weights.adapter_products.choose();
         Self { precision: weights.dtype, quantization: weights.quantize }
     }
 }

@@ -8,7 +8,7 @@ use crate::cli::{Failure, adapter_settings::AdapterSettings, own_text::OwnText, 
 use adamole::{
     core::{SettingError, SettingGroup},
     data::{LabelScope, SplitPart},
-    llama::{Precision, Quantization, WeightTypes},
+    llama::{AdapterProducts, Precision, Quantization, WeightTypes},
     train::Recipe,
 };
 use serde::Serialize;
@@ -40,6 +40,8 @@ pub(crate) struct Resolved {
     pub(crate) version: &'static str,
     pub(crate) dtype: Precision,
     pub(crate) quantize: Option<Quantization>,
+    #[serde(skip_serializing_if = "AdapterProducts::is_default")]
+    pub(crate) adapter_products: AdapterProducts,
 }
 
 impl Resolved {
@@ -74,7 +76,7 @@ impl Settings {
                 return Err(SettingError::invalid(name, value, "an integer of at least 1").into());
             }
         }
-        let Weights { dtype, quantize } = Weights::from_settings(&given)?;
+        let Weights { dtype, quantize, adapter_products } = Weights::from_settings(&given)?;
         let splits = Splits::from_settings(&given)?.checked()?;
         let own_text = is_own_text.then(|| OwnText::from_settings(&given)).transpose()?;
         let run = || PathBuf::from("runs").join(format!("{}-{}-{}", reading.name(), adapter.method, recipe.seed));
@@ -95,6 +97,7 @@ impl Settings {
             version: env!("CARGO_PKG_VERSION"),
             dtype,
             quantize,
+            adapter_products,
         })
     }
 
