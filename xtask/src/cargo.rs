@@ -34,6 +34,30 @@ pub(crate) fn test(device: Option<&str>, arguments: &[String]) -> Result<(), Fai
     run(&all, &variables)
 }
 
+/// Builds the tests of devices with the backend of this device and returns the path of the test program of this name.
+pub(crate) fn test_program_for(device: &str, name: &str) -> Result<PathBuf, Failure> {
+    let build = Build::of(device)?;
+    let all: Vec<_> = ["test", "--release", "--workspace", "--no-run", "--message-format=json-render-diagnostics"]
+        .into_iter()
+        .chain(build.arguments())
+        .chain(DEVICE_TESTS)
+        .collect();
+    eprintln!("$ cargo {}", all.join(" "));
+    let output = command().args(&all).stderr(Stdio::inherit()).output()?;
+    if !output.status.success() {
+        return Err(format!("cargo test failed ({})", output.status).into());
+    }
+    executable(&String::from_utf8_lossy(&output.stdout), name)
+        .ok_or_else(|| format!("cargo names no test program {name}").into())
+}
+
+/// The program of the test target of this name in cargo's messages.
+fn executable(messages: &str, name: &str) -> Option<PathBuf> {
+    let messages = messages.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let mut of_target = messages.filter(|message| message["target"]["name"] == name);
+    of_target.find_map(|message| Some(PathBuf::from(message["executable"].as_str()?)))
+}
+
 /// Builds the `adamole` program with the backend of this device and returns its path.
 pub(crate) fn program_for(device: &str) -> Result<PathBuf, Failure> {
     build(Build::of(device)?)
@@ -115,4 +139,19 @@ fn command() -> Command {
         }
     }
     command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_program_of_a_test_is_found_among_cargos_messages() {
+        let messages = "\
+            {\"reason\":\"compiler-artifact\",\"target\":{\"name\":\"burn\"},\"executable\":null}\n\
+            {\"reason\":\"compiler-artifact\",\"target\":{\"name\":\"devices\"},\"executable\":\"/t/devices-1\"}\n\
+            {\"reason\":\"build-finished\",\"success\":true}\n";
+        assert_eq!(executable(messages, "devices"), Some(PathBuf::from("/t/devices-1")));
+        assert_eq!(executable(messages, "burn"), None);
+    }
 }

@@ -6,6 +6,7 @@ mod bench;
 mod cargo;
 mod ci;
 mod datasets;
+mod gpu;
 mod reproduce;
 
 use clap::{Parser, Subcommand};
@@ -33,6 +34,8 @@ enum Task {
         #[arg(last = true)]
         arguments: Vec<String>,
     },
+    /// Run what needs a GPU: tests of devices, training steps, launches, generation, memory; every failure is recorded by name
+    Gpu(gpu::Options),
     /// Check formatting, lints, documentation and tests, and run a reproduction with a checked report
     Ci,
     /// Regenerate the shipped samples and base models
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Task::Reproduce(options) => reproduce::run(&options),
         Task::Bench(options) => bench::run(&options),
         Task::Test { device, arguments } => cargo::test(device.as_deref(), &arguments),
+        Task::Gpu(options) => gpu::run(&options),
         Task::Ci => ci::run(),
         Task::Datasets(options) => datasets::run(&options),
     };

@@ -39,3 +39,26 @@ fn a_device_that_cannot_be_opened_is_refused_with_a_remedy() {
         assert!(output.status.code() == Some(2) && talk.contains(expected) && talk.contains("hint: "), "{talk}");
     }
 }
+
+/// A model of one layer more asks for the same again, and reads each of its weights at least forward and backward.
+#[test]
+fn what_a_step_asks_of_a_gpu_is_counted_by_the_layer() {
+    if device_name() == "cpu" {
+        return;
+    }
+    let shape = concat!(env!("CARGO_MANIFEST_DIR"), "/../../xtask/gpu/llama-narrow");
+    let flags = ["--batch", "1", "--tokens", "16", "--warm-up", "2", "--method", "lora", "--dropout", "0"];
+    let call = ["bench", "step", "--roofline", "--shape", shape, "--device", &device_name(), "--format", "json"];
+    let output = program(&[&call[..], &flags].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let number = |pointer: &str| report.pointer(pointer).and_then(Value::as_f64).unwrap_or(f64::NAN);
+    for what in ["launches", "bytes"] {
+        let [counted, expected] = [0, 1].map(|index| number(&format!("/three_layers/{index}/{what}")));
+        assert!((counted - expected).abs() <= 0.05 * counted, "{what}: {counted}, expected {expected}: {report}");
+    }
+    let weights_of_a_layer = (4 * 128 * 128 + 3 * 128 * 344) as f64 * 4.0;
+    let of_a_layer = number("/counted/1/bytes") - number("/counted/0/bytes");
+    assert!(of_a_layer > 2.0 * weights_of_a_layer, "{of_a_layer} bytes: {report}");
+    assert!(of_a_layer < 12.0 * weights_of_a_layer, "{of_a_layer} bytes: {report}");
+}

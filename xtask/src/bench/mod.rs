@@ -3,7 +3,7 @@
 
 mod comparison;
 mod measured;
-mod page;
+pub(crate) mod page;
 mod python;
 mod table;
 

@@ -37,6 +37,8 @@ fn every_measurement_gives_finite_positive_numbers() {
     let report = measure("layer", &[&layer[..], &adapter].concat(), &["seconds", "rows_per_second"]);
     assert_eq!((&report["num_experts"], &report["rank"]), (&4.into(), &2.into()));
 
+    fails(&["bench", "step", "--model", &model, "--profile", "--device", "cpu"], 2, &["the CPU backend has none"]);
+    fails(&["bench", "step", "--shape", &model, "--roofline", "--device", "cpu"], 2, &["the CPU backend has none"]);
     fails(&["bench", "layer", "--rows", "0"], 2, &["--rows is 0"]);
     fails(&["bench", "load", "--shape", &model], 2, &["--shape has no files"]);
     fails(&["bench", "step", "--model", &model, "--shape", &model], 2, &["cannot be used with"]);

@@ -1,6 +1,6 @@
 //! `adamole bench load`.
 
-use super::{Circumstances, Failure, Subject, step, threads_of_one_batch};
+use super::{Circumstances, Failure, Subject, threads_of_one_batch, training::batches};
 use crate::cli::output::print;
 use adamole::{
     data::LabelScope,
@@ -61,7 +61,7 @@ pub(crate) fn run(arguments: &LoadArguments) -> Result<(), Failure> {
     let model = subject.load(&device)?;
     let load_seconds = started.elapsed().as_secs_f64();
 
-    let batches = step::batches(1, TOKENS, 1, LabelScope::Text, model.config().vocab_size);
+    let batches = batches(1, TOKENS, 1, LabelScope::Text, model.config().vocab_size);
     let started = Instant::now();
     let input = StepInput { batches: &batches, step: 0, recipe: &Recipe::default() };
     accumulate(&model, input, &Workers::new(1), &Replicas::default())?;

@@ -4,8 +4,11 @@ mod eval;
 mod generate;
 mod layer;
 mod load;
+mod profile;
 mod ranks;
+mod roofline;
 mod step;
+mod training;
 
 use super::{
     Failure,
@@ -22,7 +25,7 @@ use super::{
 use adamole::{
     core::CounterRng,
     device,
-    llama::CausalLm,
+    llama::{CausalLm, ModelConfig},
     train::{Workers, peak_memory_bytes},
 };
 use burn::tensor::Device;
@@ -111,6 +114,23 @@ impl Subject {
             Some(shape) => Ok(CausalLm::random_base(shape_of(shape)?, self.weights, device)?),
             None => load_model(&self.folder()?, self.weights, device),
         }
+    }
+
+    /// The shape with this number of layers in place of its own, which may be for a count that grows by the layer.
+    fn shape_of_layers(&self, layers: Option<usize>) -> Result<ModelConfig, Failure> {
+        let name =
+            self.shape.as_ref().ok_or_else(|| Failure::Usage("--model has all layers, expected --shape".into()))?;
+        let fields = layers.map(|layers| ("num_hidden_layers".to_owned(), layers.into()));
+        Ok(shape_of(name)?.with(fields.into_iter().collect())?)
+    }
+
+    /// A random base of the shape with this number of layers, with fresh adapters.
+    fn load_layers(&self, layers: usize, device: &Device) -> Result<CausalLm, Failure> {
+        let config = self.shape_of_layers(Some(layers))?;
+        let mut model = CausalLm::random_base(config, self.weights, device)?;
+        let layout = self.adapter.0.layout(model.config())?;
+        model.adapt(&layout, 0);
+        Ok(model)
     }
 
     /// The folder of the model's files.
