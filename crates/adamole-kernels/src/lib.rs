@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod adamw;
 mod adapter_products;
 mod cached;
 mod counted_bits;
@@ -22,6 +23,7 @@ mod visibility;
 #[cfg(feature = "flex")]
 mod wide;
 
+pub use adamw::{AdamWStep, adamw, squares};
 pub use adapter_products::AdapterProducts;
 pub use cached::{CachedSequence, cached_attention, gathered_attention};
 pub use dropout::Dropout;

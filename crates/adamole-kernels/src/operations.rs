@@ -312,7 +312,7 @@ pub fn cross_entropy_gradient(logits: Tensor<2>, targets: Tensor<1, Int>) -> (Te
 /// The operations composed of Burn's own, which the fused ones are tested against.
 pub mod composed {
     use super::AttentionScores;
-    use crate::{Dropout, Visibility};
+    use crate::{AdamWStep, Dropout, Visibility};
     use burn::tensor::{
         DType, IndexingUpdateOp, Int, Tensor,
         activation::{gelu_approximate, sigmoid, silu, softmax},
@@ -433,6 +433,15 @@ pub mod composed {
         let weights = if dtype == DType::F32 { weights } else { weights.cast(dtype) };
         let mixed = weights.reshape([batch, kv_heads, group * queries, keys]).matmul(v);
         mixed.reshape([batch, heads, queries, width]).swap_dims(1, 2).reshape([batch * queries, heads * width])
+    }
+
+    /// See [`adamw`](crate::adamw).
+    pub fn adamw(value: Tensor<3>, gradient: Tensor<3>, moments: [Tensor<3>; 2], step: AdamWStep) -> [Tensor<3>; 3] {
+        let ([first, second], gradient) = (moments, gradient * step.clip);
+        let first = first * step.beta_1 + gradient.clone() * (1.0 - step.beta_1);
+        let second = second * step.beta_2 + gradient.square() * (1.0 - step.beta_2);
+        let change = first.clone() / (second.clone().sqrt() * step.second_factor + step.epsilon) * step.step_size;
+        [value * step.decay - change, first, second]
     }
 
     /// One element of each row: `values` `[T, N]` and `columns` `[T]` to `[T, 1]`.

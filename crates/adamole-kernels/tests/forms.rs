@@ -3,10 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use adamole_kernels::{
-    AttentionScores, CachedSequence, CounterRng, Dropout, Visibility, adapter_input, attention, cached_attention,
-    composed, cross_entropy_gradient, gate_scores, gathered_attention, geglu, linear, linear_gradient,
-    linear_with_update, margins, normalised, quantized_linear_with_update, rms_norm, rotated_heads, swiglu,
-    weighted_experts, weighted_sum,
+    AdamWStep, AttentionScores, CachedSequence, CounterRng, Dropout, Visibility, adamw, adapter_input, attention,
+    cached_attention, composed, cross_entropy_gradient, gate_scores, gathered_attention, geglu, linear,
+    linear_gradient, linear_with_update, margins, normalised, quantized_linear_with_update, rms_norm, rotated_heads,
+    squares, swiglu, weighted_experts, weighted_sum,
 };
 use burn::tensor::{
     Device, Int, Tensor, TensorData,
@@ -280,6 +280,35 @@ proptest! {
             }
         };
         compare([random(2, [rows, columns])], of(weighted_sum), of(composed::weighted_sum));
+    }
+
+    #[test]
+    fn a_step_of_adamw_equals_its_composed_form(
+        outer in 1..9_usize, experts in 1..9_usize, inner in 1..40_usize, clip in 0.01..1.0_f64, t in 1..2000_i32,
+    ) {
+        let of = |seed| random::<3>(seed, [outer, experts, inner]).inner();
+        let (value, gradient, moments) = (of(1), of(2), [of(3) * 0.1, of(4).square()]);
+        let step = AdamWStep {
+            clip,
+            beta_1: 0.9,
+            beta_2: 0.999,
+            step_size: 1e-2 / (1.0 - 0.9_f64.powi(t)),
+            second_factor: (1.0 / (1.0 - 0.999_f64.powi(t))).sqrt(),
+            epsilon: 1e-8,
+            decay: 0.99,
+        };
+        let found = adamw(value.clone(), gradient.clone(), moments.clone(), step);
+        let expected = composed::adamw(value, gradient, moments, step);
+        for (what, (found, expected)) in ["value", "first", "second"].into_iter().zip(found.into_iter().zip(expected)) {
+            assert_close(what, &values(found), &values(expected));
+        }
+    }
+
+    #[test]
+    fn squares_add_up_in_their_composed_form(rows in 1..100_usize, columns in 1..200_usize) {
+        let x = random::<2>(1, [rows, columns]).inner();
+        let sum: f32 = values(squares(x.clone())).iter().sum();
+        assert_close("sum", &[sum], &values(x.square().sum()));
     }
 
     #[test]

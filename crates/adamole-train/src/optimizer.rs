@@ -1,6 +1,7 @@
 //! AdamW with clipping by norm.
 
 use crate::{CheckpointDamage, NotFinite, RoutingStatistics, routing::floats};
+use adamole_kernels::{AdamWStep, adamw, squares};
 use adamole_llama::{CausalLm, Parameter, ParameterKind, ParameterVisitor};
 use burn::{
     module::{Module, ModuleMapper, Param, ParamId},
@@ -202,9 +203,9 @@ impl ModuleMapper for Update<'_> {
                 second: Tensor::zeros(view, &value.device()),
                 steps: vec![0; count],
             });
-            let gradient = gradient.reshape(view) * self.clip;
             let rate = self.rates.get(&id).copied().unwrap_or(self.rate);
-            let updated = moments.update(value.reshape(view), gradient, &experts.inactive, rate, self.settings);
+            let (value, gradient) = (value.reshape(view), gradient.reshape(view));
+            let updated = moments.update(value, (gradient, self.clip), &experts.inactive, rate, self.settings);
             let updated = updated.reshape(shape);
             if tracked { Tensor::from_inner(updated).require_grad() } else { updated }
         })
@@ -216,7 +217,7 @@ impl Moments {
     fn update(
         &mut self,
         value: Tensor<3>,
-        gradient: Tensor<3>,
+        (gradient, clip): (Tensor<3>, f64),
         inactive: &[bool],
         rate: f64,
         settings: AdamWSettings,
@@ -225,19 +226,23 @@ impl Moments {
             *steps += 1;
         }
         let (beta_1, beta_2) = (f64::from(settings.beta_1), f64::from(settings.beta_2));
-        let first = self.first.clone() * beta_1 + gradient.clone() * (1.0 - beta_1);
-        let second = self.second.clone() * beta_2 + gradient.square() * (1.0 - beta_2);
         // 1 / (1 - beta^t), which is 1 / 0 for an expert that was never active and does not move.
         let correction = |beta: f64, steps: u32| if steps == 0 { 0.0 } else { 1.0 / (1.0 - beta.powi(steps as i32)) };
         let decay = 1.0 - rate * f64::from(settings.weight_decay);
         let epsilon = f64::from(settings.epsilon);
         if inactive.iter().all(|inactive| !inactive) && self.steps.iter().all(|steps| *steps == self.steps[0]) {
             let (of_first, of_second) = (correction(beta_1, self.steps[0]), correction(beta_2, self.steps[0]));
-            let change = first.clone() / (second.clone().sqrt() * of_second.sqrt() + epsilon) * (rate * of_first);
+            let (step_size, second_factor) = (rate * of_first, of_second.sqrt());
+            let step = AdamWStep { clip, beta_1, beta_2, step_size, second_factor, epsilon, decay };
+            let moments = [self.first.clone(), self.second.clone()];
+            let [updated, first, second] = adamw(value, gradient, moments, step);
             (self.first, self.second) = (first, second);
-            return value * decay - change;
+            return updated;
         }
-        // As above, expert by expert; an inactive one keeps everything.
+        // As `adamw` does, expert by expert; an inactive one keeps everything.
+        let gradient = gradient * clip;
+        let first = self.first.clone() * beta_1 + gradient.clone() * (1.0 - beta_1);
+        let second = self.second.clone() * beta_2 + gradient.square() * (1.0 - beta_2);
         let device = value.device();
         let per_expert = |f: &dyn Fn(usize) -> f64| {
             let values: Vec<f32> = (0..inactive.len()).map(|expert| f(expert) as f32).collect();
@@ -262,15 +267,18 @@ fn squared_norms(model: &CausalLm, gradients: &GradientsParams) -> Vec<(String, 
         fn visit<const D: usize>(&mut self, name: String, _kind: ParameterKind, param: &Param<Tensor<D>>) {
             if let Some(gradient) = self.0.get::<D>(param.id) {
                 self.1.push(name);
-                self.2.push(gradient.square().sum());
+                self.2.push(squares(gradient));
             }
         }
     }
-    let mut squares = Squares(gradients, Vec::new(), Vec::new());
-    model.visit_parameters(&mut squares);
-    let Squares(_, names, squares) = squares;
-    if squares.is_empty() {
+    let mut found = Squares(gradients, Vec::new(), Vec::new());
+    model.visit_parameters(&mut found);
+    let Squares(_, names, parts) = found;
+    if parts.is_empty() {
         return Vec::new();
     }
-    names.into_iter().zip(floats(Tensor::cat(squares, 0).into_data())).collect()
+    let lengths: Vec<usize> = parts.iter().map(|parts| parts.dims()[0]).collect();
+    let mut sums = floats(Tensor::cat(parts, 0).into_data()).into_iter();
+    let of_parts = lengths.into_iter().map(|length| sums.by_ref().take(length).sum());
+    names.into_iter().zip(of_parts).collect()
 }

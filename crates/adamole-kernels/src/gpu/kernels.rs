@@ -1,7 +1,7 @@
 //! The kernels as operations of the backend, which Burn's fusion puts in order with the others of a stream.
 
-use super::weights::Seen;
-use crate::{Dropout, nodes::GateCurve, operations::AttentionScores};
+use super::{optimizer, weights::Seen};
+use crate::{AdamWStep, Dropout, nodes::GateCurve, operations::AttentionScores};
 use burn::{
     backend::{
         Backend, backend_extension,
@@ -127,10 +127,44 @@ pub(crate) trait CubeKernels: Backend {
         logits: FloatTensor<Self>,
         targets: IntTensor<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
+
+    #[fusion(dtype = values, shape = first_row(values))]
+    fn cube_weighted_sum(values: FloatTensor<Self>, weights: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// Of parts of a tensor.
+    #[fusion(dtype = x, shape = parts(x))]
+    fn cube_squares(x: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    #[fusion(meta = updated)]
+    fn cube_adamw(
+        value: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        first: FloatTensor<Self>,
+        second: FloatTensor<Self>,
+        step: AdamWStep,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 }
 
 fn product(left: &TensorSpec, right: &TensorSpec) -> Shape {
     [left.shape[0], right.shape[1]].into()
+}
+
+fn first_row(values: &Shape) -> Shape {
+    [1, values[1]].into()
+}
+
+fn parts(x: &Shape) -> Shape {
+    [optimizer::parts(x.num_elements())].into()
+}
+
+fn updated(
+    value: &TensorSpec,
+    _: &TensorSpec,
+    first: &TensorSpec,
+    second: &TensorSpec,
+    _: &AdamWStep,
+) -> (TensorSpec, TensorSpec, TensorSpec) {
+    (value.clone(), first.clone(), second.clone())
 }
 
 fn by_head(x: &Shape, cos: &Shape, heads: &usize) -> Shape {

@@ -9,8 +9,10 @@ use burn_cubecl::{
     tensor::CubeTensor,
 };
 
-/// Units of a cube that share a row.
-pub(super) const UNITS_OF_ROW: usize = 64;
+/// The units of a cube that share a row of this length: more for a long one, so that no unit has many elements to wait for.
+pub(super) fn units_of_row(length: usize) -> usize {
+    if length < 1024 { 64 } else { 256 }
+}
 
 /// The tensors in row-major order without gaps.
 pub(super) fn contiguous<const N: usize>(tensors: [CubeTensor; N]) -> [CubeTensor; N] {
@@ -38,19 +40,19 @@ pub(super) fn unit_each(client: &Client, count: usize) -> (CubeCount, CubeDim) {
     (calculate_cube_count_elemwise(client, count, dim), dim)
 }
 
-/// One cube of [`UNITS_OF_ROW`] units for each of so many rows.
-pub(super) fn cube_each(client: &Client, rows: usize) -> (CubeCount, CubeDim) {
-    let dim = CubeDim::new_1d(UNITS_OF_ROW as u32);
-    (calculate_cube_count_elemwise(client, rows * UNITS_OF_ROW, dim), dim)
+/// One cube of so many units for each of so many rows.
+pub(super) fn cube_each(client: &Client, rows: usize, units: usize) -> (CubeCount, CubeDim) {
+    let dim = CubeDim::new_1d(units as u32);
+    (calculate_cube_count_elemwise(client, rows * units, dim), dim)
 }
 
 /// The sum of what the units of a cube have. All of them take part.
 #[cube]
-pub(super) fn sum_of_cube(value: f32, scratch: &mut Shared<[f32]>) -> f32 {
+pub(super) fn sum_of_cube(value: f32, scratch: &mut Shared<[f32]>, #[comptime] units: usize) -> f32 {
     let unit = UNIT_POS as usize;
     scratch[unit] = value;
     sync_cube();
-    let mut half = comptime!(UNITS_OF_ROW / 2).runtime();
+    let mut half = comptime!(units / 2).runtime();
     while half > 0 {
         if unit < half {
             let other = scratch[unit + half];
@@ -66,11 +68,11 @@ pub(super) fn sum_of_cube(value: f32, scratch: &mut Shared<[f32]>) -> f32 {
 
 /// The largest of what the units of a cube have. All of them take part.
 #[cube]
-pub(super) fn largest_of_cube(value: f32, scratch: &mut Shared<[f32]>) -> f32 {
+pub(super) fn largest_of_cube(value: f32, scratch: &mut Shared<[f32]>, #[comptime] units: usize) -> f32 {
     let unit = UNIT_POS as usize;
     scratch[unit] = value;
     sync_cube();
-    let mut half = comptime!(UNITS_OF_ROW / 2).runtime();
+    let mut half = comptime!(units / 2).runtime();
     while half > 0 {
         if unit < half {
             let other = scratch[unit + half];

@@ -1,6 +1,6 @@
 //! Cross-entropy and its gradient: a cube for each row of logits.
 
-use super::launch::{UNITS_OF_ROW, alike, contiguous, cube_each, element, largest_of_cube, sum_of_cube, uninitialised};
+use super::launch::{alike, contiguous, cube_each, element, largest_of_cube, sum_of_cube, uninitialised, units_of_row};
 use burn::backend::TensorMetadata;
 use burn_cubecl::{
     cubecl::{self, ir::ElemType, prelude::*},
@@ -14,6 +14,7 @@ fn row_losses<F: Float, I: Int>(
     losses: &mut Tensor<F>,
     gradient: &mut Tensor<F>,
     vocabulary: usize,
+    #[comptime] units: usize,
     #[define(F)] _type: ElemType,
     #[define(I)] _target_type: ElemType,
 ) {
@@ -21,7 +22,7 @@ fn row_losses<F: Float, I: Int>(
         terminate!();
     }
     let start = CUBE_POS * vocabulary;
-    let mut scratch = Shared::<[f32]>::new_slice(UNITS_OF_ROW);
+    let mut scratch = Shared::<[f32]>::new_slice(units);
     let mut largest = f32::cast_from(logits[start]);
     let mut column = UNIT_POS as usize;
     while column < vocabulary {
@@ -29,16 +30,16 @@ fn row_losses<F: Float, I: Int>(
         if logit > largest {
             largest = logit;
         }
-        column += UNITS_OF_ROW;
+        column += units;
     }
-    let largest = largest_of_cube(largest, &mut scratch);
+    let largest = largest_of_cube(largest, &mut scratch, units);
     let mut sum = 0.0f32;
     let mut column = UNIT_POS as usize;
     while column < vocabulary {
         sum += (f32::cast_from(logits[start + column]) - largest).exp();
-        column += UNITS_OF_ROW;
+        column += units;
     }
-    let sum = sum_of_cube(sum, &mut scratch);
+    let sum = sum_of_cube(sum, &mut scratch, units);
     let target = usize::cast_from(targets[CUBE_POS]);
     if UNIT_POS == 0 {
         losses[CUBE_POS] = F::cast_from(sum.ln() + largest - f32::cast_from(logits[start + target]));
@@ -48,7 +49,7 @@ fn row_losses<F: Float, I: Int>(
         let probability = (f32::cast_from(logits[start + column]) - largest).exp() / sum;
         let one = select(column == target, 1.0f32.runtime(), 0.0f32.runtime());
         gradient[start + column] = F::cast_from(probability - one);
-        column += UNITS_OF_ROW;
+        column += units;
     }
 }
 
@@ -58,9 +59,10 @@ pub(super) fn cross_entropy_gradient(logits: CubeTensor, targets: CubeTensor) ->
     let ([rows, vocabulary], client) = (logits.shape().dims(), logits.client.clone());
     let (losses, gradient) = (uninitialised(&logits, [rows, 1], logits.dtype), alike(&logits));
     let types = [element(&logits), element(&targets)];
-    let (count, dim) = cube_each(&client, rows);
+    let units = units_of_row(vocabulary);
+    let (count, dim) = cube_each(&client, rows, units);
     let [logits, targets] = [logits, targets].map(CubeTensor::into_tensor_arg);
     let [of_rows, of_logits] = [losses.clone(), gradient.clone()].map(CubeTensor::into_tensor_arg);
-    row_losses::launch(&client, count, dim, logits, targets, of_rows, of_logits, vocabulary, types[0], types[1]);
+    row_losses::launch(&client, count, dim, logits, targets, of_rows, of_logits, vocabulary, units, types[0], types[1]);
     (losses, gradient)
 }

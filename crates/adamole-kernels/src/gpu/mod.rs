@@ -10,13 +10,14 @@ mod kernels;
 mod launch;
 mod loss;
 mod norm;
+mod optimizer;
 mod products;
 mod rotary;
 mod routing;
 mod weights;
 
 use crate::{
-    Dropout, Visibility,
+    AdamWStep, Dropout, Visibility,
     nodes::{Adjoints, GateCurve, Kernels, PlainKernels},
     operations::AttentionScores,
 };
@@ -168,6 +169,37 @@ impl CubeKernels for CubeBackend {
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         loss::cross_entropy_gradient(logits, targets)
     }
+
+    fn cube_weighted_sum(values: FloatTensor<Self>, weights: FloatTensor<Self>) -> FloatTensor<Self> {
+        let [_, columns] = values.shape().dims();
+        optimizer::weighted_sum(values, weights, columns)
+    }
+
+    fn cube_squares(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        optimizer::squares(x)
+    }
+
+    fn cube_adamw(
+        value: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        first: FloatTensor<Self>,
+        second: FloatTensor<Self>,
+        step: AdamWStep,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        optimizer::adamw([value, gradient, first, second], step).into()
+    }
+}
+
+/// [`AdamWStep`] over value, gradient and moments.
+pub(crate) fn adamw(
+    [value, gradient, first, second]: [FloatTensor<Dispatch>; 4],
+    step: AdamWStep,
+) -> [FloatTensor<Dispatch>; 3] {
+    Dispatch::cube_adamw(value, gradient, first, second, step).into()
+}
+
+pub(crate) fn squares(x: FloatTensor<Dispatch>) -> FloatTensor<Dispatch> {
+    Dispatch::cube_squares(x)
 }
 
 /// The mask of a tensor of ones.
@@ -245,7 +277,7 @@ impl Kernels for Cube {
     }
 
     fn weighted_sum(values: Float, weights: Float) -> Float {
-        Self::float_sum_dim(Self::float_mul(values, weights), 0)
+        Self::cube_weighted_sum(values, weights)
     }
 
     fn weighted_experts(hidden: Float, weights: Float, scale: f32) -> Float {

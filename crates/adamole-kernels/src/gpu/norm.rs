@@ -1,6 +1,6 @@
 //! RMSNorm: a cube for each row.
 
-use super::launch::{UNITS_OF_ROW, alike, contiguous, cube_each, element, sum_of_cube};
+use super::launch::{alike, contiguous, cube_each, element, sum_of_cube, units_of_row};
 use burn::backend::TensorMetadata;
 use burn_cubecl::{
     cubecl::{self, ir::ElemType, prelude::*},
@@ -15,15 +15,16 @@ fn inverse_root<F: Float>(
     eps: f32,
     scratch: &mut Shared<[f32]>,
     #[comptime] width: usize,
+    #[comptime] units: usize,
 ) -> f32 {
     let mut squares = 0.0f32;
     let mut column = UNIT_POS as usize;
     while column < width {
         let value = f32::cast_from(x[start + column]);
         squares += value * value;
-        column += UNITS_OF_ROW;
+        column += units;
     }
-    let mean = sum_of_cube(squares, scratch) / width as f32;
+    let mean = sum_of_cube(squares, scratch, units) / width as f32;
     1.0 / (mean + eps).sqrt()
 }
 
@@ -34,6 +35,7 @@ fn forward<F: Float, W: Float>(
     y: &mut Tensor<F>,
     eps: f32,
     #[comptime] width: usize,
+    #[comptime] units: usize,
     #[define(F)] _type: ElemType,
     #[define(W)] _weight_type: ElemType,
 ) {
@@ -41,13 +43,13 @@ fn forward<F: Float, W: Float>(
     if start >= x.len() {
         terminate!();
     }
-    let mut scratch = Shared::<[f32]>::new_slice(UNITS_OF_ROW);
-    let inverse = inverse_root::<F>(x, start, eps, &mut scratch, width);
+    let mut scratch = Shared::<[f32]>::new_slice(units);
+    let inverse = inverse_root::<F>(x, start, eps, &mut scratch, width, units);
     let mut column = UNIT_POS as usize;
     while column < width {
         let value = f32::cast_from(x[start + column]);
         y[start + column] = F::cast_from(value * inverse * f32::cast_from(weight[column]));
-        column += UNITS_OF_ROW;
+        column += units;
     }
 }
 
@@ -60,6 +62,7 @@ fn backward<F: Float, W: Float>(
     of_x: &mut Tensor<F>,
     eps: f32,
     #[comptime] width: usize,
+    #[comptime] units: usize,
     #[define(F)] _type: ElemType,
     #[define(W)] _weight_type: ElemType,
 ) {
@@ -67,22 +70,22 @@ fn backward<F: Float, W: Float>(
     if start >= x.len() {
         terminate!();
     }
-    let mut scratch = Shared::<[f32]>::new_slice(UNITS_OF_ROW);
-    let inverse = inverse_root::<F>(x, start, eps, &mut scratch, width);
+    let mut scratch = Shared::<[f32]>::new_slice(units);
+    let inverse = inverse_root::<F>(x, start, eps, &mut scratch, width, units);
     let mut products = 0.0f32;
     let mut column = UNIT_POS as usize;
     while column < width {
         let weighted = f32::cast_from(d[start + column]) * f32::cast_from(weight[column]);
         products += weighted * f32::cast_from(x[start + column]);
-        column += UNITS_OF_ROW;
+        column += units;
     }
-    let along = sum_of_cube(products, &mut scratch) * inverse * inverse * inverse / width as f32;
+    let along = sum_of_cube(products, &mut scratch, units) * inverse * inverse * inverse / width as f32;
     let mut column = UNIT_POS as usize;
     while column < width {
         let weighted = f32::cast_from(d[start + column]) * f32::cast_from(weight[column]);
         let value = f32::cast_from(x[start + column]);
         of_x[start + column] = F::cast_from(weighted * inverse - value * along);
-        column += UNITS_OF_ROW;
+        column += units;
     }
 }
 
@@ -91,9 +94,10 @@ pub(super) fn rms_norm(x: CubeTensor, weight: CubeTensor, eps: f32) -> CubeTenso
     let [x, weight] = contiguous([x, weight]);
     let ([rows, width], y, client) = (x.shape().dims(), alike(&x), x.client.clone());
     let types = [element(&x), element(&weight)];
-    let (count, dim) = cube_each(&client, rows);
+    let units = units_of_row(width);
+    let (count, dim) = cube_each(&client, rows, units);
     let [x, weight, y_argument] = [x, weight, y.clone()].map(CubeTensor::into_tensor_arg);
-    forward::launch(&client, count, dim, x, weight, y_argument, eps, width, types[0], types[1]);
+    forward::launch(&client, count, dim, x, weight, y_argument, eps, width, units, types[0], types[1]);
     y
 }
 
@@ -102,8 +106,9 @@ pub(super) fn rms_norm_backward(x: CubeTensor, weight: CubeTensor, d: CubeTensor
     let [x, weight, d] = contiguous([x, weight, d]);
     let ([rows, width], of_x, client) = (x.shape().dims(), alike(&x), x.client.clone());
     let types = [element(&x), element(&weight)];
-    let (count, dim) = cube_each(&client, rows);
+    let units = units_of_row(width);
+    let (count, dim) = cube_each(&client, rows, units);
     let [x, weight, d, gradient] = [x, weight, d, of_x.clone()].map(CubeTensor::into_tensor_arg);
-    backward::launch(&client, count, dim, x, weight, d, gradient, eps, width, types[0], types[1]);
+    backward::launch(&client, count, dim, x, weight, d, gradient, eps, width, units, types[0], types[1]);
     of_x
 }

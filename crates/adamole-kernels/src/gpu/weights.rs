@@ -1,7 +1,7 @@
 //! The weights of attention from the products of queries and keys, and the gradient of these products: a cube for each row.
 //! Which keys a query sees is computed from a few numbers, so that no mask is read.
 
-use super::launch::{UNITS_OF_ROW, alike, contiguous, cube_each, element, largest_of_cube, sum_of_cube, uninitialised};
+use super::launch::{alike, contiguous, cube_each, element, largest_of_cube, sum_of_cube, uninitialised, units_of_row};
 use crate::operations::AttentionScores;
 use burn::{backend::TensorMetadata, tensor::DType};
 use burn_cubecl::{
@@ -81,6 +81,7 @@ fn weigh<F: Float>(
     curve: &Curve,
     #[comptime] has_cap: bool,
     #[comptime] has_hidden: bool,
+    #[comptime] units: usize,
     #[define(F)] _type: ElemType,
 ) {
     let start = CUBE_POS * part.part_keys;
@@ -92,7 +93,7 @@ fn weigh<F: Float>(
     let from = first[sequence * part.first_stride + query];
     let last = part.keys - part.queries + query;
     let hidden_row = sequence * part.hidden_stride;
-    let mut scratch = Shared::<[f32]>::new_slice(UNITS_OF_ROW);
+    let mut scratch = Shared::<[f32]>::new_slice(units);
 
     let mut largest = comptime!(f32::MIN).runtime();
     let mut column = UNIT_POS as usize;
@@ -100,9 +101,9 @@ fn weigh<F: Float>(
         if sees(column + part.first_key, from, last, hidden, hidden_row, has_hidden) {
             largest = largest.max(score(f32::cast_from(products[start + column]), curve, has_cap));
         }
-        column += UNITS_OF_ROW;
+        column += units;
     }
-    let mut largest = largest_of_cube(largest, &mut scratch);
+    let mut largest = largest_of_cube(largest, &mut scratch, units);
 
     let mut sum = 0.0f32;
     let mut column = UNIT_POS as usize;
@@ -110,9 +111,9 @@ fn weigh<F: Float>(
         if sees(column + part.first_key, from, last, hidden, hidden_row, has_hidden) {
             sum += (score(f32::cast_from(products[start + column]), curve, has_cap) - largest).exp();
         }
-        column += UNITS_OF_ROW;
+        column += units;
     }
-    let mut sum = sum_of_cube(sum, &mut scratch);
+    let mut sum = sum_of_cube(sum, &mut scratch, units);
     // Every key alike.
     if from < 0 {
         largest = 0.0f32.runtime();
@@ -127,7 +128,7 @@ fn weigh<F: Float>(
             weight = (score(f32::cast_from(products[start + column]), curve, has_cap) - largest).exp() / sum;
         }
         weights[start + column] = F::cast_from(weight);
-        column += UNITS_OF_ROW;
+        column += units;
     }
     if UNIT_POS == 0 {
         norms[2 * CUBE_POS] = largest;
@@ -149,6 +150,7 @@ fn weigh_backward<F: Float>(
     curve: &Curve,
     #[comptime] has_cap: bool,
     #[comptime] has_hidden: bool,
+    #[comptime] units: usize,
     #[define(F)] _type: ElemType,
 ) {
     let start = CUBE_POS * part.part_keys;
@@ -162,7 +164,7 @@ fn weigh_backward<F: Float>(
     let hidden_row = sequence * part.hidden_stride;
     let largest = norms[2 * CUBE_POS];
     let inverse = norms[2 * CUBE_POS + 1];
-    let mut scratch = Shared::<[f32]>::new_slice(UNITS_OF_ROW);
+    let mut scratch = Shared::<[f32]>::new_slice(units);
 
     let mut mean = 0.0f32;
     let mut column = UNIT_POS as usize;
@@ -175,9 +177,9 @@ fn weigh_backward<F: Float>(
         }
         mean += weight * f32::cast_from(d[start + column]);
         weights[start + column] = F::cast_from(weight);
-        column += UNITS_OF_ROW;
+        column += units;
     }
-    let mean = sum_of_cube(mean, &mut scratch);
+    let mean = sum_of_cube(mean, &mut scratch, units);
     let mut column = UNIT_POS as usize;
     while column < part.part_keys {
         let bounded = score(f32::cast_from(products[start + column]), curve, has_cap);
@@ -194,7 +196,7 @@ fn weigh_backward<F: Float>(
         }
         let gradient = slope * weight * (f32::cast_from(d[start + column]) - mean);
         of_products[start + column] = F::cast_from(gradient);
-        column += UNITS_OF_ROW;
+        column += units;
     }
 }
 
@@ -241,14 +243,17 @@ pub(super) fn attention_weights(
     scores: AttentionScores,
 ) -> (CubeTensor, CubeTensor) {
     let [products, first, hidden] = contiguous([products, first, hidden]);
-    let [sequences, heads, queries, _] = products.shape().dims();
+    let [sequences, heads, queries, keys] = products.shape().dims();
     let (weights, norms) = (alike(&products), uninitialised(&products, [sequences, heads, queries, 2], DType::F32));
     let (client, dtype) = (products.client.clone(), element(&products));
     let Launch { part, curve, has_cap, has_hidden } = Launch::new(&products, &hidden, seen, scores);
-    let (count, dim) = cube_each(&client, sequences * heads * queries);
+    let units = units_of_row(keys);
+    let (count, dim) = cube_each(&client, sequences * heads * queries, units);
     let [products, first, hidden] = [products, first, hidden].map(CubeTensor::into_tensor_arg);
     let [y, of_rows] = [weights.clone(), norms.clone()].map(CubeTensor::into_tensor_arg);
-    weigh::launch(&client, count, dim, products, first, hidden, y, of_rows, part, curve, has_cap, has_hidden, dtype);
+    weigh::launch(
+        &client, count, dim, products, first, hidden, y, of_rows, part, curve, has_cap, has_hidden, units, dtype,
+    );
     (weights, norms)
 }
 
@@ -261,15 +266,17 @@ pub(super) fn attention_weights_backward(
     scores: AttentionScores,
 ) -> (CubeTensor, CubeTensor) {
     let [products, d, norms, first, hidden] = contiguous([products, d, norms, first, hidden]);
-    let [sequences, heads, queries, _] = products.shape().dims();
+    let [sequences, heads, queries, keys] = products.shape().dims();
     let (weights, of_products) = (alike(&products), alike(&products));
     let (client, dtype) = (products.client.clone(), element(&products));
     let Launch { part, curve, has_cap, has_hidden } = Launch::new(&products, &hidden, seen, scores);
-    let (count, dim) = cube_each(&client, sequences * heads * queries);
+    let units = units_of_row(keys);
+    let (count, dim) = cube_each(&client, sequences * heads * queries, units);
     let [products, d, norms, first, hidden] = [products, d, norms, first, hidden].map(CubeTensor::into_tensor_arg);
     let [y, gradient] = [weights.clone(), of_products.clone()].map(CubeTensor::into_tensor_arg);
     weigh_backward::launch(
-        &client, count, dim, products, d, norms, first, hidden, y, gradient, part, curve, has_cap, has_hidden, dtype,
+        &client, count, dim, products, d, norms, first, hidden, y, gradient, part, curve, has_cap, has_hidden, units,
+        dtype,
     );
     (weights, of_products)
 }
