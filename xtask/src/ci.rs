@@ -5,8 +5,15 @@ use std::{io::ErrorKind, process::Command, time::Instant};
 
 /// The tests on wgpu: layers, some models, losses, twenty steps of training and a resumed run. Software Vulkan compiles shaders for
 /// minutes; `cargo xtask test --device wgpu` runs the other tests.
-const ON_WGPU: [&str; 6] =
-    ["--nocapture", "golden_layers", "golden_models::models", "families_equal", "loss", "a_resumed_run"];
+const ON_WGPU: [&str; 7] = [
+    "--nocapture",
+    "golden_layers",
+    "golden_models::models",
+    "families_equal",
+    "loss",
+    "a_resumed_run",
+    "composed_form",
+];
 const MODELS_ON_WGPU: &str = "llama_gqa__ada_1,gemma__mole_top2,llama3_short__lora,gemma2_caps,phi3_longrope_short";
 
 /// What stays in the repository.

@@ -30,7 +30,7 @@ fn device() -> Device {
 
 /// Cases of each property. A GPU compiles kernels for each case.
 fn cases(on_the_cpu: u32) -> ProptestConfig {
-    ProptestConfig::with_cases(if device() == Device::flex() { on_the_cpu } else { 3 })
+    ProptestConfig::with_cases(if device() == Device::flex() { on_the_cpu } else { 2 })
 }
 
 fn random<const D: usize>(seed: u64, shape: [usize; D]) -> Tensor<D> {
