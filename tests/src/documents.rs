@@ -55,7 +55,7 @@ pub fn pages() -> Vec<Page> {
         let markdown = names.filter(|name| Path::new(name).extension().is_some_and(|extension| extension == "md"));
         paths.extend(markdown.map(|name| Path::new(folder).join(name)));
     };
-    ["", "docs", "datasets", "fuzz", "tests", "tests/faults", "xtask"].into_iter().for_each(&mut add);
+    ["", "docs", "docs/upstream", "datasets", "fuzz", "tests", "tests/faults", "xtask"].into_iter().for_each(&mut add);
     let crates = fs::read_dir(root.join("crates")).unwrap_or_else(|error| panic!("crates: {error}"));
     for name in crates.flatten().map(|entry| entry.file_name()) {
         add(&format!("crates/{}", name.display()));

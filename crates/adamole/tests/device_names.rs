@@ -54,11 +54,11 @@ fn what_a_step_asks_of_a_gpu_is_counted_by_the_layer() {
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     let number = |pointer: &str| report.pointer(pointer).and_then(Value::as_f64).unwrap_or(f64::NAN);
     for what in ["launches", "bytes"] {
-        let [counted, expected] = [0, 1].map(|index| number(&format!("/three_layers/{index}/{what}")));
+        let [counted, expected] = ["/check/0/demand", "/check/1"].map(|place| number(&format!("{place}/{what}")));
         assert!((counted - expected).abs() <= 0.05 * counted, "{what}: {counted}, expected {expected}: {report}");
     }
     let weights_of_a_layer = (4 * 128 * 128 + 3 * 128 * 344) as f64 * 4.0;
-    let of_a_layer = number("/counted/1/bytes") - number("/counted/0/bytes");
+    let of_a_layer = number("/counted/1/demand/bytes") - number("/counted/0/demand/bytes");
     assert!(of_a_layer > 2.0 * weights_of_a_layer, "{of_a_layer} bytes: {report}");
     assert!(of_a_layer < 12.0 * weights_of_a_layer, "{of_a_layer} bytes: {report}");
 }

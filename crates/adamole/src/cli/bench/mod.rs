@@ -116,17 +116,33 @@ impl Subject {
         }
     }
 
-    /// The shape with this number of layers in place of its own, which may be for a count that grows by the layer.
-    fn shape_of_layers(&self, layers: Option<usize>) -> Result<ModelConfig, Failure> {
+    /// The shape with this number of layers in place of its own, and this share of its widths, with as many heads: smaller models, whose
+    /// counts tell those of larger ones.
+    fn shape_of(&self, layers: Option<usize>, (part, whole): (usize, usize)) -> Result<ModelConfig, Failure> {
         let name =
             self.shape.as_ref().ok_or_else(|| Failure::Usage("--model has all layers, expected --shape".into()))?;
-        let fields = layers.map(|layers| ("num_hidden_layers".to_owned(), layers.into()));
-        Ok(shape_of(name)?.with(fields.into_iter().collect())?)
+        let config = shape_of(name)?;
+        let widths = [
+            ("hidden_size", config.hidden_size),
+            ("intermediate_size", config.intermediate_size),
+            ("head_dim", config.head_dim),
+            ("vocab_size", config.vocab_size),
+        ];
+        let mut fields = serde_json::Map::new();
+        if part != whole {
+            for (field, width) in widths {
+                if width % whole != 0 {
+                    return Err(Failure::Usage(format!("{field} is {width}, expected a multiple of {whole}")));
+                }
+                fields.insert(field.to_owned(), (width / whole * part).into());
+            }
+        }
+        fields.extend(layers.map(|layers| ("num_hidden_layers".to_owned(), layers.into())));
+        Ok(config.with(fields)?)
     }
 
-    /// A random base of the shape with this number of layers, with fresh adapters.
-    fn load_layers(&self, layers: usize, device: &Device) -> Result<CausalLm, Failure> {
-        let config = self.shape_of_layers(Some(layers))?;
+    /// A random base of this shape, with fresh adapters.
+    fn random(&self, config: ModelConfig, device: &Device) -> Result<CausalLm, Failure> {
         let mut model = CausalLm::random_base(config, self.weights, device)?;
         let layout = self.adapter.0.layout(model.config())?;
         model.adapt(&layout, 0);

@@ -67,17 +67,24 @@ struct Report {
     method: MethodName,
     dtype: String,
     batch: usize,
-    micro_batch: usize,
     tokens: usize,
     layers: usize,
-    /// Counted with one layer, and with two.
-    counted: [Demand; 2],
-    /// Counted with three layers, and predicted for three from one and two.
-    three_layers: [Demand; 2],
+    counted: Vec<Counted>,
+    /// A model that was counted too, and what the others predict of it.
+    check: Option<(Counted, Demand)>,
     /// All layers.
     step: Demand,
     flop: f64,
     predictions: Vec<Prediction>,
+}
+
+/// What a smaller model asks.
+#[derive(Debug, Clone, Copy, Serialize)]
+struct Counted {
+    layers: usize,
+    /// Its widths are so many sixteenths of the shape's.
+    sixteenths: usize,
+    demand: Demand,
 }
 
 impl Demand {
@@ -90,6 +97,18 @@ impl Demand {
         let more = layers as f64 - 1.0;
         let line = |one: f64, two: f64| one + more * (two - one);
         Self { launches: line(one.launches, two.launches), bytes: line(one.bytes, two.bytes) }
+    }
+
+    /// What a model with widths of `at` sixteenths asks, from what one, two and three sixteenths ask. With the same number of heads,
+    /// weights grow with the square of the widths, activations with the widths, and scores not at all: three terms, three counts.
+    fn of_width([one, two, three]: [Self; 3], at: usize) -> Self {
+        let at = at as f64;
+        let weights = [(at - 2.0) * (at - 3.0) / 2.0, -(at - 1.0) * (at - 3.0), (at - 1.0) * (at - 2.0) / 2.0];
+        let parabola = |values: [f64; 3]| values.into_iter().zip(weights).map(|(value, weight)| value * weight).sum();
+        Self {
+            launches: parabola([one, two, three].map(|demand| demand.launches)),
+            bytes: parabola([one, two, three].map(|demand| demand.bytes)),
+        }
     }
 }
 
@@ -114,31 +133,44 @@ impl Gpu {
     }
 }
 
+/// All widths, of which a narrow model has fewer.
+const FULL: usize = 16;
+
 pub(super) fn run(arguments: &StepArguments) -> Result<(), Failure> {
     let subject = &arguments.subject;
-    let shape = subject.shape_of_layers(None)?;
+    let shape = subject.shape_of(None, (FULL, FULL))?;
     let device = subject.place.device()?.autodiff();
-    let (mut micro_batch, mut labels) = (0, 0);
-    let mut count = |layers: usize| {
-        let mut training = Training::new(arguments, subject.load_layers(layers, &device)?, &device);
-        (micro_batch, labels) = (training.micro_batch(), training.labels());
-        Ok::<_, Failure>(Demand::of(&profile::of_step(&mut training, arguments.warm_up)?))
+    let (mut counted, mut labels) = (Vec::new(), 0);
+    let mut count = |layers: usize, sixteenths: usize| {
+        let config = subject.shape_of(Some(layers), (sixteenths, FULL))?;
+        let mut training = Training::new(arguments, subject.random(config, &device)?, &device);
+        labels = training.labels();
+        let demand = Demand::of(&profile::of_step(&mut training, arguments.warm_up)?);
+        counted.push(Counted { layers, sixteenths, demand });
+        Ok::<_, Failure>(demand)
     };
-    let counted = [count(1)?, count(2)?];
-    let three_layers = [count(3)?, Demand::of_layers(counted, 3)];
-    let layers = shape.num_hidden_layers;
-    let step = Demand::of_layers(counted, layers);
+    let (one_and_two, expected) = if arguments.narrow {
+        let one = [count(1, 1)?, count(1, 2)?, count(1, 3)?];
+        let two = [count(2, 1)?, count(2, 2)?, count(2, 3)?];
+        count(2, 4)?;
+        ([one, two].map(|widths| Demand::of_width(widths, FULL)), Demand::of_width(two, 4))
+    } else {
+        let both = [count(1, FULL)?, count(2, FULL)?];
+        count(3, FULL)?;
+        (both, Demand::of_layers(both, 3))
+    };
+    let check = counted.pop().map(|last| (last, expected));
+    let step = Demand::of_layers(one_and_two, shape.num_hidden_layers);
     let layout = subject.adapter.0.layout(&shape)?;
     let flop = Cost::of_shape(&shape, &layout).step(arguments.batch, arguments.tokens, labels);
     let report = Report {
         method: subject.adapter.0.method,
         dtype: subject.weights.0.dtype.to_string(),
         batch: arguments.batch,
-        micro_batch,
         tokens: arguments.tokens,
-        layers,
+        layers: shape.num_hidden_layers,
         counted,
-        three_layers,
+        check,
         step,
         flop,
         predictions: GPUS.map(|gpu| gpu.predict(step, flop, arguments.batch * arguments.tokens)).into(),
@@ -147,27 +179,32 @@ pub(super) fn run(arguments: &StepArguments) -> Result<(), Failure> {
 }
 
 fn text(report: &Report) -> String {
-    let demand = |Demand { launches, bytes }: Demand| format!("{launches:.0} launches, {:.2} GB", bytes / 1e9);
+    let demand = |Demand { launches, bytes }: Demand| format!("{launches:.0} launches, {:.3} GB", bytes / 1e9);
+    let counted = |Counted { layers, sixteenths, demand: asked }: &Counted| {
+        format!("{layers} layers of {sixteenths}/{FULL} of the widths: {}", demand(*asked))
+    };
     let mut out = format!(
-        "{} layers, {} x {} tokens in micro-batches of {}, {}: {}, {:.2} TFLOP\n\
-         counted: 1 layer {}; 2 layers {}; 3 layers {}, predicted {}\n\n\
-         | GPU | launches, ms | bytes, ms | FLOP, ms | at least, ms | tokens/s at most | bound by |\n\
-         |---|---:|---:|---:|---:|---:|---|\n",
+        "{} layers, {} x {} tokens, {}: {}, {:.2} TFLOP\n",
         report.layers,
         report.batch,
         report.tokens,
-        report.micro_batch,
         report.dtype,
         demand(report.step),
         report.flop / 1e12,
-        demand(report.counted[0]),
-        demand(report.counted[1]),
-        demand(report.three_layers[0]),
-        demand(report.three_layers[1]),
+    );
+    // Writing to a string cannot fail.
+    for smaller in &report.counted {
+        let _ = writeln!(out, "counted, {}", counted(smaller));
+    }
+    if let Some((check, expected)) = &report.check {
+        let _ = writeln!(out, "check, {}; {} predicted", counted(check), demand(*expected));
+    }
+    out.push_str(
+        "\n| GPU | launches, ms | bytes, ms | FLOP, ms | at least, ms | tokens/s at most | bound by |\n\
+         |---|---:|---:|---:|---:|---:|---|\n",
     );
     for prediction in &report.predictions {
         let ms = |seconds: f64| 1e3 * seconds;
-        // Writing to a string cannot fail.
         let _ = writeln!(
             out,
             "| {} | {:.1} | {:.1} | {:.1} | {:.1} | {:.0} | {} |",
@@ -198,6 +235,15 @@ mod tests {
         assert_eq!(Demand::of_layers([one, two], 1), one);
         assert_eq!(Demand::of_layers([one, two], 2), two);
         assert_eq!(Demand::of_layers([one, two], 32), Demand { launches: 1030.0, bytes: 13_400.0 });
+    }
+
+    #[test]
+    fn a_parabola_through_three_widths_gives_any_other() {
+        let asked = |width: f64| Demand { launches: 7.0, bytes: 5.0 * width * width + 3.0 * width + 2.0 };
+        let three = [1.0, 2.0, 3.0].map(asked);
+        for width in [1, 2, 3, 4, 16] {
+            assert_eq!(Demand::of_width(three, width), asked(width as f64));
+        }
     }
 
     #[test]

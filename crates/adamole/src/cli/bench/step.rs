@@ -47,8 +47,11 @@ pub(crate) struct StepArguments {
     #[arg(long)]
     profile: bool,
     /// Predict the time of a step of the whole --shape on known GPUs, from counts of its first layers
-    #[arg(long, conflicts_with = "model")]
+    #[arg(long, conflicts_with_all = ["model", "micro_batch"])]
     roofline: bool,
+    /// With --roofline, count models of 1/16 to 4/16 of the widths, for a device that cannot hold whole layers
+    #[arg(long, requires = "roofline")]
+    pub(super) narrow: bool,
 }
 
 #[derive(Serialize)]
