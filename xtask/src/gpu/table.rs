@@ -14,7 +14,7 @@ pub(crate) fn heading(report: &Report) -> String {
 /// The body of the section: a row for each part.
 pub(crate) fn markdown(report: &Report) -> String {
     let mut out = format!("Device {}, weights {}, {}", report.device, report.dtype, report.program);
-    for more in [&report.driver, if report.small { "small shapes" } else { "" }] {
+    for more in [report.driver.as_str(), if report.small { "small shapes" } else { "" }] {
         if !more.is_empty() {
             let _ = write!(out, ", {more}");
         }
