@@ -239,6 +239,15 @@ proptest! {
     }
 
     #[test]
+    fn a_dropout_mask_equals_its_composed_form_on_the_cpu(
+        key in any::<u64>(), p in 0.0_f32..0.9, rows in 1..40_usize, columns in 1..40_usize,
+    ) {
+        let dropout = Dropout::new(key, p);
+        let on = |device: Device| values(dropout.mask([rows, columns], &device));
+        assert_eq!(on(device()), on(Device::flex()));
+    }
+
+    #[test]
     fn gate_scores_equal_their_composed_form(rows in 1..40_usize, experts in 1..40_usize, size in 0.1_f32..20.0) {
         let logits = random::<2>(2, [rows, experts]) * size;
         compare([logits], |[x]| gate_scores(x, None), |[x]| composed::gate_scores(x, None));
