@@ -59,9 +59,7 @@ impl Sizes {
 
     /// The queries of a part. Those that share a key head lie one after the other, so that keys and values are not repeated.
     fn queries_of(self, q: &Float, part: &Part) -> Float {
-        let q = sliced(q, 2, part.queries.clone());
-        let rows = self.heads / self.kv_heads * part.queries.len();
-        Cube::float_reshape(q, Shape::from([self.sequences, self.kv_heads, rows, self.width]))
+        self.grouped(sliced(q, &part.queries), part, self.width)
     }
 
     /// `[B, kv_heads, group queries, n]` to `[B, heads, queries, n]`.
@@ -98,27 +96,25 @@ impl Part {
     }
 }
 
-/// A range of a dimension of a tensor of four.
-fn sliced(x: &Float, dim: usize, range: Range<usize>) -> Float {
+/// A range of dimension 2 of a tensor of four: queries or keys.
+fn sliced(x: &Float, range: &Range<usize>) -> Float {
     let shape: [usize; 4] = x.shape().dims();
-    if range.len() == shape[dim] {
-        return x.clone();
-    }
-    let mut slices = shape.map(|length| Slice::from(0..length));
-    slices[dim] = Slice::from(range);
-    Cube::float_slice(x.clone(), &slices)
+    if range.len() == shape[2] { x.clone() } else { Cube::float_slice(x.clone(), &slices(shape, range)) }
 }
 
-/// Adds to a range of keys.
+/// Adds to a range of dimension 2.
 fn added(sum: Float, range: &Range<usize>, part: Float) -> Float {
     let shape: [usize; 4] = sum.shape().dims();
     if range.len() == shape[2] {
         return Cube::float_add(sum, part);
     }
-    let mut slices = shape.map(|length| Slice::from(0..length));
-    slices[2] = Slice::from(range.clone());
-    let before = Cube::float_slice(sum.clone(), &slices);
-    Cube::float_slice_assign(sum, &slices, Cube::float_add(before, part))
+    let part = Cube::float_add(sliced(&sum, range), part);
+    Cube::float_slice_assign(sum, &slices(shape, range), part)
+}
+
+fn slices(shape: [usize; 4], range: &Range<usize>) -> [Slice; 4] {
+    let [sequences, heads, _, width] = shape.map(|length| Slice::from(0..length));
+    [sequences, heads, Slice::from(range.clone()), width]
 }
 
 /// The tensors as one, along dimension 2.
@@ -139,7 +135,7 @@ pub(super) fn forward([q, k, v]: [Float; 3], visible: &Visibility, scores: Atten
         .parts(visible)
         .iter()
         .map(|part| {
-            let [k, v] = [&k, &v].map(|x| sliced(x, 2, part.keys.clone()));
+            let [k, v] = [&k, &v].map(|x| sliced(x, &part.keys));
             let products = Cube::float_matmul(sizes.queries_of(&q, part), Cube::float_swap_dims(k, 2, 3));
             let products = sizes.by_head(products, part, part.keys.len());
             let seen = part.seen(visible);
@@ -167,13 +163,13 @@ pub(super) fn backward(
     let d = Cube::float_swap_dims(Cube::float_reshape(d, by_position), 1, 2);
     let (mut of_q, mut of_keys): (Vec<Float>, Option<[Float; 2]>) = (Vec::new(), None);
     for part in sizes.parts(visible) {
-        let [k_seen, v_seen] = [&k, &v].map(|x| sliced(x, 2, part.keys.clone()));
+        let [k_seen, v_seen] = [&k, &v].map(|x| sliced(x, &part.keys));
         let [queries, d] = [&q, &d].map(|x| sizes.queries_of(x, &part));
         let columns = part.keys.len();
         let by_head = |x| sizes.by_head(x, &part, columns);
         let products = by_head(Cube::float_matmul(queries.clone(), Cube::float_swap_dims(k_seen.clone(), 2, 3)));
         let of_weights = by_head(Cube::float_matmul(d.clone(), Cube::float_swap_dims(v_seen, 2, 3)));
-        let norms = sliced(&norms, 2, part.queries.clone());
+        let norms = sliced(&norms, &part.queries);
         let seen = part.seen(visible);
         let (weights, of_products) = Cube::cube_attention_weights_backward(
             products,

@@ -49,41 +49,35 @@ pub(super) fn cube_each(client: &Client, rows: usize, units: usize) -> (CubeCoun
 /// The sum of what the units of a cube have. All of them take part.
 #[cube]
 pub(super) fn sum_of_cube(value: f32, scratch: &mut Shared<[f32]>, #[comptime] units: usize) -> f32 {
-    let unit = UNIT_POS as usize;
-    scratch[unit] = value;
-    sync_cube();
-    let mut half = comptime!(units / 2).runtime();
-    while half > 0 {
-        if unit < half {
-            let other = scratch[unit + half];
-            scratch[unit] += other;
-        }
-        half /= 2;
-        sync_cube();
-    }
-    let sum = scratch[0];
-    sync_cube();
-    sum
+    reduced(value, scratch, units, false)
 }
 
 /// The largest of what the units of a cube have. All of them take part.
 #[cube]
 pub(super) fn largest_of_cube(value: f32, scratch: &mut Shared<[f32]>, #[comptime] units: usize) -> f32 {
+    reduced(value, scratch, units, true)
+}
+
+/// The largest, or the sum, in halves.
+#[cube]
+fn reduced(value: f32, scratch: &mut Shared<[f32]>, #[comptime] units: usize, #[comptime] is_largest: bool) -> f32 {
     let unit = UNIT_POS as usize;
     scratch[unit] = value;
     sync_cube();
     let mut half = comptime!(units / 2).runtime();
     while half > 0 {
         if unit < half {
-            let other = scratch[unit + half];
-            if other > scratch[unit] {
-                scratch[unit] = other;
+            let (one, other) = (scratch[unit], scratch[unit + half]);
+            if is_largest {
+                scratch[unit] = one.max(other);
+            } else {
+                scratch[unit] = one + other;
             }
         }
         half /= 2;
         sync_cube();
     }
-    let largest = scratch[0];
+    let result = scratch[0];
     sync_cube();
-    largest
+    result
 }

@@ -31,7 +31,7 @@ use burn::{
 };
 use burn_cubecl::{Cube, CubeBackend};
 use kernels::CubeKernels;
-use products::{operands, product};
+use products::{operands_beside, product};
 use weights::Seen;
 
 #[doc(hidden)]
@@ -256,8 +256,8 @@ impl Kernels for Cube {
     }
 
     fn adapter_input(x: Float, a: Float, dropout: Option<Dropout>) -> Float {
-        let (activations, operands) = (x.dtype(), operands(&x));
-        product(dropped(x, dropout, operands), Self::float_transpose(a), activations)
+        let activations = x.dtype();
+        product(dropped(x, dropout, operands_beside(activations)), Self::float_transpose(a), activations)
     }
 
     fn gate_scores(logits: Float) -> Float {
@@ -340,7 +340,8 @@ impl Adjoints for Cube {
         d: Float,
         [x_wanted, a_wanted]: [bool; 2],
     ) -> [Option<Float>; 2] {
-        let (activations, operands) = (x.dtype(), operands(&x));
+        let activations = x.dtype();
+        let operands = operands_beside(activations);
         let of_x = x_wanted.then(|| dropped(product(d.clone(), a, activations), dropout, activations));
         let of_a = a_wanted.then(|| product(Self::float_transpose(d), dropped(x, dropout, operands), activations));
         [of_x, of_a]

@@ -2,10 +2,7 @@
 
 use super::{Float, cast, kernels::CubeKernels};
 use crate::AdapterProducts;
-use burn::{
-    backend::{TensorMetadata, ops::FloatTensorOps},
-    tensor::DType,
-};
+use burn::{backend::ops::FloatTensorOps, tensor::DType};
 use burn_cubecl::{
     Cube,
     kernel::matmul::{MatmulStrategy, matmul},
@@ -13,7 +10,7 @@ use burn_cubecl::{
 };
 
 /// The type of the operands beside activations of this one.
-fn operands_beside(activations: DType) -> DType {
+pub(super) fn operands_beside(activations: DType) -> DType {
     let is_narrow = match (activations, AdapterProducts::chosen()) {
         (DType::BF16, chosen) => chosen != AdapterProducts::Float32,
         (DType::F16, chosen) => chosen == AdapterProducts::Narrow,
@@ -28,11 +25,6 @@ pub(super) fn product(left: Float, right: Float, activations: DType) -> Float {
         DType::F32 => Cube::float_matmul(cast(left, DType::F32), cast(right, DType::F32)),
         narrow => Cube::cube_product(cast(left, narrow), cast(right, narrow)),
     }
-}
-
-/// The type in which dropout passes activations on to a product.
-pub(super) fn operands(x: &Float) -> DType {
-    operands_beside(x.dtype())
 }
 
 /// A product of matrices in float32 whatever the operands are.

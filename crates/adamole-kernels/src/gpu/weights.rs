@@ -36,7 +36,7 @@ fn score(product: f32, curve: &Curve, #[comptime] has_cap: bool) -> f32 {
     if has_cap { (product * curve.scale / curve.cap).tanh() * curve.cap } else { product * curve.scale }
 }
 
-/// The place of a row, and what it sees.
+/// A part of an attention.
 #[derive(CubeType, CubeLaunch, Clone, Copy)]
 struct Part {
     queries: usize,
@@ -53,19 +53,34 @@ struct Part {
     hidden_stride: usize,
 }
 
-/// Whether a query sees a key of the whole sequence. `first` is -1 for a query that sees nothing.
-#[cube]
-fn sees(
-    key: usize,
+/// What the row of this cube sees.
+#[derive(CubeType, Clone, Copy)]
+struct Row {
+    /// The first key; -1 where it sees nothing.
     first: i32,
+    /// The last key.
     last: usize,
-    hidden: &Tensor<i32>,
-    hidden_row: usize,
-    #[comptime] has_hidden: bool,
-) -> bool {
-    let mut seen = key <= last && key as i32 >= first;
+    /// Where the keys of its sequence begin in `hidden`.
+    hidden: usize,
+}
+
+#[cube]
+fn row_of_cube(first: &Tensor<i32>, part: &Part) -> Row {
+    let query = CUBE_POS % part.part_queries + part.first_query;
+    let sequence = CUBE_POS / part.part_queries / part.heads;
+    Row {
+        first: first[sequence * part.first_stride + query],
+        last: part.keys - part.queries + query,
+        hidden: sequence * part.hidden_stride,
+    }
+}
+
+/// Whether a row sees a key of the whole sequence.
+#[cube]
+fn sees(key: usize, row: &Row, hidden: &Tensor<i32>, #[comptime] has_hidden: bool) -> bool {
+    let mut seen = key <= row.last && key as i32 >= row.first;
     if has_hidden {
-        seen = seen && hidden[hidden_row + key] == 0;
+        seen = seen && hidden[row.hidden + key] == 0;
     }
     seen
 }
@@ -88,17 +103,13 @@ fn weigh<F: Float>(
     if start >= products.len() {
         terminate!();
     }
-    let query = CUBE_POS % part.part_queries + part.first_query;
-    let sequence = CUBE_POS / part.part_queries / part.heads;
-    let from = first[sequence * part.first_stride + query];
-    let last = part.keys - part.queries + query;
-    let hidden_row = sequence * part.hidden_stride;
+    let row = row_of_cube(first, part);
     let mut scratch = Shared::<[f32]>::new_slice(units);
 
     let mut largest = comptime!(f32::MIN).runtime();
     let mut column = UNIT_POS as usize;
     while column < part.part_keys {
-        if sees(column + part.first_key, from, last, hidden, hidden_row, has_hidden) {
+        if sees(column + part.first_key, &row, hidden, has_hidden) {
             largest = largest.max(score(f32::cast_from(products[start + column]), curve, has_cap));
         }
         column += units;
@@ -108,23 +119,23 @@ fn weigh<F: Float>(
     let mut sum = 0.0f32;
     let mut column = UNIT_POS as usize;
     while column < part.part_keys {
-        if sees(column + part.first_key, from, last, hidden, hidden_row, has_hidden) {
+        if sees(column + part.first_key, &row, hidden, has_hidden) {
             sum += (score(f32::cast_from(products[start + column]), curve, has_cap) - largest).exp();
         }
         column += units;
     }
     let mut sum = sum_of_cube(sum, &mut scratch, units);
     // Every key alike.
-    if from < 0 {
+    if row.first < 0 {
         largest = 0.0f32.runtime();
         sum = f32::cast_from(part.keys as u32);
     }
     let mut column = UNIT_POS as usize;
     while column < part.part_keys {
         let mut weight = 0.0f32;
-        if from < 0 {
+        if row.first < 0 {
             weight = 1.0 / sum;
-        } else if sees(column + part.first_key, from, last, hidden, hidden_row, has_hidden) {
+        } else if sees(column + part.first_key, &row, hidden, has_hidden) {
             weight = (score(f32::cast_from(products[start + column]), curve, has_cap) - largest).exp() / sum;
         }
         weights[start + column] = F::cast_from(weight);
@@ -157,11 +168,7 @@ fn weigh_backward<F: Float>(
     if start >= products.len() {
         terminate!();
     }
-    let query = CUBE_POS % part.part_queries + part.first_query;
-    let sequence = CUBE_POS / part.part_queries / part.heads;
-    let from = first[sequence * part.first_stride + query];
-    let last = part.keys - part.queries + query;
-    let hidden_row = sequence * part.hidden_stride;
+    let row = row_of_cube(first, part);
     let largest = norms[2 * CUBE_POS];
     let inverse = norms[2 * CUBE_POS + 1];
     let mut scratch = Shared::<[f32]>::new_slice(units);
@@ -170,9 +177,9 @@ fn weigh_backward<F: Float>(
     let mut column = UNIT_POS as usize;
     while column < part.part_keys {
         let mut weight = 0.0f32;
-        if from < 0 {
+        if row.first < 0 {
             weight = inverse;
-        } else if sees(column + part.first_key, from, last, hidden, hidden_row, has_hidden) {
+        } else if sees(column + part.first_key, &row, hidden, has_hidden) {
             weight = (score(f32::cast_from(products[start + column]), curve, has_cap) - largest).exp() * inverse;
         }
         mean += weight * f32::cast_from(d[start + column]);
@@ -184,9 +191,9 @@ fn weigh_backward<F: Float>(
     while column < part.part_keys {
         let bounded = score(f32::cast_from(products[start + column]), curve, has_cap);
         let mut weight = 0.0f32;
-        if from < 0 {
+        if row.first < 0 {
             weight = inverse;
-        } else if sees(column + part.first_key, from, last, hidden, hidden_row, has_hidden) {
+        } else if sees(column + part.first_key, &row, hidden, has_hidden) {
             weight = (bounded - largest).exp() * inverse;
         }
         let mut slope = curve.scale;
