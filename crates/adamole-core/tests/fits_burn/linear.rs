@@ -105,9 +105,14 @@ fn a_batch_is_its_rows_by_sequence() {
     };
     let mut linear = AdaptedLinear::frozen(random([3, 5], &device), None);
     linear.adapt(AdapterConfig::new(sira, 2, 4.0, 0.0).unwrap(), &[1]);
-    let b = &mut linear.adapter.as_mut().unwrap();
-    b.set("b", random([3, 8], &device).into_data());
-    let x = random([2, 6, 5], &device);
+    // Each sequence crowds two experts of its own: three of its six tokens are beyond an expert's share of the sequence,
+    // and none is beyond its share of both sequences.
+    let side = Tensor::<3>::from_data([[[8.0]], [[-8.0]]], &device).expand([2, 6, 1]);
+    let x = Tensor::cat(vec![side, random([2, 6, 4], &device)], 2);
+    let gate = Tensor::<2>::from_data([[1.0], [1.1], [-1.0], [-1.1]], &device);
+    let adapter = linear.adapter.as_mut().unwrap();
+    adapter.set("gate", gate.pad((0, 4, 0, 0), 0.0).into_data());
+    adapter.set("b", random([3, 8], &device).into_data());
     let batched = linear.forward_batch(x.clone(), &mut ForwardContext::evaluation());
     let mut context = ForwardContext::evaluation().recording(RoutingDetail::Counts);
     context.set_rows(Rows::new(12, 2, None));
