@@ -30,7 +30,7 @@ impl Router for Sharpened {
         // What is not said here is that of a router whose experts are all active.
         Routing { weights, ..Routing::of_all(scores) }
     }
-    // `auxiliary_loss`, `next_state`, `gate_dropout`, .. have defaults.
+    // `auxiliary_loss`, `feedback`, `gate_dropout`, .. have defaults.
 }
 
 fn main() -> Result<(), SettingError> {

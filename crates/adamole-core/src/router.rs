@@ -161,14 +161,9 @@ pub trait Router: Debug + Send + Sync {
         false
     }
 
-    /// The weight of the auxiliary loss in the next step, from that in a step and the mean number of active experts in it.
-    fn next_coefficient(&self, coefficient: f32, _mean_active_experts: f64) -> f32 {
-        coefficient
-    }
-
-    /// The values that a parameter of the adapter which is not trained, a state of the router, has after a step of
-    /// training, and its name. `active_tokens` are the tokens that activated each expert in the step.
-    fn next_state(&self, _adapter: &Adapter, _active_tokens: &[f64]) -> Option<(&'static str, TensorData)> {
+    /// What the routing of a step changes for the next one; `None` where it changes nothing, so that training need not wait for
+    /// it.
+    fn feedback(&self) -> Option<&dyn Feedback> {
         None
     }
 
@@ -181,6 +176,20 @@ pub trait Router: Debug + Send + Sync {
     fn auxiliary_loss(&self, routing: &Routing, rows: &Rows) -> Tensor<1> {
         let requested = rows.sum(routing.requested.clone());
         load_balancing_loss(requested, rows.sum(routing.balance.clone()), rows.count() as f32)
+    }
+}
+
+/// What the routing of a step of training changes for the next one.
+pub trait Feedback: Debug + Send + Sync {
+    /// The weight of the auxiliary loss in the next step, from that in a step and the mean number of active experts in it.
+    fn next_coefficient(&self, coefficient: f32, _mean_active_experts: f64) -> f32 {
+        coefficient
+    }
+
+    /// The values that a parameter of the adapter which is not trained, a state of the router, has after a step, and its name.
+    /// `active_tokens` are the tokens that activated each expert in the step.
+    fn next_state(&self, _adapter: &Adapter, _active_tokens: &[f64]) -> Option<(&'static str, TensorData)> {
+        None
     }
 }
 

@@ -1,7 +1,7 @@
 //! The operations as nodes of the autodiff graph: the state that each keeps for the backward pass, and the kernel of its
 //! gradient.
 
-use crate::{Dropout, Visibility, operations::AttentionScores};
+use crate::{AdamWStep, Dropout, Visibility, operations::AttentionScores};
 use burn::backend::{
     Autodiff, Backend,
     autodiff::{
@@ -104,6 +104,17 @@ pub(crate) trait PlainKernels: Backend {
         logits: FloatTensor<Self>,
         targets: IntTensor<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
+
+    /// See [`adamw`](crate::adamw).
+    fn adamw(
+        value: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        first: FloatTensor<Self>,
+        second: FloatTensor<Self>,
+        clip: FloatTensor<Self>,
+        counts: FloatTensor<Self>,
+        step: AdamWStep,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 }
 
 /// Operations of the CPU alone.

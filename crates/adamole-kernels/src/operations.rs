@@ -312,9 +312,9 @@ pub fn cross_entropy_gradient(logits: Tensor<2>, targets: Tensor<1, Int>) -> (Te
 /// The operations composed of Burn's own, which the fused ones are tested against.
 pub mod composed {
     use super::AttentionScores;
-    use crate::{AdamWStep, Dropout, Visibility};
+    use crate::{AdamWStep, Dropout, Visibility, adamw::ExpertStep};
     use burn::tensor::{
-        DType, IndexingUpdateOp, Int, Tensor,
+        DType, IndexingUpdateOp, Int, Tensor, TensorData,
         activation::{gelu_approximate, sigmoid, silu, softmax},
     };
 
@@ -435,13 +435,30 @@ pub mod composed {
         mixed.reshape([batch, heads, queries, width]).swap_dims(1, 2).reshape([batch * queries, heads * width])
     }
 
-    /// See [`adamw`](crate::adamw).
-    pub fn adamw(value: Tensor<3>, gradient: Tensor<3>, moments: [Tensor<3>; 2], step: AdamWStep) -> [Tensor<3>; 3] {
-        let ([first, second], gradient) = (moments, gradient * step.clip);
-        let first = first * step.beta_1 + gradient.clone() * (1.0 - step.beta_1);
-        let second = second * step.beta_2 + gradient.square() * (1.0 - step.beta_2);
-        let change = first.clone() / (second.clone().sqrt() * step.second_factor + step.epsilon) * step.step_size;
-        [value * step.decay - change, first, second]
+    /// See [`adamw`](crate::adamw). The host reads the counts, so that it corrects by them in float64.
+    pub fn adamw(
+        value: Tensor<3>,
+        gradient: Tensor<3>,
+        [first, second]: [Tensor<3>; 2],
+        clip: Tensor<1>,
+        counts: Tensor<1>,
+        step: AdamWStep,
+    ) -> [Tensor<3>; 3] {
+        let ([_, experts, _], device) = (value.dims(), value.device());
+        let counts = counts.slice([step.first_count..step.first_count + experts]).into_data();
+        let of_experts: Vec<_> = counts.iter::<f32>().map(|count| step.of_expert(count)).collect();
+        let per_expert = |number: fn(ExpertStep) -> f32| {
+            let numbers: Vec<f32> = of_experts.iter().map(|step| step.map_or(0.0, number)).collect();
+            Tensor::<3>::from_data(TensorData::new(numbers, [1, experts, 1]), &device)
+        };
+        let gradient = gradient * clip.reshape([1, 1, 1]);
+        let new_first = first.clone() * step.beta_1 + gradient.clone() * (1.0 - step.beta_1);
+        let new_second = second.clone() * step.beta_2 + gradient.square() * (1.0 - step.beta_2);
+        let root = new_second.clone().sqrt() * per_expert(|step| step.second_factor) + step.epsilon;
+        let new_value = value.clone() * step.decay - new_first.clone() / root * per_expert(|step| step.step_size);
+        let rests = per_expert(|_| 1.0).lower_elem(0.5).expand(value.dims());
+        [(new_value, value), (new_first, first), (new_second, second)]
+            .map(|(new, old)| new.mask_where(rests.clone(), old))
     }
 
     /// One element of each row: `values` `[T, N]` and `columns` `[T]` to `[T, 1]`.

@@ -74,7 +74,7 @@ pub(crate) fn share<P: Send>(parts: Vec<P>, work: impl Fn(P) + Sync) {
 }
 
 /// Elements that are worth a part.
-const PART: usize = 1 << 15;
+pub(crate) const PART: usize = 1 << 15;
 
 /// What `make` makes of each part of `elements` elements in rows of `width`; small ones are one part.
 pub(crate) fn made_parts<T: Send>(elements: usize, width: usize, make: impl Fn(Range<usize>) -> T + Sync) -> Vec<T> {

@@ -11,7 +11,7 @@ impl CausalLm {
         let routed = adapters.filter(|adapter| adapter.config().method.router().is_some());
         for (adapter, active_tokens) in routed.zip(active_tokens) {
             let method = adapter.config().method.clone();
-            let next = method.router().and_then(|router| router.next_state(adapter, active_tokens));
+            let next = method.router().and_then(|router| router.feedback()?.next_state(adapter, active_tokens));
             if let Some((name, values)) = next {
                 adapter.set(name, values);
             }

@@ -1,9 +1,6 @@
 //! The loss of a micro-batch: task loss and auxiliary loss, with their gradients.
 
-use crate::{
-    DeviceBatch, RoutingStatistics,
-    routing::{UnreadRouting, floats},
-};
+use crate::{DeviceBatch, RoutingStatistics, routing::floats, unread_routing::UnreadRouting};
 use adamole_core::{ForwardContext, LayerRouting};
 use adamole_llama::{CausalLm, frozen_cross_entropy};
 use burn::{
@@ -57,29 +54,40 @@ impl Forward {
     }
 }
 
-/// What a micro-batch gave. Its numbers stay on the device until they are asked for: a GPU would wait for the host otherwise.
+/// What a micro-batch gave.
 pub(crate) struct Outcome {
     /// The gradients of the total loss, in parts where layers have graphs of their own.
     pub(crate) gradients: Vec<GradientsParams>,
-    losses: Tensor<1>,
-    routing: UnreadRouting,
+    pub(crate) numbers: UnreadNumbers,
 }
 
-impl Outcome {
-    /// The gradients; task loss and auxiliary loss; routing statistics.
-    pub(crate) fn read(self) -> (Vec<GradientsParams>, (f64, Option<f64>), RoutingStatistics) {
-        (self.gradients, read(self.losses), self.routing.read())
+/// The numbers of a micro-batch. They stay on the device until they are asked for: a GPU would wait for the host otherwise.
+#[derive(Debug, Clone)]
+pub(crate) struct UnreadNumbers {
+    /// Task loss, and auxiliary loss where there is one.
+    losses: Tensor<1>,
+    pub(crate) routing: UnreadRouting,
+}
+
+impl UnreadNumbers {
+    /// Task loss, auxiliary loss and routing statistics.
+    pub(crate) fn read(self) -> (f64, Option<f64>, RoutingStatistics) {
+        let (task, balance) = read(self.losses);
+        (task, balance, self.routing.read())
+    }
+
+    /// The task loss, `[1]`.
+    pub(crate) fn task_loss(&self) -> Tensor<1> {
+        self.losses.clone().narrow(0, 0, 1)
     }
 }
 
 /// A forward and backward pass as one graph.
 pub(crate) fn at_once(model: &CausalLm, batch: DeviceBatch, context: ForwardContext, weights: LossWeights) -> Outcome {
     let forward = Forward::new(model, batch, context, weights);
-    Outcome {
-        gradients: vec![forward.gradients(model)],
-        losses: side_by_side(forward.task, forward.balance),
-        routing: UnreadRouting::new(&forward.routing),
-    }
+    let gradients = vec![forward.gradients(model)];
+    let losses = side_by_side(forward.task, forward.balance);
+    Outcome { gradients, numbers: UnreadNumbers { losses, routing: UnreadRouting::new(&forward.routing) } }
 }
 
 /// [`at_once`] with activation checkpointing: a graph for each layer, one at a time. The batch is on the plain device beneath
@@ -95,7 +103,7 @@ pub(crate) fn by_layers(
     let head = |hidden| task_loss(model, hidden, labels, divisor);
     let (task, gradients) = model.gradients_by_layers(&batch.tokens, &mut context, share * coefficient, head);
     let losses = side_by_side(task, context.auxiliary_loss().map(|loss| loss * share));
-    Outcome { gradients, losses, routing: UnreadRouting::new(&context.into_layers()) }
+    Outcome { gradients, numbers: UnreadNumbers { losses, routing: UnreadRouting::new(&context.into_layers()) } }
 }
 
 /// The cross-entropy of the labels, by their positions among `[B L, hidden]` and their tokens.

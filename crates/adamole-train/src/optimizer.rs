@@ -1,8 +1,14 @@
 //! AdamW with clipping by norm.
 
-use crate::{CheckpointDamage, NotFinite, RoutingStatistics, routing::floats};
-use adamole_kernels::{AdamWStep, adamw, squares};
-use adamole_llama::{CausalLm, Parameter, ParameterKind, ParameterVisitor};
+use crate::{
+    CheckpointDamage, NotFinite, RoutingStatistics,
+    expert_counts::{Place, Places},
+    gradient_norm::{GradientNorm, clip},
+    routing::floats,
+    unread_routing::ActiveTokens,
+};
+use adamole_kernels::{AdamWStep, adamw};
+use adamole_llama::{CausalLm, Parameter};
 use burn::{
     module::{Module, ModuleMapper, Param, ParamId},
     optim::GradientsParams,
@@ -42,17 +48,13 @@ impl Default for AdamWSettings {
 /// experts of a layer are one parameter here; hence this one.
 pub struct AdamW {
     settings: AdamWSettings,
-    moments: HashMap<ParamId, Moments>,
+    /// Running means of the gradient and its square, `[outer, experts, inner]`.
+    moments: HashMap<ParamId, [Tensor<3>; 2]>,
+    /// The steps that each expert has taken, at its [`Place`]; `None` before the first.
+    taken: Option<Tensor<1>>,
 }
 
-/// Running means of the gradient and its square, `[outer, experts, inner]`, and the steps that each expert has taken.
-struct Moments {
-    first: Tensor<3>,
-    second: Tensor<3>,
-    steps: Vec<u32>,
-}
-
-/// [`Moments`] off the device.
+/// The moments of a parameter and the steps of its experts, off the device.
 #[derive(Debug)]
 pub(crate) struct MomentsData {
     pub(crate) first: TensorData,
@@ -60,23 +62,20 @@ pub(crate) struct MomentsData {
     pub(crate) steps: Vec<u32>,
 }
 
-/// The experts of a parameter, which is seen as `[outer, experts, inner]`: whether each is inactive in a step.
-struct Experts {
-    outer: usize,
-    inactive: Vec<bool>,
-}
-
 impl AdamW {
     /// An optimizer without state yet.
     pub fn new(settings: AdamWSettings) -> Self {
-        Self { settings, moments: HashMap::new() }
+        Self { settings, moments: HashMap::new(), taken: None }
     }
 
     /// The state, by the names of the model's parameters.
     pub(crate) fn moments(&self, model: &CausalLm) -> Vec<(String, MomentsData)> {
+        let places = Places::of(model);
+        let taken = self.taken.clone().map(|taken| floats(taken.into_data())).unwrap_or_default();
         let state = |Parameter { name, id, .. }| {
-            let Moments { first, second, steps } = self.moments.get(&id)?;
-            Some((name, MomentsData { first: first.to_data(), second: second.to_data(), steps: steps.clone() }))
+            let ([first, second], place) = self.moments.get(&id).zip(places.get(id))?;
+            let steps = taken.get(place.counts())?.iter().map(|steps| *steps as u32).collect();
+            Some((name, MomentsData { first: first.to_data(), second: second.to_data(), steps }))
         };
         model.parameters().into_iter().filter_map(state).collect()
     }
@@ -90,23 +89,27 @@ impl AdamW {
         model: &CausalLm,
         mut moments: BTreeMap<String, MomentsData>,
     ) -> Result<Self, CheckpointDamage> {
-        let device = model.device().inner();
+        let (device, places) = (model.device().inner(), Places::of(model));
         let (mut resumed, mut unfit) = (Self::new(settings), Vec::new());
+        let mut taken = vec![0.0; places.count()];
         for Parameter { name, id, elements, .. } in model.parameters() {
             let Some(MomentsData { first, second, steps }) = moments.remove(&name) else { continue };
-            let shape = first.shape().to_vec();
-            let fits = shape.len() == 3
-                && shape.iter().product::<usize>() == elements
-                && shape[1] == steps.len()
-                && second.shape().to_vec() == shape;
-            if !fits {
+            let (shape, place) = (first.shape().to_vec(), places.get(id));
+            let place = place.filter(|place| {
+                shape == [place.outer, place.experts, elements / (place.outer * place.experts)]
+                    && second.shape().to_vec() == shape
+                    && steps.len() == place.experts
+            });
+            let Some(place) = place else {
                 unfit.push(name);
                 continue;
-            }
-            let place = |data| Tensor::<3>::from_data(data, &device);
-            resumed.moments.insert(id, Moments { first: place(first), second: place(second), steps });
+            };
+            let place_on_device = |data| Tensor::<3>::from_data(data, &device);
+            resumed.moments.insert(id, [first, second].map(place_on_device));
+            taken[place.counts()].iter_mut().zip(steps).for_each(|(taken, steps)| *taken = steps as f32);
         }
         unfit.extend(moments.into_keys());
+        resumed.taken = (!resumed.moments.is_empty()).then(|| Tensor::from_floats(taken.as_slice(), &device));
         if unfit.is_empty() { Ok(resumed) } else { Err(CheckpointDamage::Unfit(unfit)) }
     }
 
@@ -121,53 +124,34 @@ impl AdamW {
         gradients: GradientsParams,
         routing: &RoutingStatistics,
     ) -> Result<f64, NotFinite> {
-        let norm = gradient_norm(model, &gradients)?;
-        self.apply(rate, model, (gradients, norm), routing);
+        let (norm, device) = (GradientNorm::of(model, &gradients).read()?, model.device().inner());
+        let clip = Tensor::from_floats([clip(norm, self.settings.max_grad_norm)], &device);
+        self.apply(rate, model, gradients, clip, ActiveTokens::on_device(routing, &device));
         Ok(norm)
     }
 
-    /// [`Self::step`] with gradients whose norm is known.
+    /// [`Self::step`] with gradients that `clip`, `[1]`, multiplies. Nothing changes where it is not a number.
     pub(crate) fn apply(
         &mut self,
         rate: f64,
         model: &mut CausalLm,
-        (gradients, norm): (GradientsParams, f64),
-        routing: &RoutingStatistics,
+        gradients: GradientsParams,
+        clip: Tensor<1>,
+        active: ActiveTokens,
     ) {
-        let clip = (f64::from(self.settings.max_grad_norm) / (norm + 1e-6)).min(1.0);
-        let (experts, rates) = (experts(model, routing), rates(model, rate, self.settings.rate_ratio_of_b));
-        let moments = &mut self.moments;
-        let mut update = Update { settings: self.settings, rate, rates, clip, gradients, experts, moments };
+        let (places, rates) = (Places::of(model), rates(model, rate, self.settings.rate_ratio_of_b));
+        let moves = places.moves(model, &gradients, active, &clip);
+        let taken = match self.taken.take() {
+            Some(taken) => taken + moves.clone(),
+            None => moves.clone(),
+        };
+        // Below zero for experts that rest.
+        let counts = taken.clone() * (moves * 2.0 - 1.0);
+        self.taken = Some(taken);
+        let (settings, moments) = (self.settings, &mut self.moments);
+        let mut update = Update { settings, rate, rates, places, gradients, clip, counts, moments };
         *model = model.clone().map(&mut update).tied();
     }
-}
-
-/// The norm of all gradients together.
-///
-/// # Errors
-/// One is not finite.
-pub(crate) fn gradient_norm(model: &CausalLm, gradients: &GradientsParams) -> Result<f64, NotFinite> {
-    let squares = squared_norms(model, gradients);
-    let norm = squares.iter().map(|(_, square)| square).sum::<f64>().sqrt();
-    if norm.is_finite() {
-        return Ok(norm);
-    }
-    let (name, value) = squares.into_iter().find(|(_, square)| !square.is_finite()).unwrap_or_default();
-    Err(NotFinite { what: format!("gradient of {name}"), value })
-}
-
-/// The parameters of which inactive experts are left alone.
-fn experts(model: &CausalLm, routing: &RoutingStatistics) -> HashMap<ParamId, Experts> {
-    let mut experts = HashMap::new();
-    for (adapter, inactive) in routing.inactive_experts(model) {
-        for (spec, value) in adapter.parameters() {
-            if let Some((_, dim)) = spec.experts {
-                let outer = spec.shape[..dim].iter().product();
-                experts.insert(value.id(), Experts { outer, inactive: inactive.clone() });
-            }
-        }
-    }
-    experts
 }
 
 /// The learning rates that are not `rate`: those of B.
@@ -181,104 +165,39 @@ struct Update<'a> {
     settings: AdamWSettings,
     rate: f64,
     rates: HashMap<ParamId, f64>,
-    clip: f64,
+    places: Places,
     gradients: GradientsParams,
-    experts: HashMap<ParamId, Experts>,
-    moments: &'a mut HashMap<ParamId, Moments>,
+    clip: Tensor<1>,
+    counts: Tensor<1>,
+    moments: &'a mut HashMap<ParamId, [Tensor<3>; 2]>,
 }
 
 impl ModuleMapper for Update<'_> {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let Some(gradient) = self.gradients.remove::<D>(param.id) else { return param };
         let id = param.id;
+        let Some((gradient, place)) = self.gradients.remove::<D>(id).zip(self.places.get(id)) else { return param };
         param.map(|value| {
             let shape = value.shape();
             let (tracked, value) = if value.is_autodiff() { (true, value.inner()) } else { (false, value) };
-            let experts = self.experts.remove(&id).unwrap_or(Experts { outer: 1, inactive: vec![false] });
-            let count = experts.inactive.len();
-            let inner = shape.num_elements() / (experts.outer * count);
-            let view = [experts.outer, count, inner];
-            let moments = self.moments.entry(id).or_insert_with(|| Moments {
-                first: Tensor::zeros(view, &value.device()),
-                second: Tensor::zeros(view, &value.device()),
-                steps: vec![0; count],
-            });
-            let rate = self.rates.get(&id).copied().unwrap_or(self.rate);
+            let view = [place.outer, place.experts, shape.num_elements() / (place.outer * place.experts)];
+            let zeros = || Tensor::zeros(view, &value.device());
+            let moments = self.moments.remove(&id).unwrap_or_else(|| [zeros(), zeros()]);
+            let (clip, counts, step) = (self.clip.clone(), self.counts.clone(), self.step(id, place));
             let (value, gradient) = (value.reshape(view), gradient.reshape(view));
-            let updated = moments.update(value, (gradient, self.clip), &experts.inactive, rate, self.settings);
+            let [updated, first, second] = adamw(value, gradient, moments, clip, counts, step);
+            self.moments.insert(id, [first, second]);
             let updated = updated.reshape(shape);
             if tracked { Tensor::from_inner(updated).require_grad() } else { updated }
         })
     }
 }
 
-impl Moments {
-    /// The parameter after one step.
-    fn update(
-        &mut self,
-        value: Tensor<3>,
-        (gradient, clip): (Tensor<3>, f64),
-        inactive: &[bool],
-        rate: f64,
-        settings: AdamWSettings,
-    ) -> Tensor<3> {
-        for (steps, _) in self.steps.iter_mut().zip(inactive).filter(|(_, inactive)| !**inactive) {
-            *steps += 1;
-        }
-        let (beta_1, beta_2) = (f64::from(settings.beta_1), f64::from(settings.beta_2));
-        // 1 / (1 - beta^t), which is 1 / 0 for an expert that was never active and does not move.
-        let correction = |beta: f64, steps: u32| if steps == 0 { 0.0 } else { 1.0 / (1.0 - beta.powi(steps as i32)) };
-        let decay = 1.0 - rate * f64::from(settings.weight_decay);
-        let epsilon = f64::from(settings.epsilon);
-        if inactive.iter().all(|inactive| !inactive) && self.steps.iter().all(|steps| *steps == self.steps[0]) {
-            let (of_first, of_second) = (correction(beta_1, self.steps[0]), correction(beta_2, self.steps[0]));
-            let (step_size, second_factor) = (rate * of_first, of_second.sqrt());
-            let step = AdamWStep { clip, beta_1, beta_2, step_size, second_factor, epsilon, decay };
-            let moments = [self.first.clone(), self.second.clone()];
-            let [updated, first, second] = adamw(value, gradient, moments, step);
-            (self.first, self.second) = (first, second);
-            return updated;
-        }
-        // As `adamw` does, expert by expert; an inactive one keeps everything.
-        let gradient = gradient * clip;
-        let first = self.first.clone() * beta_1 + gradient.clone() * (1.0 - beta_1);
-        let second = self.second.clone() * beta_2 + gradient.square() * (1.0 - beta_2);
-        let device = value.device();
-        let per_expert = |f: &dyn Fn(usize) -> f64| {
-            let values: Vec<f32> = (0..inactive.len()).map(|expert| f(expert) as f32).collect();
-            Tensor::<3>::from_data(TensorData::new(values, [1, inactive.len(), 1]), &device)
-        };
-        let step_size = per_expert(&|expert| rate * correction(beta_1, self.steps[expert]));
-        let of_second = per_expert(&|expert| correction(beta_2, self.steps[expert]).sqrt());
-        let change = first.clone() / (second.clone().sqrt() * of_second + epsilon) * step_size;
-        let unchanged =
-            per_expert(&|expert| f64::from(u8::from(inactive[expert]))).greater_scalar(0.5).expand(value.dims());
-        let updated = value.clone() * decay - change;
-        self.first = first.mask_where(unchanged.clone(), self.first.clone());
-        self.second = second.mask_where(unchanged.clone(), self.second.clone());
-        updated.mask_where(unchanged, value)
+impl Update<'_> {
+    /// The numbers of the step of a parameter.
+    fn step(&self, id: ParamId, place: Place) -> AdamWStep {
+        let AdamWSettings { beta_1, beta_2, epsilon, weight_decay, .. } = self.settings;
+        let [beta_1, beta_2, epsilon, weight_decay] = [beta_1, beta_2, epsilon, weight_decay].map(f64::from);
+        let rate = self.rates.get(&id).copied().unwrap_or(self.rate);
+        AdamWStep { beta_1, beta_2, rate, epsilon, decay: 1.0 - rate * weight_decay, first_count: place.first }
     }
-}
-
-/// Name and squared norm of every gradient, read off the device in one transfer.
-fn squared_norms(model: &CausalLm, gradients: &GradientsParams) -> Vec<(String, f64)> {
-    struct Squares<'a>(&'a GradientsParams, Vec<String>, Vec<Tensor<1>>);
-    impl ParameterVisitor for Squares<'_> {
-        fn visit<const D: usize>(&mut self, name: String, _kind: ParameterKind, param: &Param<Tensor<D>>) {
-            if let Some(gradient) = self.0.get::<D>(param.id) {
-                self.1.push(name);
-                self.2.push(squares(gradient));
-            }
-        }
-    }
-    let mut found = Squares(gradients, Vec::new(), Vec::new());
-    model.visit_parameters(&mut found);
-    let Squares(_, names, parts) = found;
-    if parts.is_empty() {
-        return Vec::new();
-    }
-    let lengths: Vec<usize> = parts.iter().map(|parts| parts.dims()[0]).collect();
-    let mut sums = floats(Tensor::cat(parts, 0).into_data()).into_iter();
-    let of_parts = lengths.into_iter().map(|length| sums.by_ref().take(length).sum());
-    names.into_iter().zip(of_parts).collect()
 }

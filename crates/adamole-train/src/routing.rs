@@ -1,9 +1,9 @@
 //! Routing statistics: how many tokens activated each expert, and how thresholds and numbers of experts are distributed.
 
-use crate::{Collapse, histogram::Histogram};
+use crate::{Collapse, histogram::Histogram, unread_routing::UnreadRouting};
 use adamole_core::{Adapter, LayerRouting};
 use adamole_llama::CausalLm;
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::TensorData;
 use serde::{Deserialize, Serialize};
 
 /// An expert with more than this share of all activations of its layer has crowded out the others.
@@ -109,58 +109,6 @@ impl RoutingStatistics {
     }
 }
 
-/// The routing of one pass, still on the device.
-pub(crate) struct UnreadRouting {
-    /// All numbers side by side, `[1, n]`; `None` where nothing is routed.
-    values: Option<Tensor<2>>,
-    layers: Vec<UnreadLayer>,
-    tokens: usize,
-}
-
-/// The widths of a layer's numbers: active tokens, sum of thresholds, active experts and thresholds of each row.
-struct UnreadLayer {
-    widths: [Option<usize>; 4],
-    max_threshold: f64,
-}
-
-impl UnreadRouting {
-    /// Queues what is to be read, and lets go of the rest.
-    pub(crate) fn new(layers: &[LayerRouting]) -> Self {
-        let (mut values, mut unread) = (Vec::new(), Vec::new());
-        for layer in layers {
-            let of_rows = [&layer.active_experts, &layer.thresholds].map(|it| it.clone().map(Tensor::transpose));
-            let [active, thresholds] = of_rows;
-            let parts = [Some(layer.active_tokens.clone()), layer.threshold_sum.clone(), active, thresholds];
-            let widths = parts.each_ref().map(|part| part.as_ref().map(|part: &Tensor<2>| part.dims()[1]));
-            unread.push(UnreadLayer { widths, max_threshold: f64::from(layer.max_threshold) });
-            values.extend(parts.into_iter().flatten());
-        }
-        let values = (!values.is_empty()).then(|| Tensor::cat(values, 1));
-        Self { values, layers: unread, tokens: layers.first().map_or(0, |layer| layer.tokens) }
-    }
-
-    pub(crate) fn read(self) -> RoutingStatistics {
-        let all = self.values.map(|values| floats(values.into_data())).unwrap_or_default();
-        let mut rest = all.as_slice();
-        let mut next = |width: usize| {
-            let (part, others) = rest.split_at(width);
-            rest = others;
-            part
-        };
-        let layers = self.layers.into_iter().map(|UnreadLayer { widths, max_threshold }| {
-            let [active_tokens, threshold_sum, active, thresholds] = widths.map(|width| width.map(&mut next));
-            let active_tokens = active_tokens.unwrap_or_default().to_vec();
-            let thresholds = thresholds.map(|values| (values, max_threshold));
-            LayerStatistics {
-                threshold_sum: threshold_sum.map(|sum| sum.iter().sum()),
-                distribution: active.map(|active| Distribution::of(active, thresholds, active_tokens.len())),
-                active_tokens,
-            }
-        });
-        RoutingStatistics { layers: layers.collect(), tokens: self.tokens }
-    }
-}
-
 impl LayerStatistics {
     fn add(&mut self, other: &Self) {
         add(&mut self.active_tokens, &other.active_tokens);
@@ -178,7 +126,7 @@ impl LayerStatistics {
 
 impl Distribution {
     /// Counts the rows of one pass: `active` is -1 in rows that are no tokens; thresholds come with what none exceeds.
-    fn of(active: &[f64], thresholds: Option<(&[f64], f64)>, num_experts: usize) -> Self {
+    pub(crate) fn of(active: &[f64], thresholds: Option<(&[f64], f64)>, num_experts: usize) -> Self {
         let is_token = |active: &f64| *active > -0.5;
         let mut histogram = vec![0; num_experts + 1];
         for active in active.iter().filter(|active| is_token(active)) {

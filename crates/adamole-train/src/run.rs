@@ -1,12 +1,16 @@
 //! A run under way: its state between steps, and what a step and an epoch do to it.
 
+mod steps;
+
 use crate::{
-    AdamW, Best, Checkpoint, Cost, EpochMetrics, Fitted, NotFinite, Observer, RankError, Recipe, Replicas,
-    RoutingStatistics, StepInput, StepMetrics, StepOutcome, TrainError, TrainEvent, Trainer, TrainingData,
-    TrainingState, Validation, adapter_values::AdapterValues, checkpoint::Restored, frozen_guard::FrozenGuard,
-    optimizer::gradient_norm, step::accumulate_until,
+    AdamW, Best, Checkpoint, Cost, EpochMetrics, Fitted, Observer, RankError, Recipe, Replicas, TrainError, TrainEvent,
+    Trainer, TrainingData, TrainingState, Validation,
+    adapter_values::AdapterValues,
+    checkpoint::Restored,
+    frozen_guard::FrozenGuard,
+    step_record::{StepRecord, StepResults},
 };
-use adamole_data::{Batch, Buckets, Collation};
+use adamole_data::Buckets;
 use adamole_llama::{CausalLm, ChainOfLora};
 use burn::module::Module;
 use std::time::Instant;
@@ -28,6 +32,11 @@ pub(crate) struct Run<'a> {
     best: AdapterValues,
     /// The frozen weights as the run found them, where they are watched.
     guard: Option<FrozenGuard>,
+    /// Whether steps begin before the results of those before them are read.
+    runs_ahead: bool,
+    /// The steps whose results are not reported yet, and when the first of them began.
+    records: Vec<(StepRecord, StepResults)>,
+    since: Instant,
     /// What was not finite in the last step that was skipped.
     skipped: Option<String>,
     started: Instant,
@@ -63,6 +72,12 @@ impl<'a> Run<'a> {
             replicas: Replicas::new(&model, trainer.devices),
             cost: Cost::of(&model),
             guard: trainer.watches_base.then(|| FrozenGuard::of(&model)),
+            runs_ahead: trainer.runs_ahead
+                && trainer.devices.is_empty()
+                && trainer.workers.ranks().is_none()
+                && !has_feedback(&model),
+            records: Vec::new(),
+            since: started,
             model,
             optimizer,
             chain,
@@ -106,84 +121,6 @@ impl<'a> Run<'a> {
         batches
     }
 
-    /// Does one optimizer step over these micro-batches; `false` if it was interrupted and nothing has changed.
-    pub(crate) fn step(
-        &mut self,
-        micro_batches: &[Vec<usize>],
-        observer: &mut dyn Observer,
-    ) -> Result<bool, TrainError> {
-        let started = Instant::now();
-        let Trainer { recipe, workers, stop, .. } = self.trainer;
-        let collation = Collation { pad_id: self.data.pad_id, labels: recipe.labels, layout: recipe.layout() };
-        let collate = |indices: &Vec<usize>| Batch::of_texts(self.data.train, indices, collation, &self.buckets);
-        let batches: Vec<Batch> = micro_batches.iter().map(collate).collect();
-        let (step, learning_rate) = (self.state.step, self.learning_rate());
-        let balance_coefficient = self.state.auxiliary_coefficient.unwrap_or(recipe.balance_coefficient);
-        let adapted = Recipe { balance_coefficient, ..(*recipe).clone() };
-        let input = StepInput { batches: &batches, step, recipe: &adapted };
-        let outcome = accumulate_until(&self.model, input, workers, &self.replicas, stop)?;
-        let Some(outcome) = outcome else { return Ok(false) };
-        let StepOutcome { gradients, task_loss, balance_loss, routing, tokens } = outcome;
-        let norm = match task_loss.is_finite() {
-            true => match self.agreed(gradient_norm(&self.model, &gradients)) {
-                Err(RankError::Stopped) => return Ok(false),
-                agreed => agreed?,
-            },
-            false => Err(NotFinite { what: "task loss".into(), value: task_loss }),
-        };
-        self.state.step += 1;
-        self.state.batch += 1;
-        if FrozenGuard::is_due(self.state.step) {
-            self.check_base()?;
-        }
-        let gradient_norm = match norm {
-            Ok(norm) => norm,
-            Err(NotFinite { what, .. }) if self.state.skipped < recipe.max_skipped_steps => {
-                self.state.skipped += 1;
-                self.skipped = Some(what.clone());
-                observer.event(&TrainEvent::Skipped { step, what })?;
-                return Ok(true);
-            }
-            Err(error) => return Err(error.in_step(step, self.state.applied)),
-        };
-        self.optimizer.apply(learning_rate, &mut self.model, (gradients, gradient_norm), &routing);
-        self.model.update_states(routing.layers.iter().map(|layer| &layer.active_tokens[..]));
-        let adapts = self.adapt_coefficient(balance_coefficient, &routing);
-        let seconds = started.elapsed().as_secs_f64();
-        let metrics = StepMetrics {
-            step,
-            epoch: self.state.epoch,
-            task_loss,
-            balance_loss,
-            balance_coefficient: adapts.then_some(balance_coefficient),
-            gradient_norm,
-            learning_rate,
-            mean_active_experts: routing.mean_active_experts(),
-            mean_threshold: routing.mean_threshold(),
-            expert_load: routing.expert_load(),
-            tokens,
-            operations: self.cost.of_batches(&batches),
-            seconds,
-            tokens_per_second: tokens as f64 / seconds,
-        };
-        self.state.add(&metrics);
-        self.state.seconds = self.seconds();
-        observer.event(&TrainEvent::Step(metrics))?;
-        let watched = self.state.watch(&routing);
-        let sites = watched.map(|watched| watched.collapsed(&self.model)).unwrap_or_default();
-        if !sites.is_empty() {
-            observer.event(&TrainEvent::Collapsed { step, sites })?;
-        }
-        Ok(true)
-    }
-
-    /// The norm of the gradients that all ranks clip by, that of rank 0: of two GPUs each may add squares in an order of its own.
-    fn agreed(&self, norm: Result<f64, NotFinite>) -> Result<Result<f64, NotFinite>, RankError> {
-        let told = self.trainer.workers.tell(norm.as_ref().ok().copied(), self.trainer.stop)?;
-        let elsewhere = || NotFinite { what: "a gradient of another rank".into(), value: f64::NAN };
-        Ok(norm.and_then(|_| told.first().copied().flatten().ok_or_else(elsewhere)))
-    }
-
     /// Checks that the frozen weights are what they were, where they are watched.
     fn check_base(&self) -> Result<(), TrainError> {
         self.guard.as_ref().map_or(Ok(()), |guard| guard.check(&self.model, self.state.step))
@@ -202,25 +139,6 @@ impl<'a> Run<'a> {
             Some(rank) => Err(RankError::Apart { rank }.into()),
             None => Ok(()),
         }
-    }
-
-    /// Sets the weight of the auxiliary loss in the next step; whether the method adapts it.
-    fn adapt_coefficient(&mut self, coefficient: f32, routing: &RoutingStatistics) -> bool {
-        let layout = self.model.layout();
-        let router = layout.iter().find_map(|(_, config)| config.method.router());
-        let Some((router, active)) = router.zip(routing.mean_active_experts()) else { return false };
-        let next = router.next_coefficient(coefficient, active);
-        let adapts = next != coefficient || self.state.auxiliary_coefficient.is_some();
-        if adapts {
-            self.state.auxiliary_coefficient = Some(next);
-        }
-        adapts
-    }
-
-    fn learning_rate(&self) -> f64 {
-        let recipe = self.trainer.recipe;
-        let steps = recipe.epochs * self.lengths.len().div_ceil(recipe.batch_size);
-        recipe.schedule(steps.div_ceil(recipe.chain_links)).rate(self.state.step - self.state.link_start)
     }
 
     /// Validates the model and ends the epoch.
@@ -307,4 +225,9 @@ impl<'a> Run<'a> {
 /// The validation of the model as it is.
 fn evaluate(trainer: &Trainer<'_>, model: &CausalLm, data: TrainingData<'_>) -> Result<Validation, TrainError> {
     Validation::of(&model.valid(), data.validation, &trainer.workers, &model.device().inner(), trainer.stop)
+}
+
+/// Whether the routing of a step changes the next one.
+fn has_feedback(model: &CausalLm) -> bool {
+    model.routed().iter().any(|(_, _, router)| router.feedback().is_some())
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     DeviceBatch, RankError, Ranks, Recipe, Replicas, RoutingStatistics, TrainError, Workers,
-    loss::{LossWeights, Outcome, at_once, by_layers},
+    loss::{LossWeights, Outcome, UnreadNumbers, at_once, by_layers},
     shared_gradients,
     sum_tree::{Place, SumTree},
 };
@@ -82,15 +82,58 @@ pub fn accumulate(
     workers: &Workers,
     replicas: &Replicas,
 ) -> Result<StepOutcome, TrainError> {
-    let outcome = accumulate_until(model, input, workers, replicas, &|| false)?;
-    outcome.ok_or(TrainError::Interrupted { steps: input.step })
+    let step = accumulate_until(model, input, workers, replicas, &|| false)?;
+    step.map(UnreadStep::read).ok_or(TrainError::Interrupted { steps: input.step })
+}
+
+/// [`StepOutcome`] whose numbers may still be on the device.
+pub(crate) struct UnreadStep {
+    pub(crate) gradients: GradientsParams,
+    pub(crate) numbers: StepNumbers,
+    pub(crate) tokens: usize,
+}
+
+/// Losses and routing of the micro-batches of a step, in their order.
+pub(crate) enum StepNumbers {
+    Unread(Vec<UnreadNumbers>),
+    Read(Vec<Numbers>),
+}
+
+/// Task loss, load balancing loss and routing.
+type Numbers = (f64, Option<f64>, RoutingStatistics);
+
+impl UnreadStep {
+    pub(crate) fn read(self) -> StepOutcome {
+        let Self { gradients, numbers, tokens } = self;
+        let (task_loss, balance_loss, routing) = numbers.read();
+        StepOutcome { gradients, task_loss, balance_loss, routing, tokens }
+    }
+}
+
+impl StepNumbers {
+    /// Those of all micro-batches together.
+    pub(crate) fn read(self) -> Numbers {
+        let all = match self {
+            Self::Unread(all) => all.into_iter().map(UnreadNumbers::read).collect(),
+            Self::Read(all) => all,
+        };
+        let (mut task_loss, mut balance_loss, mut routing) = (0.0, None, RoutingStatistics::default());
+        for (task, balance, counts) in all {
+            task_loss += task;
+            if let Some(balance) = balance {
+                *balance_loss.get_or_insert(0.0) += balance;
+            }
+            routing.add(&counts);
+        }
+        (task_loss, balance_loss, routing)
+    }
 }
 
 /// What ranks tell each other of a step, besides the gradients.
 #[derive(Serialize, Deserialize)]
 struct Told {
-    /// Task loss, load balancing loss and routing of each micro-batch.
-    losses: Vec<(f64, Option<f64>, RoutingStatistics)>,
+    /// Of each micro-batch.
+    numbers: Vec<Numbers>,
     /// Which parameters have gradients.
     present: Vec<bool>,
 }
@@ -102,7 +145,7 @@ pub(crate) fn accumulate_until(
     workers: &Workers,
     replicas: &Replicas,
     stop: &(dyn Fn() -> bool + Sync),
-) -> Result<Option<StepOutcome>, TrainError> {
+) -> Result<Option<UnreadStep>, TrainError> {
     let (tokens, runs): (usize, _) =
         (input.batches.iter().flat_map(|batch| &batch.lengths).sum(), workers.runs(input.batches.len()));
     // The longest first, so that no worker is left with one at the end while the others wait.
@@ -126,33 +169,33 @@ pub(crate) fn accumulate_until(
     };
 
     let plain = model.device().inner();
-    let (mut losses, mut tree) = (Vec::new(), SumTree::new());
+    let (mut numbers, mut tree) = (Vec::new(), SumTree::new());
     let add = |left, right| added(model, [left, right]);
     let is_whole = parts.is_some();
     let mut parts = parts.unwrap_or_default();
     parts.sort_by_key(|(index, _)| *index);
     for (index, outcome) in parts {
-        let (gradients, (task, balance), routing) = outcome.read();
         let here = |gradients: GradientsParams| match replicas.count() {
             1 => gradients,
             _ => gradients.to_device(&plain, model),
         };
-        tree.push(Place::leaf(index), added(model, gradients.into_iter().map(here)), add);
-        losses.push((task, balance, routing));
+        tree.push(Place::leaf(index), added(model, outcome.gradients.into_iter().map(here)), add);
+        numbers.push(outcome.numbers);
     }
     let Some(ranks) = workers.ranks() else {
         let gradients = tree.sum(add).unwrap_or_else(GradientsParams::new);
-        return Ok(is_whole.then(|| StepOutcome::of(gradients, losses, tokens)));
+        return Ok(is_whole.then_some(UnreadStep { gradients, numbers: StepNumbers::Unread(numbers), tokens }));
     };
     let nodes = tree.into_nodes();
-    let told = is_whole.then(|| Told { losses, present: shared_gradients::present(model, &nodes) });
+    let numbers = numbers.into_iter().map(UnreadNumbers::read).collect();
+    let told = is_whole.then(|| Told { numbers, present: shared_gradients::present(model, &nodes) });
     let shared = workers.tell(told, stop).and_then(|told| {
         let Some(told) = told.into_iter().collect::<Option<Vec<Told>>>() else { return Ok(None) };
         let present = |index| told.iter().any(|told| told.present.get(index).is_some_and(|present| *present));
         let present: Vec<bool> = (0..told[0].present.len()).map(present).collect();
         let gradients = shared_gradients::sum(ranks, (model, &plain), nodes, &runs, &present, stop)?;
-        let losses = told.into_iter().flat_map(|told| told.losses).collect();
-        Ok(Some(StepOutcome::of(gradients, losses, tokens)))
+        let numbers = StepNumbers::Read(told.into_iter().flat_map(|told| told.numbers).collect());
+        Ok(Some(UnreadStep { gradients, numbers, tokens }))
     });
     match shared {
         Err(RankError::Stopped) => Ok(None),
@@ -165,21 +208,6 @@ fn added(model: &CausalLm, gradients: impl IntoIterator<Item = GradientsParams>)
     let mut accumulator = GradientsAccumulator::new();
     gradients.into_iter().for_each(|gradients| accumulator.accumulate(model, gradients));
     accumulator.grads()
-}
-
-impl StepOutcome {
-    /// Gradients, and the losses of the micro-batches in their order.
-    fn of(gradients: GradientsParams, losses: Vec<(f64, Option<f64>, RoutingStatistics)>, tokens: usize) -> Self {
-        let (mut task_loss, mut balance_loss, mut routing) = (0.0, None, RoutingStatistics::default());
-        for (task, balance, counts) in losses {
-            task_loss += task;
-            if let Some(balance) = balance {
-                *balance_loss.get_or_insert(0.0) += balance;
-            }
-            routing.add(&counts);
-        }
-        Self { gradients, task_loss, balance_loss, routing, tokens }
-    }
 }
 
 /// The forward and backward pass of one micro-batch, on the device of this copy of the model.

@@ -83,6 +83,7 @@ pub struct Trainer<'a> {
     pub(crate) resume: Option<Checkpoint>,
     pub(crate) stop: &'a Stop<'a>,
     pub(crate) watches_base: bool,
+    pub(crate) runs_ahead: bool,
 }
 
 impl<'a> Trainer<'a> {
@@ -96,6 +97,7 @@ impl<'a> Trainer<'a> {
             resume: None,
             stop: &|| false,
             watches_base: false,
+            runs_ahead: false,
         }
     }
 
@@ -113,6 +115,14 @@ impl<'a> Trainer<'a> {
     /// kernel can overwrite them.
     pub fn watch_base(self, watches_base: bool) -> Self {
         Self { watches_base, ..self }
+    }
+
+    /// Begins steps before losses and routing of those before them are read, where nothing in a step depends on them: for a GPU,
+    /// which has nothing to do while the host waits for it. They are read, and the observer hears of them, every second, after
+    /// sixteen steps, and before a validation or a checkpoint. The course of the run is the same. A run on several devices
+    /// or ranks is never ahead.
+    pub fn run_ahead(self, runs_ahead: bool) -> Self {
+        Self { runs_ahead, ..self }
     }
 
     /// Saves the training state.
@@ -174,12 +184,15 @@ impl<'a> Trainer<'a> {
             for micro_batches in run.remaining_batches() {
                 let is_done = run.step(&micro_batches, observer)?;
                 if !is_done || stops() {
+                    run.settle(observer)?;
                     return Err(TrainError::Interrupted { steps: run.state.step });
                 }
                 if self.checkpoints.is_some_and(|checkpoints| checkpoints.is_due(run.state.step)) {
+                    run.settle(observer)?;
                     run.save()?;
                 }
             }
+            run.settle(observer)?;
             run.validate(observer)?;
             run.save()?;
         }

@@ -3,7 +3,7 @@
 use super::{Method, MethodKind, MethodSettings};
 use crate::{
     Adapter, AdapterShape, ForwardContext, Initial, ParameterSpec, Rows, Setting, SettingError, TopK,
-    router::{GateScores, Router, RouterInput, Routing, no_loss, top_k},
+    router::{Feedback, GateScores, Router, RouterInput, Routing, no_loss, top_k},
     setting::recorded,
 };
 use adamole_kernels::adapter_input;
@@ -145,6 +145,12 @@ impl Router for FlyLora {
         no_loss(routing)
     }
 
+    fn feedback(&self) -> Option<&dyn Feedback> {
+        Some(self)
+    }
+}
+
+impl Feedback for FlyLora {
     fn next_state(&self, adapter: &Adapter, active_tokens: &[f64]) -> Option<(&'static str, TensorData)> {
         let ranks = active_tokens.len() as f64;
         let expected = match self.variant {

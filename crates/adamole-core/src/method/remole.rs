@@ -3,7 +3,7 @@
 use super::{Method, MethodKind, MethodSettings};
 use crate::{
     AdapterShape, Initial, NumExperts, ParameterSpec, Rows, Setting, SettingError, TopK, load_balancing_loss,
-    router::{GateScores, Router, RouterInput, Routing},
+    router::{Feedback, GateScores, Router, RouterInput, Routing},
 };
 use burn::tensor::{Tensor, activation::relu};
 use std::sync::Arc;
@@ -112,6 +112,12 @@ impl Router for ReMole {
         load_balancing_loss(active, weights, rows.count().max(1) as f32) / self.top_k.get() as f32
     }
 
+    fn feedback(&self) -> Option<&dyn Feedback> {
+        Some(self)
+    }
+}
+
+impl Feedback for ReMole {
     fn next_coefficient(&self, coefficient: f32, mean_active_experts: f64) -> f32 {
         match mean_active_experts > self.top_k.get() as f64 {
             true => coefficient * self.coefficient_factor,

@@ -2,6 +2,7 @@
 //!
 //! Idle threads of the caller's team take part. The compiler vectorises the loops, for each width of vectors.
 
+mod adamw;
 #[cfg(target_arch = "x86_64")]
 mod bfloat16;
 mod cached;
@@ -18,7 +19,7 @@ mod routing;
 mod tiles;
 
 use crate::{
-    CachedSequence, Dropout, Visibility,
+    AdamWStep, CachedSequence, Dropout, Visibility,
     nodes::{Adjoints, CachedKernels, GateCurve, Kernels, PlainKernels},
     operations::AttentionScores,
 };
@@ -328,6 +329,26 @@ impl PlainKernels for Flex {
         let mut values = taken(logits);
         let losses = loss::cross_entropy_gradient(&mut values, vocabulary, &targets);
         (typed(losses, [rows, 1], dtype), typed(values, [rows, vocabulary], dtype))
+    }
+
+    fn adamw(
+        value: FlexTensor,
+        gradient: FlexTensor,
+        first: FlexTensor,
+        second: FlexTensor,
+        clip: FlexTensor,
+        counts: FlexTensor,
+        step: AdamWStep,
+    ) -> (FlexTensor, FlexTensor, FlexTensor) {
+        let [_, experts, inner] = value.shape().dims();
+        let (shape, dtypes) = (value.shape().dims::<3>(), [&value, &first, &second].map(|it| it.dtype()));
+        let [clip, counts, gradient] = [clip, counts, gradient].map(|it| Floats::of(&it));
+        let counts = &counts.slice()[step.first_count..][..experts];
+        let mut changed = [value, first, second].map(taken);
+        let [value, first, second] = changed.each_mut().map(Vec::as_mut_slice);
+        adamw::adamw([value, first, second], gradient.slice(), inner, clip.slice()[0], counts, step);
+        let [value, first, second] = changed;
+        (typed(value, shape, dtypes[0]), typed(first, shape, dtypes[1]), typed(second, shape, dtypes[2]))
     }
 }
 

@@ -141,6 +141,8 @@ pub(crate) trait CubeKernels: Backend {
         gradient: FloatTensor<Self>,
         first: FloatTensor<Self>,
         second: FloatTensor<Self>,
+        clip: FloatTensor<Self>,
+        counts: FloatTensor<Self>,
         step: AdamWStep,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 }
@@ -162,6 +164,8 @@ fn updated(
     _: &TensorSpec,
     first: &TensorSpec,
     second: &TensorSpec,
+    _: &TensorSpec,
+    _: &TensorSpec,
     _: &AdamWStep,
 ) -> (TensorSpec, TensorSpec, TensorSpec) {
     (value.clone(), first.clone(), second.clone())

@@ -184,18 +184,12 @@ impl CubeKernels for CubeBackend {
         gradient: FloatTensor<Self>,
         first: FloatTensor<Self>,
         second: FloatTensor<Self>,
+        clip: FloatTensor<Self>,
+        counts: FloatTensor<Self>,
         step: AdamWStep,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        optimizer::adamw([value, gradient, first, second], step).into()
+        optimizer::adamw([value, gradient, first, second], clip, counts, step).into()
     }
-}
-
-/// [`AdamWStep`] over value, gradient and moments.
-pub(crate) fn adamw(
-    [value, gradient, first, second]: [FloatTensor<Dispatch>; 4],
-    step: AdamWStep,
-) -> [FloatTensor<Dispatch>; 3] {
-    Dispatch::cube_adamw(value, gradient, first, second, step).into()
 }
 
 pub(crate) fn squares(x: FloatTensor<Dispatch>) -> FloatTensor<Dispatch> {
@@ -413,5 +407,17 @@ impl PlainKernels for Cube {
 
     fn cross_entropy_gradient(logits: Float, targets: IntTensor<Self>) -> (Float, Float) {
         Self::cube_cross_entropy_gradient(logits, targets)
+    }
+
+    fn adamw(
+        value: Float,
+        gradient: Float,
+        first: Float,
+        second: Float,
+        clip: Float,
+        counts: Float,
+        step: AdamWStep,
+    ) -> (Float, Float, Float) {
+        Self::cube_adamw(value, gradient, first, second, clip, counts, step)
     }
 }

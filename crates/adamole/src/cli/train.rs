@@ -125,7 +125,8 @@ fn follow_run(config: &Resolved, mut inputs: Inputs, from: Option<&Path>, crew: 
     let signals = Signals::follow().map_err(Failure::Signals)?;
     let stop = || signals.exit_code().is_some();
     let trainer = Trainer::new(&config.recipe).workers(&hardware.workers).resume(checkpoint).stop(&stop);
-    let trainer = trainer.watch_base(!device::is_cpu(&hardware.device));
+    let is_gpu = !device::is_cpu(&hardware.device);
+    let trainer = trainer.watch_base(is_gpu).run_ahead(is_gpu);
     let fitted = trainer.fit(model, data, &mut ()).map_err(|error| interrupted(error, 0, config, &signals))?;
     if let Some((_, examples)) = run_data.reported() {
         let evaluation = evaluate_until(&fitted.best.model, examples, &hardware.workers, &hardware.device, &stop);
@@ -153,7 +154,8 @@ fn train(
     let mut recorder = Recorder::new(directory, (config, inputs.template.clone()), &base.folder, checkpoint.as_ref());
     let trainer = Trainer::new(&config.recipe).workers(&hardware.workers).devices(&hardware.others);
     let trainer = trainer.checkpoints(checkpoints).resume(checkpoint).stop(&stop);
-    let trainer = trainer.watch_base(!device::is_cpu(&hardware.device));
+    let is_gpu = !device::is_cpu(&hardware.device);
+    let trainer = trainer.watch_base(is_gpu).run_ahead(is_gpu);
     let fitted = trainer.fit(model, data, &mut recorder).map_err(|error| recorder.failure(error, &signals))?;
 
     let report_on = |(split, examples): &(_, Vec<_>)| {

@@ -5,7 +5,7 @@ use super::sites::{Sites, rows_of};
 use adamole::core::{
     AdaptedLinear, Adapter, AdapterConfig, CoMol, DynMole, FlyLora, ForwardContext, Goat, HydraLora, LdMole, Method,
     ReMole, RoutingDetail, Rows,
-    router::{JointLoss, Router, RouterInput, Routing},
+    router::{Feedback, JointLoss, Router, RouterInput, Routing},
 };
 use adamole_tests::{Case, device, values};
 use burn::tensor::{Tensor, activation::softmax};
