@@ -445,7 +445,7 @@ pub mod composed {
         step: AdamWStep,
     ) -> [Tensor<3>; 3] {
         let ([_, experts, _], device) = (value.dims(), value.device());
-        let counts = counts.slice([step.first_count..step.first_count + experts]).into_data();
+        let counts = counts.narrow(0, step.first_count, experts).into_data();
         let of_experts: Vec<_> = counts.iter::<f32>().map(|count| step.of_expert(count)).collect();
         let per_expert = |number: fn(ExpertStep) -> f32| {
             let numbers: Vec<f32> = of_experts.iter().map(|step| step.map_or(0.0, number)).collect();

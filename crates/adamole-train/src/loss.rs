@@ -1,6 +1,10 @@
 //! The loss of a micro-batch: task loss and auxiliary loss, with their gradients.
 
-use crate::{DeviceBatch, RoutingStatistics, routing::floats, unread_routing::UnreadRouting};
+use crate::{
+    DeviceBatch, RoutingStatistics,
+    routing::floats,
+    unread_routing::{UnreadRouting, plain},
+};
 use adamole_core::{ForwardContext, LayerRouting};
 use adamole_llama::{CausalLm, frozen_cross_entropy};
 use burn::{
@@ -124,9 +128,7 @@ fn task_loss(
 
 /// Task loss and auxiliary loss without their graphs.
 fn side_by_side(task: Tensor<1>, balance: Option<Tensor<1>>) -> Tensor<1> {
-    let losses =
-        [Some(task), balance].into_iter().flatten().map(|loss| if loss.is_autodiff() { loss.inner() } else { loss });
-    Tensor::cat(losses.collect(), 0)
+    Tensor::cat([Some(task), balance].into_iter().flatten().map(plain).collect(), 0)
 }
 
 /// Their values.

@@ -201,3 +201,128 @@ impl Update<'_> {
         AdamWStep { beta_1, beta_2, rate, epsilon, decay: 1.0 - rate * weight_decay, first_count: place.first }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use adamole_core::{AdaMole, AdapterConfig};
+    use adamole_llama::{AdapterLayout, ModelConfig, ParameterKind, ParameterVisitor, Precision, Targets};
+    use burn::tensor::{Device, Distribution};
+    use std::path::Path;
+
+    fn model() -> CausalLm {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../datasets/base");
+        let config = ModelConfig::from_folder(&folder).unwrap();
+        let method = AdaMole { num_experts: 3.try_into().unwrap(), tau_max: None };
+        let layout = AdapterConfig::new(method, 2, 4.0, 0.0).unwrap();
+        let layout = AdapterLayout::uniform(layout, &Targets::attention(), &config).unwrap();
+        let mut model = CausalLm::random_base(config, Precision::Float32, &Device::default().autodiff()).unwrap();
+        model.adapt(&layout, 0);
+        model
+    }
+
+    /// A random gradient for each parameter of the adapters.
+    fn gradients(model: &CausalLm) -> GradientsParams {
+        struct Random(GradientsParams);
+        impl ParameterVisitor for Random {
+            fn visit<const D: usize>(&mut self, _name: String, kind: ParameterKind, param: &Param<Tensor<D>>) {
+                if kind == ParameterKind::Adapter {
+                    let value = param.val().inner();
+                    self.0.register(param.id, value.random_like(Distribution::Normal(0.0, 1.0)));
+                }
+            }
+        }
+        let mut random = Random(GradientsParams::new());
+        model.visit_parameters(&mut random);
+        random.0
+    }
+
+    /// The active tokens of every routed layer.
+    fn active(model: &CausalLm, of_layer: [f32; 3]) -> ActiveTokens {
+        let layers = vec![3; model.routed().len()];
+        let tokens = Tensor::<1>::from_floats(of_layer, &model.device().inner()).repeat_dim(0, layers.len());
+        ActiveTokens { layers, tokens: Some(tokens) }
+    }
+
+    fn clip_by(factor: f32, model: &CausalLm) -> Tensor<1> {
+        Tensor::from_floats([factor], &model.device().inner())
+    }
+
+    fn values(model: &CausalLm) -> Vec<(String, TensorData)> {
+        crate::adapter_values::AdapterValues::of(model).0.into_iter().collect()
+    }
+
+    #[test]
+    fn a_step_that_is_not_finite_is_as_if_it_had_not_been() {
+        let started = model();
+        let [first, second] = [gradients(&started), gradients(&started)];
+        let run = |with_bad_step: bool| {
+            let (mut model, mut optimizer) = (started.clone(), AdamW::new(AdamWSettings::default()));
+            let mut apply = |gradients: &GradientsParams, factor: f32| {
+                let (clip, active) = (clip_by(factor, &started), active(&started, [3.0, 1.0, 2.0]));
+                optimizer.apply(1e-2, &mut model, copied(&started, gradients), clip, active);
+            };
+            apply(&first, 0.5);
+            if with_bad_step {
+                apply(&second, f32::NAN);
+            }
+            apply(&second, 1.0);
+            let moments = optimizer.moments(&model).into_iter();
+            (values(&model), moments.map(|(name, it)| (name, it.first, it.second, it.steps)).collect::<Vec<_>>())
+        };
+        assert_ne!(run(false).0, values(&started));
+        assert_eq!(run(true), run(false));
+    }
+
+    #[test]
+    fn an_expert_without_tokens_rests() {
+        let (started, mut optimizer) = (model(), AdamW::new(AdamWSettings::default()));
+        let mut model = started.clone();
+        for tokens in [[1.0, 0.0, 2.0], [0.0, 0.0, 1.0]] {
+            let gradients = gradients(&started);
+            optimizer.apply(1e-2, &mut model, gradients, clip_by(1.0, &started), active(&started, tokens));
+        }
+        let mut experts = 0;
+        for (name, MomentsData { steps, first, .. }) in optimizer.moments(&model) {
+            if name.ends_with(".a") || name.ends_with(".b") {
+                let (first, [outer, _, inner]) = (first.try_to_vec::<f32>().unwrap(), first.shape().dims());
+                let rests =
+                    (0..outer).all(|o| first[(3 * o + 1) * inner..(3 * o + 2) * inner].iter().all(|it| *it == 0.0));
+                assert_eq!((steps, rests), (vec![1, 0, 2], true), "{name}");
+                experts += 1;
+            } else {
+                assert_eq!(steps, [2], "{name}");
+            }
+        }
+        assert!(experts > 0);
+    }
+
+    #[test]
+    fn the_device_clips_as_the_host_does() {
+        let model = model();
+        let (gradients, device) = (gradients(&model), model.device().inner());
+        let norm = GradientNorm::of(&model, &gradients);
+        let factor =
+            |loss: f32, max: f32| -> f32 { norm.clip_beside(Tensor::from_floats([loss], &device), max).into_scalar() };
+        let of_device = [factor(1.0, 2.0), factor(1.0, 1e9)];
+        assert!(factor(f32::INFINITY, 2.0).is_nan() && factor(f32::NAN, 2.0).is_nan());
+        let norm = norm.read().unwrap();
+        let of_host = [clip(norm, 2.0), clip(norm, 1e9)];
+        assert!(of_device.iter().zip(of_host).all(|(a, b)| (a / b - 1.0).abs() < 1e-6), "{of_device:?} {of_host:?}");
+        assert_eq!((of_host[1], of_host[0] < 0.5), (1.0, true));
+    }
+
+    fn copied(model: &CausalLm, gradients: &GradientsParams) -> GradientsParams {
+        struct Copied<'a>(&'a GradientsParams, GradientsParams);
+        impl ParameterVisitor for Copied<'_> {
+            fn visit<const D: usize>(&mut self, _name: String, _kind: ParameterKind, param: &Param<Tensor<D>>) {
+                if let Some(gradient) = self.0.get::<D>(param.id) {
+                    self.1.register(param.id, gradient);
+                }
+            }
+        }
+        let mut copied = Copied(gradients, GradientsParams::new());
+        model.visit_parameters(&mut copied);
+        copied.1
+    }
+}

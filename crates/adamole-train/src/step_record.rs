@@ -14,7 +14,7 @@ pub(crate) struct StepRecord {
 /// The results of a step.
 pub(crate) enum StepResults {
     /// Still on the device.
-    Unread(StepNumbers, GradientNorm),
+    Unread(StepNumbers, Box<GradientNorm>),
     Read(ReadResults),
 }
 

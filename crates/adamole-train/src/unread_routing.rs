@@ -46,7 +46,7 @@ impl UnreadRouting {
             });
             values.extend(others.into_iter().flatten());
         }
-        let values = (!values.is_empty()).then(|| Tensor::cat(values, 1).flatten(0, 1));
+        let values = (!values.is_empty()).then(|| plain(Tensor::cat(values, 1)).flatten(0, 1));
         Self { values, layers: unread, tokens: layers.first().map_or(0, |layer| layer.tokens) }
     }
 
@@ -90,6 +90,11 @@ impl ActiveTokens {
             routing.layers.iter().flat_map(|layer| &layer.active_tokens).map(|it| *it as f32).collect();
         Self { layers, tokens: (!tokens.is_empty()).then(|| Tensor::from_floats(tokens.as_slice(), device)) }
     }
+}
+
+/// The same without autodiff.
+pub(crate) fn plain<const D: usize>(tensor: Tensor<D>) -> Tensor<D> {
+    if tensor.is_autodiff() { tensor.inner() } else { tensor }
 }
 
 /// Takes the next values.

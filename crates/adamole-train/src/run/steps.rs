@@ -47,10 +47,10 @@ impl Run<'_> {
                 let loss = numbers.iter().map(UnreadNumbers::task_loss).reduce(|sum, loss| sum + loss);
                 let clip = norm.clip_beside(loss.unwrap_or_else(|| Tensor::zeros([1], &device)), max_norm);
                 let active = ActiveTokens::of_all(numbers.iter().map(|numbers| &numbers.routing));
-                (StepResults::Unread(StepNumbers::Unread(numbers), norm), clip, active)
+                (StepResults::Unread(StepNumbers::Unread(numbers), Box::new(norm)), clip, active)
             }
             numbers => {
-                let read = StepResults::Unread(numbers, norm).read();
+                let read = StepResults::Unread(numbers, Box::new(norm)).read();
                 let Some(read) = self.agreed(read)? else { return Ok(false) };
                 let factor = read.norm.as_ref().map_or(f32::NAN, |norm| clip(*norm, max_norm));
                 let active = ActiveTokens::on_device(&read.routing, &device);
