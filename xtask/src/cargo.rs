@@ -15,7 +15,8 @@ pub(crate) fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Result<(), 
 }
 
 /// The tests of devices. The others test the CPU, or no device.
-const DEVICE_TESTS: [&str; 6] = ["--test", "devices", "--test", "device_names", "--test", "forms"];
+const DEVICE_TESTS: [&str; 8] =
+    ["--test", "devices", "--test", "device_names", "--test", "forms", "--test", "exact_products"];
 
 /// Runs every test of the workspace; with a device, the tests of devices on it.
 pub(crate) fn test(device: Option<&str>, arguments: &[String]) -> Result<(), Failure> {

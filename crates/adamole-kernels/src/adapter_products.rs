@@ -15,7 +15,8 @@ pub enum AdapterProducts {
     /// That of the activations where it is bfloat16, which has the range of float32; float32 where it is float16.
     #[default]
     Mixed,
-    /// Float32, as far as the device's fastest kernel keeps it: CUDA's may round operands to TF32.
+    /// Float32, with all its digits: no product of float32 rounds operands to TF32 for tensor cores, those of a float32 base
+    /// neither.
     Float32,
     /// That of the activations.
     Narrow,

@@ -2,6 +2,8 @@
 #![cfg(feature = "flex")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod device;
+
 use adamole_kernels::{
     AdamWStep, AttentionScores, CachedSequence, CounterRng, Dropout, Visibility, adamw, adapter_input, attention,
     cached_attention, composed, cross_entropy_gradient, gate_scores, gathered_attention, geglu, linear,
@@ -12,21 +14,8 @@ use burn::tensor::{
     Device, Int, Tensor, TensorData,
     quantization::{QuantScheme, QuantValue, ScaleDtype},
 };
+use device::device;
 use proptest::{collection::vec, prelude::*};
-
-/// The device that `ADAMOLE_TEST_DEVICE` names; the CPU by default.
-fn device() -> Device {
-    match std::env::var("ADAMOLE_TEST_DEVICE").as_deref() {
-        Err(_) | Ok("cpu") => Device::flex(),
-        #[cfg(feature = "cuda")]
-        Ok("cuda") => Device::cuda(0),
-        #[cfg(feature = "vulkan")]
-        Ok("vulkan") => Device::vulkan(burn::tensor::DeviceKind::DefaultDevice),
-        #[cfg(feature = "wgpu")]
-        Ok("wgpu") => Device::wgpu(burn::tensor::DeviceKind::DefaultDevice),
-        Ok(other) => panic!("the tests were built without {other}"),
-    }
-}
 
 /// Cases of each property. A GPU compiles kernels for each case.
 fn cases(on_the_cpu: u32) -> ProptestConfig {

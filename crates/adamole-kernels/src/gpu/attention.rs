@@ -1,7 +1,7 @@
 //! Attention in parts of the queries. No matrix of all scores is kept: the backward pass computes the products again, and a part is
 //! as large as a limit on scores allows.
 
-use super::{Float, kernels::CubeKernels, weights::Seen};
+use super::{Float, kernels::CubeKernels, products::matmul, weights::Seen};
 use crate::{Visibility, operations::AttentionScores};
 use burn::{
     backend::{
@@ -136,11 +136,11 @@ pub(super) fn forward([q, k, v]: [Float; 3], visible: &Visibility, scores: Atten
         .iter()
         .map(|part| {
             let [k, v] = [&k, &v].map(|x| sliced(x, &part.keys));
-            let products = Cube::float_matmul(sizes.queries_of(&q, part), Cube::float_swap_dims(k, 2, 3));
+            let products = matmul(sizes.queries_of(&q, part), Cube::float_swap_dims(k, 2, 3));
             let products = sizes.by_head(products, part, part.keys.len());
             let seen = part.seen(visible);
             let (weights, norms) = Cube::cube_attention_weights(products, first.clone(), hidden.clone(), seen, scores);
-            let mixed = Cube::float_matmul(sizes.grouped(weights, part, part.keys.len()), v);
+            let mixed = matmul(sizes.grouped(weights, part, part.keys.len()), v);
             (sizes.by_head(mixed, part, sizes.width), norms)
         })
         .unzip();
@@ -167,8 +167,8 @@ pub(super) fn backward(
         let [queries, d] = [&q, &d].map(|x| sizes.queries_of(x, &part));
         let columns = part.keys.len();
         let by_head = |x| sizes.by_head(x, &part, columns);
-        let products = by_head(Cube::float_matmul(queries.clone(), Cube::float_swap_dims(k_seen.clone(), 2, 3)));
-        let of_weights = by_head(Cube::float_matmul(d.clone(), Cube::float_swap_dims(v_seen, 2, 3)));
+        let products = by_head(matmul(queries.clone(), Cube::float_swap_dims(k_seen.clone(), 2, 3)));
+        let of_weights = by_head(matmul(d.clone(), Cube::float_swap_dims(v_seen, 2, 3)));
         let norms = sliced(&norms, &part.queries);
         let seen = part.seen(visible);
         let (weights, of_products) = Cube::cube_attention_weights_backward(
@@ -181,10 +181,10 @@ pub(super) fn backward(
             scores,
         );
         let [weights, of_products] = [weights, of_products].map(|x| sizes.grouped(x, &part, columns));
-        let of_part = Cube::float_matmul(of_products.clone(), k_seen);
+        let of_part = matmul(of_products.clone(), k_seen);
         of_q.push(sizes.by_head(of_part, &part, sizes.width));
-        let of_k = Cube::float_matmul(Cube::float_swap_dims(of_products, 2, 3), queries);
-        let of_v = Cube::float_matmul(Cube::float_swap_dims(weights, 2, 3), d);
+        let of_k = matmul(Cube::float_swap_dims(of_products, 2, 3), queries);
+        let of_v = matmul(Cube::float_swap_dims(weights, 2, 3), d);
         let is_whole = columns == sizes.keys && part.queries.len() == sizes.queries;
         of_keys = Some(match of_keys.take() {
             None if is_whole => [of_k, of_v],

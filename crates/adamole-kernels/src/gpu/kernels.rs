@@ -1,6 +1,6 @@
 //! The kernels as operations of the backend, which Burn's fusion puts in order with the others of a stream.
 
-use super::{optimizer, weights::Seen};
+use super::{optimizer, products, weights::Seen};
 use crate::{AdamWStep, Dropout, nodes::GateCurve, operations::AttentionScores};
 use burn::{
     backend::{
@@ -51,9 +51,9 @@ pub(crate) trait CubeKernels: Backend {
         d: FloatTensor<Self>,
     ) -> FloatTensor<Self>;
 
-    /// `left right` in float32.
-    #[fusion(meta = |left: &TensorSpec, right: &TensorSpec| TensorSpec::new(product(left, right), DType::F32))]
-    fn cube_product(left: FloatTensor<Self>, right: FloatTensor<Self>) -> FloatTensor<Self>;
+    /// `left right` in float32; an exact one rounds no operand.
+    #[fusion(meta = in_float32)]
+    fn cube_product(left: FloatTensor<Self>, right: FloatTensor<Self>, is_exact: bool) -> FloatTensor<Self>;
 
     /// `x` times the mask, in another type.
     #[fusion(meta = |x: &TensorSpec, _: &Dropout, dtype: &DType| TensorSpec::new(x.shape.clone(), *dtype))]
@@ -147,8 +147,8 @@ pub(crate) trait CubeKernels: Backend {
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 }
 
-fn product(left: &TensorSpec, right: &TensorSpec) -> Shape {
-    [left.shape[0], right.shape[1]].into()
+fn in_float32(left: &TensorSpec, right: &TensorSpec, _: &bool) -> TensorSpec {
+    TensorSpec::new(products::shape(&left.shape, &right.shape), DType::F32)
 }
 
 fn first_row(values: &Shape) -> Shape {

@@ -31,7 +31,7 @@ use burn::{
 };
 use burn_cubecl::{Cube, CubeBackend};
 use kernels::CubeKernels;
-use products::{operands_beside, product};
+use products::{matmul, operands_beside, product};
 use weights::Seen;
 
 #[doc(hidden)]
@@ -84,8 +84,8 @@ impl CubeKernels for CubeBackend {
         rotary::rotated_heads_backward(cos, sin, d)
     }
 
-    fn cube_product(left: FloatTensor<Self>, right: FloatTensor<Self>) -> FloatTensor<Self> {
-        products::in_float32(left, right)
+    fn cube_product(left: FloatTensor<Self>, right: FloatTensor<Self>, is_exact: bool) -> FloatTensor<Self> {
+        products::in_float32(left, right, is_exact)
     }
 
     fn cube_dropped(x: FloatTensor<Self>, dropout: Dropout, dtype: DType) -> FloatTensor<Self> {
@@ -208,7 +208,7 @@ fn cast(tensor: Float, dtype: DType) -> Float {
 
 /// `left right^T`.
 fn times_transposed(left: Float, right: Float) -> Float {
-    Cube::float_matmul(left, Cube::float_transpose(right))
+    matmul(left, Cube::float_transpose(right))
 }
 
 /// `y + mixed b^T`, where the sum is rounded once to the type of `y`.
@@ -312,14 +312,14 @@ impl Adjoints for Cube {
     fn linear_backward(d: &Float, weight: &Float) -> Float {
         let (d, weight) = (d.clone(), weight.clone());
         if d.dtype() == weight.dtype() {
-            return Self::float_matmul(d, weight);
+            return matmul(d, weight);
         }
         let activations = d.dtype();
         product(d, weight, activations)
     }
 
     fn quantized_linear_backward(d: &Float, weight: &Quantized) -> Float {
-        Self::float_matmul(d.clone(), dequantized(weight, d.dtype()))
+        matmul(d.clone(), dequantized(weight, d.dtype()))
     }
 
     fn outer(d: &Float, right: &Float) -> Float {

@@ -15,7 +15,8 @@ settings! {
         /// Keep the weights of the frozen linears in 8 or 4 bits.
         pub(crate) quantize: Option<Quantization> = None, shown("none");
         /// Type of the operands where adapters meet a base of 16 bits on a GPU: that of a bfloat16 base (mixed), float32, or that of
-        /// any base (narrow). Parameters and sums are float32 in either case.
+        /// any base (narrow). Parameters and sums are float32 in either case. With float32, no product of float32 uses tensor cores
+        /// that would round its operands to TF32.
         pub(crate) adapter_products: AdapterProducts = AdapterProducts::Mixed;
     }
 }
