@@ -13,6 +13,7 @@ use std::{
     fs,
     io::ErrorKind,
     path::{Path, PathBuf},
+    thread::{self, JoinHandle},
 };
 
 /// A folder with the newest checkpoints of a run, `step-00000200.safetensors` and so on.
@@ -67,6 +68,13 @@ impl Checkpoints {
             fs::remove_file(old).map_err(TrainError::io(old))?;
         }
         Ok(())
+    }
+
+    /// [`Self::save`] on a thread of its own.
+    pub(crate) fn save_beside(&self, checkpoint: Checkpoint) -> Result<JoinHandle<Result<(), TrainError>>, TrainError> {
+        let checkpoints = self.clone();
+        let thread = thread::Builder::new().name("checkpoint".into());
+        thread.spawn(move || checkpoints.save(checkpoint)).map_err(TrainError::io(&self.folder))
     }
 
     /// Oldest first: the names sort as the steps do.

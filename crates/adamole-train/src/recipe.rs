@@ -18,7 +18,7 @@ settings! {
         /// Tokens per micro-batch, in place of examples: texts are packed one after the other without padding, each as it
         /// is alone. A longer text is a micro-batch of its own.
         #[serde(skip_serializing_if = "Option::is_none")]
-        pub micro_batch_tokens: Option<usize> = None, shown("micro_batch_size examples side by side; on one GPU 2048, where neither is set");
+        pub micro_batch_tokens: Option<usize> = None, shown("micro_batch_size examples side by side; on GPUs up to 2048, where neither is set");
         /// Peak learning rate.
         pub learning_rate: f64 = 1e-4, common;
         /// Learning rate of the experts' B, as a multiple of that of all other parameters (LoRA+; Hayou et al. 2024).

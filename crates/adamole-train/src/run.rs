@@ -13,7 +13,7 @@ use crate::{
 use adamole_data::Buckets;
 use adamole_llama::{CausalLm, ChainOfLora};
 use burn::module::Module;
-use std::time::Instant;
+use std::{panic::resume_unwind, thread::JoinHandle, time::Instant};
 
 pub(crate) struct Run<'a> {
     pub(crate) state: TrainingState,
@@ -37,6 +37,8 @@ pub(crate) struct Run<'a> {
     /// The steps whose results are not reported yet, and when the first of them began.
     records: Vec<(StepRecord, StepResults)>,
     since: Instant,
+    /// The checkpoint that is being written.
+    writing: Option<JoinHandle<Result<(), TrainError>>>,
     /// What was not finite in the last step that was skipped.
     skipped: Option<String>,
     started: Instant,
@@ -77,6 +79,7 @@ impl<'a> Run<'a> {
                 && trainer.workers.ranks().is_none()
                 && !has_feedback(&model),
             records: Vec::new(),
+            writing: None,
             since: started,
             model,
             optimizer,
@@ -166,10 +169,27 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Writes a checkpoint, where the run has any.
-    pub(crate) fn save(&self) -> Result<(), TrainError> {
-        let checkpoint = || Checkpoint::of(&self.state, (&self.model, &self.best), &self.optimizer, &self.chain);
-        self.trainer.checkpoints.map_or(Ok(()), |checkpoints| checkpoints.save(checkpoint()))
+    /// Writes a checkpoint, where the run has any. A run that is ahead of its device goes on while the file is written.
+    pub(crate) fn save(&mut self) -> Result<(), TrainError> {
+        self.finish_writing()?;
+        let Some(checkpoints) = self.trainer.checkpoints else { return Ok(()) };
+        let checkpoint = Checkpoint::of(&self.state, (&self.model, &self.best), &self.optimizer, &self.chain);
+        if self.trainer.runs_ahead {
+            self.writing = Some(checkpoints.save_beside(checkpoint)?);
+            return Ok(());
+        }
+        checkpoints.save(checkpoint)
+    }
+
+    /// Whether the checkpoint that was being written could be, once it is known.
+    pub(crate) fn check_writing(&mut self) -> Result<(), TrainError> {
+        if self.writing.as_ref().is_some_and(JoinHandle::is_finished) { self.finish_writing() } else { Ok(()) }
+    }
+
+    /// Waits for the checkpoint that is being written.
+    pub(crate) fn finish_writing(&mut self) -> Result<(), TrainError> {
+        let Some(writing) = self.writing.take() else { return Ok(()) };
+        writing.join().unwrap_or_else(|panic| resume_unwind(panic))
     }
 
     /// The result of the run.

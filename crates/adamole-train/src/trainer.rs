@@ -160,8 +160,7 @@ impl<'a> Trainer<'a> {
         observer.event(&self.start(&model, data)?)?;
         let resume = self.resume.take();
         let mut run = Run::begin(&self, model, data, resume, observer)?;
-        match self.go_on(&mut run, observer) {
-            Ok(()) => run.result(),
+        let gone = match self.go_on(&mut run, observer) {
             // What was not done by all is done by none.
             Err(TrainError::Interrupted { .. } | TrainError::Ranks(RankError::Stopped)) => {
                 run.save()?;
@@ -171,8 +170,12 @@ impl<'a> Trainer<'a> {
                 run.save()?;
                 Err(error)
             }
-            Err(error) => Err(error),
-        }
+            gone => gone,
+        };
+        let written = run.finish_writing();
+        gone?;
+        written?;
+        run.result()
     }
 
     /// The steps and validations that are left.
@@ -182,6 +185,7 @@ impl<'a> Trainer<'a> {
         while !run.is_over() {
             run.begin_epoch()?;
             for micro_batches in run.remaining_batches() {
+                run.check_writing()?;
                 let is_done = run.step(&micro_batches, observer)?;
                 if !is_done || stops() {
                     run.settle(observer)?;

@@ -55,6 +55,10 @@ fn newest(checkpoints: &Checkpoints) -> Option<Checkpoint> {
 
 #[test]
 fn a_resumed_run_equals_an_uninterrupted_run() {
+    [true, false].into_iter().for_each(resumes);
+}
+
+fn resumes(runs_ahead: bool) {
     let folder = tempfile::tempdir().unwrap();
     let [training, validation] = examples(48, 4);
     let data = TrainingData { train: (&training).into(), validation: (&validation).into(), pad_id: 0 };
@@ -65,6 +69,7 @@ fn a_resumed_run_equals_an_uninterrupted_run() {
         let mut recorder = Recorder { steps: Vec::new(), done: &done, adapter };
         let recipe = recipe(2);
         let trainer = Trainer::new(&recipe).workers(&workers()).checkpoints(checkpoints).resume(newest(checkpoints));
+        let trainer = trainer.run_ahead(runs_ahead);
         let result = trainer.stop(&stop).fit(adapted_base(&device), data, &mut recorder);
         (recorder.steps, result)
     };
@@ -88,6 +93,10 @@ fn a_resumed_run_equals_an_uninterrupted_run() {
 /// Stops a run at each check of the stop condition, in turn, and resumes it.
 #[test]
 fn a_run_stopped_between_any_two_micro_batches_equals_an_uninterrupted_run() {
+    [true, false].into_iter().for_each(resumes_anywhere);
+}
+
+fn resumes_anywhere(runs_ahead: bool) {
     let folder = tempfile::tempdir().unwrap();
     let [training, validation] = examples(24, 4);
     let data = TrainingData { train: (&training).into(), validation: (&validation).into(), pad_id: 0 };
@@ -104,7 +113,7 @@ fn a_run_stopped_between_any_two_micro_batches_equals_an_uninterrupted_run() {
         let config = AdapterConfig::new(Lora, 4, 8.0, 0.05).unwrap();
         model.adapt(&AdapterLayout::uniform(config, &Targets::attention(), model.config()).unwrap(), 0);
         let trainer = Trainer::new(&recipe).workers(&workers()).checkpoints(&checkpoints).resume(newest(&checkpoints));
-        let result = trainer.stop(&stop).fit(model, data, &mut recorder);
+        let result = trainer.run_ahead(runs_ahead).stop(&stop).fit(model, data, &mut recorder);
         let saved = |fitted: Fitted| {
             let mut saved = fitted.model.without_adapters();
             load_adapter(&mut saved, &adapter).unwrap();

@@ -15,7 +15,7 @@ use super::{
 use adamole::{
     device,
     llama::Precision,
-    train::{Checkpoints, MemoryEstimate, RunDirectory, Workers, matmul_peak},
+    train::{Checkpoints, MemoryEstimate, Ranks, RunDirectory, Workers, matmul_peak},
 };
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
@@ -72,6 +72,12 @@ pub(crate) struct Hardware {
     /// The further ones, with autodiff.
     pub(crate) others: Vec<Device>,
     pub(crate) workers: Workers,
+}
+
+/// The tokens of a mean batch that each of several devices gets, and an eighth more, since packs are not filled to the last token.
+fn share_of_batch(lengths: &[usize], batch_size: usize, devices: usize) -> usize {
+    let tokens = lengths.iter().sum::<usize>() as f64 / lengths.len().max(1) as f64 * batch_size as f64;
+    (tokens / devices as f64 * 1.125).ceil() as usize
 }
 
 /// Settings with paths from the root.
@@ -137,9 +143,6 @@ impl Request {
     pub(crate) fn read(&mut self, crew: &Crew) -> Result<Inputs, Failure> {
         let hardware = Hardware::open(&self.config.device, self.config.workers, crew)?;
         let on_cpu = device::is_cpu(&hardware.device);
-        if !on_cpu && hardware.others.is_empty() {
-            self.fill_device();
-        }
         let Self { config, located, .. } = &*self;
         let note_on_paths = |failure: &Failure| {
             if let (Failure::Hub(_), Some(resumed)) = (failure, &self.resumed) {
@@ -154,6 +157,10 @@ impl Request {
         let mut base = Base::load(&located.model, config.weights(), &device).inspect_err(note_on_paths)?;
         let data = read.encode(config, located, &base)?;
         let lengths = data.train().lengths();
+        if !on_cpu {
+            self.fill_devices(&lengths, (1 + hardware.others.len()) * crew.ranks().map_or(1, Ranks::count));
+        }
+        let Self { config, located, .. } = &*self;
         warn_beyond_positions(base.model.config(), lengths.iter().copied());
         let layout = config.adapter.layout(base.model.config())?;
         let memory =
@@ -167,18 +174,22 @@ impl Request {
         Ok(Inputs { data, base, template, memory, hardware })
     }
 
-    /// Packs the texts of a new run into micro-batches of so many tokens, where it is not set how large they are and which side is
-    /// padded: a few short texts leave a GPU idle.
-    fn fill_device(&mut self) {
+    /// Packs the texts of a new run into large micro-batches, where it is not set how large they are and which side is padded: a few
+    /// short texts leave a GPU idle. Of several GPUs each has its share of a batch.
+    fn fill_devices(&mut self, lengths: &[usize], devices: usize) {
         let is_set = |name: &&str| self.settings.get(name).is_some();
         let size = ["micro_batch_size", "micro_batch_tokens", "padding", "compat"].iter().any(is_set);
         if size || self.resumed.is_some() {
             return;
         }
+        let tokens = match devices {
+            1 => TOKENS_ON_GPU,
+            _ => share_of_batch(lengths, self.config.recipe.batch_size, devices).clamp(1, TOKENS_ON_GPU),
+        };
         for config in [&mut self.config, &mut self.located] {
-            config.recipe.micro_batch_tokens = Some(TOKENS_ON_GPU);
+            config.recipe.micro_batch_tokens = Some(tokens);
         }
-        self.settings = self.settings.clone().with("micro_batch_tokens", TOKENS_ON_GPU);
+        self.settings = self.settings.clone().with("micro_batch_tokens", tokens);
     }
 
     /// Where the warm-up is not set, that of a run on text of one's own is a share of its steps. A longer one than the run
