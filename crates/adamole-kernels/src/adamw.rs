@@ -69,12 +69,3 @@ pub fn adamw(
     }
     crate::composed::adamw(value, gradient, moments, clip, counts, step)
 }
-
-/// Sums of squares that add up to that of all elements, `[n]`: few, and one launch on a GPU. For tensors without autodiff.
-pub fn squares<const D: usize>(x: Tensor<D>) -> Tensor<1> {
-    #[cfg(feature = "cube")]
-    if crate::operations::is_cube(&x.device()) {
-        return Tensor::from_dispatch(crate::gpu::squares(x.into_dispatch()));
-    }
-    x.square().sum()
-}

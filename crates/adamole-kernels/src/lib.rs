@@ -16,6 +16,7 @@ mod gpu;
 mod nodes;
 mod operations;
 mod random;
+mod square_sums;
 #[cfg_attr(not(feature = "flex"), allow(dead_code, reason = "only the kernels of the CPU share operations"))]
 mod team;
 #[cfg_attr(not(feature = "flex"), allow(dead_code, reason = "only the kernels of the CPU look at single queries"))]
@@ -23,7 +24,7 @@ mod visibility;
 #[cfg(feature = "flex")]
 mod wide;
 
-pub use adamw::{AdamWStep, adamw, squares};
+pub use adamw::{AdamWStep, adamw};
 pub use adapter_products::AdapterProducts;
 pub use cached::{CachedSequence, cached_attention, gathered_attention};
 pub use dropout::Dropout;
@@ -36,5 +37,6 @@ pub use operations::{
     quantized_linear, quantized_linear_with_update, rms_norm, rotated_heads, swiglu, weighted_experts, weighted_sum,
 };
 pub use random::CounterRng;
+pub use square_sums::square_sums;
 pub use team::Team;
 pub use visibility::Visibility;

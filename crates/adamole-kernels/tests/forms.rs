@@ -8,7 +8,7 @@ use adamole_kernels::{
     AdamWStep, AttentionScores, CachedSequence, CounterRng, Dropout, Visibility, adamw, adapter_input, attention,
     cached_attention, composed, cross_entropy_gradient, gate_scores, gathered_attention, geglu, linear,
     linear_gradient, linear_with_update, margins, normalised, quantized_linear_with_update, rms_norm, rotated_heads,
-    squares, swiglu, weighted_experts, weighted_sum,
+    square_sums, swiglu, weighted_experts, weighted_sum,
 };
 use burn::tensor::{
     Device, Int, Tensor, TensorData,
@@ -299,10 +299,14 @@ proptest! {
     }
 
     #[test]
-    fn squares_add_up_in_their_composed_form(rows in 1..100_usize, columns in 1..200_usize) {
-        let x = random::<2>(1, [rows, columns]).inner();
-        let sum: f32 = values(squares(x.clone())).iter().sum();
-        assert_close("sum", &[sum], &values(x.square().sum()));
+    fn square_sums_add_up_in_their_composed_form(lengths in vec(1..20_000_usize, 1..5)) {
+        let tensors: Vec<Tensor<1>> = (1..).zip(lengths).map(|(seed, length)| random(seed, [length]).inner()).collect();
+        let sums = values(square_sums(tensors.clone()).unwrap().sum_dim(1));
+        let expected: Vec<f32> = tensors.into_iter().flat_map(|x| values(x.square().sum())).collect();
+        for (found, expected) in sums.iter().zip(&expected) {
+            assert_close("sum", &[*found], &[*expected]);
+        }
+        assert_eq!(sums.len(), expected.len());
     }
 
     #[test]

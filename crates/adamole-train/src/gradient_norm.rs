@@ -1,7 +1,7 @@
 //! The norm of all gradients together, by which they are clipped.
 
 use crate::{NotFinite, routing::floats};
-use adamole_kernels::squares;
+use adamole_kernels::square_sums;
 use adamole_llama::{CausalLm, ParameterKind, ParameterVisitor};
 use burn::{module::Param, optim::GradientsParams, tensor::Tensor};
 
@@ -10,29 +10,28 @@ const EPSILON: f64 = 1e-6;
 
 /// The norm, still on the device.
 pub(crate) struct GradientNorm {
-    /// The parameters with gradients, and of each the number of sums that its squares are added up in.
-    parameters: Vec<(String, usize)>,
-    /// These sums; `None` without gradients.
-    squares: Option<Tensor<1>>,
+    /// The parameters with gradients.
+    parameters: Vec<String>,
+    /// The sums that the squares of each are added up in, `[parameters, parts]`; `None` without gradients.
+    squares: Option<Tensor<2>>,
 }
 
 impl GradientNorm {
     /// Queues the sums.
     pub(crate) fn of(model: &CausalLm, gradients: &GradientsParams) -> Self {
-        struct Squares<'a>(&'a GradientsParams, Vec<String>, Vec<Tensor<1>>);
-        impl ParameterVisitor for Squares<'_> {
+        struct Gradients<'a>(&'a GradientsParams, Vec<String>, Vec<Tensor<1>>);
+        impl ParameterVisitor for Gradients<'_> {
             fn visit<const D: usize>(&mut self, name: String, _kind: ParameterKind, param: &Param<Tensor<D>>) {
                 if let Some(gradient) = self.0.get::<D>(param.id) {
                     self.1.push(name);
-                    self.2.push(squares(gradient));
+                    self.2.push(gradient.flatten(0, D - 1));
                 }
             }
         }
-        let mut found = Squares(gradients, Vec::new(), Vec::new());
+        let mut found = Gradients(gradients, Vec::new(), Vec::new());
         model.visit_parameters(&mut found);
-        let Squares(_, names, sums) = found;
-        let parameters = names.into_iter().zip(&sums).map(|(name, sums)| (name, sums.dims()[0])).collect();
-        Self { parameters, squares: (!sums.is_empty()).then(|| Tensor::cat(sums, 0)) }
+        let Gradients(_, parameters, gradients) = found;
+        Self { parameters, squares: square_sums(gradients) }
     }
 
     /// The norm before clipping.
@@ -40,9 +39,10 @@ impl GradientNorm {
     /// # Errors
     /// A gradient is not finite.
     pub(crate) fn read(self) -> Result<f64, NotFinite> {
+        let parts = self.squares.as_ref().map_or(0, |squares| squares.dims()[1]);
         let sums = self.squares.map(|squares| floats(squares.into_data()));
         let mut sums = sums.unwrap_or_default().into_iter();
-        let squares = self.parameters.into_iter().map(|(name, parts)| (name, sums.by_ref().take(parts).sum::<f64>()));
+        let squares = self.parameters.into_iter().map(|name| (name, sums.by_ref().take(parts).sum::<f64>()));
         let squares: Vec<(String, f64)> = squares.collect();
         let norm = squares.iter().map(|(_, square)| square).sum::<f64>().sqrt();
         if norm.is_finite() {

@@ -1,6 +1,6 @@
 //! The kernels as operations of the backend, which Burn's fusion puts in order with the others of a stream.
 
-use super::{optimizer, products, weights::Seen};
+use super::{products, weights::Seen};
 use crate::{AdamWStep, Dropout, nodes::GateCurve, operations::AttentionScores};
 use burn::{
     backend::{
@@ -131,9 +131,9 @@ pub(crate) trait CubeKernels: Backend {
     #[fusion(dtype = values, shape = first_row(values))]
     fn cube_weighted_sum(values: FloatTensor<Self>, weights: FloatTensor<Self>) -> FloatTensor<Self>;
 
-    /// Of parts of a tensor.
-    #[fusion(dtype = x, shape = parts(x))]
-    fn cube_squares(x: FloatTensor<Self>) -> FloatTensor<Self>;
+    /// Writes the sums of the squares of `x` into a row of `sums`.
+    #[fusion(meta = |_: &TensorSpec, sums: &TensorSpec, _: &usize| sums.clone())]
+    fn cube_square_sums(x: FloatTensor<Self>, sums: FloatTensor<Self>, row: usize) -> FloatTensor<Self>;
 
     #[fusion(meta = updated)]
     fn cube_adamw(
@@ -153,10 +153,6 @@ fn in_float32(left: &TensorSpec, right: &TensorSpec, _: &bool) -> TensorSpec {
 
 fn first_row(values: &Shape) -> Shape {
     [1, values[1]].into()
-}
-
-fn parts(x: &Shape) -> Shape {
-    [optimizer::parts(x.num_elements())].into()
 }
 
 fn updated(

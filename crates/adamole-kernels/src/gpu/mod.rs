@@ -36,6 +36,7 @@ use weights::Seen;
 
 #[doc(hidden)]
 pub use attention::limit_attention_scores;
+pub(crate) use optimizer::SQUARE_SUMS;
 
 type Float = FloatTensor<Cube>;
 type Quantized = QuantizedTensor<Cube>;
@@ -175,8 +176,8 @@ impl CubeKernels for CubeBackend {
         optimizer::weighted_sum(values, weights, columns)
     }
 
-    fn cube_squares(x: FloatTensor<Self>) -> FloatTensor<Self> {
-        optimizer::squares(x)
+    fn cube_square_sums(x: FloatTensor<Self>, sums: FloatTensor<Self>, row: usize) -> FloatTensor<Self> {
+        optimizer::square_sums(x, sums, row)
     }
 
     fn cube_adamw(
@@ -192,8 +193,9 @@ impl CubeKernels for CubeBackend {
     }
 }
 
-pub(crate) fn squares(x: FloatTensor<Dispatch>) -> FloatTensor<Dispatch> {
-    Dispatch::cube_squares(x)
+/// `sums` `[n, SQUARE_SUMS]` with another row.
+pub(crate) fn square_sums(x: FloatTensor<Dispatch>, sums: FloatTensor<Dispatch>, row: usize) -> FloatTensor<Dispatch> {
+    Dispatch::cube_square_sums(x, sums, row)
 }
 
 /// The mask of a tensor of ones.

@@ -67,29 +67,32 @@ fn update<F: Float>(
     }
 }
 
-/// Elements whose squares one cube adds up.
-const PART: usize = 4096;
+/// The sums in which the squares of a tensor are added up.
+pub(crate) const SQUARE_SUMS: usize = 32;
 
-/// The sums of the squares of parts, by a cube for each.
+/// The sums of the squares of every so many-th element, by a cube for each.
 #[cube(launch)]
-fn add_squares<F: Float>(x: &Tensor<F>, y: &mut Tensor<F>, #[comptime] units: usize, #[define(F)] _type: ElemType) {
-    if CUBE_POS >= y.len() {
+fn add_squares<F: Float>(
+    x: &Tensor<F>,
+    sums: &mut Tensor<f32>,
+    row: usize,
+    #[comptime] units: usize,
+    #[define(F)] _type: ElemType,
+) {
+    if CUBE_POS >= SQUARE_SUMS {
         terminate!();
     }
     let mut scratch = Shared::<[f32]>::new_slice(units);
     let mut sum = 0.0f32;
-    let mut i = CUBE_POS * PART + UNIT_POS as usize;
-    let end = (CUBE_POS + 1) * PART;
-    while i < end {
-        if i < x.len() {
-            let value = f32::cast_from(x[i]);
-            sum += value * value;
-        }
-        i += units;
+    let mut i = CUBE_POS * units + UNIT_POS as usize;
+    while i < x.len() {
+        let value = f32::cast_from(x[i]);
+        sum += value * value;
+        i += SQUARE_SUMS * units;
     }
     let sum = sum_of_cube(sum, &mut scratch, units);
     if UNIT_POS == 0 {
-        y[CUBE_POS] = F::cast_from(sum);
+        sums[row * SQUARE_SUMS + CUBE_POS] = sum;
     }
 }
 
@@ -161,21 +164,16 @@ pub(super) fn adamw(
     updated
 }
 
-/// The number of parts of a tensor with so many elements.
-pub(super) fn parts(elements: usize) -> usize {
-    elements.div_ceil(PART).max(1)
-}
-
-/// `[parts]`.
-pub(super) fn squares(x: CubeTensor) -> CubeTensor {
+/// `sums` `[n, SQUARE_SUMS]` with another row, in place where it has no other owner.
+pub(super) fn square_sums(x: CubeTensor, sums: CubeTensor, row: usize) -> CubeTensor {
     let [x] = contiguous([x]);
-    let parts = parts(x.meta.num_elements());
-    let (y, client, dtype) = (uninitialised(&x, [parts], x.dtype), x.client.clone(), element(&x));
-    let units = units_of_row(PART);
-    let (count, dim) = cube_each(&client, parts, units);
-    let [x, y_argument] = [x, y.clone()].map(CubeTensor::into_tensor_arg);
-    add_squares::launch(&client, count, dim, x, y_argument, units, dtype);
-    y
+    let sums = if sums.can_mut() { sums } else { sums.copy() };
+    let (client, dtype) = (x.client.clone(), element(&x));
+    let units = units_of_row(x.meta.num_elements() / SQUARE_SUMS);
+    let (count, dim) = cube_each(&client, SQUARE_SUMS, units);
+    let [x, y] = [x, sums.clone()].map(CubeTensor::into_tensor_arg);
+    add_squares::launch(&client, count, dim, x, y, row, units, dtype);
+    sums
 }
 
 /// `values` `[T, N]` and `weights` `[T, 1]` to `[1, N]`.

@@ -8,7 +8,7 @@ use super::{
     identity::Identity,
     memory,
     output::{Format, print},
-    prepare::{Inputs, Request, Told, located},
+    prepare::{Hardware, Inputs, Request, Told, located},
     progress::Progress,
     ranks::Crew,
     report::{Report, Reported},
@@ -21,7 +21,7 @@ use adamole::{
     device,
     llama::{CausalLm, load_adapter},
     train::{
-        Analysis, Checkpoint, Checkpoints, Evaluation, Observer, RunDirectory, TrainError, TrainEvent, Trainer,
+        Analysis, Checkpoint, Checkpoints, Evaluation, Observer, RunDirectory, Stop, TrainError, TrainEvent, Trainer,
         TrainingData, evaluate_until,
     },
 };
@@ -124,15 +124,20 @@ fn follow_run(config: &Resolved, mut inputs: Inputs, from: Option<&Path>, crew: 
     let data = TrainingData { train: run_data.train(), validation: run_data.validation(), pad_id: base.pad_id() };
     let signals = Signals::follow().map_err(Failure::Signals)?;
     let stop = || signals.exit_code().is_some();
-    let trainer = Trainer::new(&config.recipe).workers(&hardware.workers).resume(checkpoint).stop(&stop);
-    let is_gpu = !device::is_cpu(&hardware.device);
-    let trainer = trainer.watch_base(is_gpu).run_ahead(is_gpu);
+    let trainer = trainer(config, hardware, &stop).resume(checkpoint);
     let fitted = trainer.fit(model, data, &mut ()).map_err(|error| interrupted(error, 0, config, &signals))?;
     if let Some((_, examples)) = run_data.reported() {
         let evaluation = evaluate_until(&fitted.best.model, examples, &hardware.workers, &hardware.device, &stop);
         evaluation.map_err(|error| interrupted(error, fitted.state.step, config, &signals))?;
     }
     Ok(())
+}
+
+/// A trainer on this hardware. A GPU's memory is watched, and its host does not wait for it.
+fn trainer<'a>(config: &'a Resolved, hardware: &'a Hardware, stop: &'a Stop<'a>) -> Trainer<'a> {
+    let is_gpu = !device::is_cpu(&hardware.device);
+    let trainer = Trainer::new(&config.recipe).workers(&hardware.workers).devices(&hardware.others);
+    trainer.watch_base(is_gpu).run_ahead(is_gpu).stop(stop)
 }
 
 /// Trains, and writes the results into the folder of the run.
@@ -152,10 +157,7 @@ fn train(
     let signals = Signals::follow().map_err(Failure::Signals)?;
     let stop = || signals.exit_code().is_some();
     let mut recorder = Recorder::new(directory, (config, inputs.template.clone()), &base.folder, checkpoint.as_ref());
-    let trainer = Trainer::new(&config.recipe).workers(&hardware.workers).devices(&hardware.others);
-    let trainer = trainer.checkpoints(checkpoints).resume(checkpoint).stop(&stop);
-    let is_gpu = !device::is_cpu(&hardware.device);
-    let trainer = trainer.watch_base(is_gpu).run_ahead(is_gpu);
+    let trainer = trainer(config, hardware, &stop).checkpoints(checkpoints).resume(checkpoint);
     let fitted = trainer.fit(model, data, &mut recorder).map_err(|error| recorder.failure(error, &signals))?;
 
     let report_on = |(split, examples): &(_, Vec<_>)| {
