@@ -1,7 +1,7 @@
 //! `cargo xtask ci`: the checks of a change.
 
 use crate::{Failure, cargo, root};
-use std::{io::ErrorKind, process::Command, time::Instant};
+use std::{fs, io::ErrorKind, process::Command, time::Instant};
 
 /// The tests on wgpu: layers, some models, losses, twenty steps of training and a resumed run. Software Vulkan compiles shaders for
 /// minutes; `cargo xtask test --device wgpu` runs the other tests.
@@ -44,6 +44,9 @@ pub(crate) fn run() -> Result<(), Failure> {
     part(&["xtask", "test"], &[])?;
     part(&["xtask", "reproduce", "--check"], &[])?;
     part(&["test", "--release", "--workspace", "--features", "adamole/mpi", "--test", "ranks"], &[])?;
+    // A workspace of its own, with the versions of this one.
+    fs::copy(root().join("Cargo.lock"), root().join("examples/learner/Cargo.lock"))?;
+    part(&["run", "--release", "--manifest-path", "examples/learner/Cargo.toml"], &[])?;
     let on_wgpu = ["xtask", "test", "--device", "wgpu", "--"].into_iter().chain(ON_WGPU).collect::<Vec<_>>();
     part(&on_wgpu, &[("ADAMOLE_TEST_CASES", MODELS_ON_WGPU)])
 }
