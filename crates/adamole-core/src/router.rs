@@ -1,7 +1,7 @@
 //! Routers: from a token's gate logits to the weights of its experts.
 
 use crate::{Adapter, Probability, Rows};
-use adamole_kernels::{gate_scores, margins, normalised};
+use adamole_kernels::{LoadBalance, gate_scores, load_balance, normalised};
 use burn::tensor::{Int, Tensor, TensorData};
 use std::fmt::Debug;
 
@@ -24,51 +24,34 @@ pub struct RouterInput<'a> {
 impl RouterInput<'_> {
     /// The softmax of the gate's logits.
     pub fn scores(&self) -> GateScores {
-        GateScores { columns: gate_scores(self.logits.clone(), None), has_threshold: false }
-    }
-
-    /// The softmax of the gate's logits, and the sigmoid of one more column of logits with its bias `[1]`.
-    pub fn scores_with_threshold(&self, bias: Tensor<1>) -> GateScores {
-        GateScores { columns: gate_scores(self.logits.clone(), Some(bias)), has_threshold: true }
+        GateScores::of(gate_scores(self.logits.clone()))
     }
 }
 
-/// A gate's softmax over N experts, with or without the share of a learned threshold.
+/// A gate's softmax over N experts.
 #[derive(Debug, Clone)]
 pub struct GateScores {
-    /// `[T, N]`, or `[T, N + 1]` with the threshold's share as the last column, which is one product with the gate.
+    /// `[T, N]`, or more columns that are no probabilities.
     columns: Tensor<2>,
-    has_threshold: bool,
+    num_experts: usize,
 }
 
 impl GateScores {
-    /// Scores `[T, N]` of a gate that has no softmax.
+    /// The scores of all columns, `[T, N]`; a gate may have no softmax.
     pub fn of(scores: Tensor<2>) -> Self {
-        Self { columns: scores, has_threshold: false }
+        Self { num_experts: scores.dims()[1], columns: scores }
     }
 
-    fn num_experts(&self) -> usize {
-        self.columns.dims()[1] - usize::from(self.has_threshold)
+    /// The scores of the first N columns.
+    pub(crate) fn of_first(columns: Tensor<2>, num_experts: usize) -> Self {
+        Self { columns, num_experts }
     }
 
     /// The probabilities, `[T, N]`; the scores of a gate without a softmax.
     pub fn probabilities(&self) -> Tensor<2> {
-        match self.has_threshold {
-            true => self.columns.clone().narrow(1, 0, self.num_experts()),
-            false => self.columns.clone(),
-        }
-    }
-
-    /// The threshold's share of its range, in `(0, 1)`, `[T, 1]`.
-    pub fn threshold_share(&self) -> Option<Tensor<2>> {
-        self.has_threshold.then(|| self.columns.clone().narrow(1, self.num_experts(), 1))
-    }
-
-    /// By how much each probability is above the threshold `tau_max share`, `[T, N]`; above 0 without a threshold.
-    pub fn margins(&self, tau_max: f32) -> Tensor<2> {
-        match self.has_threshold {
-            true => margins(self.columns.clone(), tau_max),
-            false => self.columns.clone(),
+        match self.columns.dims()[1] == self.num_experts {
+            true => self.columns.clone(),
+            false => self.columns.clone().narrow(1, 0, self.num_experts),
         }
     }
 }
@@ -105,6 +88,23 @@ impl Routing {
             scores: GateScores { columns: self.scores.columns.clone().detach(), ..self.scores },
             thresholds: self.thresholds.clone().map(Tensor::detach),
             row_loss: self.row_loss.clone().map(Tensor::detach),
+        }
+    }
+
+    /// The [load balancing loss](load_balancing_loss) over the tokens among the rows, with what is recorded of them.
+    pub fn load_balance(&self, rows: &Rows) -> LoadBalance {
+        let Self { requested, balance, active, .. } = self.clone();
+        let factor = load_balancing_factor(active.dims()[1], rows.count() as f32);
+        let thresholds = self.thresholds.clone().map(Tensor::detach);
+        load_balance(requested, balance, active, thresholds, rows.mask(), factor)
+    }
+
+    /// The same sums beside an auxiliary loss of another kind.
+    pub(crate) fn with_loss(&self, loss: Tensor<1>, rows: &Rows) -> LoadBalance {
+        LoadBalance {
+            loss,
+            active_tokens: rows.sum(self.active.clone()).detach(),
+            threshold_sum: self.thresholds.clone().map(|thresholds| rows.sum(thresholds.detach())),
         }
     }
 
@@ -177,10 +177,9 @@ pub trait Router: Debug + Send + Sync {
         None
     }
 
-    /// The auxiliary loss of one layer, a tensor of one element.
-    fn auxiliary_loss(&self, routing: &Routing, rows: &Rows) -> Tensor<1> {
-        let requested = rows.sum(routing.requested.clone());
-        load_balancing_loss(requested, rows.sum(routing.balance.clone()), rows.count() as f32)
+    /// The auxiliary loss of one layer, a tensor of one element; `None` for that of [`Routing::load_balance`].
+    fn auxiliary_loss(&self, _routing: &Routing, _rows: &Rows) -> Option<Tensor<1>> {
+        None
     }
 }
 
@@ -230,6 +229,10 @@ pub fn no_loss(routing: &Routing) -> Tensor<1> {
 ///
 /// Uniform routing to k experts gives k, since f is not divided by k. Returns a tensor of one element.
 pub fn load_balancing_loss(active_tokens: Tensor<2>, balance_sum: Tensor<2>, tokens: f32) -> Tensor<1> {
-    let num_experts = active_tokens.dims()[1] as f32;
-    (active_tokens * balance_sum).sum() * (num_experts / (tokens * tokens))
+    let factor = load_balancing_factor(active_tokens.dims()[1], tokens);
+    (active_tokens * balance_sum).sum() * factor
+}
+
+fn load_balancing_factor(num_experts: usize, tokens: f32) -> f32 {
+    num_experts as f32 / (tokens * tokens)
 }

@@ -133,6 +133,11 @@ impl Rows {
         self.valid.as_ref().map_or(self.total, |valid| valid.count)
     }
 
+    /// `[T, 1]`: 1 for a token, 0 for padding; `None` where all rows are tokens.
+    pub(crate) fn mask(&self) -> Option<Tensor<2>> {
+        self.valid.as_ref().map(|valid| valid.mask.clone())
+    }
+
     /// `[T, N]` with 0 in every row that is padding.
     pub fn masked(&self, values: Tensor<2>) -> Tensor<2> {
         match &self.valid {

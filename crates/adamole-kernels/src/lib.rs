@@ -16,6 +16,7 @@ mod gpu;
 mod nodes;
 mod operations;
 mod random;
+mod routing;
 #[cfg_attr(not(feature = "flex"), allow(dead_code, reason = "only the kernels of the CPU share operations"))]
 mod team;
 #[cfg_attr(not(feature = "flex"), allow(dead_code, reason = "only the kernels of the CPU look at single queries"))]
@@ -32,9 +33,10 @@ pub use dropout::Dropout;
 pub use gpu::limit_attention_scores;
 pub use operations::{
     Attended, AttentionScores, adapter_input, attention, attention_again, attention_to_keep, can_dequantize, composed,
-    cross_entropy_gradient, gate_scores, geglu, linear, linear_gradient, linear_with_update, margins, normalised,
+    cross_entropy_gradient, gate_scores, geglu, linear, linear_gradient, linear_with_update, normalised,
     quantized_linear, quantized_linear_with_update, rms_norm, rotated_heads, swiglu, weighted_experts, weighted_sum,
 };
 pub use random::CounterRng;
+pub use routing::{AdaptiveRouting, LoadBalance, adaptive_routing, load_balance};
 pub use team::Team;
 pub use visibility::Visibility;

@@ -141,8 +141,8 @@ impl Router for FlyLora {
         }
     }
 
-    fn auxiliary_loss(&self, routing: &Routing, _rows: &Rows) -> Tensor<1> {
-        no_loss(routing)
+    fn auxiliary_loss(&self, routing: &Routing, _rows: &Rows) -> Option<Tensor<1>> {
+        Some(no_loss(routing))
     }
 
     fn next_state(&self, adapter: &Adapter, active_tokens: &[f64]) -> Option<(&'static str, TensorData)> {
