@@ -2,8 +2,10 @@
 
 use crate::{Adapter, Probability, Rows};
 use adamole_kernels::{LoadBalance, gate_scores, load_balance, normalised};
-use burn::tensor::{Int, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
 use std::fmt::Debug;
+
+pub use adamole_kernels::{top_choices, top_k};
 
 /// What a router decides from, for T rows and N experts.
 #[derive(Debug, Clone)]
@@ -190,29 +192,6 @@ pub trait JointLoss: Debug + Send + Sync {
 
     /// The loss of so many layers whose contributions add up to `sum`, a tensor of one element.
     fn of_sum(&self, sum: Tensor<2>, layers: usize) -> Tensor<1>;
-}
-
-/// The first, second, .. k-th choice of each row as ones in `[T, N]`, without gradient; among equals the first.
-///
-/// N is small, so k passes over the row are cheaper than a sort, and leave no doubt about equals.
-pub fn top_choices(scores: Tensor<2>, k: usize) -> Vec<Tensor<2>> {
-    let [rows, experts] = scores.dims();
-    let columns = Tensor::<1, Int>::arange(0..experts as i64, &scores.device()).reshape([1, experts]);
-    let columns = columns.expand([rows, experts]);
-    let mut rest = scores.detach();
-    (0..k.min(experts))
-        .map(|_| {
-            let best = rest.clone().argmax(1).expand([rows, experts]).equal(columns.clone());
-            rest = rest.clone().mask_fill(best.clone(), f32::NEG_INFINITY);
-            best.float()
-        })
-        .collect()
-}
-
-/// The k first choices of each row together: ones and zeros in `[T, N]`, without gradient; see [`top_choices`].
-pub fn top_k(scores: Tensor<2>, k: usize) -> Tensor<2> {
-    let none = || scores.zeros_like();
-    top_choices(scores.clone(), k).into_iter().reduce(|sum, choice| sum + choice).unwrap_or_else(none)
 }
 
 /// The auxiliary loss of a router without one: 0.

@@ -4,6 +4,7 @@
 mod adamw;
 mod adapter_products;
 mod cached;
+mod choices;
 mod counted_bits;
 #[cfg(feature = "flex")]
 mod cpu;
@@ -27,6 +28,7 @@ mod wide;
 pub use adamw::{AdamWStep, adamw, squares};
 pub use adapter_products::AdapterProducts;
 pub use cached::{CachedSequence, cached_attention, gathered_attention};
+pub use choices::{top_choices, top_k};
 pub use dropout::Dropout;
 #[cfg(feature = "cube")]
 #[doc(hidden)]

@@ -296,8 +296,11 @@ pub fn cross_entropy_gradient(logits: Tensor<2>, targets: Tensor<1, Int>) -> (Te
 /// The operations composed of Burn's own, which the fused ones are tested against.
 pub mod composed {
     use super::AttentionScores;
-    pub use crate::routing::composed::{adaptive_routing, load_balance};
     use crate::{AdamWStep, Dropout, Visibility};
+    pub use crate::{
+        choices::composed::{top_choices, top_k},
+        routing::composed::{adaptive_routing, load_balance},
+    };
     use burn::tensor::{
         DType, IndexingUpdateOp, Int, Tensor,
         activation::{gelu_approximate, silu, softmax},

@@ -6,7 +6,8 @@ use adamole_kernels::{
     AdamWStep, AdaptiveRouting, AttentionScores, CachedSequence, CounterRng, Dropout, LoadBalance, Visibility, adamw,
     adapter_input, adaptive_routing, attention, cached_attention, composed, cross_entropy_gradient, gate_scores,
     gathered_attention, geglu, linear, linear_gradient, linear_with_update, load_balance, normalised,
-    quantized_linear_with_update, rms_norm, rotated_heads, squares, swiglu, weighted_experts, weighted_sum,
+    quantized_linear_with_update, rms_norm, rotated_heads, squares, swiglu, top_choices, top_k, weighted_experts,
+    weighted_sum,
 };
 use burn::tensor::{
     Device, Int, Tensor, TensorData,
@@ -271,6 +272,18 @@ proptest! {
         for part in constants {
             let [found, expected] = [adaptive_routing, composed::adaptive_routing].map(|it| of(it, part)(inputs()));
             assert_close("value", &values(found), &values(expected));
+        }
+    }
+
+    #[test]
+    fn choices_equal_their_composed_form(rows in 1..40_usize, experts in 1..40_usize, k in 0..5_usize, levels in 1..30_usize) {
+        // Few levels make for many equals.
+        let scores = (random::<2>(2, [rows, experts]) * levels as f32).int().float();
+        prop_assert_eq!(values(top_k(scores.clone(), k)), values(composed::top_k(scores.clone(), k)));
+        let [found, expected] = [top_choices, composed::top_choices].map(|form| form(scores.clone(), k));
+        prop_assert_eq!(found.len(), expected.len());
+        for (found, expected) in found.into_iter().zip(expected) {
+            prop_assert_eq!(values(found), values(expected));
         }
     }
 

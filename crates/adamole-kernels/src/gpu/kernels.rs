@@ -10,6 +10,7 @@ use burn::{
     },
     tensor::{DType, Shape},
 };
+use std::ops::Range;
 
 /// One launch each. Backward operations take what their forward ones took or returned, and the gradient `d` of the result.
 #[backend_extension(Cube, Fusion)]
@@ -79,6 +80,9 @@ pub(crate) trait CubeKernels: Backend {
         d: FloatTensor<Self>,
         tau_max: f32,
     ) -> FloatTensor<Self>;
+
+    #[fusion(dtype = scores, shape = scores)]
+    fn cube_chosen(scores: FloatTensor<Self>, ranks: Range<usize>) -> FloatTensor<Self>;
 
     #[fusion(dtype = scores, shape = scores)]
     fn cube_normalised(scores: FloatTensor<Self>, selected: FloatTensor<Self>) -> FloatTensor<Self>;

@@ -35,6 +35,7 @@ use burn::{
 use burn_cubecl::{Cube, CubeBackend};
 use kernels::CubeKernels;
 use products::{operands_beside, product};
+use std::ops::Range;
 use weights::Seen;
 
 #[doc(hidden)]
@@ -119,6 +120,10 @@ impl CubeKernels for CubeBackend {
         tau_max: f32,
     ) -> FloatTensor<Self> {
         adaptive::margins_backward(scores, d, tau_max)
+    }
+
+    fn cube_chosen(scores: FloatTensor<Self>, ranks: Range<usize>) -> FloatTensor<Self> {
+        routing::chosen(scores, ranks)
     }
 
     fn cube_normalised(scores: FloatTensor<Self>, selected: FloatTensor<Self>) -> FloatTensor<Self> {
@@ -215,6 +220,11 @@ pub(crate) fn adamw(
 
 pub(crate) fn squares(x: FloatTensor<Dispatch>) -> FloatTensor<Dispatch> {
     Dispatch::cube_squares(x)
+}
+
+/// Ones at the choices of these ranks.
+pub(crate) fn chosen(scores: FloatTensor<Dispatch>, ranks: Range<usize>) -> FloatTensor<Dispatch> {
+    Dispatch::cube_chosen(scores, ranks)
 }
 
 /// The mask of a tensor of ones.

@@ -6,6 +6,7 @@ use burn_cubecl::{
     cubecl::{self, ir::ElemType, prelude::*},
     tensor::CubeTensor,
 };
+use std::ops::Range;
 
 #[cube(launch)]
 fn softmax<F: Float>(logits: &Tensor<F>, y: &mut Tensor<F>, #[comptime] experts: usize, #[define(F)] _type: ElemType) {
@@ -56,6 +57,29 @@ fn softmax_backward<F: Float>(
             let gradient = f32::cast_from(y[start + i]) * (f32::cast_from(d[start + i]) - mean);
             of_logits[start + i] = F::cast_from(gradient);
         }
+    }
+}
+
+/// 1 where so many scores of the row come first, `from..to`, a unit for each element. Among equals the first comes first.
+#[cube(launch)]
+fn choose<F: Float>(
+    scores: &Tensor<F>,
+    y: &mut Tensor<F>,
+    from: usize,
+    to: usize,
+    #[comptime] experts: usize,
+    #[define(F)] _type: ElemType,
+) {
+    if ABSOLUTE_POS < y.len() {
+        let (own, start) = (f32::cast_from(scores[ABSOLUTE_POS]), ABSOLUTE_POS / experts * experts);
+        let mut rank = 0usize;
+        for i in 0..experts {
+            let other = f32::cast_from(scores[start + i]);
+            if other > own || (other == own && start + i < ABSOLUTE_POS) {
+                rank += 1;
+            }
+        }
+        y[ABSOLUTE_POS] = F::cast_from(rank >= from && rank < to);
     }
 }
 
@@ -172,6 +196,17 @@ pub(super) fn gate_scores_backward(y: CubeTensor, d: CubeTensor) -> CubeTensor {
     let [y, d, of_logits] = [y, d, gradient.clone()].map(CubeTensor::into_tensor_arg);
     softmax_backward::launch(&client, count, dim, y, d, of_logits, experts, dtype);
     gradient
+}
+
+/// `[T, N]` to ones and zeros `[T, N]`.
+pub(super) fn chosen(scores: CubeTensor, ranks: Range<usize>) -> CubeTensor {
+    let [scores] = contiguous([scores]);
+    let ([_, experts], y) = (scores.shape().dims(), alike(&scores));
+    let (client, dtype) = (scores.client.clone(), element(&scores));
+    let (count, dim) = unit_each(&client, scores.meta.num_elements());
+    let [scores, y_argument] = [scores, y.clone()].map(CubeTensor::into_tensor_arg);
+    choose::launch(&client, count, dim, scores, y_argument, ranks.start, ranks.end, experts, dtype);
+    y
 }
 
 /// `[T, N]` twice to `[T, N]`.
