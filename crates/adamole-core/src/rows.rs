@@ -178,7 +178,9 @@ impl Rows {
 
     /// Tokens of each sequence, `[sequences, 1, 1]`.
     pub fn counts_by_sequence(&self, device: &Device) -> Tensor<3> {
-        let ones = Tensor::ones([self.total, 1], device);
-        self.by_sequence(self.masked(ones)).sum_dim(1)
+        match (&self.sequences, &self.valid) {
+            (Sequences::Alike(count), None) => Tensor::full([*count, 1, 1], (self.total / count) as f32, device),
+            _ => self.by_sequence(self.masked(Tensor::ones([self.total, 1], device))).sum_dim(1),
+        }
     }
 }

@@ -46,6 +46,7 @@ pub(crate) trait Kernels: Backend {
     fn gate_scores(logits: FloatTensor<Self>) -> FloatTensor<Self>;
 
     /// Scores, margins, active, weights and thresholds of [`AdaptiveRouting`](crate::AdaptiveRouting).
+    #[allow(clippy::type_complexity, reason = "the macro has to see the tuple itself")]
     fn adaptive_routing(
         logits: FloatTensor<Self>,
         bias: FloatTensor<Self>,

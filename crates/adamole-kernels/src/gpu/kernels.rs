@@ -67,6 +67,7 @@ pub(crate) trait CubeKernels: Backend {
     fn cube_gate_scores_backward(scores: FloatTensor<Self>, d: FloatTensor<Self>) -> FloatTensor<Self>;
 
     #[fusion(meta = adaptive)]
+    #[allow(clippy::type_complexity, reason = "the macro has to see the tuple itself")]
     fn cube_adaptive_routing(
         logits: FloatTensor<Self>,
         bias: FloatTensor<Self>,
