@@ -4,7 +4,7 @@
 use crate::{
     DropoutScope, DropoutSeed, Method, Probability, RowGroup, Rows, auxiliary::AuxiliaryLoss, router::Routing,
 };
-use adamole_kernels::Dropout;
+use adamole_kernels::{Dropout, LoadBalance};
 use burn::tensor::{DType, Device, Tensor};
 use std::sync::Arc;
 
@@ -216,12 +216,15 @@ impl ForwardContext {
 
     pub(crate) fn record(&mut self, method: &Arc<dyn Method>, rows: &Rows, routing: &Routing) {
         let Some(router) = method.router().filter(|_| self.detail > RoutingDetail::Off) else { return };
-        let loss = router.auxiliary_loss(routing, rows);
+        let LoadBalance { loss, active_tokens, threshold_sum } = match router.auxiliary_loss(routing, rows) {
+            Some(loss) => routing.with_loss(loss, rows),
+            None => routing.load_balance(rows),
+        };
         let thresholds = routing.thresholds.clone().map(Tensor::detach);
         let from = |detail: RoutingDetail| self.detail >= detail;
         self.layers.push(LayerRouting {
-            active_tokens: rows.sum(routing.active.clone()).detach(),
-            threshold_sum: thresholds.clone().map(|thresholds| rows.sum(thresholds)),
+            active_tokens,
+            threshold_sum,
             auxiliary_loss: loss.clone().detach(),
             tokens: rows.count(),
             max_threshold: router.max_threshold(),

@@ -1,9 +1,11 @@
 //! Routers: from a token's gate logits to the weights of its experts.
 
 use crate::{Adapter, Probability, Rows};
-use adamole_kernels::{gate_scores, margins, normalised};
-use burn::tensor::{Int, Tensor, TensorData};
+use adamole_kernels::{LoadBalance, gate_scores, load_balance, normalised};
+use burn::tensor::{Tensor, TensorData};
 use std::fmt::Debug;
+
+pub use adamole_kernels::{top_choices, top_k};
 
 /// What a router decides from, for T rows and N experts.
 #[derive(Debug, Clone)]
@@ -24,51 +26,34 @@ pub struct RouterInput<'a> {
 impl RouterInput<'_> {
     /// The softmax of the gate's logits.
     pub fn scores(&self) -> GateScores {
-        GateScores { columns: gate_scores(self.logits.clone(), None), has_threshold: false }
-    }
-
-    /// The softmax of the gate's logits, and the sigmoid of one more column of logits with its bias `[1]`.
-    pub fn scores_with_threshold(&self, bias: Tensor<1>) -> GateScores {
-        GateScores { columns: gate_scores(self.logits.clone(), Some(bias)), has_threshold: true }
+        GateScores::of(gate_scores(self.logits.clone()))
     }
 }
 
-/// A gate's softmax over N experts, with or without the share of a learned threshold.
+/// A gate's softmax over N experts.
 #[derive(Debug, Clone)]
 pub struct GateScores {
-    /// `[T, N]`, or `[T, N + 1]` with the threshold's share as the last column, which is one product with the gate.
+    /// `[T, N]`, or more columns that are no probabilities.
     columns: Tensor<2>,
-    has_threshold: bool,
+    num_experts: usize,
 }
 
 impl GateScores {
-    /// Scores `[T, N]` of a gate that has no softmax.
+    /// The scores of all columns, `[T, N]`; a gate may have no softmax.
     pub fn of(scores: Tensor<2>) -> Self {
-        Self { columns: scores, has_threshold: false }
+        Self { num_experts: scores.dims()[1], columns: scores }
     }
 
-    fn num_experts(&self) -> usize {
-        self.columns.dims()[1] - usize::from(self.has_threshold)
+    /// The scores of the first N columns.
+    pub(crate) fn of_first(columns: Tensor<2>, num_experts: usize) -> Self {
+        Self { columns, num_experts }
     }
 
     /// The probabilities, `[T, N]`; the scores of a gate without a softmax.
     pub fn probabilities(&self) -> Tensor<2> {
-        match self.has_threshold {
-            true => self.columns.clone().narrow(1, 0, self.num_experts()),
-            false => self.columns.clone(),
-        }
-    }
-
-    /// The threshold's share of its range, in `(0, 1)`, `[T, 1]`.
-    pub fn threshold_share(&self) -> Option<Tensor<2>> {
-        self.has_threshold.then(|| self.columns.clone().narrow(1, self.num_experts(), 1))
-    }
-
-    /// By how much each probability is above the threshold `tau_max share`, `[T, N]`; above 0 without a threshold.
-    pub fn margins(&self, tau_max: f32) -> Tensor<2> {
-        match self.has_threshold {
-            true => margins(self.columns.clone(), tau_max),
-            false => self.columns.clone(),
+        match self.columns.dims()[1] == self.num_experts {
+            true => self.columns.clone(),
+            false => self.columns.clone().narrow(1, 0, self.num_experts),
         }
     }
 }
@@ -105,6 +90,23 @@ impl Routing {
             scores: GateScores { columns: self.scores.columns.clone().detach(), ..self.scores },
             thresholds: self.thresholds.clone().map(Tensor::detach),
             row_loss: self.row_loss.clone().map(Tensor::detach),
+        }
+    }
+
+    /// The [load balancing loss](load_balancing_loss) over the tokens among the rows, with what is recorded of them.
+    pub fn load_balance(&self, rows: &Rows) -> LoadBalance {
+        let Self { requested, balance, active, .. } = self.clone();
+        let factor = load_balancing_factor(active.dims()[1], rows.count() as f32);
+        let thresholds = self.thresholds.clone().map(Tensor::detach);
+        load_balance(requested, balance, active, thresholds, rows.mask(), factor)
+    }
+
+    /// The same sums beside an auxiliary loss of another kind.
+    pub(crate) fn with_loss(&self, loss: Tensor<1>, rows: &Rows) -> LoadBalance {
+        LoadBalance {
+            loss,
+            active_tokens: rows.sum(self.active.clone()).detach(),
+            threshold_sum: self.thresholds.clone().map(|thresholds| rows.sum(thresholds.detach())),
         }
     }
 
@@ -172,10 +174,9 @@ pub trait Router: Debug + Send + Sync {
         None
     }
 
-    /// The auxiliary loss of one layer, a tensor of one element.
-    fn auxiliary_loss(&self, routing: &Routing, rows: &Rows) -> Tensor<1> {
-        let requested = rows.sum(routing.requested.clone());
-        load_balancing_loss(requested, rows.sum(routing.balance.clone()), rows.count() as f32)
+    /// The auxiliary loss of one layer, a tensor of one element; `None` for that of [`Routing::load_balance`].
+    fn auxiliary_loss(&self, _routing: &Routing, _rows: &Rows) -> Option<Tensor<1>> {
+        None
     }
 }
 
@@ -202,29 +203,6 @@ pub trait JointLoss: Debug + Send + Sync {
     fn of_sum(&self, sum: Tensor<2>, layers: usize) -> Tensor<1>;
 }
 
-/// The first, second, .. k-th choice of each row as ones in `[T, N]`, without gradient; among equals the first.
-///
-/// N is small, so k passes over the row are cheaper than a sort, and leave no doubt about equals.
-pub fn top_choices(scores: Tensor<2>, k: usize) -> Vec<Tensor<2>> {
-    let [rows, experts] = scores.dims();
-    let columns = Tensor::<1, Int>::arange(0..experts as i64, &scores.device()).reshape([1, experts]);
-    let columns = columns.expand([rows, experts]);
-    let mut rest = scores.detach();
-    (0..k.min(experts))
-        .map(|_| {
-            let best = rest.clone().argmax(1).expand([rows, experts]).equal(columns.clone());
-            rest = rest.clone().mask_fill(best.clone(), f32::NEG_INFINITY);
-            best.float()
-        })
-        .collect()
-}
-
-/// The k first choices of each row together: ones and zeros in `[T, N]`, without gradient; see [`top_choices`].
-pub fn top_k(scores: Tensor<2>, k: usize) -> Tensor<2> {
-    let none = || scores.zeros_like();
-    top_choices(scores.clone(), k).into_iter().reduce(|sum, choice| sum + choice).unwrap_or_else(none)
-}
-
 /// The auxiliary loss of a router without one: 0.
 pub fn no_loss(routing: &Routing) -> Tensor<1> {
     Tensor::zeros([1], &routing.active.device())
@@ -239,6 +217,10 @@ pub fn no_loss(routing: &Routing) -> Tensor<1> {
 ///
 /// Uniform routing to k experts gives k, since f is not divided by k. Returns a tensor of one element.
 pub fn load_balancing_loss(active_tokens: Tensor<2>, balance_sum: Tensor<2>, tokens: f32) -> Tensor<1> {
-    let num_experts = active_tokens.dims()[1] as f32;
-    (active_tokens * balance_sum).sum() * (num_experts / (tokens * tokens))
+    let factor = load_balancing_factor(active_tokens.dims()[1], tokens);
+    (active_tokens * balance_sum).sum() * factor
+}
+
+fn load_balancing_factor(num_experts: usize, tokens: f32) -> f32 {
+    num_experts as f32 / (tokens * tokens)
 }

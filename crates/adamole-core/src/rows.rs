@@ -133,6 +133,11 @@ impl Rows {
         self.valid.as_ref().map_or(self.total, |valid| valid.count)
     }
 
+    /// `[T, 1]`: 1 for a token, 0 for padding; `None` where all rows are tokens.
+    pub(crate) fn mask(&self) -> Option<Tensor<2>> {
+        self.valid.as_ref().map(|valid| valid.mask.clone())
+    }
+
     /// `[T, N]` with 0 in every row that is padding.
     pub fn masked(&self, values: Tensor<2>) -> Tensor<2> {
         match &self.valid {
@@ -173,7 +178,9 @@ impl Rows {
 
     /// Tokens of each sequence, `[sequences, 1, 1]`.
     pub fn counts_by_sequence(&self, device: &Device) -> Tensor<3> {
-        let ones = Tensor::ones([self.total, 1], device);
-        self.by_sequence(self.masked(ones)).sum_dim(1)
+        match (&self.sequences, &self.valid) {
+            (Sequences::Alike(count), None) => Tensor::full([*count, 1, 1], (self.total / count) as f32, device),
+            _ => self.by_sequence(self.masked(Tensor::ones([self.total, 1], device))).sum_dim(1),
+        }
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::{AdamWStep, Dropout, Visibility, operations::AttentionScores};
 use burn::backend::{
-    Autodiff, Backend,
+    Autodiff, AutodiffBackend, Backend,
     autodiff::{
         checkpoint::{base::Checkpointer, strategy::CheckpointStrategy},
         grads::Gradients,
@@ -45,9 +45,13 @@ pub(crate) trait Kernels: Backend {
 
     fn gate_scores(logits: FloatTensor<Self>) -> FloatTensor<Self>;
 
-    fn threshold_scores(logits: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self>;
-
-    fn margins(scores: FloatTensor<Self>, tau_max: f32) -> FloatTensor<Self>;
+    /// Scores, margins, active, weights and thresholds of [`AdaptiveRouting`](crate::AdaptiveRouting).
+    #[allow(clippy::type_complexity, reason = "the macro has to see the tuple itself")]
+    fn adaptive_routing(
+        logits: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        tau_max: f32,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
     fn normalised(scores: FloatTensor<Self>, selected: FloatTensor<Self>) -> FloatTensor<Self>;
 
@@ -154,10 +158,12 @@ pub(crate) trait Adjoints: Kernels {
 
     fn gate_scores_backward(scores: FloatTensor<Self>, d: FloatTensor<Self>) -> FloatTensor<Self>;
 
-    /// The gradients of the logits and the bias.
-    fn threshold_scores_backward(scores: FloatTensor<Self>, d: FloatTensor<Self>) -> [FloatTensor<Self>; 2];
-
-    fn margins_backward(tau_max: f32, d: FloatTensor<Self>) -> FloatTensor<Self>;
+    /// The gradients of the logits and the bias, from that of the margins.
+    fn adaptive_margins_backward(
+        scores: FloatTensor<Self>,
+        tau_max: f32,
+        d: FloatTensor<Self>,
+    ) -> [FloatTensor<Self>; 2];
 
     fn normalised_backward(
         scores: FloatTensor<Self>,
@@ -265,9 +271,9 @@ node!(AdapterInput { dropout: Option<Dropout> }, 2, [FloatTensor<B>; 2], |this, 
 
 node!(GateScores {}, 1, FloatTensor<B>, |_, scores, d, _| [Some(B::gate_scores_backward(scores, d))]);
 
-node!(ThresholdScores {}, 2, FloatTensor<B>, |_, scores, d, _| { B::threshold_scores_backward(scores, d).map(Some) });
-
-node!(Margins { tau_max: f32 }, 1, (), |this, (), d, _| [Some(B::margins_backward(this.tau_max, d))]);
+node!(AdaptiveMargins { tau_max: f32 }, 2, FloatTensor<B>, |this, scores, d, _| {
+    B::adaptive_margins_backward(scores, this.tau_max, d).map(Some)
+});
 
 node!(Normalised {}, 1, [FloatTensor<B>; 2], |_, [scores, selected], d, _| {
     [Some(B::normalised_backward(scores, selected, d))]
@@ -368,15 +374,20 @@ impl<B: Adjoints, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
         run!(GateScores {}, [of_logits], B::gate_scores(logits.into_primitive()), |y| y.clone())
     }
 
-    fn threshold_scores(logits: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
-        let [of_logits, of_bias] = [logits.node(), bias.node()];
+    /// The gradient flows from the weights to the margins, as [`Kernels::normalised`] has it, and from there to the logits.
+    fn adaptive_routing(
+        logits: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        tau_max: f32,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        let nodes = [logits.node(), bias.node()];
         let [logits, bias] = [logits, bias].map(|t| t.into_primitive());
-        run!(ThresholdScores {}, [of_logits, of_bias], B::threshold_scores(logits, bias), |y| y.clone())
-    }
-
-    fn margins(scores: FloatTensor<Self>, tau_max: f32) -> FloatTensor<Self> {
-        let of_scores = scores.node();
-        run!(Margins { tau_max }, [of_scores], B::margins(scores.into_primitive(), tau_max), |_y| ())
+        let (scores, margins, active, weights, thresholds) = B::adaptive_routing(logits, bias, tau_max);
+        let kept = [margins.clone(), active.clone()];
+        let margins = run!(AdaptiveMargins { tau_max }, nodes, margins, |y| scores.clone());
+        let weights = run!(Normalised {}, [margins.node()], weights, |y| kept);
+        let [scores, active, thresholds] = [scores, active, thresholds].map(Self::from_inner);
+        (scores, margins, active, weights, thresholds)
     }
 
     fn normalised(scores: FloatTensor<Self>, selected: FloatTensor<Self>) -> FloatTensor<Self> {

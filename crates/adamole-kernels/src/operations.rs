@@ -118,29 +118,13 @@ pub fn adapter_input(x: Tensor<2>, a: Tensor<2>, dropout: Option<Dropout>) -> Te
     composed::adapter_input(x, a, dropout)
 }
 
-/// The scores of a gate: the softmax of the logits, `[T, N]` to `[T, N]`. With a `threshold_bias`, `[1]`, logits and scores
-/// are `[T, N + 1]`, and the last column is the sigmoid of its logit plus the bias.
-pub fn gate_scores(logits: Tensor<2>, threshold_bias: Option<Tensor<1>>) -> Tensor<2> {
+/// The scores of a gate: the softmax of the logits, `[T, N]` to `[T, N]`.
+pub fn gate_scores(logits: Tensor<2>) -> Tensor<2> {
     #[cfg(feature = "kernels")]
     if is_fused(&logits) {
-        return match threshold_bias {
-            Some(bias) => {
-                Tensor::from_dispatch(Dispatch::threshold_scores(logits.into_dispatch(), bias.into_dispatch()))
-            }
-            None => Tensor::from_dispatch(Dispatch::gate_scores(logits.into_dispatch())),
-        };
+        return Tensor::from_dispatch(Dispatch::gate_scores(logits.into_dispatch()));
     }
-    composed::gate_scores(logits, threshold_bias)
-}
-
-/// The margins of the probabilities over the row's threshold, `p_i - tau_max s`: `scores` `[T, N + 1]`, N probabilities
-/// and a share s, to `[T, N]`.
-pub fn margins(scores: Tensor<2>, tau_max: f32) -> Tensor<2> {
-    #[cfg(feature = "kernels")]
-    if is_fused(&scores) {
-        return Tensor::from_dispatch(Dispatch::margins(scores.into_dispatch(), tau_max));
-    }
-    composed::margins(scores, tau_max)
+    composed::gate_scores(logits)
 }
 
 /// The selected scores of each row, divided by their sum: `scores` `[T, N]` and `selected` `[T, N]` of 0 and 1 to `[T, N]`.
@@ -313,9 +297,13 @@ pub fn cross_entropy_gradient(logits: Tensor<2>, targets: Tensor<1, Int>) -> (Te
 pub mod composed {
     use super::AttentionScores;
     use crate::{AdamWStep, Dropout, Visibility, adamw::ExpertStep};
+    pub use crate::{
+        choices::composed::{top_choices, top_k},
+        routing::composed::{adaptive_routing, load_balance},
+    };
     use burn::tensor::{
         DType, IndexingUpdateOp, Int, Tensor, TensorData,
-        activation::{gelu_approximate, sigmoid, silu, softmax},
+        activation::{gelu_approximate, silu, softmax},
     };
 
     /// See [`linear_with_update`](super::linear_with_update).
@@ -348,17 +336,8 @@ pub mod composed {
     }
 
     /// See [`gate_scores`](super::gate_scores).
-    pub fn gate_scores(logits: Tensor<2>, threshold_bias: Option<Tensor<1>>) -> Tensor<2> {
-        let Some(bias) = threshold_bias else { return softmax(logits, 1) };
-        let experts = logits.dims()[1] - 1;
-        let threshold = logits.clone().narrow(1, experts, 1) + bias.unsqueeze::<2>();
-        Tensor::cat(vec![softmax(logits.narrow(1, 0, experts), 1), sigmoid(threshold)], 1)
-    }
-
-    /// See [`margins`](super::margins).
-    pub fn margins(scores: Tensor<2>, tau_max: f32) -> Tensor<2> {
-        let experts = scores.dims()[1] - 1;
-        scores.clone().narrow(1, 0, experts) - scores.narrow(1, experts, 1) * tau_max
+    pub fn gate_scores(logits: Tensor<2>) -> Tensor<2> {
+        softmax(logits, 1)
     }
 
     /// See [`normalised`](super::normalised).

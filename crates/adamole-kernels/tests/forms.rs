@@ -5,10 +5,11 @@
 mod device;
 
 use adamole_kernels::{
-    AdamWStep, AttentionScores, CachedSequence, CounterRng, Dropout, Visibility, adamw, adapter_input, attention,
-    cached_attention, composed, cross_entropy_gradient, gate_scores, gathered_attention, geglu, linear,
-    linear_gradient, linear_with_update, margins, normalised, quantized_linear_with_update, rms_norm, rotated_heads,
-    square_sums, swiglu, weighted_experts, weighted_sum,
+    AdamWStep, AdaptiveRouting, AttentionScores, CachedSequence, CounterRng, Dropout, LoadBalance, Visibility, adamw,
+    adapter_input, adaptive_routing, attention, cached_attention, composed, cross_entropy_gradient, gate_scores,
+    gathered_attention, geglu, linear, linear_gradient, linear_with_update, load_balance, normalised,
+    quantized_linear_with_update, rms_norm, rotated_heads, square_sums, swiglu, top_choices, top_k, weighted_experts,
+    weighted_sum,
 };
 use burn::tensor::{
     Device, Int, Tensor, TensorData,
@@ -69,6 +70,8 @@ fn compare<const N: usize, const D: usize>(
     let plain = inputs.map(Tensor::inner);
     assert_close("without autodiff", &values(fused(plain.clone())), &expected.0);
 }
+
+type Balancing = fn(Tensor<2>, Tensor<2>, Tensor<2>, Option<Tensor<2>>, Option<Tensor<2>>, f32) -> LoadBalance;
 
 /// What queries see beside the order of positions.
 #[derive(Debug, Clone)]
@@ -239,15 +242,62 @@ proptest! {
     #[test]
     fn gate_scores_equal_their_composed_form(rows in 1..40_usize, experts in 1..40_usize, size in 0.1_f32..20.0) {
         let logits = random::<2>(2, [rows, experts]) * size;
-        compare([logits], |[x]| gate_scores(x, None), |[x]| composed::gate_scores(x, None));
-        let inputs = [random::<2>(2, [rows, experts + 1]) * size, random(3, [1, 1])];
-        let bias = |bias: Tensor<2>| Some(bias.reshape([1]));
-        compare(inputs, |[x, b]| gate_scores(x, bias(b)), |[x, b]| composed::gate_scores(x, bias(b)));
+        compare([logits], |[x]| gate_scores(x), |[x]| composed::gate_scores(x));
     }
 
     #[test]
-    fn margins_equal_their_composed_form(rows in 1..40_usize, experts in 1..40_usize, tau_max in 0.0_f32..1.0) {
-        compare([random(2, [rows, experts + 1])], |[x]| margins(x, tau_max), |[x]| composed::margins(x, tau_max));
+    fn adaptive_routing_equals_its_composed_form(
+        rows in 1..40_usize, experts in 1..40_usize, size in 0.1_f32..20.0, tau_max in 0.0_f32..1.0,
+    ) {
+        let inputs = || [random::<2>(2, [rows, experts + 1]) * size, random(3, [1, 1])];
+        let of = |route: fn(Tensor<2>, Tensor<1>, f32) -> AdaptiveRouting, part: fn(AdaptiveRouting) -> Tensor<2>| {
+            move |[logits, bias]: [Tensor<2>; 2]| part(route(logits, bias.reshape([1]), tau_max))
+        };
+        // As for the loss and the experts together: the gradient of the margins comes from both.
+        let weights_and_margins = |it: AdaptiveRouting| it.weights * 0.3 + it.margins;
+        compare(inputs(), of(adaptive_routing, weights_and_margins), of(composed::adaptive_routing, weights_and_margins));
+        compare(inputs(), of(adaptive_routing, |it| it.margins), of(composed::adaptive_routing, |it| it.margins));
+        let constants: [fn(AdaptiveRouting) -> Tensor<2>; 3] = [|it| it.scores, |it| it.active, |it| it.thresholds];
+        for part in constants {
+            let [found, expected] = [adaptive_routing, composed::adaptive_routing].map(|it| of(it, part)(inputs()));
+            assert_close("value", &values(found), &values(expected));
+        }
+    }
+
+    #[test]
+    fn choices_equal_their_composed_form(rows in 1..40_usize, experts in 1..40_usize, k in 0..5_usize, levels in 1..30_usize) {
+        // Few levels make for many equals.
+        let scores = (random::<2>(2, [rows, experts]) * levels as f32).int().float();
+        prop_assert_eq!(values(top_k(scores.clone(), k)), values(composed::top_k(scores.clone(), k)));
+        let [found, expected] = [top_choices, composed::top_choices].map(|form| form(scores.clone(), k));
+        prop_assert_eq!(found.len(), expected.len());
+        for (found, expected) in found.into_iter().zip(expected) {
+            prop_assert_eq!(values(found), values(expected));
+        }
+    }
+
+    #[test]
+    fn load_balances_equal_their_composed_form(
+        rows in 1..700_usize, experts in 1..40_usize, factor in 0.1_f32..2.0, has_thresholds: bool, has_mask: bool,
+    ) {
+        let of_rows = |seed, columns: usize| random::<2>(seed, [rows, columns]).inner();
+        let ones = |seed, columns| of_rows(seed, columns).greater_elem(0.0).float();
+        let (requested, active) = (ones(1, experts), ones(2, experts));
+        let (thresholds, mask) = (has_thresholds.then(|| of_rows(3, 1)), has_mask.then(|| ones(4, 1)));
+        let balance = |form: Balancing, scores: Tensor<2>| {
+            let place = |it: Tensor<2>| if scores.is_autodiff() { Tensor::from_inner(it) } else { it };
+            let [requested, active] = [requested.clone(), active.clone()].map(place);
+            let [thresholds, mask] = [thresholds.clone(), mask.clone()].map(|it| it.map(place));
+            form(requested, scores.clone(), active, thresholds, mask, factor / rows as f32)
+        };
+        let loss = |form: Balancing| move |[scores]: [Tensor<2>; 1]| balance(form, scores).loss;
+        compare([random(5, [rows, experts])], loss(load_balance), loss(composed::load_balance));
+        let [found, expected] = [load_balance as Balancing, composed::load_balance].map(|it| balance(it, of_rows(5, experts)));
+        assert_close("active tokens", &values(found.active_tokens), &values(expected.active_tokens));
+        assert_eq!(found.threshold_sum.is_some(), has_thresholds);
+        for (found, expected) in found.threshold_sum.into_iter().zip(expected.threshold_sum) {
+            assert_close("thresholds", &values(found), &values(expected));
+        }
     }
 
     #[test]
@@ -421,7 +471,7 @@ proptest! {
 fn shared_tensors_are_not_overwritten() {
     let logits = random::<2>(1, [2, 3]).inner();
     let before = values(logits.clone());
-    let scores = gate_scores(logits.clone(), None);
+    let scores = gate_scores(logits.clone());
     assert_eq!(values(logits), before);
     assert_ne!(values(scores), before);
 }

@@ -3,9 +3,9 @@
 use super::{Method, MethodKind, MethodSettings};
 use crate::{
     AdapterShape, Initial, NumExperts, ParameterSpec, Setting, TauMax,
-    router::{Router, RouterInput, Routing},
+    router::{GateScores, Router, RouterInput, Routing},
 };
-use adamole_kernels::normalised;
+use adamole_kernels::{AdaptiveRouting, adaptive_routing};
 use std::sync::Arc;
 
 /// `tau = tau_max sigmoid(w x + b)`; experts with `p >= tau` are active with weights proportional to `p - tau`
@@ -77,18 +77,16 @@ impl Method for AdaMole {
 
 impl Router for AdaMole {
     fn route(&self, input: &RouterInput<'_>) -> Routing {
-        let scores = input.scores_with_threshold(input.adapter.vector("threshold.bias"));
-        let tau_max = self.max_threshold();
-        let margins = scores.margins(tau_max);
-        // Not relu: at a margin of exactly 0 an expert counts as active and its gradient flows.
-        let active = margins.clone().detach().greater_equal_scalar(0.0).float();
+        let bias = input.adapter.vector("threshold.bias");
+        let AdaptiveRouting { scores, margins, active, weights, thresholds } =
+            adaptive_routing(input.logits.clone(), bias, self.max_threshold());
         Routing {
-            weights: normalised(margins.clone(), active.clone()),
+            weights,
             requested: active.clone(),
             active,
             balance: margins,
-            thresholds: scores.threshold_share().map(|share| share * tau_max),
-            scores,
+            scores: GateScores::of_first(scores, self.num_experts()),
+            thresholds: Some(thresholds),
             row_loss: None,
         }
     }

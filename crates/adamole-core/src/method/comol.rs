@@ -107,7 +107,7 @@ impl Router for CoMol {
         Routing::of_all(input.scores())
     }
 
-    fn auxiliary_loss(&self, routing: &Routing, _rows: &Rows) -> Tensor<1> {
-        no_loss(routing)
+    fn auxiliary_loss(&self, routing: &Routing, _rows: &Rows) -> Option<Tensor<1>> {
+        Some(no_loss(routing))
     }
 }

@@ -238,8 +238,8 @@ impl Router for DynMole {
         }
     }
 
-    fn auxiliary_loss(&self, routing: &Routing, rows: &Rows) -> Tensor<1> {
-        self.of_sum(self.contribution(routing, rows), 1)
+    fn auxiliary_loss(&self, routing: &Routing, rows: &Rows) -> Option<Tensor<1>> {
+        Some(self.of_sum(self.contribution(routing, rows), 1))
     }
 
     fn joint_loss(&self) -> Option<&dyn JointLoss> {

@@ -141,8 +141,8 @@ impl Router for FlyLora {
         }
     }
 
-    fn auxiliary_loss(&self, routing: &Routing, _rows: &Rows) -> Tensor<1> {
-        no_loss(routing)
+    fn auxiliary_loss(&self, routing: &Routing, _rows: &Rows) -> Option<Tensor<1>> {
+        Some(no_loss(routing))
     }
 
     fn feedback(&self) -> Option<&dyn Feedback> {

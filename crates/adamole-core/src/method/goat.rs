@@ -203,8 +203,8 @@ impl Router for Goat {
         Routing::proportional(scores, top_k(probabilities, self.top_k.get()))
     }
 
-    fn auxiliary_loss(&self, routing: &Routing, _rows: &Rows) -> Tensor<1> {
-        let rows = routing.balance.dims()[0] as f32;
-        load_balancing_loss(routing.requested.clone().sum_dim(0), routing.balance.clone().sum_dim(0), rows)
+    fn auxiliary_loss(&self, routing: &Routing, _rows: &Rows) -> Option<Tensor<1>> {
+        let [requested, scores] = [&routing.requested, &routing.balance].map(|it| it.clone().sum_dim(0));
+        Some(load_balancing_loss(requested, scores, routing.balance.dims()[0] as f32))
     }
 }

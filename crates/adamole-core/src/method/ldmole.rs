@@ -92,6 +92,11 @@ impl LdMole {
         };
         [balance, sparsity]
     }
+
+    fn loss(&self, routing: &Routing, rows: &Rows) -> Tensor<1> {
+        let [balance, sparsity] = Self::losses(routing, rows);
+        if self.sparsity_loss > 0.0 { balance + sparsity * self.sparsity_loss } else { balance }
+    }
 }
 
 /// The sparsegen projection of logits `[T, N]` with lambda `[T, 1]`. An expert is active where its logit exceeds the
@@ -192,9 +197,8 @@ impl Router for LdMole {
         }
     }
 
-    fn auxiliary_loss(&self, routing: &Routing, rows: &Rows) -> Tensor<1> {
-        let [balance, sparsity] = Self::losses(routing, rows);
-        if self.sparsity_loss > 0.0 { balance + sparsity * self.sparsity_loss } else { balance }
+    fn auxiliary_loss(&self, routing: &Routing, rows: &Rows) -> Option<Tensor<1>> {
+        Some(self.loss(routing, rows))
     }
 
     fn joint_loss(&self) -> Option<&dyn JointLoss> {
@@ -205,7 +209,7 @@ impl Router for LdMole {
 /// The mean over the linears.
 impl JointLoss for LdMole {
     fn contribution(&self, routing: &Routing, rows: &Rows) -> Tensor<2> {
-        self.auxiliary_loss(routing, rows).unsqueeze()
+        self.loss(routing, rows).unsqueeze()
     }
 
     fn of_sum(&self, sum: Tensor<2>, layers: usize) -> Tensor<1> {

@@ -154,8 +154,8 @@ impl Router for MixLora {
         Routing::proportional(scores, top_k(probabilities, self.top_k.get()))
     }
 
-    fn auxiliary_loss(&self, routing: &Routing, rows: &Rows) -> Tensor<1> {
-        self.of_sum(self.contribution(routing, rows), 1)
+    fn auxiliary_loss(&self, routing: &Routing, rows: &Rows) -> Option<Tensor<1>> {
+        Some(self.of_sum(self.contribution(routing, rows), 1))
     }
 
     fn joint_loss(&self) -> Option<&dyn JointLoss> {

@@ -106,10 +106,11 @@ impl Router for ReMole {
     }
 
     /// `N / (k T^2) sum_i n_i sum_t w_ti`, with n the tokens that activate an expert; summed over the layers.
-    fn auxiliary_loss(&self, routing: &Routing, rows: &Rows) -> Tensor<1> {
+    fn auxiliary_loss(&self, routing: &Routing, rows: &Rows) -> Option<Tensor<1>> {
         let active = rows.sum(routing.active.clone());
         let weights = rows.sum(routing.balance.clone());
-        load_balancing_loss(active, weights, rows.count().max(1) as f32) / self.top_k.get() as f32
+        let loss = load_balancing_loss(active, weights, rows.count().max(1) as f32);
+        Some(loss / self.top_k.get() as f32)
     }
 
     fn feedback(&self) -> Option<&dyn Feedback> {

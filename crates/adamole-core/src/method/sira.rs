@@ -143,11 +143,11 @@ impl Router for Sira {
 
     /// `l = (1/N) sum_i (c_i / S) m_i` within each sequence, averaged over the sequences: c counts the tokens that request
     /// expert i before the limit, m is the mean of its dropped-out gate.
-    fn auxiliary_loss(&self, routing: &Routing, rows: &Rows) -> Tensor<1> {
+    fn auxiliary_loss(&self, routing: &Routing, rows: &Rows) -> Option<Tensor<1>> {
         let experts = routing.balance.dims()[1] as f32;
         let sums = |values: &Tensor<2>| rows.by_sequence(rows.masked(values.clone())).sum_dim(1);
         let tokens = rows.counts_by_sequence(&routing.balance.device()).clamp_min(1.0);
         let products = sums(&routing.requested) * sums(&routing.balance) / tokens.square();
-        products.sum() / (experts * rows.sequences() as f32)
+        Some(products.sum() / (experts * rows.sequences() as f32))
     }
 }

@@ -20,8 +20,8 @@ impl Router for Even {
         Routing { weights: everyone.clone() / experts as f32, ..Routing::proportional(scores, everyone) }
     }
 
-    fn auxiliary_loss(&self, routing: &Routing, _: &adamole_core::Rows) -> Tensor<1> {
-        no_loss(routing)
+    fn auxiliary_loss(&self, routing: &Routing, _: &adamole_core::Rows) -> Option<Tensor<1>> {
+        Some(no_loss(routing))
     }
 }
 

@@ -74,17 +74,20 @@ impl Kernels for Flex {
         typed(values, [rows, columns], dtype)
     }
 
-    fn threshold_scores(logits: FlexTensor, bias: FlexTensor) -> FlexTensor {
+    fn adaptive_routing(
+        logits: FlexTensor,
+        bias: FlexTensor,
+        tau_max: f32,
+    ) -> (FlexTensor, FlexTensor, FlexTensor, FlexTensor, FlexTensor) {
         let ([rows, columns], dtype) = (logits.shape().dims(), logits.dtype());
-        let mut values = taken(logits);
-        routing::threshold_scores(&mut values, columns, Floats::of(&bias).slice()[0]);
-        typed(values, [rows, columns], dtype)
-    }
-
-    fn margins(scores: FlexTensor, tau_max: f32) -> FlexTensor {
-        let scores = Floats::of(&scores);
-        let [rows, columns] = scores.dims();
-        scores.like(routing::margins(scores.slice(), columns, tau_max), [rows, columns - 1])
+        let of = |values: Vec<f32>, columns: usize| typed(values, [rows, columns], dtype);
+        let (mut scores, experts) = (taken(logits), columns - 1);
+        routing::threshold_scores(&mut scores, columns, Floats::of(&bias).slice()[0]);
+        let margins = routing::margins(&scores, columns, tau_max);
+        let active: Vec<f32> = margins.iter().map(|margin| f32::from(u8::from(*margin >= 0.0))).collect();
+        let weights = routing::normalised(&margins, &active, experts);
+        let thresholds = scores.iter().skip(experts).step_by(columns).map(|share| share * tau_max).collect();
+        (of(scores, columns), of(margins, experts), of(active, experts), of(weights, experts), of(thresholds, 1))
     }
 
     fn normalised(scores: FlexTensor, selected: FlexTensor) -> FlexTensor {
@@ -225,17 +228,12 @@ impl Adjoints for Flex {
         scores.like(values, scores.dims::<2>())
     }
 
-    fn threshold_scores_backward(scores: FlexTensor, d: FlexTensor) -> [FlexTensor; 2] {
-        let scores = Floats::of(&scores);
-        let mut values = taken(d);
-        let of_bias = routing::threshold_scores_backward(&mut values, scores.slice(), scores.matrix().columns);
+    fn adaptive_margins_backward(scores: FlexTensor, tau_max: f32, d: FlexTensor) -> [FlexTensor; 2] {
+        let [scores, d] = [scores, d].map(|t| Floats::of(&t));
+        let columns = scores.matrix().columns;
+        let mut values = routing::margins_backward(d.slice(), columns - 1, tau_max);
+        let of_bias = routing::threshold_scores_backward(&mut values, scores.slice(), columns);
         [scores.like(values, scores.dims::<2>()), scores.like(vec![of_bias], [1])]
-    }
-
-    fn margins_backward(tau_max: f32, d: FlexTensor) -> FlexTensor {
-        let d = Floats::of(&d);
-        let [rows, experts] = d.dims();
-        d.like(routing::margins_backward(d.slice(), experts, tau_max), [rows, experts + 1])
     }
 
     fn normalised_backward(scores: FlexTensor, selected: FlexTensor, d: FlexTensor) -> FlexTensor {

@@ -1,6 +1,6 @@
 //! The kernels as operations of the backend, which Burn's fusion puts in order with the others of a stream.
 
-use super::{products, weights::Seen};
+use super::{load_balancing::Balance, products, weights::Seen};
 use crate::{AdamWStep, Dropout, nodes::GateCurve, operations::AttentionScores};
 use burn::{
     backend::{
@@ -10,6 +10,7 @@ use burn::{
     },
     tensor::{DType, Shape},
 };
+use std::ops::Range;
 
 /// One launch each. Backward operations take what their forward ones took or returned, and the gradient `d` of the result.
 #[backend_extension(Cube, Fusion)]
@@ -62,21 +63,27 @@ pub(crate) trait CubeKernels: Backend {
     #[fusion(dtype = logits, shape = logits)]
     fn cube_gate_scores(logits: FloatTensor<Self>) -> FloatTensor<Self>;
 
-    #[fusion(dtype = logits, shape = logits)]
-    fn cube_threshold_scores(logits: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self>;
-
     #[fusion(dtype = scores, shape = scores)]
-    fn cube_gate_scores_backward(
+    fn cube_gate_scores_backward(scores: FloatTensor<Self>, d: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    #[fusion(meta = adaptive)]
+    #[allow(clippy::type_complexity, reason = "the macro has to see the tuple itself")]
+    fn cube_adaptive_routing(
+        logits: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        tau_max: f32,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+
+    /// The gradient of the logits, transposed.
+    #[fusion(dtype = scores, shape = transposed(scores))]
+    fn cube_adaptive_margins_backward(
         scores: FloatTensor<Self>,
         d: FloatTensor<Self>,
-        has_threshold: bool,
+        tau_max: f32,
     ) -> FloatTensor<Self>;
 
-    #[fusion(dtype = scores, shape = with_columns(scores, -1))]
-    fn cube_margins(scores: FloatTensor<Self>, tau_max: f32) -> FloatTensor<Self>;
-
-    #[fusion(dtype = d, shape = with_columns(d, 1))]
-    fn cube_margins_backward(d: FloatTensor<Self>, tau_max: f32) -> FloatTensor<Self>;
+    #[fusion(dtype = scores, shape = scores)]
+    fn cube_chosen(scores: FloatTensor<Self>, ranks: Range<usize>) -> FloatTensor<Self>;
 
     #[fusion(dtype = scores, shape = scores)]
     fn cube_normalised(scores: FloatTensor<Self>, selected: FloatTensor<Self>) -> FloatTensor<Self>;
@@ -131,6 +138,17 @@ pub(crate) trait CubeKernels: Backend {
     #[fusion(dtype = values, shape = first_row(values))]
     fn cube_weighted_sum(values: FloatTensor<Self>, weights: FloatTensor<Self>) -> FloatTensor<Self>;
 
+    /// See [`LoadBalancing::balance`](super::load_balancing::LoadBalancing::balance).
+    #[fusion(meta = balance)]
+    fn cube_balance(
+        requested: FloatTensor<Self>,
+        scores: FloatTensor<Self>,
+        active: FloatTensor<Self>,
+        thresholds: FloatTensor<Self>,
+        mask: FloatTensor<Self>,
+        of: Balance,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+
     /// Writes the sums of the squares of `x` into a row of `sums`.
     #[fusion(meta = |_: &TensorSpec, sums: &TensorSpec, _: &usize| sums.clone())]
     fn cube_square_sums(x: FloatTensor<Self>, sums: FloatTensor<Self>, row: usize) -> FloatTensor<Self>;
@@ -177,9 +195,33 @@ fn by_position(d: &Shape) -> Shape {
     [sequences * length, heads * dim].into()
 }
 
-fn with_columns(shape: &Shape, more: isize) -> Shape {
+fn transposed(shape: &Shape) -> Shape {
     let [rows, columns] = shape.dims();
-    [rows, columns.saturating_add_signed(more)].into()
+    [columns, rows].into()
+}
+
+fn adaptive(
+    logits: &TensorSpec,
+    _: &TensorSpec,
+    _: &f32,
+) -> (TensorSpec, TensorSpec, TensorSpec, TensorSpec, TensorSpec) {
+    let [rows, columns] = logits.shape.dims();
+    let of = |columns| TensorSpec::new([rows, columns].into(), logits.dtype);
+    let experts = columns - 1;
+    (logits.clone(), of(experts), of(experts), of(experts), of(1))
+}
+
+fn balance(
+    requested: &TensorSpec,
+    _: &TensorSpec,
+    _: &TensorSpec,
+    _: &TensorSpec,
+    _: &TensorSpec,
+    _: &Balance,
+) -> (TensorSpec, TensorSpec, TensorSpec, TensorSpec) {
+    let of = |shape: Shape| TensorSpec::new(shape, requested.dtype);
+    let by_expert = || of([1, requested.shape[1]].into());
+    (of([1].into()), by_expert(), by_expert(), of([1, 1].into()))
 }
 
 fn row_each(logits: &TensorSpec) -> TensorSpec {

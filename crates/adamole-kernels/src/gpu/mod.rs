@@ -3,11 +3,14 @@
 //! Products are Burn's, whose fastest kernel for each shape is measured on the device. What lies between them is one launch for
 //! each operation and pass.
 
+mod adaptive;
 mod attention;
+mod balance;
 mod dropped;
 mod gated;
 mod kernels;
 mod launch;
+mod load_balancing;
 mod loss;
 mod norm;
 mod optimizer;
@@ -32,10 +35,13 @@ use burn::{
 use burn_cubecl::{Cube, CubeBackend};
 use kernels::CubeKernels;
 use products::{matmul, operands_beside, product};
+use std::ops::Range;
 use weights::Seen;
 
 #[doc(hidden)]
 pub use attention::limit_attention_scores;
+pub(crate) use balance::MOST_EXPERTS;
+pub(crate) use load_balancing::{Balance, load_balance};
 pub(crate) use optimizer::SQUARE_SUMS;
 
 type Float = FloatTensor<Cube>;
@@ -94,27 +100,31 @@ impl CubeKernels for CubeBackend {
     }
 
     fn cube_gate_scores(logits: FloatTensor<Self>) -> FloatTensor<Self> {
-        routing::gate_scores(logits, None)
+        routing::gate_scores(logits)
     }
 
-    fn cube_threshold_scores(logits: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
-        routing::gate_scores(logits, Some(bias))
+    fn cube_gate_scores_backward(scores: FloatTensor<Self>, d: FloatTensor<Self>) -> FloatTensor<Self> {
+        routing::gate_scores_backward(scores, d)
     }
 
-    fn cube_gate_scores_backward(
+    fn cube_adaptive_routing(
+        logits: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        tau_max: f32,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        adaptive::adaptive_routing(logits, bias, tau_max).into()
+    }
+
+    fn cube_adaptive_margins_backward(
         scores: FloatTensor<Self>,
         d: FloatTensor<Self>,
-        has_threshold: bool,
+        tau_max: f32,
     ) -> FloatTensor<Self> {
-        routing::gate_scores_backward(scores, d, has_threshold)
+        adaptive::margins_backward(scores, d, tau_max)
     }
 
-    fn cube_margins(scores: FloatTensor<Self>, tau_max: f32) -> FloatTensor<Self> {
-        routing::margins(scores, tau_max)
-    }
-
-    fn cube_margins_backward(d: FloatTensor<Self>, tau_max: f32) -> FloatTensor<Self> {
-        routing::margins_backward(d, tau_max)
+    fn cube_chosen(scores: FloatTensor<Self>, ranks: Range<usize>) -> FloatTensor<Self> {
+        routing::chosen(scores, ranks)
     }
 
     fn cube_normalised(scores: FloatTensor<Self>, selected: FloatTensor<Self>) -> FloatTensor<Self> {
@@ -172,8 +182,18 @@ impl CubeKernels for CubeBackend {
     }
 
     fn cube_weighted_sum(values: FloatTensor<Self>, weights: FloatTensor<Self>) -> FloatTensor<Self> {
-        let [_, columns] = values.shape().dims();
-        optimizer::weighted_sum(values, weights, columns)
+        balance::weighted_sum(values, weights)
+    }
+
+    fn cube_balance(
+        requested: FloatTensor<Self>,
+        scores: FloatTensor<Self>,
+        active: FloatTensor<Self>,
+        thresholds: FloatTensor<Self>,
+        mask: FloatTensor<Self>,
+        of: Balance,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        balance::balance([requested, scores, active, thresholds, mask], of).into()
     }
 
     fn cube_square_sums(x: FloatTensor<Self>, sums: FloatTensor<Self>, row: usize) -> FloatTensor<Self> {
@@ -196,6 +216,11 @@ impl CubeKernels for CubeBackend {
 /// `sums` `[n, SQUARE_SUMS]` with another row.
 pub(crate) fn square_sums(x: FloatTensor<Dispatch>, sums: FloatTensor<Dispatch>, row: usize) -> FloatTensor<Dispatch> {
     Dispatch::cube_square_sums(x, sums, row)
+}
+
+/// Ones at the choices of these ranks.
+pub(crate) fn chosen(scores: FloatTensor<Dispatch>, ranks: Range<usize>) -> FloatTensor<Dispatch> {
+    Dispatch::cube_chosen(scores, ranks)
 }
 
 /// The mask of a tensor of ones.
@@ -260,12 +285,8 @@ impl Kernels for Cube {
         Self::cube_gate_scores(logits)
     }
 
-    fn threshold_scores(logits: Float, bias: Float) -> Float {
-        Self::cube_threshold_scores(logits, bias)
-    }
-
-    fn margins(scores: Float, tau_max: f32) -> Float {
-        Self::cube_margins(scores, tau_max)
+    fn adaptive_routing(logits: Float, bias: Float, tau_max: f32) -> (Float, Float, Float, Float, Float) {
+        Self::cube_adaptive_routing(logits, bias, tau_max)
     }
 
     fn normalised(scores: Float, selected: Float) -> Float {
@@ -344,19 +365,15 @@ impl Adjoints for Cube {
     }
 
     fn gate_scores_backward(scores: Float, d: Float) -> Float {
-        Self::cube_gate_scores_backward(scores, d, false)
+        Self::cube_gate_scores_backward(scores, d)
     }
 
-    fn threshold_scores_backward(scores: Float, d: Float) -> [Float; 2] {
-        let [rows, columns] = scores.shape().dims();
-        let of_logits = Self::cube_gate_scores_backward(scores, d, true);
-        let last = Self::float_slice(of_logits.clone(), &[(0..rows).into(), (columns - 1..columns).into()]);
-        let of_bias = Self::float_reshape(Self::float_sum_dim(last, 0), Shape::from([1]));
-        [of_logits, of_bias]
-    }
-
-    fn margins_backward(tau_max: f32, d: Float) -> Float {
-        Self::cube_margins_backward(d, tau_max)
+    fn adaptive_margins_backward(scores: Float, tau_max: f32, d: Float) -> [Float; 2] {
+        let of_logits = Self::cube_adaptive_margins_backward(scores, d, tau_max);
+        let [columns, rows] = of_logits.shape().dims();
+        let last = Self::float_slice(of_logits.clone(), &[(columns - 1..columns).into(), (0..rows).into()]);
+        let of_bias = Self::float_reshape(Self::float_sum_dim(last, 1), Shape::from([1]));
+        [Self::float_transpose(of_logits), of_bias]
     }
 
     fn normalised_backward(scores: Float, selected: Float, d: Float) -> Float {

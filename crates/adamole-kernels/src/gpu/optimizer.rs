@@ -1,6 +1,6 @@
 //! Operations on parameters and gradients: a launch for each of them.
 
-use super::launch::{alike, contiguous, cube_each, element, sum_of_cube, uninitialised, unit_each, units_of_row};
+use super::launch::{alike, contiguous, cube_each, element, sum_of_cube, unit_each, units_of_row};
 use crate::AdamWStep;
 use burn_cubecl::{
     cubecl::{self, ir::ElemType, prelude::*},
@@ -96,32 +96,6 @@ fn add_squares<F: Float>(
     }
 }
 
-/// The weighted sum of a column, by a cube for each.
-#[cube(launch)]
-fn add_columns<F: Float>(
-    values: &Tensor<F>,
-    weights: &Tensor<F>,
-    y: &mut Tensor<F>,
-    #[comptime] columns: usize,
-    #[comptime] units: usize,
-    #[define(F)] _type: ElemType,
-) {
-    if CUBE_POS >= y.len() {
-        terminate!();
-    }
-    let mut scratch = Shared::<[f32]>::new_slice(units);
-    let mut sum = 0.0f32;
-    let mut row = UNIT_POS as usize;
-    while row < weights.len() {
-        sum += f32::cast_from(values[row * columns + CUBE_POS]) * f32::cast_from(weights[row]);
-        row += units;
-    }
-    let sum = sum_of_cube(sum, &mut scratch, units);
-    if UNIT_POS == 0 {
-        y[CUBE_POS] = F::cast_from(sum);
-    }
-}
-
 /// The value and both moments after a step.
 pub(super) fn adamw(
     tensors: [CubeTensor; 4],
@@ -174,16 +148,4 @@ pub(super) fn square_sums(x: CubeTensor, sums: CubeTensor, row: usize) -> CubeTe
     let [x, y] = [x, sums.clone()].map(CubeTensor::into_tensor_arg);
     add_squares::launch(&client, count, dim, x, y, row, units, dtype);
     sums
-}
-
-/// `values` `[T, N]` and `weights` `[T, 1]` to `[1, N]`.
-pub(super) fn weighted_sum(values: CubeTensor, weights: CubeTensor, columns: usize) -> CubeTensor {
-    let [values, weights] = contiguous([values, weights]);
-    let (y, client, dtype) =
-        (uninitialised(&values, [1, columns], values.dtype), values.client.clone(), element(&values));
-    let units = units_of_row(weights.meta.num_elements());
-    let (count, dim) = cube_each(&client, columns, units);
-    let [values, weights, y_argument] = [values, weights, y.clone()].map(CubeTensor::into_tensor_arg);
-    add_columns::launch(&client, count, dim, values, weights, y_argument, columns, units, dtype);
-    y
 }

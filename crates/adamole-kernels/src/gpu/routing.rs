@@ -1,55 +1,53 @@
 //! Operations on the scores of a gate: a unit for each row, which is short.
 
-use super::launch::{alike, contiguous, element, uninitialised, unit_each};
+use super::launch::{alike, contiguous, element, unit_each};
 use burn::backend::TensorMetadata;
 use burn_cubecl::{
     cubecl::{self, ir::ElemType, prelude::*},
     tensor::CubeTensor,
 };
+use std::ops::Range;
 
-/// The softmax of the first `experts` columns. With a `bias`, the sigmoid of the last column plus the bias.
 #[cube(launch)]
-fn scores<F: Float>(
-    logits: &Tensor<F>,
-    bias: &Tensor<F>,
-    y: &mut Tensor<F>,
-    #[comptime] experts: usize,
-    #[comptime] has_threshold: bool,
-    #[define(F)] _type: ElemType,
-) {
-    let columns = comptime!(experts + has_threshold as usize);
-    let start = ABSOLUTE_POS * columns;
+fn softmax<F: Float>(logits: &Tensor<F>, y: &mut Tensor<F>, #[comptime] experts: usize, #[define(F)] _type: ElemType) {
+    let start = ABSOLUTE_POS * experts;
     if start < y.len() {
-        let mut largest = f32::cast_from(logits[start]);
-        for i in 1..experts {
-            largest = largest.max(f32::cast_from(logits[start + i]));
-        }
-        let mut sum = 0.0f32;
+        let probabilities = softmax_of_row::<F>(logits, start, experts);
         for i in 0..experts {
-            sum += (f32::cast_from(logits[start + i]) - largest).exp();
-        }
-        for i in 0..experts {
-            y[start + i] = F::cast_from((f32::cast_from(logits[start + i]) - largest).exp() / sum);
-        }
-        if has_threshold {
-            let logit = f32::cast_from(logits[start + experts]) + f32::cast_from(bias[0]);
-            y[start + experts] = F::cast_from(1.0 / (1.0 + (-logit).exp()));
+            y[start + i] = F::cast_from(probabilities[i]);
         }
     }
 }
 
-/// The gradient of the logits: `p (d - sum(d p))`, and of the last column `s (1 - s) d`.
+/// The softmax of the elements from `start` on.
+#[cube]
+pub(super) fn softmax_of_row<F: Float>(logits: &Tensor<F>, start: usize, #[comptime] experts: usize) -> Array<f32> {
+    let mut row = Array::<f32>::new(experts);
+    let mut largest = f32::cast_from(logits[start]);
+    for i in 1..experts {
+        largest = largest.max(f32::cast_from(logits[start + i]));
+    }
+    let mut sum = 0.0f32;
+    for i in 0..experts {
+        row[i] = (f32::cast_from(logits[start + i]) - largest).exp();
+        sum += row[i];
+    }
+    for i in 0..experts {
+        row[i] /= sum;
+    }
+    row
+}
+
+/// The gradient of the logits: `p (d - sum(d p))`.
 #[cube(launch)]
-fn scores_backward<F: Float>(
+fn softmax_backward<F: Float>(
     y: &Tensor<F>,
     d: &Tensor<F>,
     of_logits: &mut Tensor<F>,
     #[comptime] experts: usize,
-    #[comptime] has_threshold: bool,
     #[define(F)] _type: ElemType,
 ) {
-    let columns = comptime!(experts + has_threshold as usize);
-    let start = ABSOLUTE_POS * columns;
+    let start = ABSOLUTE_POS * experts;
     if start < y.len() {
         let mut mean = 0.0f32;
         for i in 0..experts {
@@ -59,49 +57,29 @@ fn scores_backward<F: Float>(
             let gradient = f32::cast_from(y[start + i]) * (f32::cast_from(d[start + i]) - mean);
             of_logits[start + i] = F::cast_from(gradient);
         }
-        if has_threshold {
-            let share = f32::cast_from(y[start + experts]);
-            of_logits[start + experts] = F::cast_from(f32::cast_from(d[start + experts]) * share * (1.0 - share));
-        }
     }
 }
 
-/// `p_i - tau_max s`.
+/// 1 where so many scores of the row come first, `from..to`, a unit for each element. Among equals the first comes first.
 #[cube(launch)]
-fn margins_of_scores<F: Float>(
+fn choose<F: Float>(
     scores: &Tensor<F>,
     y: &mut Tensor<F>,
-    tau_max: f32,
+    from: usize,
+    to: usize,
     #[comptime] experts: usize,
     #[define(F)] _type: ElemType,
 ) {
-    let start = ABSOLUTE_POS * experts;
-    if start < y.len() {
-        let of_scores = ABSOLUTE_POS * (experts + 1);
-        let threshold = tau_max * f32::cast_from(scores[of_scores + experts]);
+    if ABSOLUTE_POS < y.len() {
+        let (own, start) = (f32::cast_from(scores[ABSOLUTE_POS]), ABSOLUTE_POS / experts * experts);
+        let mut rank = 0usize;
         for i in 0..experts {
-            y[start + i] = F::cast_from(f32::cast_from(scores[of_scores + i]) - threshold);
+            let other = f32::cast_from(scores[start + i]);
+            if other > own || (other == own && start + i < ABSOLUTE_POS) {
+                rank += 1;
+            }
         }
-    }
-}
-
-#[cube(launch)]
-fn margins_gradient<F: Float>(
-    d: &Tensor<F>,
-    of_scores: &mut Tensor<F>,
-    tau_max: f32,
-    #[comptime] experts: usize,
-    #[define(F)] _type: ElemType,
-) {
-    let start = ABSOLUTE_POS * experts;
-    if start < d.len() {
-        let first = ABSOLUTE_POS * (experts + 1);
-        let mut sum = 0.0f32;
-        for i in 0..experts {
-            sum += f32::cast_from(d[start + i]);
-            of_scores[first + i] = d[start + i];
-        }
-        of_scores[first + experts] = F::cast_from(-tau_max * sum);
+        y[ABSOLUTE_POS] = F::cast_from(rank >= from && rank < to);
     }
 }
 
@@ -198,53 +176,37 @@ fn weigh_backward<F: Float>(
     }
 }
 
-/// `logits` `[T, N]`, or `[T, N + 1]` with a `bias`, to the same shape.
-pub(super) fn gate_scores(logits: CubeTensor, bias: Option<CubeTensor>) -> CubeTensor {
+/// `[T, N]` to `[T, N]`.
+pub(super) fn gate_scores(logits: CubeTensor) -> CubeTensor {
     let [logits] = contiguous([logits]);
-    let ([rows, columns], has_threshold) = (logits.shape().dims(), bias.is_some());
-    let [bias] = contiguous([bias.unwrap_or_else(|| logits.clone())]);
-    let (y, client, dtype) = (alike(&logits), logits.client.clone(), element(&logits));
+    let ([rows, experts], y) = (logits.shape().dims(), alike(&logits));
+    let (client, dtype) = (logits.client.clone(), element(&logits));
     let (count, dim) = unit_each(&client, rows);
-    let [logits, bias, y_argument] = [logits, bias, y.clone()].map(CubeTensor::into_tensor_arg);
-    let experts = columns - usize::from(has_threshold);
-    scores::launch(&client, count, dim, logits, bias, y_argument, experts, has_threshold, dtype);
+    let [logits, y_argument] = [logits, y.clone()].map(CubeTensor::into_tensor_arg);
+    softmax::launch(&client, count, dim, logits, y_argument, experts, dtype);
     y
 }
 
 /// The gradient of the logits.
-pub(super) fn gate_scores_backward(y: CubeTensor, d: CubeTensor, has_threshold: bool) -> CubeTensor {
+pub(super) fn gate_scores_backward(y: CubeTensor, d: CubeTensor) -> CubeTensor {
     let [y, d] = contiguous([y, d]);
-    let ([rows, columns], gradient) = (y.shape().dims(), alike(&y));
+    let ([rows, experts], gradient) = (y.shape().dims(), alike(&y));
     let (client, dtype) = (y.client.clone(), element(&y));
     let (count, dim) = unit_each(&client, rows);
     let [y, d, of_logits] = [y, d, gradient.clone()].map(CubeTensor::into_tensor_arg);
-    let experts = columns - usize::from(has_threshold);
-    scores_backward::launch(&client, count, dim, y, d, of_logits, experts, has_threshold, dtype);
+    softmax_backward::launch(&client, count, dim, y, d, of_logits, experts, dtype);
     gradient
 }
 
-/// `scores` `[T, N + 1]` to `[T, N]`.
-pub(super) fn margins(scores: CubeTensor, tau_max: f32) -> CubeTensor {
+/// `[T, N]` to ones and zeros `[T, N]`.
+pub(super) fn chosen(scores: CubeTensor, ranks: Range<usize>) -> CubeTensor {
     let [scores] = contiguous([scores]);
-    let [rows, columns] = scores.shape().dims();
-    let y = uninitialised(&scores, [rows, columns - 1], scores.dtype);
+    let ([_, experts], y) = (scores.shape().dims(), alike(&scores));
     let (client, dtype) = (scores.client.clone(), element(&scores));
-    let (count, dim) = unit_each(&client, rows);
+    let (count, dim) = unit_each(&client, scores.meta.num_elements());
     let [scores, y_argument] = [scores, y.clone()].map(CubeTensor::into_tensor_arg);
-    margins_of_scores::launch(&client, count, dim, scores, y_argument, tau_max, columns - 1, dtype);
+    choose::launch(&client, count, dim, scores, y_argument, ranks.start, ranks.end, experts, dtype);
     y
-}
-
-/// `[T, N]` to `[T, N + 1]`.
-pub(super) fn margins_backward(d: CubeTensor, tau_max: f32) -> CubeTensor {
-    let [d] = contiguous([d]);
-    let [rows, experts] = d.shape().dims();
-    let gradient = uninitialised(&d, [rows, experts + 1], d.dtype);
-    let (client, dtype) = (d.client.clone(), element(&d));
-    let (count, dim) = unit_each(&client, rows);
-    let [d, of_scores] = [d, gradient.clone()].map(CubeTensor::into_tensor_arg);
-    margins_gradient::launch(&client, count, dim, d, of_scores, tau_max, experts, dtype);
-    gradient
 }
 
 /// `[T, N]` twice to `[T, N]`.

@@ -107,7 +107,7 @@ fn loss(case: &Case, sites: &Sites<'_>, method: MixLora, largest: &mut Largest) 
     let logits = x.clone().matmul(adapter.matrix("gate").transpose());
     equals(case, "gate_logits", logits.clone());
     let routing = route(logits);
-    let value = method.auxiliary_loss(&routing, &rows);
+    let value = method.auxiliary_loss(&routing, &rows).unwrap();
     close("loss", &values(value.clone().into_data()), &[case.number("/aux_loss") as f32], 1e-6, 5e-5);
     let gradients = value.backward();
     if case.tensors.shape("grad_aux.x").is_some() {

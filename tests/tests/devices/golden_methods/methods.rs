@@ -108,7 +108,7 @@ fn remole(case: &Case) {
     let (method, coefficient) = (remole_method(case), case.number("/coefficient"));
     let sites = Sites::of(case, &config(case, method));
     sites.check(coefficient);
-    sites.check_terms(&[("", &|routing: &Routing, rows: &Rows| method.auxiliary_loss(routing, rows))]);
+    sites.check_terms(&[("", &|routing: &Routing, rows: &Rows| method.auxiliary_loss(routing, rows).unwrap())]);
     let active = sites.routing(&sites.linears[0].2, &sites.x()).unwrap().active;
     let mean_active = f64::from(values(active.sum_dim(1).mean().into_data())[0]);
     let next = method.next_coefficient(coefficient as f32, mean_active);
@@ -132,7 +132,7 @@ fn remole_coefficient(case: &Case) {
         for layer in 0..layers * micro_batches {
             let logits = logits.clone().slice([step..step + 1, layer..layer + 1]).reshape([tokens, experts]);
             let routing = method.route(&RouterInput { x: &x, logits, adapter: &adapter, gate_mask: None, rows: &rows });
-            let loss = values(method.auxiliary_loss(&routing, &rows).into_data());
+            let loss = values(method.auxiliary_loss(&routing, &rows).unwrap().into_data());
             close("loss", &loss, &[case.number(&format!("/aux_loss/{step}/{layer}")) as f32], 1e-6, 1e-5);
             active += f64::from(values(routing.active.sum().into_data())[0]);
         }
@@ -190,7 +190,7 @@ fn goat(case: &Case) {
         adapter.set(name, started.matrix(name).into_data());
     }
     sites.check(case.number("/aux_coefficient"));
-    sites.check_terms(&[("", &|routing: &Routing, rows: &Rows| method.auxiliary_loss(routing, rows))]);
+    sites.check_terms(&[("", &|routing: &Routing, rows: &Rows| method.auxiliary_loss(routing, rows).unwrap())]);
     let adapter = sites.linears[0].2.adapter.as_ref().unwrap();
     equals(case, "gate_logits", sites.x().matmul(adapter.matrix("gate").transpose()));
 }
