@@ -128,6 +128,7 @@ if $small; then
     # The shapes are folders with a config.json; the rest are names that the program knows.
     shapes=("$root/xtask/gpu/llama-narrow")
     golden=(golden_layers golden_models::models loss::)
+    resumed=(resumed::a_resumed_run)
     cases=llama_gqa__ada_1
     step=(--batch 2 --micro-batch 1 --tokens 16 --warm-up 2 --steps 3)
     flat=(--batch 1 --tokens 16 --warm-up 3 --steps 20)
@@ -135,6 +136,7 @@ if $small; then
 else
     shapes=(smollm2-135m llama-2-7b)
     golden=(golden_ families:: loss)
+    resumed=(resumed::)
     step=(--batch 16 --micro-batch 4 --tokens 256 --warm-up 3 --steps 10)
     flat=(--batch 4 --tokens 256 --warm-up 3 --steps 200)
     generation=(--prompt-tokens 32 --new-tokens 64 --runs 2)
@@ -144,7 +146,7 @@ if [ -n "$cases" ]; then export ADAMOLE_TEST_CASES=$cases; fi
 part devices : 300 "$program" devices --format json
 device_tests golden "${golden[@]}"
 device_tests frozen frozen::
-device_tests resumed resumed::
+device_tests resumed "${resumed[@]}"
 device_tests precision precision::
 for shape in "${shapes[@]}"; do
     name=$(basename "$shape")
