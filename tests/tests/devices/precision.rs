@@ -5,8 +5,8 @@
 use adamole::{
     core::{ForwardContext, RoutingDetail},
     llama::{
-        CausalLm, ModelError, ParameterKind, Precision, Quantization, TensorFile, TokenBatch, WeightTypes,
-        frozen_cross_entropy, load_adapter, load_base, load_base_as,
+        AdapterProducts, CausalLm, ModelError, ParameterKind, Precision, Quantization, TensorFile, TokenBatch,
+        WeightTypes, frozen_cross_entropy, load_adapter, load_base, load_base_as,
     },
     train::{Recipe, Replicas, StepInput, Trace, Workers, accumulate, trace},
 };
@@ -26,13 +26,16 @@ const FLOAT16: WeightTypes = WeightTypes { precision: Precision::Float16, quanti
 const INT8: WeightTypes = WeightTypes { precision: Precision::Float32, quantization: Some(Quantization::Int8) };
 const INT4: WeightTypes = WeightTypes { precision: Precision::Float32, quantization: Some(Quantization::Int4) };
 
-/// Tolerances by type: the error of the logits relative to the largest, the relative error of the loss, and the least cosine of
-/// the gradients. The precision is 8 bits for bfloat16, 11 for float16, 7 for int8 and 3 for int4.
-const TYPES: [(&str, WeightTypes, f32, f64, f64); 4] = [
-    ("bfloat16", BFLOAT16, 0.15, 0.005, 0.99),
-    ("float16", FLOAT16, 0.08, 0.005, 0.995),
-    ("int8", INT8, 0.08, 0.005, 0.99),
-    ("int4", INT4, 0.7, 0.06, 0.8),
+/// Tolerances by type of the base and of the adapters' products: the error of the logits relative to the largest, the relative error
+/// of the loss, and the least cosine of the gradients. The precision is 8 bits for bfloat16, 11 for float16, 7 for int8 and 3 for
+/// int4. The CPU's products are in float32 in any case.
+const TYPES: [(&str, WeightTypes, AdapterProducts, f32, f64, f64); 6] = [
+    ("bfloat16", BFLOAT16, AdapterProducts::Float32, 0.15, 0.005, 0.99),
+    ("bfloat16, products too", BFLOAT16, AdapterProducts::Mixed, 0.15, 0.005, 0.99),
+    ("float16", FLOAT16, AdapterProducts::Mixed, 0.08, 0.005, 0.995),
+    ("float16, products too", FLOAT16, AdapterProducts::Narrow, 0.08, 0.005, 0.995),
+    ("int8", INT8, AdapterProducts::Mixed, 0.08, 0.005, 0.99),
+    ("int4", INT4, AdapterProducts::Mixed, 0.7, 0.06, 0.8),
 ];
 
 fn traced(case: &Case, model: &CausalLm, device: &Device) -> Trace {
@@ -72,7 +75,8 @@ fn a_base_with_fewer_bits_is_close_to_the_reference() {
     let cases =
         ["llama_gqa__ada_1", "llama_gqa__lora", "llama_gqa_tied__mole_top2", "gemma__mole_top2", "llama3_short__ada_1"];
     eprintln!("| case | base | logits, of the largest | loss | gradients' cosine |\n|---|---|---:|---:|---:|");
-    for (name, types, of_logits, of_loss, least) in TYPES {
+    for (name, types, products, of_logits, of_loss, least) in TYPES {
+        products.choose();
         if !device.supports_dtype(types.precision.dtype()) {
             assert!(matches!(load(&Case::open(cases[0]), types, &device), Err(ModelError::UnsupportedType { .. })));
             eprintln!("| all | {name} | this device cannot | | |");
