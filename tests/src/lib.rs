@@ -45,6 +45,11 @@ pub fn cpu() -> Device {
     adamole::device::open("cpu").unwrap_or_else(|error| panic!("{error}"))
 }
 
+/// Whether runs go ahead of their device: both on the CPU, and on others what programs do there.
+pub fn paces() -> &'static [bool] {
+    if adamole::device::is_cpu(&device()) { &[true, false] } else { &[true] }
+}
+
 /// Two workers on the CPU, one on other devices, which parallelise within an operation.
 pub fn workers() -> Workers {
     Workers::new(if adamole::device::is_cpu(&device()) { 2 } else { 1 })

@@ -4,7 +4,7 @@
 
 use adamole::train::{Recipe, TrainEvent, Trainer, TrainingData};
 use adamole_tests::{
-    device, device_name,
+    device, device_name, paces,
     shipped::{adapted_base, examples, recipe},
     workers,
 };
@@ -16,7 +16,7 @@ const CURVE: &str = include_str!("../../loss_curve.json");
 /// clips is rounded.
 #[test]
 fn the_first_twenty_steps_equal_the_recorded_ones() {
-    for runs_ahead in [true, false] {
+    for &runs_ahead in paces() {
         let curve = curve(runs_ahead);
         let kept: Vec<[f64; 3]> = serde_json::from_str(CURVE).unwrap_or_default();
         if device_name() != "cpu" {
@@ -59,7 +59,7 @@ fn steps_that_are_not_finite_are_skipped_until_there_are_too_many() {
     let data = TrainingData { train: (&training).into(), validation: (&validation).into(), pad_id: 0 };
     // The auxiliary loss and its gradient overflow; the losses themselves are finite.
     let recipe = Recipe { balance_coefficient: f32::MAX, max_skipped_steps: 2, ..recipe(1) };
-    for runs_ahead in [true, false] {
+    for &runs_ahead in paces() {
         let (mut skipped, device) = (Vec::new(), device().autodiff());
         let mut observer = |event: &TrainEvent| {
             if let TrainEvent::Skipped { step, what } = event {

@@ -7,7 +7,7 @@ use adamole::{
     train::{Checkpoint, Checkpoints, Fitted, Observer, Recipe, TrainError, TrainEvent, Trainer, TrainingData},
 };
 use adamole_tests::{
-    device,
+    device, paces,
     shipped::{adapted_base, examples, recipe},
     workers,
 };
@@ -55,7 +55,7 @@ fn newest(checkpoints: &Checkpoints) -> Option<Checkpoint> {
 
 #[test]
 fn a_resumed_run_equals_an_uninterrupted_run() {
-    [true, false].into_iter().for_each(resumes);
+    paces().iter().copied().for_each(resumes);
 }
 
 fn resumes(runs_ahead: bool) {
@@ -93,7 +93,7 @@ fn resumes(runs_ahead: bool) {
 /// Stops a run at each check of the stop condition, in turn, and resumes it.
 #[test]
 fn a_run_stopped_between_any_two_micro_batches_equals_an_uninterrupted_run() {
-    [true, false].into_iter().for_each(resumes_anywhere);
+    paces().iter().copied().for_each(resumes_anywhere);
 }
 
 fn resumes_anywhere(runs_ahead: bool) {
