@@ -1,7 +1,10 @@
 //! Watches the frozen weights, which nothing may change: a kernel that writes where it should not goes unnoticed otherwise, until
 //! the loss is not a number.
 
-use crate::{TrainError, routing::floats};
+use crate::{
+    TrainError,
+    routing::{floats, plain},
+};
 use adamole_llama::{CausalLm, ParameterKind, ParameterVisitor};
 use burn::{
     module::Param,
@@ -51,9 +54,8 @@ fn sums(model: &CausalLm) -> Vec<(String, f64)> {
         fn visit<const D: usize>(&mut self, name: String, kind: ParameterKind, param: &Param<Tensor<D>>) {
             let value = param.val();
             if kind == ParameterKind::Base && !matches!(value.dtype(), DType::QFloat(_)) {
-                let value = if value.is_autodiff() { value.inner() } else { value };
                 self.0.push(name);
-                self.1.push(value.cast(DType::F32).abs().sum());
+                self.1.push(plain(value).cast(DType::F32).abs().sum());
             }
         }
     }

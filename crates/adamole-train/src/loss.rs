@@ -2,8 +2,8 @@
 
 use crate::{
     DeviceBatch, RoutingStatistics,
-    routing::floats,
-    unread_routing::{UnreadRouting, plain},
+    routing::{floats, plain},
+    unread_routing::UnreadRouting,
 };
 use adamole_core::{ForwardContext, LayerRouting};
 use adamole_llama::{CausalLm, frozen_cross_entropy};

@@ -3,7 +3,7 @@
 use crate::{Collapse, histogram::Histogram, unread_routing::UnreadRouting};
 use adamole_core::{Adapter, LayerRouting};
 use adamole_llama::CausalLm;
-use burn::tensor::TensorData;
+use burn::tensor::{Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 /// An expert with more than this share of all activations of its layer has crowded out the others.
@@ -182,6 +182,11 @@ fn add<T: Copy + std::ops::AddAssign>(mine: &mut [T], theirs: &[T]) {
 pub(crate) fn shares(counts: &[f64]) -> Vec<f64> {
     let sum: f64 = counts.iter().sum();
     counts.iter().map(|count| if sum > 0.0 { count / sum } else { 0.0 }).collect()
+}
+
+/// The same without autodiff.
+pub(crate) fn plain<const D: usize>(tensor: Tensor<D>) -> Tensor<D> {
+    if tensor.is_autodiff() { tensor.inner() } else { tensor }
 }
 
 pub(crate) fn floats(data: TensorData) -> Vec<f64> {

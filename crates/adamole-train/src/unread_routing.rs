@@ -1,6 +1,9 @@
 //! Routing statistics that are still on the device.
 
-use crate::{Distribution, LayerStatistics, RoutingStatistics, routing::floats};
+use crate::{
+    Distribution, LayerStatistics, RoutingStatistics,
+    routing::{floats, plain},
+};
 use adamole_core::LayerRouting;
 use burn::tensor::{Device, Tensor};
 
@@ -90,11 +93,6 @@ impl ActiveTokens {
             routing.layers.iter().flat_map(|layer| &layer.active_tokens).map(|it| *it as f32).collect();
         Self { layers, tokens: (!tokens.is_empty()).then(|| Tensor::from_floats(tokens.as_slice(), device)) }
     }
-}
-
-/// The same without autodiff.
-pub(crate) fn plain<const D: usize>(tensor: Tensor<D>) -> Tensor<D> {
-    if tensor.is_autodiff() { tensor.inner() } else { tensor }
 }
 
 /// Takes the next values.
