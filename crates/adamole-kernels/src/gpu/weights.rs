@@ -85,6 +85,26 @@ fn sees(key: usize, row: &Row, hidden: &Tensor<i32>, #[comptime] has_hidden: boo
     seen
 }
 
+/// The weight of a key of the whole sequence with this bounded score, from what the row was normalised by.
+#[cube]
+fn weight_again(
+    bounded: f32,
+    key: usize,
+    row: &Row,
+    hidden: &Tensor<i32>,
+    largest: f32,
+    inverse: f32,
+    #[comptime] has_hidden: bool,
+) -> f32 {
+    let mut weight = 0.0f32;
+    if row.first < 0 {
+        weight = inverse;
+    } else if sees(key, row, hidden, has_hidden) {
+        weight = (bounded - largest).exp() * inverse;
+    }
+    weight
+}
+
 #[cube(launch)]
 fn weigh<F: Float>(
     products: &Tensor<F>,
@@ -176,12 +196,8 @@ fn weigh_backward<F: Float>(
     let mut mean = 0.0f32;
     let mut column = UNIT_POS as usize;
     while column < part.part_keys {
-        let mut weight = 0.0f32;
-        if row.first < 0 {
-            weight = inverse;
-        } else if sees(column + part.first_key, &row, hidden, has_hidden) {
-            weight = (score(f32::cast_from(products[start + column]), curve, has_cap) - largest).exp() * inverse;
-        }
+        let bounded = score(f32::cast_from(products[start + column]), curve, has_cap);
+        let weight = weight_again(bounded, column + part.first_key, &row, hidden, largest, inverse, has_hidden);
         mean += weight * f32::cast_from(d[start + column]);
         weights[start + column] = F::cast_from(weight);
         column += units;
@@ -190,12 +206,7 @@ fn weigh_backward<F: Float>(
     let mut column = UNIT_POS as usize;
     while column < part.part_keys {
         let bounded = score(f32::cast_from(products[start + column]), curve, has_cap);
-        let mut weight = 0.0f32;
-        if row.first < 0 {
-            weight = inverse;
-        } else if sees(column + part.first_key, &row, hidden, has_hidden) {
-            weight = (bounded - largest).exp() * inverse;
-        }
+        let weight = weight_again(bounded, column + part.first_key, &row, hidden, largest, inverse, has_hidden);
         let mut slope = curve.scale;
         if has_cap {
             let share = bounded / curve.cap;
