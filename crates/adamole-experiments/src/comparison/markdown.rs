@@ -5,6 +5,7 @@ use super::{
     costs::Cost,
     grid::Grid,
     judgement::{Judgement, Ranking},
+    learned::{Learned, of_base},
     rates::Choice,
 };
 use crate::{
@@ -24,6 +25,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) choices: &'a BTreeMap<String, Choice>,
     /// In the order of the groups.
     pub(crate) judgements: &'a [Vec<Judgement>],
+    /// In the order of the benchmarks, of those on which a method has run.
+    pub(crate) learned: &'a [Learned],
     pub(crate) ranking: Option<&'a Ranking>,
     pub(crate) costs: &'a BTreeMap<String, Cost>,
 }
@@ -72,6 +75,7 @@ impl Parts<'_> {
         out += &self.missing();
         out += &format!("\n{STATISTICS}\n");
         out += &self.rates();
+        out += &self.learned();
         for (group, judgements) in self.comparison.groups.iter().zip(self.judgements) {
             out += &self.group(group, judgements);
         }
@@ -157,6 +161,28 @@ impl Parts<'_> {
         out
     }
 
+    /// Which methods have learned which benchmark.
+    fn learned(&self) -> String {
+        let mut out = "\n## What has been learned\n\n".to_owned();
+        if self.learned.is_empty() {
+            return out + "Not yet: no method has run beside the untuned base.\n";
+        }
+        out += "Above the most frequent answer and the untuned base, with the whole interval of 95 % over items and seeds. Differences \
+                between methods that have not learned a benchmark say nothing, and a benchmark that none has learned does not count in \
+                the ranking.\n\n";
+        let header = ["most frequent answer or base", "learned by", "not shown for"].map(str::to_owned);
+        out += &format!("{}\n|---|---:|---|---|\n", row_of("benchmark", &header));
+        for it in self.learned {
+            let names = |methods: &[String]| match methods {
+                [] => "–".to_owned(),
+                _ => methods.iter().map(|method| self.name(method)).collect::<Vec<_>>().join("; "),
+            };
+            let cells = [format!("{:.1}", it.untrained), names(&it.above), names(&it.others)];
+            out += &format!("{}\n", row_of(self.title(&it.benchmark), &cells));
+        }
+        out
+    }
+
     /// The accuracies of a group, and its comparisons with the baseline.
     fn group(&self, group: &Group, judgements: &[Judgement]) -> String {
         let mut out = format!("\n## {}\n\n{}\n\n", group.title, group.about.trim());
@@ -164,15 +190,11 @@ impl Parts<'_> {
         let header: Vec<String> = benchmarks.iter().map(|name| self.title(name).to_owned()).collect();
         out += &format!("{}\n|---|{}\n", row_of("accuracy", &header), "---:|".repeat(header.len()));
         for source in [Source::Majority, Source::Untuned] {
-            let of_base = |name: &String| {
-                let column = crate::experiment::Column::of_benchmark(name.clone());
-                let experiment = self.results.definitions.experiments.iter().find(|it| it.id == super::ACCURACY)?;
-                self.results.of_base(experiment, &column, source)
+            let shown = |name: &String| {
+                of_base(self.results, name, source)
+                    .map_or_else(|| "not run".into(), |accuracy| format!("{accuracy:.1}"))
             };
-            let cells: Vec<String> = benchmarks
-                .iter()
-                .map(|name| of_base(name).map_or_else(|| "not run".into(), |score| format!("{:.1}", score.mean)))
-                .collect();
+            let cells: Vec<String> = benchmarks.iter().map(shown).collect();
             let name = if source == Source::Majority { "majority class" } else { "untuned base" };
             out += &format!("{}\n", row_of(name, &cells));
         }
@@ -216,7 +238,8 @@ impl Parts<'_> {
 
     fn ranked(&self) -> String {
         let Some(ranking) = self.ranking else {
-            return "\n## Ranking\n\nNot yet: no benchmark has been run with every method.\n".into();
+            return "\n## Ranking\n\nNot yet: no benchmark that a method has learned has been run with every method.\n"
+                .into();
         };
         let benchmarks: Vec<&str> = ranking.benchmarks.iter().map(|name| self.title(name)).collect();
         let mut out = format!(

@@ -5,6 +5,7 @@ mod bootstrap;
 mod costs;
 mod grid;
 mod judgement;
+mod learned;
 mod markdown;
 mod page;
 mod rates;

@@ -4,6 +4,7 @@ use super::{
     Comparison, costs,
     grid::Grid,
     judgement::{judgements, ranking},
+    learned::Learned,
     markdown::Parts,
     rates::choices,
 };
@@ -28,13 +29,19 @@ pub(crate) fn write(
     let grid = Grid::of(results);
     let judgements: Vec<_> =
         comparison.groups.iter().map(|group| judgements(&grid, group, &comparison.benchmarks)).collect();
-    let ranking = ranking(&grid, &comparison.rows(), &comparison.benchmarks);
+    let rows = comparison.rows();
+    let learned: Vec<Learned> =
+        comparison.benchmarks.iter().filter_map(|name| Learned::of(&grid, &rows, name, results)).collect();
+    let telling: Vec<String> =
+        learned.iter().filter(|it| !it.above.is_empty()).map(|it| it.benchmark.clone()).collect();
+    let ranking = ranking(&grid, &rows, &telling);
     let parts = Parts {
         comparison,
         results,
         grid: &grid,
         choices: &choices(comparison, results.cells),
         judgements: &judgements,
+        learned: &learned,
         ranking: ranking.as_ref(),
         costs: &costs::read(comparison, folder)?,
     };
@@ -95,6 +102,9 @@ fn json(parts: &Parts<'_>) -> Value {
             "at_the_edge": choice.is_at_the_edge(),
         })
     });
+    let learned = parts.learned.iter().map(
+        |it| json!({ "benchmark": it.benchmark, "untrained": it.untrained, "above": it.above, "others": it.others }),
+    );
     let groups = comparison.groups.iter().zip(parts.judgements).map(|(group, judgements)| {
         let judgements = judgements.iter().map(|it| {
             json!({
@@ -130,6 +140,7 @@ fn json(parts: &Parts<'_>) -> Value {
     json!({
         "rates": { "values": comparison.rates.values, "methods": rates.collect::<Vec<_>>() },
         "accuracy": cells.collect::<Vec<_>>(),
+        "learned": learned.collect::<Vec<_>>(),
         "groups": groups.collect::<Vec<_>>(),
         "ranking": ranking,
         "costs": parts.costs,

@@ -104,7 +104,7 @@ fn methods_are_compared_at_the_rates_that_trials_choose() {
     let group = &report["groups"][0]["comparisons"][0];
     assert_eq!((&group["method"], &group["seeds"], &group["test"]), (&"wide".into(), &2.into(), &"bootstrap".into()));
     let text = read("report.md");
-    for part in ["Every cell has been run", "not measured", "## Ranking", "not distinguishable", "cost.svg"] {
+    for part in ["Every cell has been run", "not measured", "## What has been learned", "not distinguishable"] {
         assert!(text.contains(part), "{part}: {text}");
     }
 
@@ -114,4 +114,20 @@ fn methods_are_compared_at_the_rates_that_trials_choose() {
     succeeds(&[&study[..], &["--measure"]].concat());
     assert!(!read("report.md").contains("not measured"));
     assert!(json("costs/wide.json")["seconds_per_step"].as_f64().unwrap() > 0.0);
+
+    // A benchmark counts in the ranking once a method has learned it.
+    for seed in [0, 1] {
+        let name = format!("cells/base.copa.wide.{seed}.json");
+        let mut cell = json(&name);
+        cell["result"]["answers"] = "1".repeat(8).into();
+        cell["result"]["accuracy"] = 1.0.into();
+        fs::write(results.join(name), cell.to_string()).unwrap();
+    }
+    succeeds(&[&study[..], &["--report-only"]].concat());
+    let report = json("report.json");
+    assert_eq!(report["learned"][0]["above"], serde_json::json!(["wide"]));
+    assert_eq!(report["ranking"]["methods"][0]["method"], "wide");
+    let text = read("report.md");
+    assert!(text.contains("| wide LoRA | 100.0 (100.0 to 100.0) | 1 to 1 |") && text.contains("cost.svg"), "{text}");
+    assert!(results.join("cost.svg").is_file());
 }
