@@ -17,20 +17,38 @@ use toml::Table;
 /// Settings of a method that training has and a step on its own has not.
 const OF_TRAINING: [&str; 3] = ["chain_links", "loraplus_lr_ratio", "balance_coefficient"];
 
-/// The batch that is timed.
-const BATCH: [&str; 6] = ["--batch", "16", "--tokens", "64", "--labels", "answer"];
+/// The batch that is timed, and how often in a round.
+const STEP: [&str; 8] = ["--batch", "16", "--tokens", "64", "--labels", "answer", "--steps", "3"];
+
+/// How often all methods are measured, in turn, so that a machine that is slower for a while is so for all of them.
+const ROUNDS: usize = 3;
 
 /// The measured costs of a method.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Cost {
-    /// Of an optimizer step over 16 texts of 64 tokens, the median of five.
-    pub(crate) seconds_per_step: f64,
+    /// Of an optimizer step over 16 texts of 64 tokens: the median of three steps, in each round.
+    pub(crate) seconds_per_step: Vec<f64>,
+    /// The largest of the rounds.
     pub(crate) peak_memory_bytes: Option<u64>,
-    /// Of one token after another for one text, the median of three runs of 64.
-    pub(crate) seconds_per_decoded_token: f64,
+    /// Of one token after another for one text: the median of three runs of 64, in each round.
+    pub(crate) seconds_per_decoded_token: Vec<f64>,
     pub(crate) processor: String,
     pub(crate) program: String,
     pub(crate) date: String,
+}
+
+impl Cost {
+    /// The median over rounds.
+    pub(crate) fn step(&self) -> f64 {
+        median(&self.seconds_per_step)
+    }
+}
+
+/// The middle value, of an even number the lower of the two; NaN of none.
+pub(crate) fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len().saturating_sub(1) / 2).copied().unwrap_or(f64::NAN)
 }
 
 /// The file with a method's costs.
@@ -50,7 +68,7 @@ pub(crate) fn read(comparison: &Comparison, output: &Path) -> Result<BTreeMap<St
     Ok(costs)
 }
 
-/// Measures every compared method, one after the other, and writes a file for each.
+/// Measures every compared method, in rounds of one after the other, and writes a file for each.
 ///
 /// # Errors
 /// The program fails, or a file cannot be written.
@@ -65,30 +83,37 @@ pub(crate) fn measure(
         experiment.and_then(|experiment| Some((&experiment.model, definitions.preset.models.get(&experiment.model)?)));
     let model = model.and_then(|(role, model)| places.model(role, model)).unwrap_or_default();
     let program = launch.program.as_ref().ok_or(ExperimentError::NoProgram)?;
-    for method in comparison.rows() {
-        let Some(variant) = definitions.variant_named(&method) else { continue };
-        let mut flags = vec!["--model".to_owned(), model.clone(), "--device".into(), launch.device.clone()];
-        for key in ["targets", "dropout", "dtype"] {
-            flags.extend(definitions.preset.settings.get(key).into_iter().flat_map(|value| flag(key, value)));
+    let mut costs: BTreeMap<String, Cost> = BTreeMap::new();
+    for round in 1..=ROUNDS {
+        for method in comparison.rows() {
+            let Some(variant) = definitions.variant_named(&method) else { continue };
+            let mut flags = vec!["--model".to_owned(), model.clone(), "--device".into(), launch.device.clone()];
+            for key in ["targets", "dropout", "dtype"] {
+                flags.extend(definitions.preset.settings.get(key).into_iter().flat_map(|value| flag(key, value)));
+            }
+            flags.extend(flags_of(&variant.settings));
+            let step = bench(program, "step", &[&flags[..], &STEP.map(str::to_owned)].concat())?;
+            let decode = bench(program, "generate", &flags)?;
+            let seconds_per_step = number(&step, "seconds_per_step")?;
+            let seconds_per_decoded_token = 1.0 / number(&decode, "tokens_per_second")?;
+            eprintln!(
+                "round {round} of {ROUNDS}, {method}: {seconds_per_step:.3} s a step, {:.1} ms a decoded token",
+                1e3 * seconds_per_decoded_token
+            );
+            let cost = costs.entry(method).or_insert_with(|| Cost {
+                seconds_per_step: Vec::new(),
+                peak_memory_bytes: None,
+                seconds_per_decoded_token: Vec::new(),
+                processor: machine::processor(),
+                program: machine::version(program).unwrap_or_else(|_| "unknown".into()),
+                date: machine::today(),
+            });
+            cost.seconds_per_step.push(seconds_per_step);
+            cost.peak_memory_bytes = cost.peak_memory_bytes.max(step["peak_memory_bytes"].as_u64());
+            cost.seconds_per_decoded_token.push(seconds_per_decoded_token);
         }
-        flags.extend(flags_of(&variant.settings));
-        let step = bench(program, "step", &[&flags[..], &BATCH.map(str::to_owned)].concat())?;
-        let decode = bench(program, "generate", &flags)?;
-        let number =
-            |value: &Value, key: &str| value[key].as_f64().ok_or_else(|| ExperimentError::Printed(format!("no {key}")));
-        let cost = Cost {
-            seconds_per_step: number(&step, "seconds_per_step")?,
-            peak_memory_bytes: step["peak_memory_bytes"].as_u64(),
-            seconds_per_decoded_token: 1.0 / number(&decode, "tokens_per_second")?,
-            processor: machine::processor(),
-            program: machine::version(program).unwrap_or_else(|_| "unknown".into()),
-            date: machine::today(),
-        };
-        eprintln!(
-            "{method}: {:.3} s a step, {:.1} ms a decoded token",
-            cost.seconds_per_step,
-            1e3 * cost.seconds_per_decoded_token
-        );
+    }
+    for (method, cost) in costs {
         let path = file(&places.output, &method);
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(ExperimentError::io(folder))?;
@@ -97,6 +122,10 @@ pub(crate) fn measure(
         fs::write(&path, json + "\n").map_err(ExperimentError::io(path))?;
     }
     Ok(())
+}
+
+fn number(value: &Value, key: &str) -> Result<f64, ExperimentError> {
+    value[key].as_f64().ok_or_else(|| ExperimentError::Printed(format!("no {key}")))
 }
 
 /// The settings of a method as flags.
@@ -132,6 +161,12 @@ fn bench(program: &Path, what: &str, flags: &[String]) -> Result<Value, Experime
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_median_is_the_middle_value() {
+        assert_eq!([&[3.0, 1.0, 2.0][..], &[2.0, 1.0], &[5.0]].map(median), [2.0, 1.0, 5.0]);
+        assert!(median(&[]).is_nan());
+    }
 
     #[test]
     fn the_settings_of_a_method_are_flags_and_those_of_training_are_not() -> Result<(), crate::TestError> {

@@ -2,7 +2,7 @@
 
 use super::{
     Comparison, Group,
-    costs::Cost,
+    costs::{Cost, median},
     grid::Grid,
     judgement::{Judgement, Ranking},
     learned::{Learned, of_base},
@@ -276,8 +276,8 @@ impl Parts<'_> {
         ];
         let mut out = format!(
             "\n## Cost\n\nParameters and operations are counted, and active experts are those of the chosen epochs on the items that \
-             chose them. Times and memory are measured apart, on a machine that does nothing else (`--measure`); of a chain \
-             of LoRA they are those of one link.\n\n{}\n|---|{}\n",
+             chose them. Times and memory are measured apart, on a machine that does nothing else (`--measure`), of all methods in turn: \
+             the median of the rounds, with the smallest and the largest. Those of a chain of LoRA are of one link.\n\n{}\n|---|{}\n",
             row_of("method", &header.map(str::to_owned)),
             "---:|".repeat(header.len())
         );
@@ -297,9 +297,9 @@ impl Parts<'_> {
                 or_dash(first.map(|outcome| outcome.trainable_parameters.to_string())),
                 or_dash(first.and_then(|outcome| outcome.operations_per_token).map(|it| format!("{:.0}", it / 1e6))),
                 or_dash((!active.is_empty()).then(|| format!("{:.2}", mean(&active)))),
-                measured(&|cost| Some(format!("{:.2} s", cost.seconds_per_step))),
+                measured(&|cost| Some(rounds(&cost.seconds_per_step, 1.0, 2, "s"))),
                 measured(&|cost| cost.peak_memory_bytes.map(gibibytes)),
-                measured(&|cost| Some(format!("{:.1} ms", 1e3 * cost.seconds_per_decoded_token))),
+                measured(&|cost| Some(rounds(&cost.seconds_per_decoded_token, 1e3, 1, "ms"))),
             ];
             out += &format!("{}\n", row_of(&self.name(&method), &cells));
         }
@@ -332,4 +332,11 @@ impl Parts<'_> {
         }
         out
     }
+}
+
+/// The median of seconds with their range, as multiples of `1 / factor`.
+fn rounds(seconds: &[f64], factor: f64, digits: usize, unit: &str) -> String {
+    let shown = |value: f64| format!("{:.digits$}", factor * value);
+    let extreme = |pick: fn(f64, f64) -> f64| shown(seconds.iter().copied().fold(f64::NAN, pick));
+    format!("{} {unit} ({} to {})", shown(median(seconds)), extreme(f64::min), extreme(f64::max))
 }

@@ -60,7 +60,7 @@ pub(crate) fn write(
 /// Mean accuracy by the time of a step, or by the operations of a token where that is not measured for every method.
 fn plot(parts: &Parts<'_>) -> Option<String> {
     let standings = &parts.ranking?.standings;
-    let seconds = |method: &str| parts.costs.get(method).map(|cost| cost.seconds_per_step);
+    let seconds = |method: &str| parts.costs.get(method).map(costs::Cost::step);
     let operations = |method: &str| {
         let outcome = parts.results.cells.iter().filter(|it| it.cell.key.method == method).find_map(|it| it.outcome());
         outcome.and_then(|outcome| outcome.operations_per_token).map(|operations| operations / 1e6)
