@@ -88,6 +88,13 @@ impl Results<'_> {
         }
     }
 
+    /// What needs no training in a column: the most frequent answer or the untuned base, whichever is better.
+    pub(crate) fn untrained(&self, experiment: &Experiment, column: &Column) -> Option<Score> {
+        let both = [Source::Majority, Source::Untuned];
+        let scores = both.into_iter().filter_map(|source| self.of_base(experiment, column, source));
+        scores.max_by(|one, other| one.mean.total_cmp(&other.mean))
+    }
+
     /// Failed cells with the end of their logs.
     pub(crate) fn failures(&self) -> impl Iterator<Item = (&Planned, &str)> {
         self.cells.iter().filter_map(|planned| match &planned.outcome()?.end {

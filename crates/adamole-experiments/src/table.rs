@@ -96,9 +96,7 @@ fn shown(entry: &Entry, printed: Option<f64>, mark: Mark) -> String {
 /// the difference. Only of tables of accuracy.
 pub(crate) fn not_learned(results: &Results<'_>, experiment: &Experiment) -> Vec<(String, Vec<String>)> {
     let not_learned = |column: &Column| {
-        let baselines = [Source::Majority, Source::Untuned];
-        let baselines = baselines.iter().filter_map(|source| results.of_base(experiment, column, *source));
-        let baseline = baselines.max_by(|one, other| one.mean.total_cmp(&other.mean))?;
+        let baseline = results.untrained(experiment, column)?;
         let failed = |method: &&String| {
             let known = results.definitions.methods.get(*method);
             let is_trained = known.is_some_and(|known| known.source == Source::Trained);

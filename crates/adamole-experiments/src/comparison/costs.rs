@@ -2,7 +2,7 @@
 //!
 //! Cells may run beside other work, so that their own times are no costs.
 
-use super::{ACCURACY, Comparison};
+use super::{Comparison, reported};
 use crate::{ExperimentError, cell::Launch, definition::Definitions, machine, outcome::read_json, place::Places};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -42,6 +42,14 @@ impl Cost {
     pub(crate) fn step(&self) -> f64 {
         median(&self.seconds_per_step)
     }
+
+    fn write(&self, path: &Path) -> Result<(), ExperimentError> {
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).map_err(ExperimentError::io(folder))?;
+        }
+        let json = serde_json::to_string_pretty(self).map_err(|error| ExperimentError::io(path)(error.into()))?;
+        fs::write(path, json + "\n").map_err(ExperimentError::io(path))
+    }
 }
 
 /// The middle value, of an even number the lower of the two; NaN of none.
@@ -68,7 +76,8 @@ pub(crate) fn read(comparison: &Comparison, output: &Path) -> Result<BTreeMap<St
     Ok(costs)
 }
 
-/// Measures every compared method, in rounds of one after the other, and writes a file for each.
+/// Measures every compared method, in rounds of one after the other, and writes a file for each, anew after
+/// each of its measurements.
 ///
 /// # Errors
 /// The program fails, or a file cannot be written.
@@ -78,48 +87,38 @@ pub(crate) fn measure(
     places: &Places,
     launch: &Launch,
 ) -> Result<(), ExperimentError> {
-    let experiment = definitions.experiments.iter().find(|experiment| experiment.id == ACCURACY);
-    let model =
-        experiment.and_then(|experiment| Some((&experiment.model, definitions.preset.models.get(&experiment.model)?)));
-    let model = model.and_then(|(role, model)| places.model(role, model)).unwrap_or_default();
+    let role = reported(definitions).map(|experiment| &experiment.model);
+    let model = role.and_then(|role| places.model(role, definitions.preset.models.get(role)?)).unwrap_or_default();
     let program = launch.program.as_ref().ok_or(ExperimentError::NoProgram)?;
-    let mut costs: BTreeMap<String, Cost> = BTreeMap::new();
-    for round in 1..=ROUNDS {
-        for method in comparison.rows() {
-            let Some(variant) = definitions.variant_named(&method) else { continue };
-            let mut flags = vec!["--model".to_owned(), model.clone(), "--device".into(), launch.device.clone()];
-            for key in ["targets", "dropout", "dtype"] {
-                flags.extend(definitions.preset.settings.get(key).into_iter().flat_map(|value| flag(key, value)));
-            }
-            flags.extend(flags_of(&variant.settings));
-            let step = bench(program, "step", &[&flags[..], &STEP.map(str::to_owned)].concat())?;
-            let decode = bench(program, "generate", &flags)?;
-            let seconds_per_step = number(&step, "seconds_per_step")?;
-            let seconds_per_decoded_token = 1.0 / number(&decode, "tokens_per_second")?;
-            eprintln!(
-                "round {round} of {ROUNDS}, {method}: {seconds_per_step:.3} s a step, {:.1} ms a decoded token",
-                1e3 * seconds_per_decoded_token
-            );
-            let cost = costs.entry(method).or_insert_with(|| Cost {
-                seconds_per_step: Vec::new(),
-                peak_memory_bytes: None,
-                seconds_per_decoded_token: Vec::new(),
-                processor: machine::processor(),
-                program: machine::version(program).unwrap_or_else(|_| "unknown".into()),
-                date: machine::today(),
-            });
-            cost.seconds_per_step.push(seconds_per_step);
-            cost.peak_memory_bytes = cost.peak_memory_bytes.max(step["peak_memory_bytes"].as_u64());
-            cost.seconds_per_decoded_token.push(seconds_per_decoded_token);
-        }
+    let mut common = vec!["--model".to_owned(), model, "--device".into(), launch.device.clone()];
+    for key in ["targets", "dropout", "dtype"] {
+        common.extend(definitions.preset.settings.get(key).into_iter().flat_map(|value| flag(key, value)));
     }
-    for (method, cost) in costs {
+    let mut costs: BTreeMap<String, Cost> = BTreeMap::new();
+    for (round, method) in (1..=ROUNDS).flat_map(|round| comparison.rows().into_iter().map(move |row| (round, row))) {
+        let Some(variant) = definitions.variant_named(&method) else { continue };
+        let flags = [&common[..], &flags_of(&variant.settings)].concat();
+        let step = bench(program, "step", &[&flags[..], &STEP.map(str::to_owned)].concat())?;
+        let decode = bench(program, "generate", &flags)?;
+        let seconds_per_step = number(&step, "seconds_per_step")?;
+        let seconds_per_decoded_token = 1.0 / number(&decode, "tokens_per_second")?;
+        eprintln!(
+            "round {round} of {ROUNDS}, {method}: {seconds_per_step:.3} s a step, {:.1} ms a decoded token",
+            1e3 * seconds_per_decoded_token
+        );
         let path = file(&places.output, &method);
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder).map_err(ExperimentError::io(folder))?;
-        }
-        let json = serde_json::to_string_pretty(&cost).map_err(|error| ExperimentError::io(&path)(error.into()))?;
-        fs::write(&path, json + "\n").map_err(ExperimentError::io(path))?;
+        let cost = costs.entry(method).or_insert_with(|| Cost {
+            seconds_per_step: Vec::new(),
+            peak_memory_bytes: None,
+            seconds_per_decoded_token: Vec::new(),
+            processor: machine::processor(),
+            program: machine::version(program).unwrap_or_else(|_| "unknown".into()),
+            date: machine::today(),
+        });
+        cost.seconds_per_step.push(seconds_per_step);
+        cost.peak_memory_bytes = cost.peak_memory_bytes.max(step["peak_memory_bytes"].as_u64());
+        cost.seconds_per_decoded_token.push(seconds_per_decoded_token);
+        cost.write(&path)?;
     }
     Ok(())
 }

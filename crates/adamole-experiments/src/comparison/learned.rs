@@ -3,11 +3,11 @@
 //! What has not been learned tells nothing about methods: they differ there by chance, or by how far they drift from the base.
 
 use super::{
-    ACCURACY,
     bootstrap::{Block, interval, resamples},
     grid::Grid,
+    reported,
 };
-use crate::{experiment::Column, method::Source, results::Results};
+use crate::{experiment::Column, results::Results};
 
 /// The methods that have run on a benchmark.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,9 +24,9 @@ pub(crate) struct Learned {
 impl Learned {
     /// What the methods show on `benchmark`; `None` before the untuned base or any method has run.
     pub(crate) fn of(grid: &Grid, methods: &[String], benchmark: &str, results: &Results<'_>) -> Option<Self> {
-        let of_base = |source| of_base(results, benchmark, source);
-        let untrained = of_base(Source::Majority)?.max(of_base(Source::Untuned)?);
-        Self::beside(grid, methods, benchmark, untrained)
+        let experiment = reported(results.definitions)?;
+        let untrained = results.untrained(experiment, &Column::of_benchmark(benchmark.to_owned()))?;
+        Self::beside(grid, methods, benchmark, untrained.mean)
     }
 
     fn beside(grid: &Grid, methods: &[String], benchmark: &str, untrained: f64) -> Option<Self> {
@@ -42,12 +42,6 @@ impl Learned {
         let has_run = !above.is_empty() || !others.is_empty();
         has_run.then(|| Self { benchmark: benchmark.to_owned(), untrained, above, others })
     }
-}
-
-/// The accuracy of the most frequent answer or of the untuned base, in percent.
-pub(crate) fn of_base(results: &Results<'_>, benchmark: &str, source: Source) -> Option<f64> {
-    let experiment = results.definitions.experiments.iter().find(|it| it.id == ACCURACY)?;
-    results.of_base(experiment, &Column::of_benchmark(benchmark.to_owned()), source).map(|score| score.mean)
 }
 
 #[cfg(test)]

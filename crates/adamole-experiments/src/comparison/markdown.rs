@@ -5,10 +5,12 @@ use super::{
     costs::{Cost, median},
     grid::Grid,
     judgement::{Judgement, Ranking},
-    learned::{Learned, of_base},
+    learned::Learned,
     rates::Choice,
+    reported,
 };
 use crate::{
+    experiment::Column,
     method::Source,
     outcome::Outcome,
     results::{Results, mean},
@@ -190,10 +192,12 @@ impl Parts<'_> {
         let header: Vec<String> = benchmarks.iter().map(|name| self.title(name).to_owned()).collect();
         out += &format!("{}\n|---|{}\n", row_of("accuracy", &header), "---:|".repeat(header.len()));
         for source in [Source::Majority, Source::Untuned] {
-            let shown = |name: &String| {
-                of_base(self.results, name, source)
-                    .map_or_else(|| "not run".into(), |accuracy| format!("{accuracy:.1}"))
+            let of_base = |name: &String| {
+                let column = Column::of_benchmark(name.clone());
+                self.results.of_base(reported(self.results.definitions)?, &column, source)
             };
+            let shown =
+                |name: &String| of_base(name).map_or_else(|| "not run".into(), |score| format!("{:.1}", score.mean));
             let cells: Vec<String> = benchmarks.iter().map(shown).collect();
             let name = if source == Source::Majority { "majority class" } else { "untuned base" };
             out += &format!("{}\n", row_of(name, &cells));

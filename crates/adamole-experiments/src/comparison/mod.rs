@@ -16,6 +16,7 @@ pub(crate) use page::write;
 pub(crate) use rates::choose;
 
 use crate::{
+    definition::Definitions,
     experiment::{Column, Experiment, Metric, Rate},
     method::Method,
 };
@@ -64,8 +65,13 @@ impl Group {
     }
 }
 
+/// The name of the experiment of the reported cells.
+const ACCURACY: &str = "accuracy";
+
 /// The experiment of the reported cells.
-pub(crate) const ACCURACY: &str = "accuracy";
+fn reported(definitions: &Definitions) -> Option<&Experiment> {
+    definitions.experiments.iter().find(|experiment| experiment.id == ACCURACY)
+}
 
 impl Comparison {
     /// Every compared method once, in the order of the groups.

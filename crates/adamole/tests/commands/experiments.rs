@@ -104,7 +104,9 @@ fn methods_are_compared_at_the_rates_that_trials_choose() {
     let group = &report["groups"][0]["comparisons"][0];
     assert_eq!((&group["method"], &group["seeds"], &group["test"]), (&"wide".into(), &2.into(), &"bootstrap".into()));
     let text = read("report.md");
-    for part in ["Every cell has been run", "not measured", "## What has been learned", "not distinguishable"] {
+    for part in
+        ["Every cell has been run", "not measured", "## What has been learned", "## Ranking", "not distinguishable"]
+    {
         assert!(text.contains(part), "{part}: {text}");
     }
 
