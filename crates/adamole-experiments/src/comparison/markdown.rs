@@ -6,7 +6,7 @@ use super::{
     grid::Grid,
     judgement::{Judgement, Ranking},
     learned::Learned,
-    rates::Choice,
+    rates::{Accuracies, Choice},
     reported,
 };
 use crate::{
@@ -136,9 +136,10 @@ impl Parts<'_> {
     fn rates(&self) -> String {
         let rates = &self.comparison.rates;
         let benchmarks: Vec<&str> = rates.benchmarks.iter().map(|name| self.title(name)).collect();
+        let in_brackets = if benchmarks.len() > 1 { ", and in brackets that of each" } else { "" };
         let mut out = format!(
-            "\n## Learning rates\n\nMean accuracy on the items that choose the epoch, of {} with seed {}, which is not reported. \
-             The best of a row is chosen, of equals the smallest.\n\n",
+            "\n## Learning rates\n\nMean accuracy on the items that choose the epoch, of {} with seed {}, which is not \
+             reported{in_brackets}. The best of a row is chosen, of equals the smallest.\n\n",
             benchmarks.join(", "),
             rates.seed
         );
@@ -151,13 +152,16 @@ impl Parts<'_> {
                 out += &format!("{}\n", row_of(&self.name(&method), &[waiting, vec![String::new()]].concat()));
                 continue;
             };
-            let shown = |(place, accuracy): (usize, &Option<f64>)| match accuracy {
-                None => "failed".to_owned(),
-                Some(accuracy) if choice.best == Some(place) => format!("**{:.1}**", 100.0 * accuracy),
-                Some(accuracy) => format!("{:.1}", 100.0 * accuracy),
+            let shown = |(place, value): (usize, &Accuracies)| {
+                let mean = percent(value.mean());
+                let mean = if choice.best == Some(place) { format!("**{mean}**") } else { mean };
+                match value.each.as_slice() {
+                    [_] => mean,
+                    each => format!("{mean} ({})", each.iter().copied().map(percent).collect::<Vec<_>>().join(", ")),
+                }
             };
             let note = if choice.is_at_the_edge() { "at the edge of the list" } else { "" };
-            let cells = choice.accuracies.iter().enumerate().map(shown).chain([note.to_owned()]);
+            let cells = choice.values.iter().enumerate().map(shown).chain([note.to_owned()]);
             out += &format!("{}\n", row_of(&self.name(&method), &cells.collect::<Vec<_>>()));
         }
         out
@@ -336,6 +340,11 @@ impl Parts<'_> {
         }
         out
     }
+}
+
+/// The accuracy of a trial.
+fn percent(accuracy: Option<f64>) -> String {
+    accuracy.map_or("failed".to_owned(), |accuracy| format!("{:.1}", 100.0 * accuracy))
 }
 
 /// The median of seconds with their range, as multiples of `1 / factor`.

@@ -6,7 +6,7 @@ use super::{
     judgement::{judgements, ranking},
     learned::Learned,
     markdown::Parts,
-    rates::choices,
+    rates::{Accuracies, choices},
 };
 use crate::{ExperimentError, report, results::Results};
 use adamole_chart::{Point, scatter};
@@ -97,7 +97,8 @@ fn json(parts: &Parts<'_>) -> Value {
     let rates = parts.choices.iter().map(|(method, choice)| {
         json!({
             "method": method,
-            "accuracies": choice.accuracies,
+            "accuracies": choice.values.iter().map(Accuracies::mean).collect::<Vec<_>>(),
+            "of_each_benchmark": choice.values.iter().map(|value| &value.each).collect::<Vec<_>>(),
             "chosen": choice.best.map(|best| comparison.rates.values[best]),
             "at_the_edge": choice.is_at_the_edge(),
         })

@@ -7,16 +7,31 @@ use std::collections::BTreeMap;
 /// What the trials of one method say.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Choice {
-    /// The mean accuracy over the benchmarks at each value, in its order; `None` where a run failed.
-    pub(crate) accuracies: Vec<Option<f64>>,
+    /// What each value reached, in the order of the values.
+    pub(crate) values: Vec<Accuracies>,
     /// The place of the best value; `None` if every value failed.
     pub(crate) best: Option<usize>,
+}
+
+/// The accuracies of one value.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Accuracies {
+    /// On each benchmark, in their order; `None` where a run failed.
+    pub(crate) each: Vec<Option<f64>>,
+}
+
+impl Accuracies {
+    /// Over the benchmarks; `None` if a run failed.
+    pub(crate) fn mean(&self) -> Option<f64> {
+        let sum: Option<f64> = self.each.iter().copied().sum();
+        Some(sum? / self.each.len() as f64)
+    }
 }
 
 impl Choice {
     /// Whether the best value is the smallest or the largest of the list, so that one beyond it may be better.
     pub(crate) fn is_at_the_edge(&self) -> bool {
-        self.best.is_some_and(|best| best == 0 || best + 1 == self.accuracies.len())
+        self.best.is_some_and(|best| best == 0 || best + 1 == self.values.len())
     }
 }
 
@@ -34,24 +49,24 @@ pub(crate) fn choose(comparison: &Comparison, cells: &[Planned]) -> BTreeMap<Str
 
 /// The choice of one method; `None` before all of its trials have ended.
 fn choice(rates: &Rates, method: &str, cells: &[Planned]) -> Option<Choice> {
-    let mut accuracies = Vec::new();
-    for value in &rates.values {
-        let mut sum = Some(0.0);
-        for benchmark in &rates.benchmarks {
-            let is_trial = |planned: &&Planned| {
-                let cell = &planned.cell;
-                let rate = cell.settings.get("learning_rate").and_then(toml::Value::as_float);
-                cell.trial_of.as_deref() == Some(method) && cell.key.benchmark == *benchmark && rate == Some(*value)
-            };
-            let accuracy = match &cells.iter().find(is_trial)?.outcome()?.end {
-                End::Result(numbers) => numbers.training.as_ref().map(|training| training.accuracy),
-                End::Failure(_) => None,
-            };
-            sum = sum.zip(accuracy).map(|(sum, accuracy)| sum + accuracy);
-        }
-        accuracies.push(sum.map(|sum| sum / rates.benchmarks.len() as f64));
-    }
-    Some(Choice { best: best(&rates.values, &accuracies), accuracies })
+    let accuracy = |value: f64, benchmark: &String| -> Option<Option<f64>> {
+        let is_trial = |planned: &&Planned| {
+            let cell = &planned.cell;
+            let rate = cell.settings.get("learning_rate").and_then(toml::Value::as_float);
+            cell.trial_of.as_deref() == Some(method) && cell.key.benchmark == *benchmark && rate == Some(value)
+        };
+        Some(match &cells.iter().find(is_trial)?.outcome()?.end {
+            End::Result(numbers) => numbers.training.as_ref().map(|training| training.accuracy),
+            End::Failure(_) => None,
+        })
+    };
+    let of_value = |value: &f64| {
+        let each = rates.benchmarks.iter().map(|benchmark| accuracy(*value, benchmark)).collect::<Option<_>>()?;
+        Some(Accuracies { each })
+    };
+    let values: Vec<Accuracies> = rates.values.iter().map(of_value).collect::<Option<_>>()?;
+    let means: Vec<Option<f64>> = values.iter().map(Accuracies::mean).collect();
+    Some(Choice { best: best(&rates.values, &means), values })
 }
 
 /// The place of the largest accuracy; of equal ones that of the smallest value.
@@ -77,8 +92,15 @@ mod tests {
     }
 
     #[test]
+    fn a_value_is_judged_by_its_mean_over_the_benchmarks_if_it_ran_on_all() {
+        let mean = |each: &[Option<f64>]| Accuracies { each: each.to_vec() }.mean();
+        assert_eq!(mean(&[Some(0.75), Some(0.5)]), Some(0.625));
+        assert_eq!(mean(&[Some(0.75), None]), None);
+    }
+
+    #[test]
     fn a_choice_at_the_edge_of_the_list_is_named() {
-        let choice = |best| Choice { accuracies: vec![None; 3], best };
+        let choice = |best| Choice { values: vec![Accuracies { each: vec![None] }; 3], best };
         assert_eq!(
             [Some(0), Some(1), Some(2), None].map(|best| choice(best).is_at_the_edge()),
             [true, false, true, false]
