@@ -5,7 +5,7 @@ use crate::{
     outcome::{Environment, Outcome, Training},
     preset::Model,
     results::Results,
-    table::row_of,
+    table::{percent, row_of},
 };
 use std::collections::BTreeMap;
 
@@ -94,7 +94,6 @@ pub(crate) fn all(results: &Results<'_>) -> String {
     out += &format!("|---|{}\n", "---:|".repeat(header.len()));
     for outcome in outcomes(results) {
         let Some(numbers) = outcome.numbers() else { continue };
-        let percent = |share: f64| format!("{:.1}", 100.0 * share);
         let number =
             |value: Option<f64>, digits: usize| value.map_or("–".into(), |value| format!("{value:.digits$}"));
         let of = |show: &dyn Fn(&Training) -> String| numbers.training.as_ref().map_or_else(|| "–".into(), show);

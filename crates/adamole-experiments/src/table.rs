@@ -174,6 +174,11 @@ pub(crate) fn row_of(first: &str, cells: &[String]) -> String {
     format!("| {first} | {} |", cells.join(" | "))
 }
 
+/// A share in percent.
+pub(crate) fn percent(share: f64) -> String {
+    format!("{:.1}", 100.0 * share)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

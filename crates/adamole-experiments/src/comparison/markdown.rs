@@ -15,7 +15,7 @@ use crate::{
     outcome::Outcome,
     results::{Results, mean},
     runs,
-    table::row_of,
+    table::{percent, row_of},
 };
 use std::collections::BTreeMap;
 
@@ -152,12 +152,13 @@ impl Parts<'_> {
                 out += &format!("{}\n", row_of(&self.name(&method), &[waiting, vec![String::new()]].concat()));
                 continue;
             };
+            let reached = |accuracy: Option<f64>| accuracy.map_or("failed".to_owned(), percent);
             let shown = |(place, value): (usize, &Accuracies)| {
-                let mean = percent(value.mean());
+                let mean = reached(value.mean());
                 let mean = if choice.best == Some(place) { format!("**{mean}**") } else { mean };
                 match value.each.as_slice() {
                     [_] => mean,
-                    each => format!("{mean} ({})", each.iter().copied().map(percent).collect::<Vec<_>>().join(", ")),
+                    each => format!("{mean} ({})", each.iter().copied().map(reached).collect::<Vec<_>>().join(", ")),
                 }
             };
             let note = if choice.is_at_the_edge() { "at the edge of the list" } else { "" };
@@ -322,7 +323,6 @@ impl Parts<'_> {
         out += &format!("|---|{}\n", "---:|".repeat(header.len()));
         for outcome in self.results.cells.iter().filter_map(|planned| planned.outcome()) {
             let Some(numbers) = outcome.numbers() else { continue };
-            let percent = |share: f64| format!("{:.1}", 100.0 * share);
             let number =
                 |value: Option<f64>, digits: usize| value.map_or("–".into(), |value| format!("{value:.digits$}"));
             let cells = match &numbers.training {
@@ -340,11 +340,6 @@ impl Parts<'_> {
         }
         out
     }
-}
-
-/// The accuracy of a trial.
-fn percent(accuracy: Option<f64>) -> String {
-    accuracy.map_or("failed".to_owned(), |accuracy| format!("{:.1}", 100.0 * accuracy))
 }
 
 /// The median of seconds with their range, as multiples of `1 / factor`.

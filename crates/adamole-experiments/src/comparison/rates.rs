@@ -1,7 +1,7 @@
 //! The choice of a method's learning rate.
 
 use super::{Comparison, Rates};
-use crate::{outcome::End, planned::Planned};
+use crate::{outcome::End, planned::Planned, results::mean};
 use std::collections::BTreeMap;
 
 /// What the trials of one method say.
@@ -23,8 +23,8 @@ pub(crate) struct Accuracies {
 impl Accuracies {
     /// Over the benchmarks; `None` if a run failed.
     pub(crate) fn mean(&self) -> Option<f64> {
-        let sum: Option<f64> = self.each.iter().copied().sum();
-        Some(sum? / self.each.len() as f64)
+        let each: Option<Vec<f64>> = self.each.iter().copied().collect();
+        each.map(|each| mean(&each))
     }
 }
 
