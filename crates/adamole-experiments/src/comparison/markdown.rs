@@ -6,7 +6,7 @@ use super::{
     grid::Grid,
     judgement::{Judgement, Ranking},
     learned::Learned,
-    rates::{Accuracies, Choice},
+    rates::{Choice, Reached, Trial},
     reported,
 };
 use crate::{
@@ -146,24 +146,23 @@ impl Parts<'_> {
         let header: Vec<String> =
             rates.values.iter().map(|value| format!("{value:e}")).chain([String::new()]).collect();
         out += &format!("{}\n|---|{}---|\n", row_of("method", &header), "---:|".repeat(rates.values.len()));
-        for method in self.comparison.rows() {
-            let Some(choice) = self.choices.get(&method) else {
-                let waiting = vec!["not yet".to_owned(); rates.values.len()];
-                out += &format!("{}\n", row_of(&self.name(&method), &[waiting, vec![String::new()]].concat()));
-                continue;
+        for (method, choice) in self.comparison.rows().iter().filter_map(|row| Some((row, self.choices.get(row)?))) {
+            let reached = |trial: Trial| match trial {
+                Trial::Waiting => "not yet".to_owned(),
+                Trial::Failed => "failed".to_owned(),
+                Trial::Accuracy(accuracy) => percent(accuracy),
             };
-            let reached = |accuracy: Option<f64>| accuracy.map_or("failed".to_owned(), percent);
-            let shown = |(place, value): (usize, &Accuracies)| {
+            let shown = |(place, value): (usize, &Reached)| {
                 let mean = reached(value.mean());
                 let mean = if choice.best == Some(place) { format!("**{mean}**") } else { mean };
-                match value.each.as_slice() {
+                match value.0.as_slice() {
                     [_] => mean,
                     each => format!("{mean} ({})", each.iter().copied().map(reached).collect::<Vec<_>>().join(", ")),
                 }
             };
             let note = if choice.is_at_the_edge() { "at the edge of the list" } else { "" };
             let cells = choice.values.iter().enumerate().map(shown).chain([note.to_owned()]);
-            out += &format!("{}\n", row_of(&self.name(&method), &cells.collect::<Vec<_>>()));
+            out += &format!("{}\n", row_of(&self.name(method), &cells.collect::<Vec<_>>()));
         }
         out
     }

@@ -6,7 +6,7 @@ use super::{
     judgement::{judgements, ranking},
     learned::Learned,
     markdown::Parts,
-    rates::{Accuracies, choices},
+    rates::{Reached, choices},
 };
 use crate::{ExperimentError, report, results::Results};
 use adamole_chart::{Point, scatter};
@@ -94,11 +94,12 @@ fn json(parts: &Parts<'_>) -> Value {
             }))
         })
     });
+    let of_each = |value: &Reached| value.0.iter().map(|trial| trial.accuracy()).collect::<Vec<_>>();
     let rates = parts.choices.iter().map(|(method, choice)| {
         json!({
             "method": method,
-            "accuracies": choice.values.iter().map(Accuracies::mean).collect::<Vec<_>>(),
-            "of_each_benchmark": choice.values.iter().map(|value| &value.each).collect::<Vec<_>>(),
+            "accuracies": choice.values.iter().map(|value| value.mean().accuracy()).collect::<Vec<_>>(),
+            "of_each_benchmark": choice.values.iter().map(of_each).collect::<Vec<_>>(),
             "chosen": choice.best.map(|best| comparison.rates.values[best]),
             "at_the_edge": choice.is_at_the_edge(),
         })
