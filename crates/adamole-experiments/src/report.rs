@@ -64,7 +64,7 @@ fn markdown(results: &Results<'_>, command: &str, figures: &BTreeMap<String, Str
             reported, with aligned scoring; ± is the standard deviation over seeds where there are several. **Best** and \
             <ins>second-best</ins> of the paper's rows are marked where they are above the most frequent answer.\n";
     out += &runs::sampling(results);
-    out += &left_out(results);
+    out += &runs::left_out(results);
     out += &said(&gains(results).into_iter().chain(findings.iter().cloned()).collect::<Vec<_>>());
     out += &not_learned(results);
     for experiment in &results.definitions.experiments {
@@ -105,17 +105,6 @@ fn markdown(results: &Results<'_>, command: &str, figures: &BTreeMap<String, Str
     }
     out += &format!("\n## Settings of the methods\n\n{}", table::settings(results));
     out + &runs::all(results) + &runs::settings(results)
-}
-
-/// The models and benchmarks that the preset does not have, with reasons.
-fn left_out(results: &Results<'_>) -> String {
-    let left_out = &results.definitions.preset.left_out;
-    if left_out.is_empty() {
-        return String::new();
-    }
-    let line =
-        |(name, reason): (&String, &String)| format!("- {}: {reason}", results.definitions.benchmark_title(name));
-    format!("\nNot in this preset:\n\n{}\n", left_out.iter().map(line).collect::<Vec<_>>().join("\n"))
 }
 
 fn said(findings: &[Finding]) -> String {

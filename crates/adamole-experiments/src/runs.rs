@@ -74,6 +74,17 @@ pub(crate) fn sampling(results: &Results<'_>) -> String {
     )
 }
 
+/// The models and benchmarks that the preset does not have, with reasons.
+pub(crate) fn left_out(results: &Results<'_>) -> String {
+    let left_out = &results.definitions.preset.left_out;
+    if left_out.is_empty() {
+        return String::new();
+    }
+    let line =
+        |(name, reason): (&String, &String)| format!("- {}: {reason}", results.definitions.benchmark_title(name));
+    format!("\nNot in this preset:\n\n{}\n", left_out.iter().map(line).collect::<Vec<_>>().join("\n"))
+}
+
 /// The table of all runs.
 pub(crate) fn all(results: &Results<'_>) -> String {
     let header = [

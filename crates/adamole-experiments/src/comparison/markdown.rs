@@ -75,6 +75,7 @@ impl Parts<'_> {
         out += &runs::environment(self.results, command);
         out += "\nCells may have run beside other work; their wall time says nothing of the methods.\n";
         out += &self.missing();
+        out += &runs::left_out(self.results);
         out += &format!("\n{STATISTICS}\n");
         out += &self.rates();
         out += &self.learned();
