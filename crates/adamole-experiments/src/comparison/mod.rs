@@ -134,7 +134,7 @@ mod tests {
         let (trials, reported): (Vec<&Key>, Vec<&Key>) = keys.iter().partition(|key| definitions.is_trial(key));
         let comparison = definitions.preset.comparison.as_ref().ok_or("no comparison")?;
         let (methods, benchmarks) = (comparison.rows().len(), comparison.benchmarks.len());
-        assert_eq!((methods, benchmarks), (12, 6));
+        assert_eq!((methods, benchmarks), (12, 3));
         assert_eq!(trials.len(), methods * comparison.rates.benchmarks.len() * comparison.rates.values.len());
         assert!(keys[..trials.len()].iter().all(|key| definitions.is_trial(key)), "trials come first");
         assert!(trials.iter().all(|key| Some(key.seed) == definitions.trial_seed()));
