@@ -42,7 +42,8 @@ settings! {
         /// experts (SiRA), 0.00001 where the weight is adapted in each step (ReMoLE), and 1 otherwise.
         pub balance_coefficient: f32 = 1e-3, shown("0.001 times the method's scale"), common;
         /// Links of a chain of LoRA, which divide the epochs among them; 1 for no chain. At each new link the adapter is
-        /// merged into the base, and a fresh one starts with its own warm-up and optimizer state. Only for plain LoRA.
+        /// merged into the base, and a fresh one starts with its own warm-up and optimizer state. Only for plain LoRA, and on a
+        /// base in float32.
         pub chain_links: usize = 1;
         /// Epochs without a better validation after which the run ends.
         pub patience: Option<usize> = None, shown("never"), common;
@@ -122,6 +123,21 @@ impl Recipe {
     /// How the texts of a micro-batch lie in it.
     pub fn layout(&self) -> Layout {
         if self.micro_batch_tokens.is_some() { Layout::Packed } else { Layout::Padded(self.padding) }
+    }
+
+    /// Checks that a chain of LoRA, if this is one, is of plain LoRAs, on linears whose weights are float32. Merged into fewer
+    /// bits, a link would lose most of a small update; the next one would be trained on what is left, and not on the model that
+    /// the chain amounts to.
+    ///
+    /// # Errors
+    /// It is not.
+    pub fn validate_chain(&self, is_plain_lora: bool, is_float32: bool) -> Result<(), SettingError> {
+        let expected = match self.chain_links > 1 {
+            true if !is_plain_lora => "1, for all but a plain LoRA",
+            true if !is_float32 => "1, for all but a base in float32, since each link is merged into its weights",
+            _ => return Ok(()),
+        };
+        Err(SettingError::invalid("chain_links", self.chain_links, expected))
     }
 
     /// Whether this epoch (counted from 1) is the first of a link other than the first link.

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::cli::{Failure, adapter_settings::AdapterSettings, own_text::OwnText, reading::Reading, weights::Weights};
 use adamole::{
-    core::{SettingError, SettingGroup},
+    core::{Lora, SettingError, SettingGroup},
     data::{LabelScope, SplitPart},
     llama::{AdapterProducts, Precision, Quantization, WeightTypes},
     train::Recipe,
@@ -77,6 +77,8 @@ impl Settings {
             }
         }
         let Weights { dtype, quantize, adapter_products } = Weights::from_settings(&given)?;
+        let is_plain_lora = adapter.method.0.name == Lora::KIND.name;
+        recipe.validate_chain(is_plain_lora, dtype == Precision::Float32 && quantize.is_none())?;
         let splits = Splits::from_settings(&given)?.checked()?;
         let own_text = is_own_text.then(|| OwnText::from_settings(&given)).transpose()?;
         let run = || PathBuf::from("runs").join(format!("{}-{}-{}", reading.name(), adapter.method, recipe.seed));
