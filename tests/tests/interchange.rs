@@ -4,8 +4,8 @@
 use adamole::{
     core::{AdaMole, AdapterConfig, CapacityFactor, ForwardContext, Lora, Method, Mole, Selection, Sira},
     llama::{
-        AdapterLayout, CausalLm, ChainOfLora, ModelError, Targets, TokenBatch, Visibility, load_adapter, load_base,
-        merge, save_adapter, save_base,
+        AdapterLayout, CausalLm, ChainOfLora, ModelError, Precision, Targets, TokenBatch, Visibility, load_adapter,
+        load_base, load_base_as, merge, save_adapter, save_base,
     },
 };
 use adamole_tests::{Case, assert_close, device, golden, max_difference, values};
@@ -297,4 +297,19 @@ fn a_chain_of_lora_is_equal_to_one_lora() {
     let mut loaded = base(&case, &device);
     load_adapter(&mut loaded, folder.path()).unwrap();
     assert_eq!(logits(&loaded, &case, &device), logits(&whole, &case, &device));
+}
+
+#[test]
+fn a_link_is_refused_on_weights_that_would_round_it_away() {
+    let device = device();
+    let case = Case::open("llama_gqa__lora");
+    let config = AdapterConfig::new(Lora, 2, 4.0, 0.0).unwrap();
+    let folder = case.folder.join(case.json["base"].as_str().unwrap());
+    let mut model = load_base_as(&folder, Precision::BFloat16, &device).unwrap();
+    let layout = AdapterLayout::uniform(config, &Targets::attention(), model.config()).unwrap();
+    model.adapt(&layout, 1);
+    assert!(merge(model.clone()).is_ok(), "a model may be merged once");
+    let error = ChainOfLora::new(&model).link(model, 1).unwrap_err();
+    assert!(matches!(error, ModelError::WrongType { .. }), "{error}");
+    assert!(error.to_string().starts_with("model.layers.0.self_attn.q_proj is BF16, expected float32"), "{error}");
 }

@@ -176,14 +176,14 @@ pub enum ModelError {
         /// The requested type.
         types: String,
     },
-    /// A parameter has another type than requested.
+    /// A parameter has another type than the one requested or needed.
     #[error("{name} is {found}, expected {expected}")]
     WrongType {
         /// The parameter.
         name: String,
         /// Its type.
         found: String,
-        /// The requested type.
+        /// The right type.
         expected: String,
     },
     /// The rows of a linear do not divide into quantisation blocks.

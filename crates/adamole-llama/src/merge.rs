@@ -10,13 +10,7 @@ use std::collections::BTreeMap;
 /// # Errors
 /// An adapter is a routed mixture, whose update depends on the token; or a linear is quantised.
 pub fn merge(mut model: CausalLm) -> Result<CausalLm, ModelError> {
-    if let Some((linear, ..)) = model.routed().into_iter().next() {
-        return Err(ModelError::NotMergeable { linear });
-    }
-    let quantized = |(_, linear): &(String, &AdaptedLinear)| matches!(linear.weight.val().dtype(), DType::QFloat(_));
-    if let Some((linear, _)) = model.linears().into_iter().find(quantized) {
-        return Err(ModelError::Quantized { linear });
-    }
+    validate(&model)?;
     for (_, linear) in model.linears_mut() {
         if let Some(adapter) = linear.adapter.take() {
             let update: Tensor<2> = adapter.b().matmul(adapter.a()) * adapter.config().scale();
@@ -27,6 +21,18 @@ pub fn merge(mut model: CausalLm) -> Result<CausalLm, ModelError> {
         }
     }
     Ok(model)
+}
+
+/// Checks that [`merge`] can merge the adapters of `model`.
+fn validate(model: &CausalLm) -> Result<(), ModelError> {
+    if let Some((linear, ..)) = model.routed().into_iter().next() {
+        return Err(ModelError::NotMergeable { linear });
+    }
+    let quantized = |(_, linear): &(String, &AdaptedLinear)| matches!(linear.weight.val().dtype(), DType::QFloat(_));
+    match model.linears().into_iter().find(quantized) {
+        Some((linear, _)) => Err(ModelError::Quantized { linear }),
+        None => Ok(()),
+    }
 }
 
 /// A chain of LoRA (Xia et al. 2024): LoRAs trained one after the other. Each finished LoRA is merged into the model, and
@@ -47,6 +53,27 @@ impl ChainOfLora {
         Self { base, links: BTreeMap::new() }
     }
 
+    /// Checks that the LoRAs of `model` can be linked, which costs nothing: a training run asks before its first step.
+    ///
+    /// Merged into weights of fewer bits than float32, a link loses most of a small update. The next one is trained on what is
+    /// left, and not on the model that the chain amounts to.
+    ///
+    /// # Errors
+    /// Those of [`merge`], and [`ModelError::WrongType`]: an adapted linear is not float32.
+    pub fn validate(model: &CausalLm) -> Result<(), ModelError> {
+        validate(model)?;
+        let adapted = model.linears().into_iter().filter(|(_, linear)| linear.adapter.is_some());
+        match adapted.map(|(name, linear)| (name, linear.weight.val().dtype())).find(|(_, dtype)| *dtype != DType::F32)
+        {
+            Some((name, dtype)) => Err(ModelError::WrongType {
+                name,
+                found: format!("{dtype:?}"),
+                expected: "float32, since each link of the chain is merged into it".into(),
+            }),
+            None => Ok(()),
+        }
+    }
+
     /// The number of finished LoRAs, the same for every adapted linear.
     fn count(&self) -> usize {
         self.links.values().next().map_or(0, Vec::len)
@@ -64,8 +91,9 @@ impl ChainOfLora {
     /// Finishes the LoRAs of `model`: merges them into its weights and adds new ones.
     ///
     /// # Errors
-    /// Those of [`merge`].
+    /// Those of [`validate`](Self::validate).
     pub fn link(&mut self, model: CausalLm, seed: u64) -> Result<CausalLm, ModelError> {
+        Self::validate(&model)?;
         let layout = model.layout();
         let links = factors(&model);
         let mut next = merge(model)?;

@@ -125,21 +125,6 @@ impl Recipe {
         if self.micro_batch_tokens.is_some() { Layout::Packed } else { Layout::Padded(self.padding) }
     }
 
-    /// Checks that a chain of LoRA, if this is one, is of plain LoRAs, on linears whose weights are float32. Merged into fewer
-    /// bits, a link would lose most of a small update; the next one would be trained on what is left, and not on the model that
-    /// the chain amounts to.
-    ///
-    /// # Errors
-    /// It is not.
-    pub fn validate_chain(&self, is_plain_lora: bool, is_float32: bool) -> Result<(), SettingError> {
-        let expected = match self.chain_links > 1 {
-            true if !is_plain_lora => "1, for all but a plain LoRA",
-            true if !is_float32 => "1, for all but a base in float32, since each link is merged into its weights",
-            _ => return Ok(()),
-        };
-        Err(SettingError::invalid("chain_links", self.chain_links, expected))
-    }
-
     /// Whether this epoch (counted from 1) is the first of a link other than the first link.
     pub(crate) fn begins_link(&self, epoch: usize) -> bool {
         let link = |epoch: usize| epoch * self.chain_links / self.epochs;

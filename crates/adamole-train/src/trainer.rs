@@ -3,10 +3,9 @@
 use crate::{
     Checkpoint, Checkpoints, RankError, Recipe, TrainError, TrainEvent, TrainingState, Validation, Workers, run::Run,
 };
-use adamole_core::{AdaptedLinear, Lora};
 use adamole_data::{DataSet, Example, LabelScope};
-use adamole_llama::{CausalLm, ParameterKind};
-use burn::tensor::{DType, Device};
+use adamole_llama::{CausalLm, ChainOfLora, ParameterKind};
+use burn::tensor::Device;
 
 /// The examples of a run.
 #[derive(Debug, Clone, Copy)]
@@ -213,12 +212,9 @@ impl<'a> Trainer<'a> {
         if trainable == 0 {
             return Err(TrainError::NothingToTrain);
         }
-        let is_plain_lora = model.layout().method().is_some_and(|method| method.name == Lora::KIND.name);
-        let of_adapted = |(_, linear): (String, &AdaptedLinear)| {
-            Some(linear.weight.val().dtype()).filter(|_| linear.adapter.is_some())
-        };
-        let is_float32 = model.linears().into_iter().filter_map(of_adapted).all(|dtype| dtype == DType::F32);
-        recipe.validate_chain(is_plain_lora, is_float32)?;
+        if recipe.chain_links > 1 {
+            ChainOfLora::validate(model)?;
+        }
         for (what, examples) in [("training", data.train), ("validation", data.validation)] {
             if examples.is_empty() {
                 return Err(TrainError::NoExamples { what });

@@ -24,7 +24,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) comparison: &'a Comparison,
     pub(crate) results: &'a Results<'a>,
     pub(crate) grid: &'a Grid,
-    pub(crate) choices: &'a BTreeMap<String, Choice>,
+    pub(crate) choices: &'a [(String, Choice)],
     /// In the order of the groups.
     pub(crate) judgements: &'a [Vec<Judgement>],
     /// In the order of the benchmarks, of those on which a method has run.
@@ -147,7 +147,7 @@ impl Parts<'_> {
         let header: Vec<String> =
             rates.values.iter().map(|value| format!("{value:e}")).chain([String::new()]).collect();
         out += &format!("{}\n|---|{}---|\n", row_of("method", &header), "---:|".repeat(rates.values.len()));
-        for (method, choice) in self.comparison.rows().iter().filter_map(|row| Some((row, self.choices.get(row)?))) {
+        for (method, choice) in self.choices {
             let reached = |trial: Trial| match trial {
                 Trial::Waiting => "not yet".to_owned(),
                 Trial::Failed => "failed".to_owned(),

@@ -53,10 +53,13 @@ impl Choice {
     }
 }
 
-/// The choices of all methods. Of values with equal accuracies the smallest is chosen.
-pub(crate) fn choices(comparison: &Comparison, cells: &[Planned]) -> BTreeMap<String, Choice> {
-    let rows = comparison.rows().into_iter();
-    rows.map(|method| (method.clone(), choice(&comparison.rates, &method, cells))).collect()
+/// The choice of each method, in the order of the rows. Of values with equal accuracies the smallest is chosen.
+pub(crate) fn choices(comparison: &Comparison, cells: &[Planned]) -> Vec<(String, Choice)> {
+    let of_row = |method: String| {
+        let choice = choice(&comparison.rates, &method, cells);
+        (method, choice)
+    };
+    comparison.rows().into_iter().map(of_row).collect()
 }
 
 /// The chosen learning rates by method, of those whose trials have ended.

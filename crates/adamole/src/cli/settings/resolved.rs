@@ -77,8 +77,16 @@ impl Settings {
             }
         }
         let Weights { dtype, quantize, adapter_products } = Weights::from_settings(&given)?;
-        let is_plain_lora = adapter.method.0.name == Lora::KIND.name;
-        recipe.validate_chain(is_plain_lora, dtype == Precision::Float32 && quantize.is_none())?;
+        if recipe.chain_links > 1 {
+            let expected = match adapter.method.0.name == Lora::KIND.name {
+                false => Some("1, for all but a plain LoRA"),
+                true if dtype == Precision::Float32 && quantize.is_none() => None,
+                true => Some("1, for all but a base in float32, since each link is merged into its weights"),
+            };
+            if let Some(expected) = expected {
+                return Err(SettingError::invalid("chain_links", recipe.chain_links, expected).into());
+            }
+        }
         let splits = Splits::from_settings(&given)?.checked()?;
         let own_text = is_own_text.then(|| OwnText::from_settings(&given)).transpose()?;
         let run = || PathBuf::from("runs").join(format!("{}-{}-{}", reading.name(), adapter.method, recipe.seed));
