@@ -3,7 +3,7 @@
 use super::{
     compare::{Largest, close, equals, gradient},
     methods::{config, integer},
-    sites::{Sites, fill, rows_of},
+    sites::{Sites, fill, frozen, rows_of},
 };
 use adamole::core::{
     AdaptedLinear, ForwardContext, Method, MixLora, MixLoraPart, RoutedBlock, RoutingDetail,
@@ -12,14 +12,16 @@ use adamole::core::{
 use adamole_tests::{Case, device, values};
 use burn::{
     optim::GradientsParams,
-    tensor::{Tensor, activation::silu},
+    tensor::{
+        Tensor,
+        activation::{gelu, gelu_approximate, relu, silu},
+    },
 };
 
 const LINEARS: [&str; 3] = ["gate_proj", "up_proj", "down_proj"];
 
 /// Compares a block with everything that is recorded of it.
 pub(super) fn mixlora(case: &Case) {
-    assert_eq!(case.json["activation"], "silu");
     let method = MixLora {
         num_experts: integer(case, "/num_experts").try_into().unwrap(),
         top_k: integer(case, "/top_k").try_into().unwrap(),
@@ -55,7 +57,7 @@ fn block(case: &Case, method: MixLora) -> Sites<'_> {
     let targets: Vec<&str> = case.json["targets"].as_array().unwrap().iter().map(|it| it.as_str().unwrap()).collect();
     let linears = LINEARS.into_iter().map(|target| {
         let prefix = format!("{target}.");
-        let mut linear = AdaptedLinear::frozen(case.tensor(&format!("param.{prefix}base_layer.weight"), &device), None);
+        let mut linear = frozen(case, &prefix, &device);
         if targets.contains(&target) {
             let mut config = config(case, method);
             config.method = method.on(target, &targets).unwrap().unwrap();
@@ -71,12 +73,24 @@ fn block(case: &Case, method: MixLora) -> Sites<'_> {
     Sites { linears: linears.collect(), case, device: device.clone() }
 }
 
+/// The activation that a case names as transformers does.
+fn activation(case: &Case) -> fn(Tensor<2>) -> Tensor<2> {
+    match case.json["activation"].as_str() {
+        Some("silu") => silu,
+        Some("gelu") => gelu,
+        Some("gelu_new" | "gelu_pytorch_tanh") => gelu_approximate,
+        Some("relu") => relu,
+        other => panic!("the activation {other:?} is not known"),
+    }
+}
+
 /// The task loss and the output.
 fn pass(sites: &Sites<'_>, x: &Tensor<2>, context: &mut ForwardContext) -> (Tensor<1>, Tensor<2>) {
     context.set_rows(sites.rows());
     let [gate, up, down] = [0, 1, 2].map(|place| &sites.linears[place].2);
     let block = RoutedBlock::of(gate, up, down).unwrap();
-    let y = block.forward(x.clone(), |gate, up| silu(gate) * up, context);
+    let activation = activation(sites.case);
+    let y = block.forward(x.clone(), |gate, up| activation(gate) * up, context);
     ((y.clone() * rows_of(sites.case, "upstream", &sites.device)).sum(), y)
 }
 

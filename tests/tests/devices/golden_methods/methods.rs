@@ -1,7 +1,7 @@
 //! Each method with the settings of a case.
 
 use super::compare::{Largest, close, equals};
-use super::sites::{Sites, rows_of};
+use super::sites::{Sites, frozen, rows_of};
 use adamole::core::{
     AdaptedLinear, Adapter, AdapterConfig, CoMol, DynMole, FlyLora, ForwardContext, Goat, HydraLora, LdMole, Method,
     ReMole, RoutingDetail, Rows,
@@ -37,13 +37,20 @@ pub(super) fn config(case: &Case, method: impl Method + 'static) -> AdapterConfi
     config
 }
 
+/// The coefficients of a method with two auxiliary losses. The second is what both are multiplied by, so that it is not 0
+/// here: where it is in the case, it is too small for any comparison.
+fn coefficients(case: &Case, names: [&str; 2]) -> [f64; 2] {
+    let [other, balance] = names.map(|name| case.number(&format!("/coefficient_{name}")));
+    [other, balance.max(1e-9)]
+}
+
 fn hydralora(case: &Case) {
     let num_experts = integer(case, "/num_experts").try_into().unwrap();
     Sites::of(case, &config(case, HydraLora { num_experts })).check(1.0);
 }
 
 fn ldmole(case: &Case) {
-    let [balance, sparsity] = ["balance", "sparsity"].map(|name| case.number(&format!("/coefficient_{name}")));
+    let [sparsity, balance] = coefficients(case, ["sparsity", "balance"]);
     let sites = |sparsity_loss: f64| {
         let method = LdMole {
             num_experts: integer(case, "/num_experts").try_into().unwrap(),
@@ -64,7 +71,7 @@ fn ldmole(case: &Case) {
 
 fn dynmole(case: &Case) {
     let number = |name: &str| case.number(name) as f32;
-    let [entropy, balance] = ["entropy", "balance"].map(|name| case.number(&format!("/coefficient_{name}")));
+    let [entropy, balance] = coefficients(case, ["entropy", "balance"]);
     let method = DynMole {
         num_experts: integer(case, "/num_experts").try_into().unwrap(),
         top_p: number("/top_p").try_into().unwrap(),
@@ -204,8 +211,8 @@ fn flylora(case: &Case) {
         variant,
     };
     let (config, device) = (config(case, method), device().autodiff());
-    let weight: Tensor<2> = case.tensor("param.base_layer.weight", &device);
-    let [d_out, d_in] = weight.dims();
+    let mut linear = frozen(case, "", &device);
+    let [d_out, d_in] = linear.weight.dims();
     let rank = config.rank.get();
     let mut fresh = Adapter::new(config.clone(), d_in, d_out, &[1], &device);
     for row in values(fresh.a().into_data()).chunks(d_in) {
@@ -214,7 +221,6 @@ fn flylora(case: &Case) {
     for (name, key) in [("a", "param.lora_A.weight"), ("b", "param.lora_B.weight")] {
         fresh.set(name, case.tensor::<2>(key, &device).into_data());
     }
-    let mut linear = AdaptedLinear::frozen(weight, None);
     linear.adapter = Some(fresh);
 
     let of_step = |key: &str, step: usize, width: usize| {

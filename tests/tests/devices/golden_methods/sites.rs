@@ -47,6 +47,13 @@ pub(super) fn rows_of(case: &Case, key: &str, device: &Device) -> Tensor<2> {
     tensor.reshape([batch * length, width])
 }
 
+/// The frozen linear whose parameters have this prefix.
+pub(super) fn frozen(case: &Case, prefix: &str, device: &Device) -> AdaptedLinear {
+    let [weight, bias] = ["weight", "bias"].map(|name| format!("param.{prefix}base_layer.{name}"));
+    let bias = case.tensors.shape(&bias).map(|_| case.tensor(&bias, device));
+    AdaptedLinear::frozen(case.tensor(&weight, device), bias)
+}
+
 impl<'a> Sites<'a> {
     pub(super) fn of(case: &'a Case, config: &AdapterConfig) -> Self {
         let device = device().autodiff();
@@ -56,10 +63,7 @@ impl<'a> Sites<'a> {
             Some(count) => (0..count).map(|site| (format!("site{site}."), format!(".site{site}"))).collect(),
         };
         let linears = names.into_iter().map(|(prefix, ending)| {
-            let bias = format!("param.{prefix}base_layer.bias");
-            let bias = case.tensors.shape(&bias).map(|_| case.tensor(&bias, &device));
-            let weight = case.tensor(&format!("param.{prefix}base_layer.weight"), &device);
-            let mut linear = AdaptedLinear::frozen(weight, bias);
+            let mut linear = frozen(case, &prefix, &device);
             linear.adapt(config.clone(), &[0]);
             let adapter = linear.adapter.as_mut().unwrap();
             fill(adapter, case, &prefix, &device);
@@ -155,8 +159,8 @@ impl<'a> Sites<'a> {
         ours.extend(x.grad(&gradients).map(|gradient| ("x".to_owned(), gradient.into_data())));
         let modules: Vec<AdaptedLinear> = self.linears.iter().map(|(.., linear)| linear.clone()).collect();
         let gradients = GradientsParams::from_grads(gradients, &modules);
-        for (prefix, _, linear) in &self.linears {
-            let adapter = linear.adapter.as_ref().unwrap();
+        let adapters = self.linears.iter().filter_map(|(prefix, _, linear)| Some((prefix, linear.adapter.as_ref()?)));
+        for (prefix, adapter) in adapters {
             let names = adapter.parameters().flat_map(|(spec, _)| {
                 let keys = spec.keys().into_iter().map(|(key, _)| key);
                 keys.zip(names(spec)).map(|(key, name)| (key, prefixed(prefix, &name)))
