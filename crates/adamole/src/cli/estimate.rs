@@ -115,7 +115,8 @@ impl Lot {
 
     /// The sum of `of` over all texts.
     fn sum(&self, of: impl Fn(usize) -> f64) -> f64 {
-        self.0.iter().map(|(length, items)| of(*length) * *items as f64).sum()
+        // The sum of no floats is -0.
+        self.0.iter().fold(0.0, |sum, (length, items)| sum + of(*length) * *items as f64)
     }
 }
 

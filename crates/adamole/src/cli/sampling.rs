@@ -10,7 +10,7 @@ use clap::Args;
 #[derive(Args)]
 #[command(next_help_heading = headings::SAMPLING)]
 pub(crate) struct SamplingFlags {
-    /// Sample tokens at this temperature [the most probable token]
+    /// Sample tokens at this temperature; 0 takes the most probable token [0]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     temperature: Option<f32>,
     /// Sample from the most probable tokens, so many of them
@@ -41,7 +41,7 @@ impl SamplingFlags {
     pub(crate) fn options(&self, max_new_tokens: usize) -> Result<(Generation, StopStrings), Failure> {
         let default = SamplingSettings::default();
         let sampling = Sampling::new(SamplingSettings {
-            temperature: self.temperature,
+            temperature: self.temperature.filter(|temperature| *temperature != 0.0),
             top_k: self.top_k,
             top_p: self.top_p.unwrap_or(default.top_p),
             min_p: self.min_p.unwrap_or(default.min_p),
