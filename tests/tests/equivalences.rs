@@ -3,7 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use adamole::{
-    core::{AdaMole, AdaptedLinear, AdapterConfig, CounterRng, ForwardContext, Lora, RoutingDetail, Sira},
+    core::{
+        AdaMole, AdaptedLinear, AdapterConfig, CounterRng, ForwardContext, Lora, MixLora, MixLoraPart, RoutingDetail,
+        Sira,
+    },
     data::{Batch, Buckets, Collation, Example, LabelScope, Layout, Padding},
     llama::{AdapterLayout, CausalLm, Targets, TokenBatch, cross_entropy, frozen_cross_entropy, load_base},
     train::{Accumulation, DeviceBatch, Recipe, Replicas, StepInput, Workers, accumulate},
@@ -222,6 +225,21 @@ fn targets_that_a_model_does_not_have_are_refused_and_parts_of_fused_linears_mea
     let error = layout("phi3_window", &["q_proj", "o_proj"]).unwrap_err().to_string();
     assert!(error.contains("q_proj") && error.contains("qkv_proj, o_proj, gate_up_proj, down_proj"), "{error}");
     assert!(layout("qwen3_norms", &["qkv_proj"]).unwrap_err().to_string().contains("qkv_proj"));
+}
+
+#[test]
+fn experts_that_are_whole_blocks_need_gate_and_up_apart() {
+    let part = MixLoraPart::Attention;
+    let method = MixLora { num_experts: 4.try_into().unwrap(), top_k: 2.try_into().unwrap(), part };
+    let config = AdapterConfig::new(method, 2, 4.0, 0.0).unwrap();
+    let targets = Targets::try_from(vec!["down_proj".to_owned()]).unwrap();
+    let layout = |family: &str| {
+        let model = load_base(&golden(&format!("families/{family}/base")), &device()).unwrap();
+        AdapterLayout::uniform(config.clone(), &targets, model.config())
+    };
+    assert!(layout("qwen3_norms").is_ok());
+    let error = layout("phi3_window").unwrap_err().to_string();
+    assert!(error.contains("targets is down_proj") && error.contains("gate_proj and up_proj apart"), "{error}");
 }
 
 fn compare_by_blocks(model: &CausalLm) {

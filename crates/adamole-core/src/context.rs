@@ -104,6 +104,22 @@ impl ForwardContext {
         Some((groups.next_linear - 1, &mut groups.groups))
     }
 
+    /// The number of the next linear, with which a feed-forward block begins, and whether in all groups the experts are whole
+    /// blocks; `None` where they are in no group.
+    pub(crate) fn routed_blocks(&self) -> Option<(usize, bool)> {
+        let Groups { groups, next_linear } = self.groups.as_ref()?;
+        let routed: Vec<bool> = groups.iter().map(|group| group.routes_block(*next_linear)).collect();
+        routed.contains(&true).then(|| (*next_linear, !routed.contains(&false)))
+    }
+
+    /// The groups of rows, where the next linear is that with this number.
+    pub(crate) fn groups_before(&mut self, linear: usize) -> &mut [RowGroup] {
+        self.groups.as_mut().map_or(&mut [], |groups| {
+            groups.next_linear = linear;
+            &mut groups.groups
+        })
+    }
+
     /// Dropout drawn from `seed`.
     pub fn training(seed: DropoutSeed) -> Self {
         Self { dropout: Some(seed), ..Self::evaluation() }

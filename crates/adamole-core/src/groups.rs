@@ -48,8 +48,28 @@ impl RowGroup {
         self.context.into_layers()
     }
 
-    /// The adapter of these rows on the linear with this number, and what travels with their pass.
+    /// The adapter of these rows on the linear with this number, and what travels with their pass; `None` where there is no
+    /// adapter, or one that is a part of experts that are whole blocks.
     pub(crate) fn on_linear(&mut self, number: usize) -> Option<(&Adapter, &mut ForwardContext)> {
-        Some((self.adapters.as_ref()?.get(number)?, &mut self.context))
+        let adapter = self.adapters.as_ref()?.get(number).filter(|adapter| !is_of_block(adapter))?;
+        Some((adapter, &mut self.context))
     }
+
+    /// The adapters of these rows on the three linears of a feed-forward block from this number on, and what travels with
+    /// their pass.
+    pub(crate) fn on_block(&mut self, first: usize) -> ([Option<&Adapter>; 3], &mut ForwardContext) {
+        let adapters = self.adapters.as_ref();
+        ([first, first + 1, first + 2].map(|number| adapters?.get(number)), &mut self.context)
+    }
+
+    /// Whether the experts of these rows are whole feed-forward blocks, on that whose linears begin with this number.
+    pub(crate) fn routes_block(&self, first: usize) -> bool {
+        let adapters = self.adapters.as_ref();
+        (first..first + 3).filter_map(|number| adapters?.get(number)).any(is_of_block)
+    }
+}
+
+/// Whether an adapter is a part of experts that are whole feed-forward blocks.
+fn is_of_block(adapter: &Adapter) -> bool {
+    adapter.config().method.block_choices().is_some()
 }

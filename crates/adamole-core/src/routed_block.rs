@@ -1,6 +1,6 @@
 //! A gated feed-forward block whose experts are whole blocks, with one router for all of its linears.
 
-use crate::{AdaptedLinear, Adapter, ForwardContext, router::top_choices};
+use crate::{AdaptedLinear, Adapter, ForwardContext, RowGroup, router::top_choices};
 use adamole_kernels::weighted_experts;
 use burn::tensor::Tensor;
 
@@ -17,11 +17,18 @@ use burn::tensor::Tensor;
 /// is masked.
 #[derive(Debug)]
 pub struct RoutedBlock<'a> {
-    gate: &'a AdaptedLinear,
-    up: &'a AdaptedLinear,
-    down: &'a AdaptedLinear,
+    gate: Part<'a>,
+    up: Part<'a>,
+    down: Part<'a>,
     router: &'a Adapter,
     choices: usize,
+}
+
+/// A linear of a block, and the adapter that is used with it.
+#[derive(Debug, Clone, Copy)]
+struct Part<'a> {
+    linear: &'a AdaptedLinear,
+    adapter: Option<&'a Adapter>,
 }
 
 /// One of the k choices of every token.
@@ -43,10 +50,45 @@ struct Mixed {
 impl<'a> RoutedBlock<'a> {
     /// The block of these linears; `None` if they have no router for whole blocks.
     pub fn of(gate: &'a AdaptedLinear, up: &'a AdaptedLinear, down: &'a AdaptedLinear) -> Option<Self> {
-        let adapters = [gate, up, down].into_iter().filter_map(|linear| linear.adapter.as_ref());
+        Self::with([gate, up, down].map(|linear| Part { linear, adapter: linear.adapter.as_ref() }))
+    }
+
+    fn with(parts: [Part<'a>; 3]) -> Option<Self> {
+        let adapters = parts.into_iter().filter_map(|part| part.adapter);
         let mut routers = adapters.filter(|adapter| adapter.config().method.router().is_some());
         let (router, choices) = routers.find_map(|it| Some((it, it.config().method.block_choices()?)))?;
+        let [gate, up, down] = parts;
         Some(Self { gate, up, down, router, choices })
+    }
+
+    /// What a feed-forward block does, `[T, hidden]` to `[T, hidden]`, where groups of rows have adapters of their own
+    /// ([`ForwardContext::for_groups`]): the groups whose experts are whole blocks are routed apart, and the rest is that of
+    /// `ordinary`, which goes through `linears` one by one: gate, up and down. Without such groups all is that of `ordinary`.
+    pub fn of_groups(
+        linears: [&AdaptedLinear; 3],
+        x: Tensor<2>,
+        gated: impl Fn(Tensor<2>, Tensor<2>) -> Tensor<2>,
+        ordinary: impl FnOnce(Tensor<2>, &mut ForwardContext) -> Tensor<2>,
+        context: &mut ForwardContext,
+    ) -> Tensor<2> {
+        let Some((first, all)) = context.routed_blocks() else { return ordinary(x, context) };
+        let y = match all {
+            // Of which nothing is used.
+            true => x.clone(),
+            false => ordinary(x.clone(), context),
+        };
+        let mut start = 0;
+        let of_group = |group: &mut RowGroup| {
+            let (begin, rows) = (start, group.rows());
+            start += rows;
+            let (adapters, context) = group.on_block(first);
+            let parts = std::array::from_fn(|i| Part { linear: linears[i], adapter: adapters[i] });
+            match RoutedBlock::with(parts) {
+                Some(block) => block.forward(x.clone().narrow(0, begin, rows), &gated, context).cast(x.dtype()),
+                None => y.clone().narrow(0, begin, rows),
+            }
+        };
+        Tensor::cat(context.groups_before(first + linears.len()).iter_mut().map(of_group).collect(), 0)
     }
 
     /// `[T, hidden]` to `[T, hidden]`; `gated` is `f(gate) * up`.
@@ -57,9 +99,9 @@ impl<'a> RoutedBlock<'a> {
         context: &mut ForwardContext,
     ) -> Tensor<2> {
         let Mixed { hidden, inner } = self.mixed(x, gated, context);
-        match (inner, &self.down.adapter) {
-            (Some(inner), Some(adapter)) => self.down.updated(hidden, inner, adapter.b()),
-            _ => self.down.unadapted(hidden),
+        match (inner, self.down.adapter) {
+            (Some(inner), Some(adapter)) => self.down.linear.updated(hidden, inner, adapter.b()),
+            _ => self.down.linear.unadapted(hidden),
         }
     }
 
@@ -82,7 +124,7 @@ impl<'a> RoutedBlock<'a> {
         let choices = self.choose(&x, context);
         let gates = of_choices(self.gate, &x, &choices, context);
         let ups = of_choices(self.up, &x, &choices, context);
-        let last = self.down.adapter.as_ref().map(|adapter| (adapter, context.enter_adapter()));
+        let last = self.down.adapter.map(|adapter| (adapter, context.enter_adapter()));
         let mut mixed: Option<Mixed> = None;
         for ((gate, up), choice) in gates.into_iter().zip(ups).zip(choices) {
             let hidden = gated(gate, up);
@@ -113,13 +155,13 @@ impl<'a> RoutedBlock<'a> {
 
 /// The result of a linear for each choice, `[T, d_in]` to `[T, d_out]`.
 fn of_choices(
-    linear: &AdaptedLinear,
+    Part { linear, adapter }: Part<'_>,
     x: &Tensor<2>,
     choices: &[Choice],
     context: &mut ForwardContext,
 ) -> Vec<Tensor<2>> {
     let frozen = linear.unadapted(x.clone());
-    let Some(adapter) = &linear.adapter else { return vec![frozen; choices.len()] };
+    let Some(adapter) = adapter else { return vec![frozen; choices.len()] };
     let number = context.enter_adapter();
     let hidden = adapter.hidden(x, number, context);
     let of_choice = |choice: &Choice| {

@@ -136,14 +136,6 @@ pub enum ModelError {
         /// The number of tokens before it.
         position: usize,
     },
-    /// One router decides for several linears, which a pass with the adapters of others does not know.
-    #[error(
-        "adapters of the method {method} cannot share a pass with others: one router decides for a whole feed-forward block"
-    )]
-    NotShared {
-        /// The name of the method.
-        method: &'static str,
-    },
     /// A token is outside the vocabulary: the embedding has no row for it.
     #[error("the tokenizer gives token {id}, but the model's vocabulary has {rows}: they are not of one model")]
     TokenOutsideVocabulary {

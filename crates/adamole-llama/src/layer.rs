@@ -139,9 +139,14 @@ pub(crate) struct Mlp {
 impl Mlp {
     /// `[T, hidden]` to `[T, hidden]`.
     pub(crate) fn forward(&self, x: Tensor<2>, context: &mut ForwardContext) -> Tensor<2> {
-        match self.routed() {
-            Some(block) => block.forward(x, |gate, up| self.activated(gate, up), context),
-            None => self.down_proj.forward(self.gated(x, context), context),
+        let activated = |gate, up| self.activated(gate, up);
+        let ordinary = |x, context: &mut ForwardContext| self.down_proj.forward(self.gated(x, context), context);
+        match (self.routed(), &self.gate_proj, &self.up_proj) {
+            (Some(block), ..) => block.forward(x, activated, context),
+            (None, Some(gate), Some(up)) => {
+                RoutedBlock::of_groups([gate, up, &self.down_proj], x, activated, ordinary, context)
+            }
+            _ => ordinary(x, context),
         }
     }
 

@@ -109,14 +109,15 @@ impl AdapterLayout {
         }
         let layers = configs.iter().enumerate();
         let linears = layers.flat_map(|(i, config)| targets.iter().map(move |t| (linear_name(i, t), config.clone())));
-        Self(linears.collect()).divided()
+        Self(linears.collect()).divided(model.fused_linears)
     }
 
-    /// The layout with each linear's part of a method whose parts differ.
+    /// The layout with each linear's part of a method whose parts differ, on a model that has gate and up as one linear or
+    /// apart.
     ///
     /// # Errors
     /// The method cannot be on these linears.
-    pub(crate) fn divided(mut self) -> Result<Self, SettingError> {
+    pub(crate) fn divided(mut self, fused_linears: bool) -> Result<Self, SettingError> {
         let mut layers: BTreeMap<usize, Vec<&'static str>> = BTreeMap::new();
         for (layer, target) in self.0.keys().filter_map(|linear| layer_and_target(linear)) {
             layers.entry(layer).or_default().push(target);
@@ -125,6 +126,10 @@ impl AdapterLayout {
             let Some((layer, target)) = layer_and_target(linear) else { continue };
             if let Some(part) = config.method.on(target, &layers[&layer])? {
                 config.method = part;
+            }
+            if fused_linears && config.method.block_choices().is_some() {
+                let expected = "linears of a model that has gate_proj and up_proj apart, as of a block with experts";
+                return Err(SettingError::invalid("targets", target, expected));
             }
         }
         Ok(self)

@@ -4,7 +4,7 @@ use crate::{
     BlockCache, CausalLm, ModelError, TokenRouting, Visibility, attention::Memory, rotation::Stretch,
     token_batch::Sequences, token_routing::token_routing,
 };
-use adamole_core::{AdaptedLinear, AdapterSet, ForwardContext, RoutingDetail, RowGroup, Rows};
+use adamole_core::{AdapterSet, ForwardContext, RoutingDetail, RowGroup, Rows};
 use adamole_kernels::CachedSequence;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use std::sync::Arc;
@@ -53,18 +53,8 @@ impl NextTokens<'_> {
 
 impl CausalLm {
     /// The model's adapters, to be used with the frozen weights of another copy of its base.
-    ///
-    /// # Errors
-    /// The experts of a method are whole feed-forward blocks.
-    pub fn adapter_set(&self) -> Result<AdapterSet, ModelError> {
-        let adapter = |(_, linear): (_, &AdaptedLinear)| {
-            let method = linear.adapter.as_ref().map(|adapter| &adapter.config().method);
-            match method.filter(|method| method.block_choices().is_some()) {
-                Some(method) => Err(ModelError::NotShared { method: method.kind().name }),
-                None => Ok(linear.adapter.clone()),
-            }
-        };
-        self.linears().into_iter().map(adapter).collect()
+    pub fn adapter_set(&self) -> AdapterSet {
+        self.linears().into_iter().map(|(_, linear)| linear.adapter.clone()).collect()
     }
 
     /// Reads the next tokens of some texts in one pass, which reads the frozen weights once. Adjacent texts with the same

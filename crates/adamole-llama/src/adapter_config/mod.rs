@@ -137,7 +137,8 @@ impl RawAdapterConfig {
                 Ok((name.clone(), config))
             })
             .collect::<Result<_, ModelError>>()?;
-        layout.divided().map_err(|error| not_valid(path, kind, error))
+        let fused = linears.iter().any(|name| name.ends_with(".gate_up_proj"));
+        layout.divided(fused).map_err(|error| not_valid(path, kind, error))
     }
 }
 

@@ -182,7 +182,7 @@ fn served(
         Some(templates) => base.answer_end_tokens(templates)?,
         None => Vec::new(),
     };
-    let adapters = adapted.map(|(model, _)| model.adapter_set()).transpose()?;
+    let adapters = adapted.map(|(model, _)| model.adapter_set());
     Ok(Served {
         name,
         adapters: adapters.map(Arc::new),
