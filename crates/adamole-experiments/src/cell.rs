@@ -30,6 +30,8 @@ pub(crate) struct Cell {
     pub(crate) trial_of: Option<String>,
     /// Whether it waits for the choice of its learning rate, and its settings have another one.
     pub(crate) waits: bool,
+    /// Whether its report is of items that chose no epoch, as a comparison says.
+    pub(crate) reports_apart: bool,
     /// Whether the adapter is also evaluated with the scoring of the reference implementation.
     pub(crate) reference_scoring: bool,
     pub(crate) portion: Portion,
@@ -110,7 +112,7 @@ impl Cell {
             settings.insert("workers".into(), i64::try_from(workers).unwrap_or(i64::MAX).into());
         }
         let is_trained = key.method != "untuned";
-        let (mut trial_of, mut waits) = (None, false);
+        let (mut trial_of, mut waits, mut reports_apart) = (None, false, false);
         match variant.rate {
             Rate::Trial { .. } => {
                 trial_of = Some(variant.method.clone());
@@ -121,7 +123,7 @@ impl Cell {
             Rate::Chosen if is_trained => {
                 let chosen = definitions.rates.get(&variant.method);
                 let any = preset.comparison.as_ref().and_then(|comparison| comparison.rates.values.first());
-                waits = chosen.is_none();
+                (waits, reports_apart) = (chosen.is_none(), true);
                 settings.extend(chosen.or(any).map(|rate| ("learning_rate".to_owned(), (*rate).into())));
             }
             Rate::Chosen | Rate::Set => {}
@@ -132,7 +134,7 @@ impl Cell {
         let shipped = places.root.as_deref().map(|root| root.join(&model.shape)).filter(|folder| folder.is_dir());
         let shape = shipped.map_or_else(|| model.shape.clone(), |folder| folder.display().to_string());
         let (key, portion, reference_scoring) = (key.clone(), portion.clone(), preset.reference_scoring);
-        Ok(Self { key, settings, is_trained, trial_of, waits, reference_scoring, portion, shape })
+        Ok(Self { key, settings, is_trained, trial_of, waits, reports_apart, reference_scoring, portion, shape })
     }
 
     /// Runs what is left of the cell in `folder` and returns the output of the training run, if there is one, and of the evaluations

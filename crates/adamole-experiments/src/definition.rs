@@ -148,8 +148,8 @@ impl Definitions {
                 }
             }
         }
-        if preset.comparison.as_ref().is_some_and(|comparison| comparison.rates.values.is_empty()) {
-            return Err(ExperimentError::NoRates);
+        if let Some(comparison) = &preset.comparison {
+            comparison.rates.check()?;
         }
         // A comparison chooses its rates itself.
         let families = methods.values().filter(|_| preset.comparison.is_none());

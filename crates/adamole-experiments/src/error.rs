@@ -72,9 +72,12 @@ pub enum ExperimentError {
         /// The name of both.
         name: String,
     },
-    /// A comparison has no learning rates.
-    #[error("the preset's comparison has no learning rates, expected at least one in comparison.rates.values")]
-    NoRates,
+    /// A comparison has no learning rates, or one that is none or is there twice.
+    #[error("comparison.rates.values is {values:?}, expected learning rates above 0, each once")]
+    Rates {
+        /// The rates.
+        values: Vec<f64>,
+    },
     /// The seed of the trials is reported.
     #[error("seed {seed} is that of the trials of learning rates, whose runs are not reported; expected other seeds")]
     TrialSeed {
@@ -122,6 +125,14 @@ pub enum ExperimentError {
     /// A cell has no reported items.
     #[error("{cell}: its settings have no report_split, on whose items the accuracy is reported")]
     NoReport {
+        /// The cell.
+        cell: String,
+    },
+    /// Items that choose the epoch of a cell are reported.
+    #[error(
+        "{cell}: its report_split has items of its validation_split, which choose the epoch; a comparison reports others"
+    )]
+    ReportChooses {
         /// The cell.
         cell: String,
     },

@@ -25,6 +25,7 @@ pub(crate) struct Estimate {
     train_operations: f64,
     validation_operations: f64,
     report_operations: f64,
+    report_overlaps_validation: bool,
     pub(crate) memory_bytes: u64,
 }
 
@@ -66,7 +67,12 @@ impl Estimate {
             let message = String::from_utf8_lossy(&output.stderr).trim().to_owned();
             return Err(ExperimentError::Refused { cell: cell.key.id(), message });
         }
-        serde_json::from_slice(&output.stdout).map_err(|error| ExperimentError::Printed(error.to_string()))
+        let estimate: Self =
+            serde_json::from_slice(&output.stdout).map_err(|error| ExperimentError::Printed(error.to_string()))?;
+        match cell.reports_apart && estimate.report_overlaps_validation {
+            true => Err(ExperimentError::ReportChooses { cell: cell.key.id() }),
+            false => Ok(estimate),
+        }
     }
 
     /// The operations of the whole cell: training with its validations, and two evaluations of the reported items.
@@ -134,6 +140,7 @@ mod tests {
             train_operations: 10.0,
             validation_operations: 2.0,
             report_operations: 1.0,
+            report_overlaps_validation: false,
             memory_bytes: 0,
         }
     }

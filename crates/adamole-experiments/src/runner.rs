@@ -158,7 +158,7 @@ mod tests {
         serde_json::from_value(serde_json::json!({
             "config": {"alpha": alpha, "recipe": {"epochs": 2}}, "fingerprint": null, "trainable_parameters": 7,
             "steps": 5, "train_tokens": 2, "train_operations": 4e9, "validation_operations": 1e9, "report_operations": 1e9,
-            "memory_bytes": 1,
+            "report_overlaps_validation": false, "memory_bytes": 1,
         }))
     }
 

@@ -190,6 +190,10 @@ impl<'a> Study<'a> {
     fn run_cells(&mut self) -> Result<(), ExperimentError> {
         let (mut mine, others) = self.split_trials();
         if !mine.is_empty() {
+            if !mine.iter().all(Planned::is_done) {
+                // What is wrong with the other cells is said before the first trial runs, and not after the last.
+                self.estimated(self.cells(&self.selected)?, true)?;
+            }
             runner::run(&mut mine, &self.launch, &self.places, self.jobs, self.gigaflops())?;
         }
         self.trials = [mine, others].concat();

@@ -40,31 +40,13 @@ const STATISTICS: &str = "Accuracies are in percent of the reported items, of wh
     Holm; *better* and *worse* need a corrected p below 0.05, and everything else is *not distinguishable*, which does not say \
     that methods are equal.";
 
-const CONFOUNDS: &[(&str, &str)] = &[
-    (
-        "Scale.",
-        "The first group leaves each method the scale of its authors, LoRA's alpha / 32 beside the experts' alpha / 4; the second gives all the same.",
-    ),
-    (
-        "Rank.",
-        "Trained parameters are matched at 8 experts of rank 4 beside one of rank 32; gates come on top. An expert's rank is an eighth of LoRA's.",
-    ),
-    (
-        "Rate.",
-        "Chosen for each method from the same list on the benchmarks named above with one seed; a benchmark of another kind may want another. Where the choice is at an edge of the list, a value beyond it may be better.",
-    ),
-    (
-        "Choice of the epoch.",
-        "By the accuracy on a few held-out training items; the more epochs differ by chance, the more that choice costs.",
-    ),
-    (
-        "Scoring.",
-        "By the letter of a choice after the prompt, aligned with training; other papers score whole continuations or generate text.",
-    ),
-    (
-        "Size.",
-        "A model of 135 million parameters and at most some thousand training items; nothing here speaks of larger ones.",
-    ),
+/// What may explain a difference in any comparison; what is of one alone is in its preset.
+const CONFOUNDS: [&str; 3] = [
+    "**Rate.** Chosen for each method from the same list on the benchmarks named above with one seed; a benchmark of another kind may \
+     want another. Where the choice is at an edge of the list, a value beyond it may be better.",
+    "**Choice of the epoch.** By the accuracy on a few held-out training items; the more epochs differ by chance, the more that choice \
+     costs.",
+    "**Scoring.** By the letter of a choice after the prompt; other papers score whole continuations or generate text.",
 ];
 
 impl Parts<'_> {
@@ -88,7 +70,8 @@ impl Parts<'_> {
             out += &format!("\n![{plot}]({plot})\n");
         }
         out += "\n## What else may explain a difference\n\n";
-        out += &CONFOUNDS.iter().map(|(what, why)| format!("- **{what}** {why}\n")).collect::<String>();
+        let confounds = self.comparison.confounds.iter().map(String::as_str).chain(CONFOUNDS);
+        out += &confounds.map(|confound| format!("- {confound}\n")).collect::<String>();
         out += &self.runs();
         out + &runs::settings(self.results)
     }

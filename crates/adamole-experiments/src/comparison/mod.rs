@@ -16,6 +16,7 @@ pub(crate) use page::write;
 pub(crate) use rates::choose;
 
 use crate::{
+    ExperimentError,
     definition::Definitions,
     experiment::{Column, Experiment, Metric, Rate},
     method::Method,
@@ -31,6 +32,9 @@ pub(crate) struct Comparison {
     pub(crate) benchmarks: Vec<String>,
     pub(crate) rates: Rates,
     pub(crate) groups: Vec<Group>,
+    /// What else may explain a difference here, in Markdown; the report adds what may in any comparison.
+    #[serde(default)]
+    pub(crate) confounds: Vec<String>,
     /// Further methods, beside those of `methods.toml`.
     #[serde(default)]
     pub(crate) methods: BTreeMap<String, Method>,
@@ -46,6 +50,19 @@ pub(crate) struct Rates {
     pub(crate) benchmarks: Vec<String>,
     /// The seed of the trials, which is not reported.
     pub(crate) seed: u64,
+}
+
+impl Rates {
+    /// # Errors
+    /// There is no rate, or one that is not above 0 or there twice.
+    pub(crate) fn check(&self) -> Result<(), ExperimentError> {
+        let values = &self.values;
+        let is_valid = |(place, value): (usize, &f64)| *value > 0.0 && !values[..place].contains(value);
+        match !values.is_empty() && values.iter().enumerate().all(is_valid) {
+            true => Ok(()),
+            false => Err(ExperimentError::Rates { values: values.clone() }),
+        }
+    }
 }
 
 /// Methods that are compared with one baseline. The p-values of a group are corrected together.

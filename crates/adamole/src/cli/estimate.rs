@@ -74,6 +74,8 @@ struct Report {
     validation_operations: f64,
     /// Operations of one evaluation of the reported items.
     report_operations: f64,
+    /// Whether reported items may also choose the epoch.
+    report_overlaps_validation: bool,
     memory_estimate: MemoryEstimate,
     memory_bytes: u64,
     /// The time on this machine, from the speed of plain products here; absent for a GPU, and for benchmarks as JSON.
@@ -164,6 +166,7 @@ pub(crate) fn run(arguments: EstimateArguments) -> Result<(), Failure> {
         train_operations: epochs as f64 * of_train,
         validation_operations: asked(&lengths.validation) + of_validation_labels,
         report_operations: asked(&lengths.report),
+        report_overlaps_validation: config.report_split.is_some_and(|part| part.overlaps(config.validation_split)),
         memory_bytes: memory_estimate.total(),
         memory_estimate,
         config,

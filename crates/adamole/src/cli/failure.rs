@@ -117,8 +117,10 @@ impl Failure {
                     | ExperimentError::NoSource { .. }
                     | ExperimentError::NothingAsked
                     | ExperimentError::NothingToMeasure
-                    | ExperimentError::NoRates
+                    | ExperimentError::Rates { .. }
                     | ExperimentError::TrialSeed { .. }
+                    | ExperimentError::NoReport { .. }
+                    | ExperimentError::ReportChooses { .. }
             ),
             Self::Model(ModelError::TokenOutsideVocabulary { .. }) => true,
             Self::Chat(error) => matches!(error, ChatError::NoTemplate { .. } | ChatError::NoDefault { .. }),

@@ -61,7 +61,7 @@ fn comparison(folder: &std::path::Path) -> String {
     let preset = format!(
         "title = \"Two methods\"\nabout = \"\"\nseeds = [0, 1]\njobs = 1\ngigaflops = 10\nreference_scoring = false\n\
          [models.base]\ntitle = \"small\"\nfolder = {base}\nshape = {base}\n[settings]\nepochs = 1\nwarmup_steps = 1\n\
-         [comparison]\nbenchmarks = [\"copa\"]\n\
+         [comparison]\nbenchmarks = [\"copa\"]\nconfounds = [\"**Rank.** Twice as large.\"]\n\
          [comparison.rates]\nvalues = [1e-4, 1e-3]\nbenchmarks = [\"copa\"]\nseed = 7\n\
          [[comparison.groups]]\ntitle = \"Beside LoRA\"\nabout = \"\"\nbaseline = \"lora\"\nmethods = [\"wide\"]\n\
          [comparison.methods.wide]\nmodel = \"wide LoRA\"\nsettings = {{ method = \"lora\", rank = 64 }}\n\
@@ -104,9 +104,14 @@ fn methods_are_compared_at_the_rates_that_trials_choose() {
     let group = &report["groups"][0]["comparisons"][0];
     assert_eq!((&group["method"], &group["seeds"], &group["test"]), (&"wide".into(), &2.into(), &"bootstrap".into()));
     let text = read("report.md");
-    for part in
-        ["Every cell has been run", "not measured", "## What has been learned", "## Ranking", "not distinguishable"]
-    {
+    for part in [
+        "Every cell has been run",
+        "not measured",
+        "## What has been learned",
+        "## Ranking",
+        "not distinguishable",
+        "- **Rank.** Twice as large.\n- **Rate.**",
+    ] {
         assert!(text.contains(part), "{part}: {text}");
     }
 
@@ -132,4 +137,29 @@ fn methods_are_compared_at_the_rates_that_trials_choose() {
     let text = read("report.md");
     assert!(text.contains("| wide LoRA | 100.0 (100.0 to 100.0) | 1 to 1 |") && text.contains("cost.svg"), "{text}");
     assert!(results.join("cost.svg").is_file());
+}
+
+#[test]
+fn a_comparison_that_would_mislead_is_refused_before_anything_runs() {
+    let folder = TempDir::new().unwrap();
+    let (path, results) = (comparison(folder.path()), folder.path().join("results"));
+    let preset = fs::read_to_string(&path).unwrap();
+    let refused = |what: &str, with: &str, parts: &[&str]| {
+        assert!(preset.contains(what), "{what}");
+        fs::write(&path, preset.replace(what, with)).unwrap();
+        fails(&["experiments", "--preset", &path, "--output", &shown(&results)], 2, parts);
+        assert!(!results.join("cells").exists() && !results.join("runs").exists());
+    };
+    let report = "report_split = \"test[:8]\"";
+    let overlap = ["base.copa.lora.0: its report_split has items of its validation_split"];
+    refused(report, "report_split = \"train[16:24]\"", &overlap);
+    refused(report, "report_split = \"train[20:30]\"", &overlap);
+    refused(report, "", &["base.copa.lora.0: its settings have no report_split"]);
+    refused("[1e-4, 1e-3]", "[]", &["comparison.rates.values is []"]);
+    refused(
+        "[1e-4, 1e-3]",
+        "[1e-3, 1e-3]",
+        &["comparison.rates.values is [0.001, 0.001], expected learning rates above 0, each once"],
+    );
+    refused("[1e-4, 1e-3]", "[1e-3, -1.0]", &["-1.0]"]);
 }
