@@ -64,7 +64,10 @@ impl Estimate {
         }
         let output = command.output().map_err(ExperimentError::io(program))?;
         if !output.status.success() {
-            let message = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+            let message = String::from_utf8_lossy(&output.stderr);
+            let message = message.trim().trim_start_matches("error: ");
+            // The file is a temporary one.
+            let message = message.replace(&config.display().to_string(), "its settings");
             return Err(ExperimentError::Refused { cell: cell.key.id(), message });
         }
         let estimate: Self =
