@@ -182,10 +182,9 @@ fn served(
         Some(templates) => base.answer_end_tokens(templates)?,
         None => Vec::new(),
     };
-    let adapters = adapted.map(|(model, _)| model.adapter_set());
     Ok(Served {
         name,
-        adapters: adapters.map(Arc::new),
+        adapters: adapted.map(|(model, _)| Arc::new(model.adapter_set())),
         routed: adapted.and_then(|(model, _)| routed(model)),
         templates,
         end_tokens: base.end_tokens()?,
