@@ -19,7 +19,8 @@ pub struct Released {
 }
 
 impl StopStrings {
-    /// A text ends before the first of these strings.
+    /// A text ends before that of these strings which is complete first, and of those which are so at the same character,
+    /// before the longest: where it ends does not depend on the pieces that it comes in.
     ///
     /// # Errors
     /// One of them is empty.
@@ -34,7 +35,11 @@ impl StopStrings {
     /// Adds to the text.
     pub fn push(&mut self, text: &str) -> Released {
         self.held.push_str(text);
-        if let Some(start) = self.strings.iter().filter_map(|string| self.held.find(string)).min() {
+        let ends_and_starts = self.strings.iter().filter_map(|string| {
+            let start = self.held.find(string)?;
+            Some((start + string.len(), start))
+        });
+        if let Some((_, start)) = ends_and_starts.min() {
             self.held.truncate(start);
             return Released { text: self.finish(), stopped: true };
         }
@@ -70,6 +75,16 @@ mod tests {
     }
 
     #[test]
+    fn a_stop_string_within_the_beginning_of_another_ends_the_text_whatever_follows() {
+        for pieces in [&["one abc"][..], &["one ab"], &["one ", "a", "b"]] {
+            let mut stop = StopStrings::new(["abc", "b"]).unwrap();
+            let released: Vec<Released> = pieces.iter().map(|piece| stop.push(piece)).collect();
+            let text: String = released.iter().map(|released| released.text.as_str()).collect();
+            assert_eq!((text.as_str(), released.last().map(|last| last.stopped)), ("one a", Some(true)));
+        }
+    }
+
+    #[test]
     fn an_empty_stop_string_is_refused() {
         let error = StopStrings::new(["a", ""]).expect_err("empty").to_string();
         assert_eq!(error, "stop is an empty string, expected at least one character");
@@ -81,7 +96,7 @@ mod tests {
             pieces in prop::collection::vec("[abé]{0,4}", 0..12), strings in prop::collection::vec("[abé]{1,4}", 0..3),
         ) {
             let whole = pieces.concat();
-            let end = strings.iter().filter_map(|string| whole.find(string.as_str())).min();
+            let end = strings.iter().filter_map(|string| whole.find(string.as_str()).map(|at| (at + string.len(), at))).min();
             let mut stop = StopStrings::new(strings).unwrap();
             let (mut text, mut stopped) = (String::new(), false);
             for piece in &pieces {
@@ -94,7 +109,7 @@ mod tests {
             }
             text += &stop.finish();
             prop_assert_eq!(stopped, end.is_some());
-            prop_assert_eq!(text, &whole[..end.unwrap_or(whole.len())]);
+            prop_assert_eq!(text, &whole[..end.map_or(whole.len(), |(_, start)| start)]);
         }
     }
 }
