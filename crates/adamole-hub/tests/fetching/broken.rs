@@ -226,7 +226,7 @@ fn a_stalled_connection_is_given_up() {
     });
     let start = Instant::now();
     let snapshot = world.fetch(&[FILE]).unwrap();
-    assert!(start.elapsed() < Duration::from_secs(3), "the server would stall for five seconds");
+    assert!(start.elapsed() < Duration::from_secs(30), "the server would stall for a minute");
     assert_eq!(std::fs::read(snapshot.join(FILE)).unwrap(), bytes(5000));
     assert_eq!(world.server.offsets()[1], Some(2000));
 }

@@ -291,7 +291,7 @@ fn send(
         std::thread::sleep(answer.pause);
     }
     let start = Instant::now();
-    while answer.stall.is_some() && start.elapsed() < Duration::from_secs(5) && !is_over.load(Ordering::Relaxed) {
+    while answer.stall.is_some() && start.elapsed() < Duration::from_secs(60) && !is_over.load(Ordering::Relaxed) {
         std::thread::sleep(Duration::from_millis(10));
     }
     match stream.flush() {

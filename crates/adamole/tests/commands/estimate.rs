@@ -5,6 +5,8 @@ use serde_json::Value;
 use std::path::Path;
 use tempfile::TempDir;
 
+/// Of a step whose activations are most of the memory: what the program takes without them is not the same on all machines,
+/// and neither is whether two workers have their peaks at once.
 #[test]
 #[cfg(target_os = "linux")]
 fn memory_is_foretold() {
@@ -12,12 +14,14 @@ fn memory_is_foretold() {
     let data = shown(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../datasets/copa"));
     let output = shown(&folder.path().join("run"));
     let run = ["train", "--benchmark", "copa", "--data", &data, "--model", &shipped(), "--output", &output];
-    let settings = ["--limit-train", "200", "--epochs", "1", "--workers", "2", "--format", "json"];
-    let report: Value = serde_json::from_str(&succeeds(&[&run[..], &settings].concat())).unwrap();
+    let batches = ["--limit-train", "100", "--batch-size", "100", "--micro-batch-size", "50", "--workers", "2"];
+    let settings = ["--epochs", "1", "--format", "json"];
+    let report: Value = serde_json::from_str(&succeeds(&[&run[..], &batches, &settings].concat())).unwrap();
     let estimate = report["memory_estimate"].as_object().unwrap();
     let foretold: f64 = estimate.values().map(|bytes| bytes.as_f64().unwrap()).sum();
     let ratio = foretold / report["peak_memory_bytes"].as_f64().unwrap();
-    assert!((0.85..1.15).contains(&ratio), "{ratio} of the peak: {estimate:?}");
+    assert!(estimate["activations"].as_f64().unwrap() > 0.5 * foretold, "{estimate:?}");
+    assert!((0.75..1.3).contains(&ratio), "{ratio} of the peak: {estimate:?}");
     assert!(report["share_of_matmul_peak"].as_f64().unwrap() > 0.0);
 }
 
