@@ -17,6 +17,9 @@ use toml::Table;
 /// Settings of a method that training has and a step on its own has not.
 const OF_TRAINING: [&str; 3] = ["chain_links", "loraplus_lr_ratio", "balance_coefficient"];
 
+/// Settings for all methods that a step on its own has too.
+const OF_A_STEP: [&str; 3] = ["targets", "dropout", "dtype"];
+
 /// The batch that is timed, and how often in a round.
 const STEP: [&str; 8] = ["--batch", "16", "--tokens", "64", "--labels", "answer", "--steps", "3"];
 
@@ -90,14 +93,11 @@ pub(crate) fn measure(
     let role = reported(definitions).map(|experiment| &experiment.model);
     let model = role.and_then(|role| places.model(role, definitions.preset.models.get(role)?)).unwrap_or_default();
     let program = launch.program.as_ref().ok_or(ExperimentError::NoProgram)?;
-    let mut common = vec!["--model".to_owned(), model, "--device".into(), launch.device.clone()];
-    for key in ["targets", "dropout", "dtype"] {
-        common.extend(definitions.preset.settings.get(key).into_iter().flat_map(|value| flag(key, value)));
-    }
+    let place = ["--model".to_owned(), model, "--device".into(), launch.device.clone()];
     let mut costs: BTreeMap<String, Cost> = BTreeMap::new();
     for (round, method) in (1..=ROUNDS).flat_map(|round| comparison.rows().into_iter().map(move |row| (round, row))) {
         let Some(variant) = definitions.variant_named(&method) else { continue };
-        let flags = [&common[..], &flags_of(&variant.settings)].concat();
+        let flags = [&place[..], &flags_of(&definitions.preset.settings, &variant.settings)].concat();
         let step = bench(program, "step", &[&flags[..], &STEP.map(str::to_owned)].concat())?;
         let decode = bench(program, "generate", &flags)?;
         let seconds_per_step = number(&step, "seconds_per_step")?;
@@ -127,10 +127,11 @@ fn number(value: &Value, key: &str) -> Result<f64, ExperimentError> {
     value[key].as_f64().ok_or_else(|| ExperimentError::Printed(format!("no {key}")))
 }
 
-/// The settings of a method as flags.
-fn flags_of(settings: &Table) -> Vec<String> {
-    let own = settings.iter().filter(|(key, _)| !OF_TRAINING.contains(&key.as_str()));
-    own.flat_map(|(key, value)| flag(key, value)).collect()
+/// The settings of a method as flags, with those for all methods that it does not set itself.
+fn flags_of(for_all: &Table, own: &Table) -> Vec<String> {
+    let for_all = for_all.iter().filter(|(key, _)| OF_A_STEP.contains(&key.as_str()) && !own.contains_key(*key));
+    let own = own.iter().filter(|(key, _)| !OF_TRAINING.contains(&key.as_str()));
+    for_all.chain(own).flat_map(|(key, value)| flag(key, value)).collect()
 }
 
 fn flag(key: &str, value: &toml::Value) -> [String; 2] {
@@ -168,13 +169,18 @@ mod tests {
     }
 
     #[test]
-    fn the_settings_of_a_method_are_flags_and_those_of_training_are_not() -> Result<(), crate::TestError> {
-        let settings: Table = toml::from_str(
-            "method = \"lora\"\nrank = 32\nuse_rslora = true\nchain_links = 2\ntargets = [\"q\", \"v\"]",
+    fn the_settings_of_a_method_are_flags_before_those_for_all_and_those_of_training_are_not()
+    -> Result<(), crate::TestError> {
+        let for_all = toml::from_str("dtype = \"bfloat16\"\ndropout = 0.1\ntargets = [\"q\"]\nepochs = 2")?;
+        let own = toml::from_str(
+            "method = \"lora\"\nrank = 32\nuse_rslora = true\nchain_links = 2\ntargets = [\"q\", \"v\"]\ndtype = \"float32\"",
         )?;
-        let mut flags = flags_of(&settings);
-        flags.sort();
-        assert_eq!(flags, ["--method", "--rank", "--targets", "--use-rslora", "32", "lora", "q,v", "true"]);
+        let flags = flags_of(&for_all, &own);
+        let mut pairs: Vec<String> = flags.chunks(2).map(|pair| pair.join(" ")).collect();
+        pairs.sort();
+        let expected =
+            ["--dropout 0.1", "--dtype float32", "--method lora", "--rank 32", "--targets q,v", "--use-rslora true"];
+        assert_eq!(pairs, expected);
         Ok(())
     }
 }
