@@ -28,11 +28,14 @@ pub(crate) struct Judgement {
 }
 
 impl Judgement {
+    /// Of one seed they speak of two runs: how far a method's runs lie apart is not known then.
     pub(crate) fn words(&self) -> &'static str {
-        match self.difference {
+        match (self.difference > 0.0, self.seeds > 1) {
             _ if self.adjusted >= LEVEL => "not distinguishable",
-            difference if difference > 0.0 => "better",
-            _ => "worse",
+            (true, true) => "better",
+            (false, true) => "worse",
+            (true, false) => "better with this seed",
+            (false, false) => "worse with this seed",
         }
     }
 
@@ -159,7 +162,8 @@ mod tests {
             let found = judgements(&grid(seeds, lora, other), &group(&["mole"]), &benchmarks);
             found.into_iter().next().map(|judgement| (judgement.words(), judgement.test()))
         };
-        assert_eq!(words(1, 10, 50), Some(("better", "McNemar")));
+        assert_eq!(words(1, 10, 50), Some(("better with this seed", "McNemar")));
+        assert_eq!(words(1, 50, 10), Some(("worse with this seed", "McNemar")));
         assert_eq!(words(3, 10, 50), Some(("better", "bootstrap")));
         assert_eq!(words(3, 50, 10), Some(("worse", "bootstrap")));
         assert_eq!(words(1, 30, 33), Some(("not distinguishable", "McNemar")));

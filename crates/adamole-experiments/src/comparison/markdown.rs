@@ -38,7 +38,7 @@ const STATISTICS: &str = "Accuracies are in percent of the reported items, of wh
     seed by McNemar's exact test, with several by a paired bootstrap of items and seeds (10000 resamples; of few seeds the \
     deviations are widened by n / (n - 1) in variance). The p-values of all comparisons of a group are corrected together after \
     Holm; *better* and *worse* need a corrected p below 0.05, and everything else is *not distinguishable*, which does not say \
-    that methods are equal.";
+    that methods are equal. *With this seed* is said of two runs, not of methods: another seed may turn it round.";
 
 /// What may explain a difference in any comparison; what is of one alone is in its preset.
 const CONFOUNDS: [&str; 3] = [
@@ -195,10 +195,10 @@ impl Parts<'_> {
                 None => "not run".to_owned(),
                 Some(it) => {
                     let over_seeds = it.over_seeds.map_or_else(|| "–".into(), |error| format!("{error:.1}"));
-                    let seeds = if it.seeds == self.results.seeds.len() {
-                        String::new()
-                    } else {
-                        format!(" ({} seeds)", it.seeds)
+                    let seeds = match it.seeds {
+                        all if all == self.results.seeds.len() => String::new(),
+                        1 => " (1 seed)".into(),
+                        some => format!(" ({some} seeds)"),
                     };
                     format!("{:.1} ± {over_seeds} ± {:.1}{seeds}", it.mean, it.over_items)
                 }
