@@ -50,16 +50,7 @@ pub(super) fn by_rows(left: &[bf16], right: &[bf16], sizes: [usize; 3]) -> Vec<f
 pub(super) fn by_columns(left: &[bf16], right: &[bf16], sizes: [usize; 3]) -> Vec<f32> {
     let [_, inner, columns] = sizes;
     assert_eq!(right.len(), columns * inner);
-    let zeros = vec![bf16::ZERO; columns];
-    product(left, sizes, |pairs, columns, panel| {
-        for (pair, panel) in pairs.zip(panel.chunks_exact_mut(COLUMNS)) {
-            let [first, second] = [2 * pair, 2 * pair + 1].map(|row| {
-                let row = if row < inner { &right[row * zeros.len()..][..zeros.len()] } else { &zeros };
-                &row[columns.clone()]
-            });
-            interleave(panel, first, second);
-        }
-    })
+    product(left, sizes, |pairs, part, panel| pack_columns(panel, right, columns, pairs, part))
 }
 
 #[inline(always)]
@@ -68,8 +59,33 @@ fn paired([first, second]: [bf16; 2]) -> Pair {
 }
 
 wide! {
-    fn interleave(pairs: &mut [Pair], first: &[bf16], second: &[bf16]) {
-        pairs.iter_mut().zip(first.iter().zip(second)).for_each(|(pair, (a, b))| *pair = paired([*a, *b]));
+    /// Packs columns of these pairs of rows of `right` `[inner, width]` into `[pairs, 48]`; the row after the last one is 0.
+    fn pack_columns(panel: &mut [Pair], right: &[bf16], width: usize, pairs: Range<usize>, columns: Range<usize>) {
+        let rows = right[2 * pairs.start * width..].chunks(2 * width);
+        for (panel, rows) in panel.chunks_exact_mut(COLUMNS).zip(rows).take(pairs.len()) {
+            let (first, second) = rows.split_at(width);
+            let first = &first[columns.clone()];
+            let panel = &mut panel[..first.len()];
+            match second {
+                [] => panel.iter_mut().zip(first).for_each(|(pair, a)| *pair = paired([*a, bf16::ZERO])),
+                second => interleave(panel, first, &second[columns.clone()]),
+            }
+        }
+    }
+}
+
+/// Pairs of elements of two rows of one length. 16 are a register.
+#[inline(always)]
+fn interleave(pairs: &mut [Pair], first: &[bf16], second: &[bf16]) {
+    let ((pairs, last), (first, last_first), (second, last_second)) =
+        (pairs.as_chunks_mut::<16>(), first.as_chunks::<16>(), second.as_chunks::<16>());
+    for (pairs, (first, second)) in pairs.iter_mut().zip(first.iter().zip(second)) {
+        for (pair, (a, b)) in pairs.iter_mut().zip(first.iter().zip(second)) {
+            *pair = paired([*a, *b]);
+        }
+    }
+    for (pair, (a, b)) in last.iter_mut().zip(last_first.iter().zip(last_second)) {
+        *pair = paired([*a, *b]);
     }
 }
 

@@ -50,9 +50,20 @@ fn gelu_exponent(g: f32) -> (f32, f32) {
     (SCALE * (g + CUBIC * g * g * g), SCALE * (1.0 + 3.0 * CUBIC * g * g))
 }
 
+/// Elements that are computed before they are appended.
+const BLOCK: usize = 512;
+
 wide! {
     fn gated_by(gate: &[f32], up: &[f32], exponent: impl Fn(f32) -> (f32, f32), y: &mut Vec<f32>) {
-        y.extend(gate.iter().zip(up).map(|(g, u)| g * sigmoid(exponent(*g).0) * u));
+        // `extend` by an iterator would be a function of its own, compiled for every processor.
+        let mut block = [0.0; BLOCK];
+        for (gate, up) in gate.chunks(BLOCK).zip(up.chunks(BLOCK)) {
+            let block = &mut block[..gate.len()];
+            for (y, (g, u)) in block.iter_mut().zip(gate.iter().zip(up)) {
+                *y = g * sigmoid(exponent(*g).0) * u;
+            }
+            y.extend_from_slice(block);
+        }
     }
 
     fn gated_by_backward(
