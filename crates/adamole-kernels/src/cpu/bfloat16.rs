@@ -50,7 +50,7 @@ pub(super) fn by_rows(left: &[bf16], right: &[bf16], sizes: [usize; 3]) -> Vec<f
 pub(super) fn by_columns(left: &[bf16], right: &[bf16], sizes: [usize; 3]) -> Vec<f32> {
     let [_, inner, columns] = sizes;
     assert_eq!(right.len(), columns * inner);
-    product(left, sizes, |pairs, part, panel| pack_columns(panel, right, columns, pairs, part))
+    product(left, sizes, |pairs, part, panel| pack_columns(panel, right, columns, pairs.start, part))
 }
 
 #[inline(always)]
@@ -59,10 +59,11 @@ fn paired([first, second]: [bf16; 2]) -> Pair {
 }
 
 wide! {
-    /// Packs columns of these pairs of rows of `right` `[inner, width]` into `[pairs, 48]`; the row after the last one is 0.
-    fn pack_columns(panel: &mut [Pair], right: &[bf16], width: usize, pairs: Range<usize>, columns: Range<usize>) {
-        let rows = right[2 * pairs.start * width..].chunks(2 * width);
-        for (panel, rows) in panel.chunks_exact_mut(COLUMNS).zip(rows).take(pairs.len()) {
+    /// Packs columns of the pairs of rows of `right` `[inner, width]` from this pair on into `[pairs, 48]`; the row after the
+    /// last one is 0.
+    fn pack_columns(panel: &mut [Pair], right: &[bf16], width: usize, first_pair: usize, columns: Range<usize>) {
+        let rows = right[2 * first_pair * width..].chunks(2 * width);
+        for (panel, rows) in panel.chunks_exact_mut(COLUMNS).zip(rows) {
             let (first, second) = rows.split_at(width);
             let first = &first[columns.clone()];
             let panel = &mut panel[..first.len()];
