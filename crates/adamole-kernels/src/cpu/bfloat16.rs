@@ -4,10 +4,8 @@
 //! into pairs: the left one as panels of 8 rows, the right one as panels of 48 columns. A tile of the result stays in registers
 //! while its two panels are read in order. An element of the result is the same sum however the product is divided.
 
-use crate::{
-    team::{share, threads},
-    wide::wide,
-};
+use super::pairs::{Pair, pack_columns, pack_rows};
+use crate::team::{share, threads};
 use half::bf16;
 use std::{
     arch::x86_64::{
@@ -28,12 +26,9 @@ const CHUNK: usize = 10 * COLUMNS;
 /// Multiplications from which on a product is shared by threads.
 const PARALLEL: usize = 1 << 22;
 
-/// Two elements, the first in the lower half.
-type Pair = u32;
-
 /// Whether the processor has the instructions.
 pub(super) fn is_supported() -> bool {
-    is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bf16")
+    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bf16")
 }
 
 /// `left right^T`: `left` `[rows, inner]`, `right` `[columns, inner]` to `[rows, columns]`. Supported processors only.
@@ -41,8 +36,9 @@ pub(super) fn by_rows(left: &[bf16], right: &[bf16], sizes: [usize; 3]) -> Vec<f
     let [_, inner, columns] = sizes;
     assert_eq!(right.len(), columns * inner);
     product(left, sizes, |pairs, columns, panel| {
-        let end = inner.min(2 * pairs.end);
-        pack::<COLUMNS>(panel, columns.map(|column| &right[column * inner..][2 * pairs.start..end]));
+        let elements = 2 * pairs.start..inner.min(2 * pairs.end);
+        // SAFETY: the processor is supported.
+        unsafe { pack_rows::<COLUMNS>(panel, right, inner, columns, elements) };
     })
 }
 
@@ -50,59 +46,10 @@ pub(super) fn by_rows(left: &[bf16], right: &[bf16], sizes: [usize; 3]) -> Vec<f
 pub(super) fn by_columns(left: &[bf16], right: &[bf16], sizes: [usize; 3]) -> Vec<f32> {
     let [_, inner, columns] = sizes;
     assert_eq!(right.len(), columns * inner);
-    product(left, sizes, |pairs, part, panel| pack_columns(panel, right, columns, pairs.start, part))
-}
-
-#[inline(always)]
-fn paired([first, second]: [bf16; 2]) -> Pair {
-    Pair::from(first.to_bits()) | Pair::from(second.to_bits()) << 16
-}
-
-wide! {
-    /// Packs columns of the pairs of rows of `right` `[inner, width]` from this pair on into `[pairs, 48]`; the row after the
-    /// last one is 0.
-    fn pack_columns(panel: &mut [Pair], right: &[bf16], width: usize, first_pair: usize, columns: Range<usize>) {
-        let rows = right[2 * first_pair * width..].chunks(2 * width);
-        for (panel, rows) in panel.chunks_exact_mut(COLUMNS).zip(rows) {
-            let (first, second) = rows.split_at(width);
-            let first = &first[columns.clone()];
-            let panel = &mut panel[..first.len()];
-            match second {
-                [] => panel.iter_mut().zip(first).for_each(|(pair, a)| *pair = paired([*a, bf16::ZERO])),
-                second => interleave(panel, first, &second[columns.clone()]),
-            }
-        }
-    }
-}
-
-/// Pairs of elements of two rows of one length. 16 are a register.
-#[inline(always)]
-fn interleave(pairs: &mut [Pair], first: &[bf16], second: &[bf16]) {
-    let ((pairs, last), (first, last_first), (second, last_second)) =
-        (pairs.as_chunks_mut::<16>(), first.as_chunks::<16>(), second.as_chunks::<16>());
-    for (pairs, (first, second)) in pairs.iter_mut().zip(first.iter().zip(second)) {
-        for (pair, (a, b)) in pairs.iter_mut().zip(first.iter().zip(second)) {
-            *pair = paired([*a, *b]);
-        }
-    }
-    for (pair, (a, b)) in last.iter_mut().zip(last_first.iter().zip(last_second)) {
-        *pair = paired([*a, *b]);
-    }
-}
-
-/// Packs at most `WIDTH` rows into `[pairs, WIDTH]`, which is 0 before.
-#[inline(always)]
-fn pack<'a, const WIDTH: usize>(panel: &mut [Pair], rows: impl Iterator<Item = &'a [bf16]>) {
-    for (index, row) in rows.enumerate() {
-        let (pairs, rest) = row.as_chunks::<2>();
-        let mut places = panel.chunks_exact_mut(WIDTH);
-        for (pair, place) in pairs.iter().zip(&mut places) {
-            place[index] = paired(*pair);
-        }
-        if let ([last], Some(place)) = (rest, places.next()) {
-            place[index] = paired([*last, bf16::ZERO]);
-        }
-    }
+    product(left, sizes, |pairs, part, panel| {
+        // SAFETY: the processor is supported.
+        unsafe { pack_columns::<COLUMNS>(panel, right, columns, pairs.start, part) };
+    })
 }
 
 /// The product, where `pack_right` packs the pairs and at most 48 columns of the right operand that it is given into `[pairs, 48]`,
@@ -113,14 +60,15 @@ fn product(
     pack_right: impl Fn(Range<usize>, Range<usize>, &mut [Pair]) + Sync,
 ) -> Vec<f32> {
     assert!(is_supported() && left.len() == rows * inner);
-    let mut y = vec![0.0; rows * columns];
     let pairs = inner.div_ceil(2);
     if pairs == 0 {
-        return y;
+        return vec![0.0; rows * columns];
     }
+    let mut y = Vec::with_capacity(rows * columns);
     let mut panels = vec![0; rows.next_multiple_of(ROWS) * pairs];
-    let of_rows = panels.chunks_exact_mut(ROWS * pairs).zip(left.chunks(ROWS * inner));
-    share(of_rows.collect(), |(panel, rows)| pack::<ROWS>(panel, rows.chunks_exact(inner)));
+    let of_rows = panels.chunks_exact_mut(ROWS * pairs).zip(steps(0..rows, ROWS));
+    // SAFETY: the processor is supported.
+    share(of_rows.collect(), |(panel, rows)| unsafe { pack_rows::<ROWS>(panel, left, inner, rows, 0..inner) });
 
     let threads = if rows * inner * columns < PARALLEL { 1 } else { threads() };
     let parts = if threads == 1 { 1 } else { 2 * threads };
@@ -143,13 +91,15 @@ fn product(
                     let rows = ROWS * index..(ROWS * (index + 1)).min(rows);
                     for (right, columns) in right.chunks_exact(depth.len() * COLUMNS).zip(steps(chunk.clone(), COLUMNS))
                     {
-                        // SAFETY: the processor has the instructions, and parts have columns of their own.
-                        unsafe { result.add(left, right, rows.clone(), columns) };
+                        // SAFETY: the processor is supported, parts have columns of their own, and the first pairs are first.
+                        unsafe { result.add(left, right, rows.clone(), columns, depth.start > 0) };
                     }
                 }
             }
         }
     });
+    // SAFETY: every element has the sum of its first pairs at least.
+    unsafe { y.set_len(rows * columns) };
     y
 }
 
@@ -168,12 +118,13 @@ struct Target {
 unsafe impl Sync for Target {}
 
 impl Target {
-    /// Adds the product of two panels to these rows and columns.
+    /// Writes the product of two panels to these rows and columns, or adds it to what they have.
     ///
     /// # Safety
-    /// The processor is supported, rows and columns are within the result, and nobody else uses them.
+    /// The processor is supported, rows and columns are within the result, and nobody else uses them. They have something to be
+    /// added to.
     #[target_feature(enable = "avx512f,avx512bf16")]
-    unsafe fn add(&self, left: &[Pair], right: &[Pair], rows: Range<usize>, columns: Range<usize>) {
+    unsafe fn add(&self, left: &[Pair], right: &[Pair], rows: Range<usize>, columns: Range<usize>, has_sums: bool) {
         let (left, right) = (left.as_chunks::<ROWS>().0, right.as_chunks::<COLUMNS>().0);
         let sums = tile(left, right);
         for (row, sums) in rows.zip(&sums) {
@@ -181,7 +132,7 @@ impl Target {
             let place = unsafe { self.y.add(row * self.columns + columns.start) };
             for (vector, sums) in steps(0..columns.len(), 16).zip(sums) {
                 // SAFETY: the vector is within the columns.
-                unsafe { add_to(place.add(vector.start), *sums, vector.len()) };
+                unsafe { add_to(place.add(vector.start), *sums, vector.len(), has_sums) };
             }
         }
     }
@@ -207,16 +158,17 @@ fn tile(left: &[[Pair; ROWS]], right: &[[Pair; COLUMNS]]) -> [[__m512; 3]; ROWS]
     sums
 }
 
-/// Adds the first elements of a vector to those at `place`.
+/// Writes the first elements of a vector to `place`, or adds them to those that it has.
 ///
 /// # Safety
-/// There are so many elements.
+/// There are so many elements, with something to be added to.
 #[target_feature(enable = "avx512f")]
 #[inline]
-unsafe fn add_to(place: *mut f32, sums: __m512, elements: usize) {
+unsafe fn add_to(place: *mut f32, sums: __m512, elements: usize, has_sums: bool) {
     let mask = (u32::MAX >> (32 - elements)) as u16;
-    // SAFETY: only elements of the mask are read and written.
-    unsafe { _mm512_mask_storeu_ps(place, mask, _mm512_add_ps(_mm512_maskz_loadu_ps(mask, place), sums)) };
+    let before = if has_sums { mask } else { 0 };
+    // SAFETY: only elements of the masks are read and written.
+    unsafe { _mm512_mask_storeu_ps(place, mask, _mm512_add_ps(_mm512_maskz_loadu_ps(before, place), sums)) };
 }
 
 #[cfg(test)]

@@ -13,6 +13,8 @@ mod few_rows;
 mod heads;
 mod linear;
 mod loss;
+#[cfg(target_arch = "x86_64")]
+mod pairs;
 mod product;
 mod quantized;
 mod routing;
