@@ -19,8 +19,8 @@ const DEVICE_TESTS: [&str; 8] =
     ["--test", "devices", "--test", "device_names", "--test", "forms", "--test", "exact_products"];
 
 /// Runs every test of the workspace; with a device, the tests of devices on it.
-pub(crate) fn test(device: Option<&str>, arguments: &[String]) -> Result<(), Failure> {
-    let mut all = vec!["test", "--release", "--workspace"];
+pub(crate) fn test(device: Option<&str>, profile: &str, arguments: &[String]) -> Result<(), Failure> {
+    let mut all = vec!["test", "--profile", profile, "--workspace"];
     let build = device.map(Build::of).transpose()?.unwrap_or_default();
     all.extend(build.arguments());
     let mut variables = Vec::new();

@@ -1,11 +1,12 @@
 //! `cargo xtask ci`: the checks of a change.
 
 use crate::{Failure, cargo, root};
-use std::{fs, io::ErrorKind, process::Command, time::Instant};
+use std::{fs, io::ErrorKind, process::Command, thread, time::Instant};
 
 /// The tests on wgpu: layers, some models, losses, twenty steps of training and a resumed run. Software Vulkan compiles shaders for
-/// minutes; `cargo xtask test --device wgpu` runs the other tests.
-const ON_WGPU: [&str; 7] = [
+/// minutes, and less long without optimisation; `cargo xtask test --device wgpu` runs the other tests.
+const ON_WGPU: [&str; 8] = [
+    "--",
     "--nocapture",
     "golden_layers",
     "golden_models::models",
@@ -47,8 +48,27 @@ pub(crate) fn run() -> Result<(), Failure> {
     // A workspace of its own, with the versions of this one. Compiling it takes five minutes more than checking it.
     fs::copy(root().join("Cargo.lock"), root().join("examples/learner/Cargo.lock"))?;
     part(&["check", "--manifest-path", "examples/learner/Cargo.toml"], &[])?;
-    let on_wgpu = ["xtask", "test", "--device", "wgpu", "--"].into_iter().chain(ON_WGPU).collect::<Vec<_>>();
-    part(&on_wgpu, &[("ADAMOLE_TEST_CASES", MODELS_ON_WGPU)])
+    let wgpu = cargo::Build::of("wgpu")?;
+    let on_wgpu = |tests: &[&str], last: &[&str]| {
+        let tests = tests.iter().flat_map(|name| ["--test", name]);
+        let all = ["test", "--profile", "unoptimised", "--workspace"].into_iter().chain(wgpu.arguments()).chain(tests);
+        let variables = [
+            ("ADAMOLE_TEST_DEVICE", "wgpu"),
+            ("ADAMOLE_TEST_CASES", MODELS_ON_WGPU),
+            ("PROPTEST_CASES", "1"),
+            ("GALLIVM_PERF", "nopt"),
+        ];
+        part(&all.chain(last.iter().copied()).collect::<Vec<_>>(), &variables).map_err(|failure| failure.to_string())
+    };
+    let (models, kernels) = (["devices"], ["device_names", "forms", "exact_products"]);
+    on_wgpu(&[&models[..], &kernels].concat(), &["--no-run"])?;
+    // Each of them keeps one core busy.
+    thread::scope(|scope| {
+        let models = scope.spawn(|| on_wgpu(&models, &ON_WGPU));
+        on_wgpu(&kernels, &ON_WGPU)?;
+        models.join().map_err(|_| "the tests of models on wgpu panicked")?
+    })?;
+    Ok(())
 }
 
 /// Runs a program that does not come with Rust, where it is installed.

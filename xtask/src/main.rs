@@ -30,6 +30,9 @@ enum Task {
         /// Run the tests of devices on this one: wgpu, vulkan, cuda
         #[arg(long)]
         device: Option<String>,
+        /// The profile of Cargo.toml to compile with
+        #[arg(long, default_value = "release")]
+        profile: String,
         /// Arguments of the test programs
         #[arg(last = true)]
         arguments: Vec<String>,
@@ -54,7 +57,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::Reproduce(options) => reproduce::run(&options),
         Task::Bench(options) => bench::run(&options),
-        Task::Test { device, arguments } => cargo::test(device.as_deref(), &arguments),
+        Task::Test { device, profile, arguments } => cargo::test(device.as_deref(), &profile, &arguments),
         Task::Gpu(options) => gpu::run(&options),
         Task::Ci => ci::run(),
         Task::Datasets(options) => datasets::run(&options),
