@@ -15,8 +15,12 @@ pub(crate) fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Result<(), 
 }
 
 /// The tests of devices. The others test the CPU, or no device.
-const DEVICE_TESTS: [&str; 8] =
-    ["--test", "devices", "--test", "device_names", "--test", "forms", "--test", "exact_products"];
+pub(crate) const DEVICE_TESTS: [&str; 4] = ["devices", "device_names", "forms", "exact_products"];
+
+/// The arguments that choose these tests.
+pub(crate) fn chosen<'a>(tests: &[&'a str]) -> impl Iterator<Item = &'a str> {
+    tests.iter().flat_map(|name| ["--test", name])
+}
 
 /// Runs every test of the workspace; with a device, the tests of devices on it.
 pub(crate) fn test(device: Option<&str>, profile: &str, arguments: &[String]) -> Result<(), Failure> {
@@ -26,7 +30,7 @@ pub(crate) fn test(device: Option<&str>, profile: &str, arguments: &[String]) ->
     let mut variables = Vec::new();
     if let Some(device) = device {
         variables.push(("ADAMOLE_TEST_DEVICE", device));
-        all.extend(DEVICE_TESTS);
+        all.extend(chosen(&DEVICE_TESTS));
     }
     if !arguments.is_empty() {
         all.push("--");
@@ -41,7 +45,7 @@ pub(crate) fn test_program_for(device: &str, name: &str) -> Result<PathBuf, Fail
     let all: Vec<_> = ["test", "--release", "--workspace", "--no-run", "--message-format=json-render-diagnostics"]
         .into_iter()
         .chain(build.arguments())
-        .chain(DEVICE_TESTS)
+        .chain(chosen(&DEVICE_TESTS))
         .collect();
     eprintln!("$ cargo {}", all.join(" "));
     let output = command().args(&all).stderr(Stdio::inherit()).output()?;

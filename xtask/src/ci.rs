@@ -49,24 +49,22 @@ pub(crate) fn run() -> Result<(), Failure> {
     fs::copy(root().join("Cargo.lock"), root().join("examples/learner/Cargo.lock"))?;
     part(&["check", "--manifest-path", "examples/learner/Cargo.toml"], &[])?;
     let wgpu = cargo::Build::of("wgpu")?;
-    let on_wgpu = |tests: &[&str], last: &[&str]| {
-        let tests = tests.iter().flat_map(|name| ["--test", name]);
-        let all = ["test", "--profile", "unoptimised", "--workspace"].into_iter().chain(wgpu.arguments()).chain(tests);
+    let on_wgpu = &|tests: &[&str], last: &[&str]| {
+        let all = ["test", "--profile", "unoptimised", "--workspace"].into_iter().chain(wgpu.arguments());
         let variables = [
             ("ADAMOLE_TEST_DEVICE", "wgpu"),
             ("ADAMOLE_TEST_CASES", MODELS_ON_WGPU),
             ("PROPTEST_CASES", "1"),
             ("GALLIVM_PERF", "nopt"),
         ];
-        part(&all.chain(last.iter().copied()).collect::<Vec<_>>(), &variables).map_err(|failure| failure.to_string())
+        let all = all.chain(cargo::chosen(tests)).chain(last.iter().copied()).collect::<Vec<_>>();
+        part(&all, &variables).map_err(|failure| failure.to_string())
     };
-    let (models, kernels) = (["devices"], ["device_names", "forms", "exact_products"]);
-    on_wgpu(&[&models[..], &kernels].concat(), &["--no-run"])?;
-    // Each of them keeps one core busy.
+    on_wgpu(&cargo::DEVICE_TESTS, &["--no-run"])?;
+    // Each program keeps one core busy.
     thread::scope(|scope| {
-        let models = scope.spawn(|| on_wgpu(&models, &ON_WGPU));
-        on_wgpu(&kernels, &ON_WGPU)?;
-        models.join().map_err(|_| "the tests of models on wgpu panicked")?
+        let running = cargo::DEVICE_TESTS.map(|test| scope.spawn(move || on_wgpu(&[test], &ON_WGPU)));
+        running.into_iter().try_for_each(|test| test.join().map_err(|_| "tests on wgpu panicked")?)
     })?;
     Ok(())
 }
