@@ -5,13 +5,14 @@ use std::{fs, io::ErrorKind, process::Command, thread, time::Instant};
 
 /// The tests on wgpu: layers, some models, losses, twenty steps of training and a resumed run. Software Vulkan compiles shaders for
 /// minutes, and less long without optimisation; `cargo xtask test --device wgpu` runs the other tests.
-const ON_WGPU: [&str; 8] = [
+const ON_WGPU: [&str; 9] = [
     "--",
     "--nocapture",
     "golden_layers",
     "golden_models::models",
-    "families_equal",
-    "loss",
+    "families::families_equal",
+    "loss::",
+    "the_first_twenty_steps",
     "a_resumed_run",
     "composed_form",
 ];
@@ -25,10 +26,10 @@ pub(crate) fn run() -> Result<(), Failure> {
     let started = Instant::now();
     let part = |arguments: &[&str], variables: &[(&str, &str)]| {
         let part_started = Instant::now();
-        cargo::run(arguments, variables)?;
+        cargo::run(arguments, variables).map_err(|failure| failure.to_string())?;
         let (part, all) = (part_started.elapsed().as_secs(), started.elapsed().as_secs());
-        eprintln!("took {part} s, {all} s in all");
-        Ok::<_, Failure>(())
+        eprintln!("cargo {} took {part} s, {all} s in all", arguments[0]);
+        Ok::<_, String>(())
     };
     part(&["fmt", "--all", "--check"], &[])?;
     part(&["clippy", "--workspace", "--all-targets", "--features", "adamole/mpi", "--", "-D", "warnings"], &[])?;
@@ -37,19 +38,11 @@ pub(crate) fn run() -> Result<(), Failure> {
     part(&[&["package", "--no-verify", "--allow-dirty", "--workspace"][..], &UNPUBLISHED].concat(), &[])?;
     if_installed("mdbook", &["build", "docs"])?;
     if_installed("typos", &[])?;
-    // CUDA cannot be linked without a bundle of LLVM that its build script downloads, but it can be checked.
+
     let cuda = cargo::Build::of("cuda")?;
-    let check = ["check", "--workspace"].into_iter().chain(cuda.arguments()).collect::<Vec<_>>();
-    part(&check, &[("DOCS_RS", "1")])?;
-    // The two commands at the start of the README; the second one checks its report.
-    part(&["xtask", "test"], &[])?;
-    part(&["xtask", "reproduce", "--check"], &[])?;
-    part(&["test", "--release", "--workspace", "--features", "adamole/mpi", "--test", "ranks"], &[])?;
-    // A workspace of its own, with the versions of this one. Compiling it takes five minutes more than checking it.
-    fs::copy(root().join("Cargo.lock"), root().join("examples/learner/Cargo.lock"))?;
-    part(&["check", "--manifest-path", "examples/learner/Cargo.toml"], &[])?;
+    let cuda = ["check", "--workspace"].into_iter().chain(cuda.arguments()).collect::<Vec<_>>();
     let wgpu = cargo::Build::of("wgpu")?;
-    let on_wgpu = &|tests: &[&str], last: &[&str]| {
+    let on_wgpu = |tests: &[&str], last: &[&str]| {
         let all = ["test", "--profile", "unoptimised", "--workspace"].into_iter().chain(wgpu.arguments());
         let variables = [
             ("ADAMOLE_TEST_DEVICE", "wgpu"),
@@ -57,16 +50,36 @@ pub(crate) fn run() -> Result<(), Failure> {
             ("PROPTEST_CASES", "1"),
             ("GALLIVM_PERF", "nopt"),
         ];
-        let all = all.chain(cargo::chosen(tests)).chain(last.iter().copied()).collect::<Vec<_>>();
-        part(&all, &variables).map_err(|failure| failure.to_string())
+        part(&all.chain(cargo::chosen(tests)).chain(last.iter().copied()).collect::<Vec<_>>(), &variables)
     };
-    on_wgpu(&cargo::DEVICE_TESTS, &["--no-run"])?;
+    // A build of one folder does not always have work for all cores.
+    at_the_same_time(&[&|| part(&["test", "--release", "--workspace", "--no-run"], &[]), &|| {
+        // CUDA cannot be linked without a bundle of LLVM that its build script downloads, but it can be checked.
+        part(&cuda, &[("DOCS_RS", "1")])?;
+        on_wgpu(&cargo::DEVICE_TESTS, &["--no-run"])
+    }])?;
+    // The two commands at the start of the README; the second one checks its report.
+    part(&["xtask", "test"], &[])?;
+    part(&["xtask", "reproduce", "--check"], &[])?;
+    part(&["test", "--release", "--workspace", "--features", "adamole/mpi", "--test", "ranks"], &[])?;
+    // A workspace of its own, with the versions of this one. Compiling it takes five minutes more than checking it.
+    fs::copy(root().join("Cargo.lock"), root().join("examples/learner/Cargo.lock"))?;
+    part(&["check", "--manifest-path", "examples/learner/Cargo.toml"], &[])?;
     // Each program keeps one core busy.
-    thread::scope(|scope| {
-        let running = cargo::DEVICE_TESTS.map(|test| scope.spawn(move || on_wgpu(&[test], &ON_WGPU)));
-        running.into_iter().try_for_each(|test| test.join().map_err(|_| "tests on wgpu panicked")?)
-    })?;
+    let programs = cargo::DEVICE_TESTS.map(|test| move || on_wgpu(&[test], &ON_WGPU));
+    at_the_same_time(&programs.each_ref().map(|program| program as Part<'_>))?;
     Ok(())
+}
+
+type Part<'a> = &'a (dyn Fn() -> Result<(), String> + Sync);
+
+/// Runs all of them to their end; the error of the first that failed.
+fn at_the_same_time(parts: &[Part<'_>]) -> Result<(), Failure> {
+    thread::scope(|scope| {
+        let running: Vec<_> = parts.iter().map(|part| scope.spawn(part)).collect();
+        running.into_iter().try_for_each(|part| part.join().map_err(|_| "a part of the checks panicked")?)?;
+        Ok(())
+    })
 }
 
 /// Runs a program that does not come with Rust, where it is installed.
