@@ -1,10 +1,12 @@
 //! Resampling of items and seeds (Efron 1979): what an accuracy, a difference or a rank would have been with other items and
 //! other seeds.
 //!
-//! Items and seeds are drawn with replacement, both at once, since the same items are answered with every seed. A mean over
-//! few seeds varies too little when they are drawn with replacement, by (n - 1) / n in variance; the seeds' deviations from
-//! their mean are widened to make up for it.
+//! Items are drawn with replacement. Seeds are too few for that: drawn from three, a mean varies less than it should, and as if it
+//! were known how much seeds differ. Instead the mean over n seeds varies about the measured one as Student's t does with n - 1
+//! degrees of freedom, times its standard error. All methods get the same draw of a seed, and every item of that seed too, since
+//! the same seeds and items are compared.
 
+use rand_distr::{ChiSquared, Distribution, StandardNormal};
 use rand_xoshiro::{
     Xoshiro256PlusPlus,
     rand_core::{Rng, SeedableRng},
@@ -22,10 +24,12 @@ const RESAMPLES: usize = 10_000;
 pub(crate) struct Block {
     /// For each method the mean over seeds of each item.
     items: Vec<Vec<f64>>,
-    /// For each method and seed the widened deviation of the accuracy from the mean over seeds, and what each item adds to it.
+    /// For each method and seed the deviation of each item from that mean.
     seeds: Vec<Answers>,
     num_items: usize,
     num_seeds: usize,
+    /// Of the variance of seeds. `None` for a single one, which says nothing of others.
+    chi_squared: Option<ChiSquared<f64>>,
 }
 
 impl Block {
@@ -38,33 +42,41 @@ impl Block {
         if num_items == 0 || !methods.iter().all(is_alike) {
             return None;
         }
-        // Of a single seed nothing is known about others.
-        let widening = if num_seeds > 1 { (num_seeds as f64 / (num_seeds - 1) as f64).sqrt() } else { 0.0 };
         let item_means = |answers: &Answers| -> Vec<f64> {
             let mean = |item: usize| answers.iter().map(|items| items[item]).sum::<f64>() / num_seeds as f64;
             (0..num_items).map(mean).collect()
         };
         let items: Vec<Vec<f64>> = methods.iter().map(item_means).collect();
         let deviations = |(answers, means): (&Answers, &Vec<f64>)| -> Answers {
-            let of_seed = |row: &Vec<f64>| row.iter().zip(means).map(|(one, mean)| widening * (one - mean)).collect();
+            let of_seed = |row: &Vec<f64>| row.iter().zip(means).map(|(one, mean)| one - mean).collect();
             answers.iter().map(of_seed).collect()
         };
         let seeds = methods.iter().zip(&items).map(deviations).collect();
-        Some(Self { items, seeds, num_items, num_seeds })
+        let chi_squared = ChiSquared::new((num_seeds as f64) - 1.0).ok();
+        Some(Self { items, seeds, num_items, num_seeds, chi_squared })
     }
 
     /// The mean of each method over one resample of items and seeds.
     fn resampled(&self, rng: &mut Xoshiro256PlusPlus) -> Vec<f64> {
-        let mut draw = |of: usize| (0..of).map(|_| below(rng, of)).collect::<Vec<usize>>();
-        let (items, seeds) = (draw(self.num_items), draw(self.num_seeds));
+        let items: Vec<usize> = (0..self.num_items).map(|_| below(rng, self.num_items)).collect();
+        let weights = self.weights(rng);
         let mean = |(means, deviations): (&Vec<f64>, &Answers)| {
             let of_item = |item: &usize| {
-                let of_seeds: f64 = seeds.iter().map(|seed| deviations[*seed][*item]).sum();
-                means[*item] + of_seeds / self.num_seeds as f64
+                let of_seeds: f64 = weights.iter().zip(deviations).map(|(weight, seed)| weight * seed[*item]).sum();
+                means[*item] + of_seeds
             };
             items.iter().map(of_item).sum::<f64>() / self.num_items as f64
         };
         self.items.iter().zip(&self.seeds).map(mean).collect()
+    }
+
+    /// By how much of each seed's deviation the mean is moved. With normal g and c of chi squared with n - 1 degrees of freedom,
+    /// the sum of g d over deviations d of standard deviation s is s sqrt(n - 1) times a normal number, and so the sum of
+    /// g d / sqrt(n c) is t s / sqrt(n).
+    fn weights(&self, rng: &mut Xoshiro256PlusPlus) -> Vec<f64> {
+        let Some(chi_squared) = &self.chi_squared else { return vec![0.0; self.num_seeds] };
+        let scale = 1.0 / (self.num_seeds as f64 * chi_squared.sample(rng)).sqrt();
+        (0..self.num_seeds).map(|_| scale * Distribution::<f64>::sample(&StandardNormal, rng)).collect()
     }
 }
 
@@ -157,24 +169,30 @@ mod tests {
         let expected = deviation(&answers[0]) / 20.0;
         let found = deviation(&differences(answers));
         assert!((found / expected - 1.0).abs() < 0.05, "{found}, expected {expected}");
-        // Seeds alone: the standard error of the mean of three, which plain resampling would give sqrt(2 / 3) of.
-        let answers: Answers = [-1.0, 0.0, 1.0].iter().map(|seed| vec![*seed; 50]).collect();
-        let found = deviation(&differences(answers));
-        let expected = 1.0 / 3.0_f64.sqrt();
-        assert!((found / expected - 1.0).abs() < 0.05, "{found}, expected {expected}");
+        // Seeds alone: of two and of three, whose standard deviation is 1, the quantile of t times the standard error.
+        let half = 0.5_f64.sqrt();
+        for (seeds, quantile) in [(vec![-half, half], 12.706), (vec![-1.0, 0.0, 1.0], 4.303)] {
+            let answers: Answers = seeds.iter().map(|seed| vec![*seed; 50]).collect();
+            let (low, high) = interval(differences(answers));
+            let expected = quantile / (seeds.len() as f64).sqrt();
+            for end in [high, -low] {
+                assert!((end / expected - 1.0).abs() < 0.2, "{low} to {high}, expected {expected}");
+            }
+        }
     }
 
     #[test]
-    fn the_test_rejects_what_is_equal_about_as_often_as_it_says_and_finds_what_is_not() {
+    fn the_test_rejects_what_is_equal_as_often_as_it_says_and_finds_what_is_not() {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(2);
-        let (mut rejected, mut found) = (0, 0);
-        for _ in 0..60 {
-            let p = |answers| p_value(&differences(answers));
-            rejected += usize::from(p(synthetic(&mut rng, (8, 60), 0.0, (0.1, 0.4))) < 0.05);
-            found += usize::from(p(synthetic(&mut rng, (8, 60), 0.4, (0.1, 0.4))) < 0.05);
-        }
-        assert!(rejected <= 8, "{rejected} of 60 at a level of 5 %");
-        assert!(found >= 58, "{found} of 60 at five standard errors");
+        let mut rejected = |seeds, mean| {
+            // 0.2 of a seed, and 0.05 of the mean of 60 items.
+            let p = |_| p_value(&differences(synthetic(&mut rng, (seeds, 60), mean, (0.2, 0.4))));
+            (0..200).map(p).filter(|p| *p < 0.05).count()
+        };
+        let count = rejected(3, 0.0);
+        assert!(count <= 18, "{count} of 200 at a level of 5 %; drawing seeds with replacement rejects 25");
+        let found = rejected(8, 0.6);
+        assert!(found >= 195, "{found} of 200 at seven standard errors");
     }
 
     #[test]

@@ -46,7 +46,7 @@ impl Judgement {
 }
 
 /// Every comparison of a group that can be made. Of one seed the test is McNemar's on its items, of several the paired bootstrap
-/// over items and seeds.
+/// of items with Student's t for seeds.
 pub(crate) fn judgements(grid: &Grid, group: &Group, benchmarks: &[String]) -> Vec<Judgement> {
     let pairs = benchmarks.iter().flat_map(|benchmark| group.all().skip(1).map(move |method| (method, benchmark)));
     let mut all: Vec<Judgement> =
@@ -79,7 +79,8 @@ fn judge(grid: &Grid, baseline: &str, method: &str, benchmark: &str) -> Option<J
         method: method.to_owned(),
         benchmark: benchmark.to_owned(),
         difference: 100.0 * mean(&differences.iter().map(|items| mean(items)).collect::<Vec<_>>()),
-        interval: (100.0 * low, 100.0 * high),
+        // Student's t knows no bounds, and that of two seeds is wide.
+        interval: ((100.0 * low).max(-100.0), (100.0 * high).min(100.0)),
         seeds: differences.len(),
         p,
         adjusted: p,
@@ -122,11 +123,12 @@ pub(crate) fn ranking(grid: &Grid, methods: &[String], benchmarks: &[String]) ->
         let of_benchmarks =
             answers.iter().map(|(_, of)| mean(&of[place].iter().map(|row| mean(row)).collect::<Vec<_>>()));
         let means: Vec<f64> = drawn.iter().map(|means| 100.0 * means[place]).collect();
+        let (low, high) = interval(means);
         let is_best = |means: &&Vec<f64>| means.iter().all(|other| *other <= means[place]);
         Standing {
             method: method.clone(),
             mean: 100.0 * mean(&of_benchmarks.collect::<Vec<_>>()),
-            interval: interval(means),
+            interval: (low.max(0.0), high.min(100.0)),
             ranks: interval(drawn_ranks.iter().map(|ranks| ranks[place]).collect()),
             best: drawn.iter().filter(is_best).count() as f64 / drawn.len() as f64,
         }

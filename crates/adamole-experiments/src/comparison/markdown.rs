@@ -35,10 +35,11 @@ pub(crate) struct Parts<'a> {
 
 const STATISTICS: &str = "Accuracies are in percent of the reported items, of which none chose a rate or an epoch. The first standard \
     error is over seeds, the second over items (of each item's mean over seeds). A difference is tested on the same items: with one \
-    seed by McNemar's exact test, with several by a paired bootstrap of items and seeds (10000 resamples; of few seeds the \
-    deviations are widened by n / (n - 1) in variance). The p-values of all comparisons of a group are corrected together after \
-    Holm; *better* and *worse* need a corrected p below 0.05, and everything else is *not distinguishable*, which does not say \
-    that methods are equal. *With this seed* is said of two runs, not of methods: another seed may turn it round.";
+    seed by McNemar's exact test, with several by a bootstrap of the items (10000 resamples), in which the mean over n seeds varies \
+    as Student's t with n - 1 degrees of freedom, since a few seeds say little of how far others may lie. The p-values of all \
+    comparisons of a group are corrected together after Holm; *better* and *worse* need a corrected p below 0.05, and everything \
+    else is *not distinguishable*, which does not say that methods are equal. *With this seed* is said of two runs, not of methods: \
+    another seed may turn it round.";
 
 /// What may explain a difference in any comparison; what is of one alone is in its preset.
 const CONFOUNDS: [&str; 3] = [
