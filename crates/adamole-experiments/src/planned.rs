@@ -67,10 +67,10 @@ impl Planned {
     }
 }
 
-/// The speed in operations per second: the median of the finished cells, since some may have been paused; `otherwise` without
-/// finished cells.
+/// The speed in operations per second: the median of the finished trained cells, since some may have been paused; `otherwise`
+/// without any. A cell that only evaluates is faster than those that train, which take the time.
 pub(crate) fn speed(cells: &[Planned], otherwise: f64) -> f64 {
-    let done = cells.iter().filter(|cell| cell.is_done()).filter_map(Planned::outcome);
+    let done = cells.iter().filter(|planned| planned.is_done() && planned.cell.is_trained).filter_map(Planned::outcome);
     let mut speeds: Vec<f64> =
         done.filter(|outcome| outcome.seconds > 0.0).map(|outcome| outcome.operations / outcome.seconds).collect();
     speeds.sort_by(f64::total_cmp);

@@ -224,6 +224,9 @@ mod tests {
         let mut paused = planned.clone();
         paused.state = State::Run(Box::new(Outcome { seconds: 900.0, ..outcome.clone() }));
         planned.state = State::Run(Box::new(outcome));
+        let mut untuned = planned.clone();
+        untuned.cell.is_trained = false;
+        assert_eq!(speed(&[untuned], 5e9), 5e9, "a cell that only evaluates does not count");
         assert_eq!(speed(&[planned.clone(), paused, planned], 5e9), 3e9, "a paused cell does not count");
         Ok(())
     }
