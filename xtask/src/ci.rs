@@ -53,11 +53,13 @@ pub(crate) fn run() -> Result<(), Failure> {
         part(&all.chain(cargo::chosen(tests)).chain(last.iter().copied()).collect::<Vec<_>>(), &variables)
     };
     // A build of one folder does not always have work for all cores.
-    at_the_same_time(&[&|| part(&["test", "--release", "--workspace", "--no-run"], &[]), &|| {
-        // CUDA cannot be linked without a bundle of LLVM that its build script downloads, but it can be checked.
-        part(&cuda, &[("DOCS_RS", "1")])?;
-        on_wgpu(&cargo::DEVICE_TESTS, &["--no-run"])
-    }])?;
+    let builds: [&(dyn Fn() -> Result<(), String> + Sync); 2] =
+        [&|| part(&["test", "--release", "--workspace", "--no-run"], &[]), &|| {
+            // CUDA cannot be linked without a bundle of LLVM that its build script downloads, but it can be checked.
+            part(&cuda, &[("DOCS_RS", "1")])?;
+            on_wgpu(&cargo::DEVICE_TESTS, &["--no-run"])
+        }];
+    at_the_same_time(&builds, |build| build())?;
     // The two commands at the start of the README; the second one checks its report.
     part(&["xtask", "test"], &[])?;
     part(&["xtask", "reproduce", "--check"], &[])?;
@@ -66,17 +68,14 @@ pub(crate) fn run() -> Result<(), Failure> {
     fs::copy(root().join("Cargo.lock"), root().join("examples/learner/Cargo.lock"))?;
     part(&["check", "--manifest-path", "examples/learner/Cargo.toml"], &[])?;
     // Each program keeps one core busy.
-    let programs = cargo::DEVICE_TESTS.map(|test| move || on_wgpu(&[test], &ON_WGPU));
-    at_the_same_time(&programs.each_ref().map(|program| program as Part<'_>))?;
-    Ok(())
+    at_the_same_time(&cargo::DEVICE_TESTS, |test| on_wgpu(&[test], &ON_WGPU))
 }
 
-type Part<'a> = &'a (dyn Fn() -> Result<(), String> + Sync);
-
-/// Runs all of them to their end; the error of the first that failed.
-fn at_the_same_time(parts: &[Part<'_>]) -> Result<(), Failure> {
+/// Runs all of `parts` to their end; the error is that of the first of them that failed.
+fn at_the_same_time<T: Sync>(parts: &[T], run: impl Fn(&T) -> Result<(), String> + Sync) -> Result<(), Failure> {
+    let run = &run;
     thread::scope(|scope| {
-        let running: Vec<_> = parts.iter().map(|part| scope.spawn(part)).collect();
+        let running: Vec<_> = parts.iter().map(|part| scope.spawn(move || run(part))).collect();
         running.into_iter().try_for_each(|part| part.join().map_err(|_| "a part of the checks panicked")?)?;
         Ok(())
     })

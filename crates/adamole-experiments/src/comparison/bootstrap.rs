@@ -184,14 +184,18 @@ mod tests {
     #[test]
     fn the_test_rejects_what_is_equal_as_often_as_it_says_and_finds_what_is_not() {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(2);
-        let mut rejected = |seeds, mean| {
-            // 0.2 of a seed, and 0.05 of the mean of 60 items.
-            let p = |_| p_value(&differences(synthetic(&mut rng, (seeds, 60), mean, (0.2, 0.4))));
-            (0..200).map(p).filter(|p| *p < 0.05).count()
+        let mut rejected = |studies, seeds, mean, of_seed| {
+            let p = |_| p_value(&differences(synthetic(&mut rng, (seeds, 60), mean, (of_seed, 0.4))));
+            (0..studies).map(p).filter(|p| *p < 0.05).count()
         };
-        let count = rejected(3, 0.0);
+        let count = rejected(60, 8, 0.0, 0.1);
+        assert!(count <= 8, "{count} of 60 at a level of 5 %");
+        let found = rejected(60, 8, 0.4, 0.1);
+        assert!(found >= 58, "{found} of 60 at five standard errors");
+        // Seeds that differ four times as much as the mean of the items.
+        let count = rejected(200, 3, 0.0, 0.2);
         assert!(count <= 18, "{count} of 200 at a level of 5 %; drawing seeds with replacement rejects 25");
-        let found = rejected(8, 0.6);
+        let found = rejected(200, 8, 0.6, 0.2);
         assert!(found >= 195, "{found} of 200 at seven standard errors");
     }
 
