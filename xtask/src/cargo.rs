@@ -113,7 +113,7 @@ impl Build {
     }
 
     /// This build without the client of the hub.
-    fn without_hub(self) -> Self {
+    pub(crate) fn without_hub(self) -> Self {
         let feature = ["adamole/flex"].into_iter().chain(self.feature.as_deref()).collect::<Vec<_>>().join(",");
         Self { feature: Some(feature), is_without_hub: true, ..self }
     }
