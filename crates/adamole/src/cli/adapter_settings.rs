@@ -33,7 +33,7 @@ settings! {
         /// Dropout on the input of the experts.
         dropout: f32 = 0.05;
         /// Linears to adapt.
-        targets: Targets = Targets::attention(), common;
+        targets: Option<Targets> = None, shown("q_proj,k_proj,v_proj,o_proj; all linears for mixlora"), common;
     }
 }
 
@@ -100,8 +100,15 @@ impl AdapterSettings {
         let num_experts = num_experts.map_or(Ok(Allocation::uniform(1)), |value| allocation(experts, &value))?;
         let default_rank = (32 / num_experts.max().max(1)).max(1);
         let rank = rank.unwrap_or_else(|| Allocation::uniform(default_rank));
-        let settings = Self { method, num_experts, rank, alpha, dropout, own, targets };
+        let attention = Targets::attention();
+        let mut settings = Self { method, num_experts, rank, alpha, dropout, own, targets: attention };
         settings.validate()?;
+        let has_blocks = settings.configs()?.iter().any(|config| config.method.block_choices().is_some());
+        match targets {
+            Some(given) => settings.targets = given,
+            None if has_blocks => settings.targets = Targets::all(),
+            None => {}
+        }
         Ok(settings)
     }
 

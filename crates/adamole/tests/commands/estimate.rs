@@ -1,6 +1,7 @@
 //! What the program says of a run before it starts.
 
 use crate::{shipped, shown, succeeds};
+use adamole::core::MethodKind;
 use serde_json::Value;
 use std::path::Path;
 use tempfile::TempDir;
@@ -47,24 +48,9 @@ fn an_estimate_tells_what_the_run_is_going_to_be() {
     let folder = TempDir::new().unwrap();
     let data = shown(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../datasets/copa"));
     let model = shipped();
-    for method in [
-        "lora",
-        "mole",
-        "adamole",
-        "sira",
-        "hydralora",
-        "ldmole",
-        "dynmole",
-        "remole",
-        "comol",
-        "flylora",
-        "goat",
-        "mixlora",
-    ] {
-        let targets =
-            if method == "mixlora" { "q_proj,gate_proj,up_proj,down_proj" } else { "q_proj,k_proj,v_proj,o_proj" };
+    // Each with the linears that it adapts by default.
+    for method in MethodKind::all().map(|kind| kind.name) {
         let settings = [
-            &["--targets", targets][..],
             &["--benchmark", "copa", "--data", &data, "--model", &model, "--method", method, "--epochs", "2"][..],
             &["--train-split", "train[:40]", "--validation-split", "train[40:50]", "--report-split", "test[:20]"],
             &["--format", "json"],
