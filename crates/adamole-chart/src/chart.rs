@@ -10,7 +10,7 @@ pub(crate) const LEFT: f64 = 60.0;
 const BELOW: f64 = 50.0;
 pub(crate) const ABOVE: f64 = 30.0;
 /// The margin for the legend.
-const RIGHT: f64 = 120.0;
+const RIGHT: f64 = 160.0;
 
 /// An axis that starts at 0.
 #[derive(Debug, Clone, Default)]

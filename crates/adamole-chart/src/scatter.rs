@@ -18,7 +18,11 @@ pub struct Point {
     pub interval: (f64, f64),
 }
 
+/// How far apart the lines of the names are, unless there are too many for that.
+const PITCH: f64 = 16.0;
+
 /// Points as an SVG element, which is a valid file too. The axes end a little beyond the points and need not start at 0.
+/// The names are beside the plot in the order of the points' heights, each with a line to its point.
 pub fn scatter(title: &str, x_label: &str, y_label: &str, points: &[Point]) -> String {
     let (x_from, x_to) = range(points.iter().map(|point| point.x));
     let (y_from, y_to) = range(points.iter().flat_map(|point| [point.interval.0, point.y, point.interval.1]));
@@ -35,18 +39,40 @@ pub fn scatter(title: &str, x_label: &str, y_label: &str, points: &[Point]) -> S
         drawn += &format!("<path d=\"M{at:.1} {}v5\" stroke=\"currentColor\" stroke-opacity=\"0.6\"/>", ABOVE + HEIGHT);
         drawn += &text(at, ABOVE + HEIGHT + 18.0, "middle", &number(value));
     }
-    for (point, colour) in points.iter().zip(COLOURS.iter().cycle()) {
+    let name_heights = apart(&points.iter().map(|point| up(point.y)).collect::<Vec<_>>());
+    for ((point, name_height), colour) in points.iter().zip(name_heights).zip(COLOURS.iter().cycle()) {
         let (x, y, name) = (across(point.x), up(point.y), escaped(&point.name));
         let (low, high) = (up(point.interval.0), up(point.interval.1));
+        let right = LEFT + WIDTH;
         drawn += &format!(
-            "<path d=\"M{x:.1} {low:.1}V{high:.1}\" stroke=\"{colour}\" stroke-opacity=\"0.5\"/><circle cx=\"{x:.1}\" \
+            "<path d=\"M{x:.1} {y:.1}L{right} {name_height:.1}h10\" fill=\"none\" stroke=\"{colour}\" stroke-opacity=\"0.6\"/>\
+             <path d=\"M{x:.1} {low:.1}V{high:.1}\" stroke=\"{colour}\" stroke-opacity=\"0.5\" stroke-width=\"3\"/><circle cx=\"{x:.1}\" \
              cy=\"{y:.1}\" r=\"4\" fill=\"{colour}\"><title>{name}: {}, {}</title></circle>\n",
             number(point.x),
             number(point.y),
         );
-        drawn += &text(x + 7.0, y + 4.0, "start", &point.name);
+        drawn += &text(right + 14.0, name_height + 4.0, "start", &point.name);
     }
     svg(title, x_label, y_label, (WIDTH, HEIGHT), &drawn)
+}
+
+/// These heights in pixels, moved so that none is within a pitch of the next and all are beside the plot. They keep their order.
+fn apart(heights: &[f64]) -> Vec<f64> {
+    let pitch = PITCH.min(HEIGHT / heights.len() as f64);
+    let mut order: Vec<usize> = (0..heights.len()).collect();
+    order.sort_by(|a, b| heights[*a].total_cmp(&heights[*b]));
+    let mut moved = heights.to_vec();
+    let mut free_from = ABOVE;
+    for place in &order {
+        moved[*place] = moved[*place].max(free_from);
+        free_from = moved[*place] + pitch;
+    }
+    let mut free_to = ABOVE + HEIGHT;
+    for place in order.iter().rev() {
+        moved[*place] = moved[*place].min(free_to);
+        free_to = moved[*place] - pitch;
+    }
+    moved
 }
 
 /// The range of the values with a margin of a twentieth; of a single value one around it.
@@ -60,9 +86,9 @@ fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
     }
 }
 
-/// About five round numbers of a range.
+/// About six round numbers of a range.
 fn ticks(from: f64, to: f64) -> Vec<f64> {
-    let raw = (to - from) / 5.0;
+    let raw = (to - from) / 6.0;
     let power = 10_f64.powf(raw.log10().floor());
     let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|factor| factor * power).find(|step| *step >= raw * 0.999);
     let step = step.unwrap_or(raw);
@@ -91,6 +117,17 @@ mod tests {
         // A twentieth of the width from either end.
         assert!(svg.contains("cx=\"85.5\"") && svg.contains("cx=\"594.5\""), "{svg}");
         assert_eq!(svg.matches("<circle").count(), 2);
+    }
+
+    #[test]
+    fn names_of_points_at_one_height_do_not_lie_on_each_other() {
+        assert_eq!(apart(&[100.0, 101.0, 200.0, 100.5]), [100.0, 132.0, 200.0, 116.0]);
+        // Those at the lower end move up.
+        assert_eq!(apart(&[269.0, 270.0]), [254.0, 270.0]);
+        let crowded = apart(&[150.0; 48]);
+        let ends = crowded.iter().fold((f64::MAX, f64::MIN), |(low, high), y| (low.min(*y), high.max(*y)));
+        assert!(ends.0 >= ABOVE && ends.1 <= ABOVE + HEIGHT, "{ends:?}");
+        assert!(apart(&[]).is_empty());
     }
 
     #[test]

@@ -17,7 +17,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 const STYLE: &str = "table{border-collapse:collapse;margin:1em 0}th,td{padding:3px 9px;\
     border-bottom:1px solid rgb(128 128 128/.35)}th{border-bottom:2px solid rgb(128 128 128/.7)}\
     tr:hover,code,pre{background:rgb(128 128 128/.12)}code,pre{font-size:13px}pre{padding:8px;overflow-x:auto}\
-    code{overflow-wrap:anywhere}";
+    code{overflow-wrap:anywhere}td[style*=right]{white-space:nowrap}";
 
 /// Writes `report.md`, `report.html`, `report.json` and the figures to `folder`.
 pub(crate) fn write(results: &Results<'_>, preset: &str, command: &str, folder: &Path) -> Result<(), ExperimentError> {

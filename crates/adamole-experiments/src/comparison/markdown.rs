@@ -122,15 +122,22 @@ impl Parts<'_> {
         let rates = &self.comparison.rates;
         let benchmarks: Vec<&str> = rates.benchmarks.iter().map(|name| self.title(name)).collect();
         let in_brackets = if benchmarks.len() > 1 { ", and in brackets that of each" } else { "" };
+        let beyond = match rates.values.len() {
+            2 => " A rate between the two or beyond them may be better.",
+            _ => "",
+        };
         let mut out = format!(
             "\n## Learning rates\n\nMean accuracy on the items that choose the epoch, of {} with seed {}, which is not \
-             reported{in_brackets}. The best of a row is chosen, of equals the smallest.\n\n",
+             reported{in_brackets}. The best of a row is chosen, of equals the smallest.{beyond}\n\n",
             benchmarks.join(", "),
             rates.seed
         );
-        let header: Vec<String> =
-            rates.values.iter().map(|value| format!("{value:e}")).chain([String::new()]).collect();
-        out += &format!("{}\n|---|{}---|\n", row_of("method", &header), "---:|".repeat(rates.values.len()));
+        // Every choice between two values is at an edge.
+        let has_notes = rates.values.len() > 2;
+        let note = |text: &str| has_notes.then(|| text.to_owned());
+        let header: Vec<String> = rates.values.iter().map(|value| format!("{value:e}")).chain(note("")).collect();
+        let rule = if has_notes { "---|" } else { "" };
+        out += &format!("{}\n|---|{}{rule}\n", row_of("method", &header), "---:|".repeat(rates.values.len()));
         for (method, choice) in self.choices {
             let reached = |trial: Trial| match trial {
                 Trial::Waiting => "not yet".to_owned(),
@@ -145,8 +152,8 @@ impl Parts<'_> {
                     each => format!("{mean} ({})", each.iter().copied().map(reached).collect::<Vec<_>>().join(", ")),
                 }
             };
-            let note = if choice.is_at_the_edge() { "at the edge of the list" } else { "" };
-            let cells = choice.values.iter().enumerate().map(shown).chain([note.to_owned()]);
+            let place = note(if choice.is_at_the_edge() { "at the edge of the list" } else { "" });
+            let cells = choice.values.iter().enumerate().map(shown).chain(place);
             out += &format!("{}\n", row_of(&self.name(method), &cells.collect::<Vec<_>>()));
         }
         out
