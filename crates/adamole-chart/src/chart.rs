@@ -121,13 +121,18 @@ fn ticks(axis: &Axis) -> Vec<(f64, String)> {
     if !axis.names.is_empty() {
         return axis.names.iter().enumerate().map(|(place, name)| (place as f64, name.clone())).collect();
     }
-    let raw = axis.max / 6.0;
-    let power = 10_f64.powf(raw.log10().floor());
-    let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|factor| factor * power).find(|step| *step >= raw * 0.999);
-    let step = step.unwrap_or(raw).max(if axis.whole { 1.0 } else { 0.0 });
+    let step = round_step(axis.max).max(if axis.whole { 1.0 } else { 0.0 });
     let decimals = (-step.log10().floor()).max(0.0) as usize;
     let count = (axis.max / step + 1e-9) as usize;
     (0..=count).map(|tick| (tick as f64 * step, format!("{:.decimals$}", tick as f64 * step))).collect()
+}
+
+/// The step between about six round numbers along an axis of this length.
+pub(crate) fn round_step(length: f64) -> f64 {
+    let raw = length / 6.0;
+    let power = 10_f64.powf(raw.log10().floor());
+    let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|factor| factor * power).find(|step| *step >= raw * 0.999);
+    step.unwrap_or(raw)
 }
 
 #[cfg(test)]

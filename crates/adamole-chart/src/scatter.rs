@@ -1,7 +1,7 @@
 //! Named points with error bars as SVG.
 
 use crate::{
-    chart::{ABOVE, HEIGHT, LEFT, WIDTH, svg, text},
+    chart::{ABOVE, HEIGHT, LEFT, WIDTH, round_step, svg, text},
     page::{COLOURS, escaped},
 };
 
@@ -39,11 +39,11 @@ pub fn scatter(title: &str, x_label: &str, y_label: &str, points: &[Point]) -> S
         drawn += &format!("<path d=\"M{at:.1} {}v5\" stroke=\"currentColor\" stroke-opacity=\"0.6\"/>", ABOVE + HEIGHT);
         drawn += &text(at, ABOVE + HEIGHT + 18.0, "middle", &number(value));
     }
+    let right = LEFT + WIDTH;
     let name_heights = apart(&points.iter().map(|point| up(point.y)).collect::<Vec<_>>());
     for ((point, name_height), colour) in points.iter().zip(name_heights).zip(COLOURS.iter().cycle()) {
         let (x, y, name) = (across(point.x), up(point.y), escaped(&point.name));
         let (low, high) = (up(point.interval.0), up(point.interval.1));
-        let right = LEFT + WIDTH;
         drawn += &format!(
             "<path d=\"M{x:.1} {y:.1}L{right} {name_height:.1}h10\" fill=\"none\" stroke=\"{colour}\" stroke-opacity=\"0.6\"/>\
              <path d=\"M{x:.1} {low:.1}V{high:.1}\" stroke=\"{colour}\" stroke-opacity=\"0.5\" stroke-width=\"3\"/><circle cx=\"{x:.1}\" \
@@ -88,10 +88,7 @@ fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
 
 /// About six round numbers of a range.
 fn ticks(from: f64, to: f64) -> Vec<f64> {
-    let raw = (to - from) / 6.0;
-    let power = 10_f64.powf(raw.log10().floor());
-    let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|factor| factor * power).find(|step| *step >= raw * 0.999);
-    let step = step.unwrap_or(raw);
+    let step = round_step(to - from);
     let first = (from / step).ceil() as i64;
     let last = (to / step).floor() as i64;
     (first..=last).map(|tick| tick as f64 * step).collect()

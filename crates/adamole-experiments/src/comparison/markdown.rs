@@ -122,10 +122,7 @@ impl Parts<'_> {
         let rates = &self.comparison.rates;
         let benchmarks: Vec<&str> = rates.benchmarks.iter().map(|name| self.title(name)).collect();
         let in_brackets = if benchmarks.len() > 1 { ", and in brackets that of each" } else { "" };
-        let beyond = match rates.values.len() {
-            2 => " A rate between the two or beyond them may be better.",
-            _ => "",
-        };
+        let beyond = if rates.values.len() == 2 { " A rate between the two or beyond them may be better." } else { "" };
         let mut out = format!(
             "\n## Learning rates\n\nMean accuracy on the items that choose the epoch, of {} with seed {}, which is not \
              reported{in_brackets}. The best of a row is chosen, of equals the smallest.{beyond}\n\n",
@@ -152,8 +149,8 @@ impl Parts<'_> {
                     each => format!("{mean} ({})", each.iter().copied().map(reached).collect::<Vec<_>>().join(", ")),
                 }
             };
-            let place = note(if choice.is_at_the_edge() { "at the edge of the list" } else { "" });
-            let cells = choice.values.iter().enumerate().map(shown).chain(place);
+            let edge = note(if choice.is_at_the_edge() { "at the edge of the list" } else { "" });
+            let cells = choice.values.iter().enumerate().map(shown).chain(edge);
             out += &format!("{}\n", row_of(&self.name(method), &cells.collect::<Vec<_>>()));
         }
         out

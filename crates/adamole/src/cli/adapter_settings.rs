@@ -100,19 +100,18 @@ impl AdapterSettings {
         let num_experts = num_experts.map_or(Ok(Allocation::uniform(1)), |value| allocation(experts, &value))?;
         let default_rank = (32 / num_experts.max().max(1)).max(1);
         let rank = rank.unwrap_or_else(|| Allocation::uniform(default_rank));
-        let attention = Targets::attention();
-        let mut settings = Self { method, num_experts, rank, alpha, dropout, own, targets: attention };
-        settings.validate()?;
-        let has_blocks = settings.configs()?.iter().any(|config| config.method.block_choices().is_some());
-        match targets {
-            Some(given) => settings.targets = given,
-            None if has_blocks => settings.targets = Targets::all(),
-            None => {}
+        let has_targets = targets.is_some();
+        let targets = targets.unwrap_or_else(Targets::attention);
+        let mut settings = Self { method, num_experts, rank, alpha, dropout, own, targets };
+        let configs = settings.checked_configs()?;
+        if !has_targets && configs.iter().any(|config| config.method.block_choices().is_some()) {
+            settings.targets = Targets::all();
         }
         Ok(settings)
     }
 
-    fn validate(&self) -> Result<(), SettingError> {
+    /// The configs, as of `configs`, of values that go together.
+    fn checked_configs(&self) -> Result<Vec<AdapterConfig>, SettingError> {
         // Beyond it gradients, which have the scale alpha / rank, are not finite in 32 bits.
         if !(self.alpha > 0.0 && self.alpha <= MAX_ALPHA) {
             let expected = format!("a number above 0 and at most {MAX_ALPHA}");
@@ -123,7 +122,7 @@ impl AdapterSettings {
             let expected = format!("num_experts times rank to be at most {MAX_WIDTH}");
             return Err(SettingError::invalid("rank", format!("{ranks} with {experts} experts"), expected));
         }
-        self.configs().map(drop)
+        self.configs()
     }
 
     /// A config for each of the fewest layers among which every group of layers has one.
