@@ -32,8 +32,12 @@ pub(crate) fn run() -> Result<(), Failure> {
         Ok::<_, String>(())
     };
     part(&["fmt", "--all", "--check"], &[])?;
-    part(&["clippy", "--workspace", "--all-targets", "--features", "adamole/mpi", "--", "-D", "warnings"], &[])?;
-    part(&["doc", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "-D warnings")])?;
+    // In the profile of the tests: the build scripts, which compile the C of the dependencies, then run once for both.
+    part(
+        &["clippy", "--release", "--workspace", "--all-targets", "--features", "adamole/mpi", "--", "-D", "warnings"],
+        &[],
+    )?;
+    part(&["doc", "--release", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "-D warnings")])?;
     // What crates.io would get, without building it once more.
     part(&[&["package", "--no-verify", "--allow-dirty", "--workspace"][..], &UNPUBLISHED].concat(), &[])?;
     if_installed("mdbook", &["build", "docs"])?;
@@ -64,7 +68,7 @@ pub(crate) fn run() -> Result<(), Failure> {
             part(&["xtask", "reproduce", "--check"], &[])?;
             part(&["test", "--release", "--workspace", "--features", "adamole/mpi", "--test", "ranks"], &[])?;
             // Compiling it takes five minutes more than checking it.
-            part(&["check", "--manifest-path", "examples/learner/Cargo.toml"], &[])
+            part(&["check", "--release", "--manifest-path", "examples/learner/Cargo.toml"], &[])
         },
         &|| {
             // CUDA cannot be linked without a bundle of LLVM that its build script downloads, but it can be checked.
