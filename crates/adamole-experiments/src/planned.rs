@@ -7,6 +7,7 @@ use crate::{
     machine,
     outcome::Outcome,
     place::Places,
+    results::median,
 };
 use std::{
     iter,
@@ -71,10 +72,9 @@ impl Planned {
 /// without any. A cell that only evaluates is faster than those that train, which take the time.
 pub(crate) fn speed(cells: &[Planned], otherwise: f64) -> f64 {
     let done = cells.iter().filter(|planned| planned.is_done() && planned.cell.is_trained).filter_map(Planned::outcome);
-    let mut speeds: Vec<f64> =
+    let speeds: Vec<f64> =
         done.filter(|outcome| outcome.seconds > 0.0).map(|outcome| outcome.operations / outcome.seconds).collect();
-    speeds.sort_by(f64::total_cmp);
-    speeds.get(speeds.len() / 2).copied().unwrap_or(otherwise)
+    if speeds.is_empty() { otherwise } else { median(&speeds) }
 }
 
 /// Asks the program about every cell, on all cores.

@@ -171,6 +171,13 @@ pub(crate) fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len().max(1) as f64
 }
 
+/// The middle value, of an even number the lower of the two; NaN of none.
+pub(crate) fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len().saturating_sub(1) / 2).copied().unwrap_or(f64::NAN)
+}
+
 /// The standard deviation of a sample; `None` for fewer than two values.
 pub(crate) fn spread(values: &[f64]) -> Option<f64> {
     let mean = mean(values);
@@ -181,6 +188,12 @@ pub(crate) fn spread(values: &[f64]) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_median_is_the_middle_value() {
+        assert_eq!([&[3.0, 1.0, 2.0][..], &[2.0, 1.0], &[5.0]].map(median), [2.0, 1.0, 5.0]);
+        assert!(median(&[]).is_nan());
+    }
 
     #[test]
     fn a_score_has_the_spread_of_its_seeds_and_the_error_of_its_items() {

@@ -3,7 +3,9 @@
 //! Cells may run beside other work, so that their own times are no costs.
 
 use super::{Comparison, reported};
-use crate::{ExperimentError, cell::Launch, definition::Definitions, machine, outcome::read_json, place::Places};
+use crate::{
+    ExperimentError, cell::Launch, definition::Definitions, machine, outcome::read_json, place::Places, results::median,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::{
@@ -53,13 +55,6 @@ impl Cost {
         let json = serde_json::to_string_pretty(self).map_err(|error| ExperimentError::io(path)(error.into()))?;
         fs::write(path, json + "\n").map_err(ExperimentError::io(path))
     }
-}
-
-/// The middle value, of an even number the lower of the two; NaN of none.
-pub(crate) fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted.get(sorted.len().saturating_sub(1) / 2).copied().unwrap_or(f64::NAN)
 }
 
 /// The file with a method's costs.
@@ -161,12 +156,6 @@ fn bench(program: &Path, what: &str, flags: &[String]) -> Result<Value, Experime
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_median_is_the_middle_value() {
-        assert_eq!([&[3.0, 1.0, 2.0][..], &[2.0, 1.0], &[5.0]].map(median), [2.0, 1.0, 5.0]);
-        assert!(median(&[]).is_nan());
-    }
 
     #[test]
     fn the_settings_of_a_method_are_flags_before_those_for_all_and_those_of_training_are_not()

@@ -2,6 +2,7 @@
 //! at the learning rate that did best on items that are not reported.
 
 mod bootstrap;
+mod cost_table;
 mod costs;
 mod grid;
 mod judgement;
