@@ -8,9 +8,20 @@ pub fn cores() -> usize {
     thread::available_parallelism().map_or(1, |cores| cores.get())
 }
 
-/// The model of the processor.
+/// The model of the processor and its widest instructions: a name can stand for several generations, which differ in speed.
 pub fn processor() -> String {
-    field("/proc/cpuinfo", "model name").unwrap_or_else(|| "unknown processor".into())
+    let model = field("/proc/cpuinfo", "model name").unwrap_or_else(|| "unknown processor".into());
+    let flags = field("/proc/cpuinfo", "flags").unwrap_or_default();
+    match widest(&flags) {
+        Some(instructions) => format!("{model} ({instructions})"),
+        None => model,
+    }
+}
+
+/// The widest instructions that products on a CPU make use of.
+fn widest(flags: &str) -> Option<&'static str> {
+    let known = [("avx512_bf16", "AVX-512 BF16"), ("avx512f", "AVX-512"), ("avx2", "AVX2")];
+    known.into_iter().find(|(flag, _)| flags.split_whitespace().any(|it| it == *flag)).map(|(_, name)| name)
 }
 
 /// The number of cores and the memory.
@@ -45,4 +56,16 @@ fn field(path: &str, name: &str) -> Option<String> {
 /// The day in UTC, `2026-03-01`.
 pub fn today() -> String {
     humantime::format_rfc3339_seconds(SystemTime::now()).to_string().chars().take(10).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_processors_of_a_name_differ_in_their_widest_instructions() {
+        let flags = ["fma avx2 avx512f avx512_bf16", "avx2 avx512f avx512_vnni", "sse2 avx2", "sse2 avx", ""];
+        let expected = [Some("AVX-512 BF16"), Some("AVX-512"), Some("AVX2"), None, None];
+        assert_eq!(flags.map(widest), expected);
+    }
 }
