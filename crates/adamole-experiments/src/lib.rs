@@ -35,6 +35,7 @@ mod variant;
 pub use dry_run::duration;
 pub use error::ExperimentError;
 pub use options::Options;
+pub use results::median;
 pub use slurm::{Job, SlurmOptions};
 pub use study::{Done, Host, run};
 

@@ -1,16 +1,24 @@
 //! The machine and the day of a measurement. What the system does not tell is `unknown`.
 
 use crate::ExperimentError;
-use std::{fs, path::Path, process::Command, thread, time::SystemTime};
+use std::{
+    env::consts::{ARCH, OS},
+    fs,
+    path::Path,
+    process::Command,
+    thread,
+    time::SystemTime,
+};
 
 /// The number of cores of this process.
 pub fn cores() -> usize {
     thread::available_parallelism().map_or(1, |cores| cores.get())
 }
 
-/// The model of the processor and its widest instructions: a name can stand for several generations, which differ in speed.
+/// The model of the processor, or its architecture where the system names none, and its widest instructions: a name can stand
+/// for several generations, which differ in speed.
 pub fn processor() -> String {
-    let model = field("/proc/cpuinfo", "model name").unwrap_or_else(|| "unknown processor".into());
+    let model = field("/proc/cpuinfo", "model name").unwrap_or_else(|| ARCH.into());
     let flags = field("/proc/cpuinfo", "flags").unwrap_or_default();
     match widest(&flags) {
         Some(instructions) => format!("{model} ({instructions})"),
@@ -24,10 +32,16 @@ fn widest(flags: &str) -> Option<&'static str> {
     known.into_iter().find(|(flag, _)| flags.split_whitespace().any(|it| it == *flag)).map(|(_, name)| name)
 }
 
+/// The memory in bytes, on Linux.
+pub fn memory_bytes() -> Option<u64> {
+    let kibibytes: u64 = field("/proc/meminfo", "MemTotal")?.strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kibibytes * 1024)
+}
+
 /// The number of cores and the memory.
 pub fn size() -> String {
-    let kibibytes = field("/proc/meminfo", "MemTotal").and_then(|text| text.trim_end_matches("kB").trim().parse().ok());
-    let memory = kibibytes.map_or("unknown".into(), |kib: f64| format!("{:.1} GiB of", kib / f64::from(1 << 20)));
+    let memory =
+        memory_bytes().map_or("unknown".into(), |bytes| format!("{:.1} GiB of", bytes as f64 / f64::from(1 << 30)));
     format!("{} cores, {memory} memory", cores())
 }
 
@@ -35,7 +49,7 @@ pub fn size() -> String {
 pub fn system() -> String {
     let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
     let name = release.lines().find_map(|line| Some(line.strip_prefix("PRETTY_NAME=")?.trim_matches('"').to_owned()));
-    name.unwrap_or_else(|| std::env::consts::OS.into())
+    name.unwrap_or_else(|| OS.into())
 }
 
 /// The name, version and revision of a program.

@@ -171,11 +171,12 @@ pub(crate) fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len().max(1) as f64
 }
 
-/// The middle value, of an even number the lower of the two; NaN of none.
-pub(crate) fn median(values: &[f64]) -> f64 {
+/// The middle value, or the mean of the two in the middle; NaN of none.
+pub fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
-    sorted.get(sorted.len().saturating_sub(1) / 2).copied().unwrap_or(f64::NAN)
+    let at = |place: usize| sorted.get(place).copied().unwrap_or(f64::NAN);
+    at(sorted.len().saturating_sub(1) / 2).midpoint(at(sorted.len() / 2))
 }
 
 /// The standard deviation of a sample; `None` for fewer than two values.
@@ -191,7 +192,7 @@ mod tests {
 
     #[test]
     fn a_median_is_the_middle_value() {
-        assert_eq!([&[3.0, 1.0, 2.0][..], &[2.0, 1.0], &[5.0]].map(median), [2.0, 1.0, 5.0]);
+        assert_eq!([&[3.0, 1.0, 2.0][..], &[2.0, 1.0], &[5.0]].map(median), [2.0, 1.5, 5.0]);
         assert!(median(&[]).is_nan());
     }
 

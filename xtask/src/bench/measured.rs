@@ -2,6 +2,7 @@
 
 use super::comparison::{System, Work};
 use crate::{Failure, root};
+use adamole_experiments::median;
 use serde::Deserialize;
 use std::{path::PathBuf, process::Command};
 
@@ -73,7 +74,10 @@ impl Setting {
 impl Measured {
     /// The median of each number; `None` without results.
     pub(crate) fn median(results: &[Self]) -> Option<Self> {
-        let of = |number: fn(&Self) -> Option<f64>| median(results.iter().filter_map(number).collect());
+        let of = |number: fn(&Self) -> Option<f64>| {
+            let numbers: Vec<f64> = results.iter().filter_map(number).collect();
+            (!numbers.is_empty()).then(|| median(&numbers))
+        };
         Some(Self {
             seconds: of(|result| Some(result.seconds))?,
             items_per_second: of(|result| result.items_per_second),
@@ -101,13 +105,6 @@ impl Measured {
             },
         )
     }
-}
-
-/// The middle of the values, or the mean of the two in the middle.
-fn median(mut values: Vec<f64>) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    let (low, high) = (values.get(values.len().checked_sub(1)? / 2)?, values.get(values.len() / 2)?);
-    Some((low + high) / 2.0)
 }
 
 #[cfg(test)]

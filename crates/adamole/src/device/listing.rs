@@ -1,6 +1,7 @@
 //! A list of the devices that are present.
 
-use super::{Kind, memory};
+use super::Kind;
+use adamole::experiments::machine;
 use burn::tensor::{DType, Device};
 use serde::Serialize;
 
@@ -34,8 +35,8 @@ fn info(kind: Kind, index: usize, device: &Device) -> DeviceInfo {
     match kind {
         Kind::Cpu => DeviceInfo {
             name: kind.name().into(),
-            description: memory::processor(),
-            memory_bytes: memory::of_machine(),
+            description: machine::processor(),
+            memory_bytes: machine::memory_bytes(),
             dtypes,
             is_software: false,
         },
@@ -51,7 +52,8 @@ fn info(kind: Kind, index: usize, device: &Device) -> DeviceInfo {
 
 #[cfg(any(feature = "wgpu", feature = "vulkan", feature = "cuda"))]
 mod cards {
-    use super::memory;
+    use crate::device::memory;
+    use adamole::experiments::machine;
     use burn::tensor::Device;
 
     pub(in crate::device) fn is_card(device: &Device) -> bool {
@@ -66,7 +68,7 @@ mod cards {
     pub(super) fn memory_of(device: &Device) -> Option<u64> {
         match device.identity()?.physical {
             Some(card) => memory::of_card(&card.pci_address?.to_string()),
-            None => memory::of_machine(),
+            None => machine::memory_bytes(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Devices by name. The libraries work on any device; the program chooses one of the backends that are built in.
 
 mod listing;
+#[cfg(any(feature = "wgpu", feature = "vulkan", feature = "cuda"))]
 mod memory;
 
 pub use listing::{DeviceInfo, list};

@@ -54,7 +54,7 @@ pub(crate) fn run(arguments: &EvalArguments) -> Result<(), Failure> {
     let examples = examples(*items, *tokens, model.config().vocab_size);
     evaluate(&model, &examples[..WARM_UP.min(*items)], &workers, &device)?;
     let run = |_| evaluate(&model, &examples, &workers, &device).map(|evaluation| evaluation.seconds);
-    let seconds = median((0..*runs).map(run).collect::<Result<_, _>>()?);
+    let seconds = median(&(0..*runs).map(run).collect::<Result<Vec<_>, _>>()?);
     let tokens = examples.iter().map(|example| example.prompt.len()).sum();
     let report = Report {
         items: *items,

@@ -56,7 +56,7 @@ pub(crate) fn run(arguments: &GenerateArguments) -> Result<(), Failure> {
     // Without an end of sequence, so that every run is as long.
     let options = Generation::greedy(*new_tokens, Vec::new());
     let mut outcome = Ok(Vec::new());
-    let seconds = median(timed(*runs, || outcome = generate(&model, &prompts, &options, &device)));
+    let seconds = median(&timed(*runs, || outcome = generate(&model, &prompts, &options, &device)));
     outcome?;
     let report = Report {
         batch: *batch,

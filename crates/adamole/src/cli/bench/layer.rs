@@ -61,7 +61,7 @@ pub(crate) fn run(arguments: &LayerArguments) -> Result<(), Failure> {
         .step_by(share)
         .map(|first| CounterRng::new(&[first as u64]).uniform(share.min(rows - first) * d_in, 1.0))
         .collect();
-    let seconds = median(timed(*runs, || {
+    let seconds = median(&timed(*runs, || {
         workers.map(&inputs, |values| pass(&layer, values, *d_in, &device));
     }));
     let report = Report {

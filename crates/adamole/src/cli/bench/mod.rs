@@ -25,6 +25,7 @@ use super::{
 use adamole::{
     core::CounterRng,
     device,
+    experiments::median,
     llama::{CausalLm, ModelConfig},
     train::{Workers, peak_memory_bytes},
 };
@@ -161,12 +162,6 @@ impl Subject {
 fn random_ids(count: usize, vocabulary: usize) -> Vec<u32> {
     let mut rng = CounterRng::new(&[count as u64]);
     (0..count).map(|_| (rng.next_u64() % vocabulary as u64) as u32).collect()
-}
-
-/// The median of the values; the lower one of an even number.
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len().saturating_sub(1) / 2).copied().unwrap_or(f64::NAN)
 }
 
 /// Seconds of each of `runs` calls, after one that is not timed.

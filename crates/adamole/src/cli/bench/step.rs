@@ -111,7 +111,7 @@ pub(crate) fn run(arguments: &StepArguments) -> Result<(), Failure> {
     }
     let warm_up_seconds = seconds.drain(..warm_up).sum();
     let (fastest, slowest) = seconds.iter().fold((f64::MAX, 0.0), |(low, high), s| (s.min(low), s.max(high)));
-    let seconds_per_step = median(seconds);
+    let seconds_per_step = median(&seconds);
     let operations = Cost::of(&training.model).step(rows, tokens, training.labels());
     let report = Report {
         method: subject.adapter.0.method,
