@@ -6,6 +6,7 @@ use adamole::{
         AdaMole, AdapterConfig, AdapterSet, ForwardContext, HydraLora, Lora, MixLora, MixLoraPart, Mole, RoutingDetail,
         Selection,
     },
+    experiments::median,
     llama::{AdapterLayout, BlockCache, CausalLm, NextTokens, Targets, TokenBatch, TokenRouting, load_base},
 };
 use adamole_tests::{assert_close, device, golden, max_difference, values, with_random_adapters};
@@ -23,10 +24,11 @@ const FAMILIES: [&str; 8] = [
     "mistral_window",
 ];
 
-/// Of the largest hidden value: what rounding makes of most texts.
-const ROUNDED: f32 = 1e-5;
-/// What routers of random weights make of rounding where a token is near a threshold, or two experts undo each other: the same
-/// token, read at once in texts of two lengths, was seen to differ by 1e-3. Another text or adapter differs by far more.
+/// Of the largest hidden value: the median of rounding over the steps of a family.
+const ROUNDED: f64 = 1e-5;
+/// Of the largest hidden value: what AdaMoLE and MoLE with random weights make of rounding where a token is near a threshold, or
+/// two experts undo each other. The same token, read at once in texts of two lengths, was seen to differ by 1e-3; another text
+/// or adapter differs by far more.
 const AMPLIFIED: f32 = 5e-3;
 
 fn adapted(base: &CausalLm, config: AdapterConfig, seed: u64) -> CausalLm {
@@ -128,8 +130,9 @@ fn texts_in_one_step_are_as_they_are_apart() {
                 let found = values(step.hidden.clone().narrow(0, row, length).into_data());
                 row += length;
                 let largest = expected.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
-                assert_close(&format!("{family:?}, text {number}"), &found, &expected, AMPLIFIED * largest, 0.0);
-                differences.push(max_difference(&found, &expected) / largest);
+                let share = if [1, 2].contains(&text.model) { AMPLIFIED } else { 2e-5 };
+                assert_close(&format!("{family:?}, text {number}"), &found, &expected, share * largest, 1e-4);
+                differences.push(f64::from(max_difference(&found, &expected) / largest));
                 let is_routed = number != 2 && !active.is_empty();
                 assert_eq!(routing.len(), if is_routed { length } else { 0 }, "{family:?}, text {number}");
                 if let Some(TokenRouting { token, active: found, thresholds }) = routing.last() {
@@ -138,8 +141,7 @@ fn texts_in_one_step_are_as_they_are_apart() {
                 }
             }
         }
-        differences.sort_by(f32::total_cmp);
-        let median = differences[differences.len() / 2];
+        let median = median(&differences);
         assert!(median < ROUNDED, "{family:?}: {median:e}");
     }
 }
