@@ -1,4 +1,4 @@
-//! The machine and the day of a measurement. What the system does not tell is `unknown`.
+//! The machine and the day of a measurement. What the system does not tell is what the program was built for, or `unknown`.
 
 use crate::ExperimentError;
 use std::{
